@@ -1,0 +1,47 @@
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+READY := .venv/.ready
+PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records
+
+.PHONY: demo test check bench lock clean
+.DELETE_ON_ERROR:
+
+# torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) install --quiet torch==2.13.0
+	$(PIP) install --quiet --no-deps --requirement requirements.lock
+	rm -rf build
+	$(PIP) install --quiet --no-deps --editable .
+	touch $@
+
+# Static tools can't see through an editable install; they read the package through these links.
+.links/cohorts: Makefile
+	rm -rf .links && mkdir -p $@
+	for part in $(PACKAGE); do ln -s ../../$$part $@/$$part; done
+
+demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant and query it.
+	BIN=$(BIN) bash docs/demo.sh
+
+test: check  ## Set up, then every test.
+	$(BIN)/pytest
+
+check: $(READY) .links/cohorts  ## Lint, types, import table.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/test_layout.py
+
+bench: $(READY)  ## Every benchmark; prints ratios measured in one run.
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: ## Write requirements.lock from what a fresh environment resolves to today.
+	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
+	.venv.lock/bin/pip install --quiet torch==2.13.0
+	.venv.lock/bin/pip install --quiet '.[embedded,dev]'
+	.venv.lock/bin/pip freeze --exclude cohorts | sed 's/+cpu//' > requirements.lock
+	rm -rf .venv.lock build *.egg-info
+
+clean:
+	rm -rf .venv .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info

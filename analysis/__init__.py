@@ -1,0 +1,1 @@
+"""What a retrieved cohort means."""

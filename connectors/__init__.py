@@ -1,0 +1,1 @@
+"""One vector engine behind one small protocol: `base.py`."""

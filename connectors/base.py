@@ -1,0 +1,149 @@
+"""The Connector seam: one vector engine behind one small protocol.
+
+What crosses the seam are frozen dataclasses. The score is cosine similarity on every engine: larger is nearer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from cohorts.connectors.filters import Filter
+from cohorts.connectors.index import Hnsw, Index, SearchParams
+
+Vectors = npt.NDArray[np.float32]
+Scalar = str | int | float | bool | None
+PayloadValue = Scalar | list[str]
+Payload = Mapping[str, PayloadValue]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection is made from.
+
+    `fields` names the payload keys to be indexed for filters and their types; `metadata` is a flat JSON object
+    kept with the collection (encoder fingerprint, source checksum, unit).
+    """
+
+    name: str
+    dim: int
+    index: Index = Hnsw()
+    fields: Mapping[str, type[str] | type[int] | type[float] | type[bool] | type[list[str]]] = field(
+        default_factory=dict
+    )
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the engine says of a collection; `indexed` counts the vectors that an index covers."""
+
+    collection: Collection
+    engine: str
+    metric: str
+    count: int
+    indexed: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Points:
+    """A columnar batch: `ids[i]` has `vectors[i]` ((n, dim) float32) and `payloads[i]`."""
+
+    ids: Sequence[str]
+    vectors: Vectors
+    payloads: Sequence[Payload]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One neighbour; `score` is cosine similarity, larger is nearer."""
+
+    id: str
+    score: float
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an engine can do, declared and never guessed."""
+
+    engine: str
+    indexes: tuple[type[Index], ...]
+    max_k: int
+    server: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Connector(Protocol):
+    """One vector engine. The constructor stores the address and opens nothing.
+
+    Ids are strings on this side of the seam; each connector maps them to its engine's own key type.
+    Raises of every method that names a collection: CollectionNotFound; and EngineError when the engine fails.
+    """
+
+    abilities: Abilities
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections, sorted."""
+        ...
+
+    def create(self, collection: Collection) -> None:
+        """Make an empty collection. Raises CollectionExists, UnsupportedIndex."""
+        ...
+
+    def describe(self, name: str) -> Description:
+        """Return what the engine says of the collection."""
+        ...
+
+    def upsert(self, name: str, points: Points) -> None:
+        """Write points, idempotent by id: a point of the same id is replaced whole. Raises VectorError."""
+        ...
+
+    def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
+        """Block until every written point is searchable AND indexed. Raises EngineError on timeout."""
+        ...
+
+    def search(
+        self,
+        name: str,
+        vectors: Vectors,
+        k: int,
+        *,
+        where: Filter | None = None,
+        params: SearchParams | None = None,
+    ) -> list[list[Hit]]:
+        """Return up to k hits per query row, best first; fewer when fewer match. Raises VectorError."""
+        ...
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        """Return the points that exist among `ids`, in the order asked, with vectors and payloads.
+
+        Vectors come back as unit rows: an engine may have kept only the direction.
+        """
+        ...
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Return the exact number of points (that match `where`), right after every write."""
+        ...
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove points; an id that is not there is no error."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove the collection and all it holds."""
+        ...
+
+    def close(self) -> None:
+        """Release the engine. A client that was passed in is left open. Safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

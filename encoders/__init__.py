@@ -1,0 +1,1 @@
+"""Records in, unit vectors out: `base.py`."""

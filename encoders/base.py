@@ -1,0 +1,49 @@
+"""The Encoder seam: records in, unit vectors out. scikit-learn manners."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from cohorts.records.base import Batch, Source
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Turns units (patients or admissions) into vectors of one space.
+
+    `fingerprint` is a hash over weights, vocabulary and preprocessing: two encoders with one fingerprint give
+    the same vectors. It stands with every collection and is checked at every query.
+    """
+
+    name: str
+    dim: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash (hex). Raises EncoderError before `fit`."""
+        ...
+
+    def fit(self, source: Source) -> Self:
+        """Train on the source and return self. Raises EncoderError where it holds nothing to learn from."""
+        ...
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Return (len(batch), dim) float32 unit rows; a unit with nothing to encode is a row of zeros."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32 unit rows, zeros as above. Raises EncoderError if the space has no text."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors and JSON into `folder`, made if need be."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; encodes byte-identically. Raises EncoderError."""
+        ...

@@ -1,0 +1,86 @@
+"""Every error that `cohorts` raises on purpose.
+
+The tree::
+
+    CohortsError
+    ├── InputError                 what the user gave can't be used            (exit code 2)
+    │   ├── SourceError            a table or a column is missing or mangled
+    │   │   └── TooManyBadRows     the share of quarantined rows is above the limit
+    │   ├── EncoderError           an encoder can't be fitted, loaded or used here
+    │   │   └── FingerprintMismatch  the collection was made by another encoder
+    │   ├── FilterError            a filter expression that can't be understood
+    │   ├── VectorError            NaN, infinite, zero or wrong-sized vectors
+    │   ├── StoreAddressError      a store address that can't be understood
+    │   ├── CollectionNotFound
+    │   ├── CollectionExists
+    │   ├── PatientNotFound
+    │   ├── UnsupportedIndex       the engine has no such index
+    │   └── MissingExtra           an optional package is not installed
+    └── EngineError                the engine failed or can't be reached       (exit code 1)
+
+A message says what was got, what is allowed, and what to do. It never holds patient text or a secret.
+"""
+
+
+class CohortsError(Exception):
+    """Root of the tree; catching it catches all that `cohorts` raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(CohortsError):
+    """What the user gave can't be used; the message says what to change."""
+
+    exit_code = 2
+
+
+class SourceError(InputError):
+    """A table, a column or a file of a source is missing or mangled."""
+
+
+class TooManyBadRows(SourceError):
+    """The share of quarantined rows is above the limit."""
+
+
+class EncoderError(InputError):
+    """An encoder can't be fitted, loaded or used as asked."""
+
+
+class FingerprintMismatch(EncoderError):
+    """The collection was made by another encoder than the one at hand."""
+
+
+class FilterError(InputError):
+    """A filter expression that can't be understood."""
+
+
+class VectorError(InputError):
+    """Vectors that no engine may be sent: NaN, infinite, zero, or of the wrong size."""
+
+
+class StoreAddressError(InputError):
+    """A store address that can't be understood."""
+
+
+class CollectionNotFound(InputError):
+    """The store has no collection of this name."""
+
+
+class CollectionExists(InputError):
+    """The store already has a collection of this name."""
+
+
+class PatientNotFound(InputError):
+    """The collection holds no such patient."""
+
+
+class UnsupportedIndex(InputError):
+    """The engine has no such index and nothing may be put in its place."""
+
+
+class MissingExtra(InputError):
+    """An optional package is needed and not installed."""
+
+
+class EngineError(CohortsError):
+    """The vector engine failed or can't be reached."""

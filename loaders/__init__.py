@@ -1,0 +1,1 @@
+"""From encoders to connectors in bulk."""
