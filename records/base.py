@@ -39,7 +39,13 @@ CODE_COLUMNS = {
     "code": "str",
     "rank": "Int64",  # sequence number within the admission; 1 is principal
 }
-NOTE_COLUMNS = {"unit_id": "str", "admission_id": "str", "category": "str", "time": "datetime64[us]", "text": "str"}
+NOTE_COLUMNS = {
+    "unit_id": "str",
+    "admission_id": "str",
+    "category": "str",
+    "time": "datetime64[us]",
+    "text": "str",
+}
 MEASUREMENT_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",

@@ -1,0 +1,153 @@
+"""What MIMIC-III and MIMIC-IV have in common: identifiers, dictionaries, and tables of one shape."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from cohorts.errors import SourceError
+from cohorts.records.columns import Kind, Table, read_table
+from cohorts.records.source import Feed
+from cohorts.records.tables import find_table
+
+IDS = {"subject_id": "patient_id", "hadm_id": "admission_id"}
+SYNTHETIC_MARKER = "SYNTHETIC.json"
+_BAD_ICD9 = (
+    "an ICD-9 code of impossible shape: has a program read codes as numbers and dropped their leading zeros? "
+    "Then 389 may stand for 0389 in any row"
+)
+_ICD9_SHAPE = {"diagnosis": r"\d{3,5}|V\d{2,4}|E\d{3,4}", "procedure": r"\d{2,4}"}
+
+Adapt = Callable[[pd.DataFrame], pd.DataFrame]
+
+ADMISSIONS = Table(
+    "ADMISSIONS",
+    {
+        "subject_id": Kind.KEY,
+        "hadm_id": Kind.KEY,
+        "admittime": Kind.TIME,
+        "hospital_expire_flag": Kind.NUMBER,
+    },
+)
+LABS = Table(
+    "LABEVENTS",
+    {
+        "subject_id": Kind.KEY,
+        "hadm_id": Kind.REFERENCE,
+        "itemid": Kind.KEY,
+        "charttime": Kind.TIME_OR_NONE,
+        "valuenum": Kind.NUMBER,
+        "valueuom": Kind.TEXT,
+    },
+)
+STAYS = Table("ICUSTAYS", {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "los": Kind.NUMBER})
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Tell whether `cohorts synth` made this folder."""
+    marker = folder / SYNTHETIC_MARKER
+    return marker.is_file() and bool(json.loads(marker.read_text(encoding="utf-8")).get("synthetic"))
+
+
+def required_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed:
+    """Return the feed of a table that must be there. Raises SourceError."""
+    feed = optional_feed(kind, table, folder, adapt)
+    if feed is None:
+        where = f"in {folder}" if folder.is_dir() else f"in {folder}, which is no folder"
+        raise SourceError(
+            f"Table {table.name} is missing: {table.name}.csv or {table.name}.csv.gz (any case) was looked for {where}."
+        )
+    return feed
+
+
+def optional_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed | None:
+    """Return the feed of a table, or None where the folder lacks it."""
+    file = find_table(folder, table.name)
+    if file is None:
+        return None
+    next(read_table(file, table))  # a missing column or mangled dates show here, before hours of reading
+    if kind == "codes":
+        return Feed(kind, table, file, adapt, _is_impossible_icd9, _BAD_ICD9)
+    return Feed(kind, table, file, adapt)
+
+
+def sex(gender: pd.Series) -> pd.Series:
+    """Return F, M or missing."""
+    letter = gender.str.strip().str.upper().str[:1]
+    return letter.where(letter.isin(["F", "M"]))
+
+
+def admissions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adapt ADMISSIONS."""
+    flag = frame["hospital_expire_flag"]
+    died = flag.eq(1).astype("boolean").mask(flag.isna())
+    return frame.rename(columns={**IDS, "admittime": "admitted"}).assign(died=died)
+
+
+def codes(frame: pd.DataFrame, kind: str, system: str | pd.Series, code: pd.Series) -> pd.DataFrame:
+    """Adapt a table of ICD codes or drugs; ICD codes lose their dot, as in MIMIC."""
+    rank = frame["seq_num"].round() if "seq_num" in frame else pd.Series(float("nan"), index=frame.index)
+    code = code.str.strip()
+    if kind != "drug":
+        code = code.str.replace(".", "", regex=False).str.upper()
+    named = frame.rename(columns=IDS).assign(kind=kind, system=system, code=code, rank=rank.astype("Int64"))
+    return named[["row", "line", "patient_id", "admission_id", "kind", "system", "code", "rank"]]
+
+
+def drugs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adapt PRESCRIPTIONS: drugs by the name they were ordered under."""
+    return codes(frame, "drug", "name", frame["drug"])
+
+
+def measurements(labels: dict[str, str]) -> Adapt:
+    """Return how to adapt LABEVENTS; `item` is the label where the dictionary has one."""
+
+    def adapt(frame: pd.DataFrame) -> pd.DataFrame:
+        item = frame["itemid"].map(labels).fillna(frame["itemid"]).astype("str")
+        renamed = frame.rename(columns={**IDS, "charttime": "time", "valuenum": "value", "valueuom": "uom"})
+        return renamed.assign(item=item)
+
+    return adapt
+
+
+def stays(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adapt ICUSTAYS."""
+    return frame.rename(columns={**IDS, "los": "days"})
+
+
+def read_labels(folder: Path, warnings: list[str]) -> dict[str, str]:
+    """Return the names of laboratory items by item id; {} and a warning without the dictionary."""
+    table = Table("D_LABITEMS", {"itemid": Kind.KEY, "label": Kind.TEXT})
+    frame = _dictionary(folder, table, "laboratory items go by their number", warnings)
+    return {} if frame is None else dict(zip(frame["itemid"], frame["label"], strict=True))
+
+
+def read_titles(folder: Path, table: Table, code: str, warnings: list[str]) -> dict[tuple[str, str], str]:
+    """Return the titles of diagnoses by (system, code); {} and a warning without the dictionary."""
+    frame = _dictionary(folder, table, "diagnoses go by their code alone", warnings)
+    if frame is None:
+        return {}
+    version = frame["icd_version"].map(system_of) if "icd_version" in frame else ["ICD-9"] * len(frame)
+    return dict(zip(zip(version, frame[code], strict=True), frame["long_title"], strict=True))
+
+
+def system_of(version: str) -> str:
+    """Return the code system of MIMIC-IV's icd_version, or "unknown"."""
+    return {"9": "ICD-9", "10": "ICD-10"}.get(version, "unknown")
+
+
+def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -> pd.DataFrame | None:
+    file = find_table(folder, table.name)
+    if file is None:
+        warnings.append(f"No dictionary {table.name} in {folder}: {without}")
+        return None
+    return pd.concat([chunk.frame for chunk in read_table(file, table)], ignore_index=True)
+
+
+def _is_impossible_icd9(frame: pd.DataFrame) -> "pd.Series[bool]":
+    wrong = pd.Series(frame["system"].eq("unknown"), dtype=bool)
+    for kind, shape in _ICD9_SHAPE.items():
+        given = frame["kind"].eq(kind) & frame["system"].eq("ICD-9") & frame["code"].notna()
+        wrong |= given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool)
+    return wrong

@@ -1,0 +1,90 @@
+"""MIMIC-III v1.4: tables in one folder, ICD-9 only. Source: Johnson et al., 2016, doi:10.13026/C2XW26."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cohorts.records import mimic
+from cohorts.records.assemble import assemble
+from cohorts.records.base import Unit
+from cohorts.records.columns import Kind, Table
+from cohorts.records.source import Assembled, Feed, Frames
+
+_PATIENTS = Table("PATIENTS", {"subject_id": Kind.KEY, "gender": Kind.TEXT, "dob": Kind.TIME})
+_ICD9 = {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "seq_num": Kind.NUMBER, "icd9_code": Kind.TEXT}
+_DRUGS = Table("PRESCRIPTIONS", {"subject_id": Kind.KEY, "hadm_id": Kind.REFERENCE, "drug": Kind.TEXT})
+_NOTES = Table(
+    "NOTEEVENTS",
+    {
+        "subject_id": Kind.KEY,
+        "hadm_id": Kind.REFERENCE,
+        "chartdate": Kind.TIME_OR_NONE,
+        "charttime": Kind.TIME_OR_NONE,
+        "category": Kind.TEXT,
+        "iserror": Kind.TEXT,
+        "text": Kind.TEXT,
+    },
+)
+_TITLES = Table("D_ICD_DIAGNOSES", {"icd9_code": Kind.CODE, "long_title": Kind.TEXT})
+
+
+class Mimic3:
+    """The layout of a folder with MIMIC-III's tables."""
+
+    name = "mimic3"
+
+    def __init__(self, folder: Path, unit: Unit) -> None:
+        self.folder = folder
+        self.unit = unit
+        self.synthetic = mimic.is_synthetic(folder)
+        self.warnings: list[str] = []
+        self._titles: dict[tuple[str, str], str] = {}
+
+    def feeds(self) -> list[Feed]:
+        """Return the files to read. Raises SourceError where one is missing."""
+        required: list[tuple[str, Table, mimic.Adapt]] = [
+            ("patients", _PATIENTS, _patients),
+            ("admissions", mimic.ADMISSIONS, mimic.admissions),
+            ("codes", Table("DIAGNOSES_ICD", _ICD9), _diagnoses),
+            ("codes", Table("PROCEDURES_ICD", _ICD9), _procedures),
+            ("codes", _DRUGS, mimic.drugs),
+            ("notes", _NOTES, _notes),
+        ]
+        feeds = [mimic.required_feed(kind, table, self.folder, adapt) for kind, table, adapt in required]
+        self._titles = mimic.read_titles(self.folder, _TITLES, "icd9_code", self.warnings)
+        labels = mimic.read_labels(self.folder, self.warnings)
+        optional: list[tuple[str, Table, mimic.Adapt]] = [
+            ("measurements", mimic.LABS, mimic.measurements(labels)),
+            ("stays", mimic.STAYS, mimic.stays),
+        ]
+        for kind, table, adapt in optional:
+            feed = mimic.optional_feed(kind, table, self.folder, adapt)
+            if feed:
+                feeds.append(feed)
+            else:
+                self.warnings.append(f"No table {table.name} in {self.folder}: no {kind}")
+        return feeds
+
+    def assemble(self, frames: Frames) -> Assembled:
+        """Turn all rows of some patients into a batch."""
+        return assemble(frames, self.unit, self._titles)
+
+
+def _patients(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={**mimic.IDS, "dob": "born"}).assign(sex=mimic.sex(frame["gender"]))
+
+
+def _diagnoses(frame: pd.DataFrame) -> pd.DataFrame:
+    return mimic.codes(frame, "diagnosis", "ICD-9", frame["icd9_code"])
+
+
+def _procedures(frame: pd.DataFrame) -> pd.DataFrame:
+    return mimic.codes(frame, "procedure", "ICD-9", frame["icd9_code"])
+
+
+def _notes(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns=mimic.IDS).assign(
+        category=frame["category"].str.strip(),  # MIMIC-III writes "Physician "
+        time=frame["charttime"].fillna(frame["chartdate"]),
+        is_error=frame["iserror"].str.strip().isin(["1", "1.0"]),
+    )

@@ -1,0 +1,89 @@
+"""Notes in one CSV or Parquet file of any layout: a column map says which column is what."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cohorts.errors import InputError, SourceError
+from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS, UNIT_COLUMNS, Batch, Unit
+from cohorts.records.columns import Kind, Table
+from cohorts.records.source import Assembled, Feed, Frames
+
+ROLES = {"id": Kind.CODE, "text": Kind.CODE, "category": Kind.TEXT, "time": Kind.TIME_OR_NONE}
+
+
+class NotesCsv:
+    """The layout of a single table of notes; several rows of one id are several notes of one patient.
+
+    `columns` maps the roles id, text, category and time to columns; `labels` are kept with every
+    patient, from its first note that has them.
+    """
+
+    name = "notes-csv"
+    unit = Unit.PATIENT
+    synthetic = False
+
+    def __init__(self, file: Path, columns: dict[str, str], labels: Sequence[str] = ()) -> None:
+        unknown = set(columns) - set(ROLES)
+        if unknown or not {"id", "text"} <= set(columns):
+            raise InputError(
+                "The column map of notes-csv names id and text, and category and time where there are such, as in "
+                f"--columns id=encounter_id,text=note. Got: {', '.join(columns) or 'nothing'}."
+            )
+        if not file.is_file():
+            raise SourceError(
+                f"{file} is no file: a CSV, gzipped CSV or Parquet file of notes was looked for."
+            )
+        self._file = file
+        self._columns = columns
+        self._labels = list(labels)
+        self.warnings: list[str] = []
+
+    def feeds(self) -> list[Feed]:
+        """Return the one file to read."""
+        kinds = {column: ROLES[role] for role, column in self._columns.items()}
+        kinds |= {label: Kind.TEXT for label in self._labels if label not in kinds}
+        return [Feed("notes", Table(self._file.name, kinds), self._file, self._adapt)]
+
+    def assemble(self, frames: Frames) -> Assembled:
+        """Turn all notes of some ids into a batch."""
+        notes = frames["notes"].sort_values(["patient_id", "time", "row"], ignore_index=True)
+        labels = [f"label_{label}" for label in self._labels]
+        units = notes.groupby("patient_id")[labels].first().reset_index()
+        for column, kind in UNIT_COLUMNS.items():
+            if column != "patient_id":
+                units[column] = (
+                    0 if column == "admissions" else pd.Series(None, index=units.index, dtype=kind)
+                )
+        units["unit_id"] = units["patient_id"]
+        notes = notes.assign(unit_id=notes["patient_id"], admission_id=None)
+        batch = Batch(
+            units=units[[*UNIT_COLUMNS, *labels]],
+            codes=_empty(CODE_COLUMNS),
+            notes=notes[list(NOTE_COLUMNS)].astype(NOTE_COLUMNS),
+            measurements=_empty(MEASUREMENT_COLUMNS),
+        )
+        return Assembled(batch, Counter(patients=len(units), notes=len(notes)), Counter(), [])
+
+    def _adapt(self, frame: pd.DataFrame) -> pd.DataFrame:
+        adapted = frame[["row", "line"]].copy()
+        for role, target in (
+            ("id", "patient_id"),
+            ("text", "text"),
+            ("category", "category"),
+            ("time", "time"),
+        ):
+            adapted[target] = frame[self._columns[role]] if role in self._columns else _missing(frame, role)
+        for label in self._labels:
+            adapted[f"label_{label}"] = frame[label]
+        return adapted
+
+
+def _missing(frame: pd.DataFrame, role: str) -> pd.Series:
+    return pd.Series(None, index=frame.index, dtype="datetime64[us]" if role == "time" else "str")
+
+
+def _empty(columns: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})

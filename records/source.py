@@ -1,0 +1,180 @@
+"""What the sources share: tables are dealt to parts on disk once, and every part becomes one batch."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import pandas as pd
+
+from cohorts.records.base import Batch, Report, Unit
+from cohorts.records.columns import BadRow, Table, read_table
+from cohorts.records.partition import Partition
+from cohorts.records.quarantine import Quarantine
+from cohorts.records.tables import content_bytes
+
+Frames = dict[str, pd.DataFrame]
+
+
+def never_bad(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Find no fault with any row."""
+    return pd.Series(False, index=frame.index)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One file of a source and what its rows are.
+
+    `adapt` renames and derives columns, with `patient_id`, `row` and `line` among the result; rows for which
+    `is_bad` holds afterwards are quarantined with the reason `bad_reason`.
+    """
+
+    kind: str
+    table: Table
+    file: Path
+    adapt: Callable[[pd.DataFrame], pd.DataFrame]
+    is_bad: Callable[[pd.DataFrame], "pd.Series[bool]"] = never_bad
+    bad_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The batch of one part, how many good rows of each kind it took, and what could not be used."""
+
+    batch: Batch
+    counts: Counter[str]
+    left_out: Counter[str]
+    bad: list[BadRow]
+
+
+class Layout(Protocol):
+    """What one kind of source is: its files, and how the rows of some patients become a batch."""
+
+    name: str
+    unit: Unit
+    synthetic: bool
+    warnings: list[str]
+
+    def feeds(self) -> list[Feed]:
+        """Return the files to read. Raises SourceError where one is missing."""
+        ...
+
+    def assemble(self, frames: Frames) -> Assembled:
+        """Turn all rows of some patients, by kind, into a batch."""
+        ...
+
+
+class PartitionedSource:
+    """A Source over any layout; a context manager that removes its files on disk.
+
+    The tables are read at the first call of `batches`, into a private folder below `work_dir`.
+    """
+
+    def __init__(self, layout: Layout, work_dir: Path, quarantine: Quarantine) -> None:
+        self.name = layout.name
+        self.unit = layout.unit
+        self.synthetic = layout.synthetic
+        self.report = Report(warnings=layout.warnings)
+        self._layout = layout
+        self._feeds = layout.feeds()
+        self._work_dir = work_dir
+        self._quarantine = quarantine
+        self._partition: Partition | None = None
+        self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
+        self._counted: set[int] = set()  # parts whose rows stand in the report
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of the source's kind, unit, and every file's content (hex)."""
+        digest = hashlib.sha256(f"{self.name}/{self.unit}".encode())
+        for feed in self._feeds:
+            with feed.file.open("rb") as stream:
+                digest.update(feed.table.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()[:16]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield every patient once: parts in order, patients by id within one. Raises SourceError."""
+        partition = self._partition or self._deal()
+        for part in range(partition.parts):
+            frames = self._frames(partition, part)
+            if not frames:
+                continue
+            assembled = self._layout.assemble(frames)
+            self._count(part, assembled)
+            if len(assembled.batch):
+                yield assembled.batch
+        for table, rows in self._rows.items():
+            self._quarantine.check_share(table, rows)
+
+    def close(self) -> None:
+        """Remove the files on disk."""
+        self._quarantine.close()
+        if self._partition:
+            self._partition.close()
+            self._partition = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _deal(self) -> Partition:
+        size = sum(content_bytes(feed.file) for feed in self._feeds)
+        self._partition = partition = Partition(self._work_dir, size)
+        for feed in self._feeds:
+            self._deal_table(partition, feed)
+        return partition
+
+    def _deal_table(self, partition: Partition, feed: Feed) -> None:
+        table, faults, recoded = feed.table.name, 0, 0
+        for chunk in read_table(feed.file, feed.table):
+            frame = feed.adapt(chunk.frame).assign(table=table)
+            wrong = feed.is_bad(frame)
+            self._quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
+            partition.add(table, frame[~wrong])
+            self._rows[table] += len(chunk.frame) + len(chunk.bad)
+            faults += int(wrong.sum())
+            recoded += chunk.recoded
+        partition.finish(table)
+        if not self._rows[table]:
+            self.report.warnings.append(f"{table} has a header and no rows")
+        self.report.quarantined = dict(self._quarantine.counts)
+        if faults:
+            self.report.warnings.append(f"{table}: {faults:,} rows with {feed.bad_reason}")
+        if recoded:
+            self.report.warnings.append(f"{table}: {recoded:,} bytes are not UTF-8, read as Windows-1252")
+        self._quarantine.check_share(table, self._rows[table])
+
+    def _frames(self, partition: Partition, part: int) -> Frames:
+        """Return the part's rows by kind; tables of one kind stand one after the other."""
+        found: dict[str, list[pd.DataFrame]] = {}
+        for feed in self._feeds:
+            frame = partition.read(feed.table.name, part)
+            if frame is not None:
+                found.setdefault(feed.kind, []).append(frame)
+        return {kind: pd.concat(frames, ignore_index=True) for kind, frames in found.items()}
+
+    def _count(self, part: int, assembled: Assembled) -> None:
+        if part in self._counted:
+            return
+        self._counted.add(part)
+        self._quarantine.add(assembled.bad)
+        self.report.quarantined = dict(self._quarantine.counts)
+        for target, more in (
+            (self.report.counts, assembled.counts),
+            (self.report.left_out, assembled.left_out),
+        ):
+            for name, count in more.items():
+                target[name] = target.get(name, 0) + count
+
+
+def bad_rows(frame: pd.DataFrame, reason: str) -> list[BadRow]:
+    """Name every row of the frame (with `table`, `row`, `line`) as bad for one reason."""
+    places = zip(frame["table"], frame["row"], frame["line"], strict=True)
+    return [BadRow(table, row, line, reason) for table, row, line in places]

@@ -1,0 +1,45 @@
+"""The sources by name, as `--source` knows them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cohorts.errors import InputError
+from cohorts.records.base import Unit
+from cohorts.records.mimic3 import Mimic3
+from cohorts.records.mimic4 import Mimic4
+from cohorts.records.notes_csv import NotesCsv
+from cohorts.records.quarantine import Quarantine
+from cohorts.records.source import Layout, PartitionedSource
+
+SOURCES = ("mimic3", "mimic4", "notes-csv")
+
+
+def open_source(
+    name: str,
+    path: Path,
+    *,
+    unit: Unit = Unit.PATIENT,
+    work_dir: Path,
+    quarantine_file: Path,
+    max_bad_share: float = 0.1,
+    notes: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Sequence[str] = (),
+) -> PartitionedSource:
+    """Open a source; nothing but headers is read yet.
+
+    `work_dir` takes the temporary files (patient text, private, removed at close). `notes` is the folder of
+    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv. Raises SourceError, InputError.
+    """
+    layout: Layout
+    if name == "mimic3":
+        layout = Mimic3(path, unit)
+    elif name == "mimic4":
+        layout = Mimic4(path, unit, notes)
+    elif name == "notes-csv":
+        if unit is not Unit.PATIENT:
+            raise InputError("notes-csv knows no admissions: use --unit patient.")
+        layout = NotesCsv(path, dict(columns or {}), labels)
+    else:
+        raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
+    return PartitionedSource(layout, work_dir, Quarantine(quarantine_file, max_bad_share))

@@ -1,0 +1,284 @@
+"""Tables of a hospital as they come: CSV, gzipped CSV or Parquet, read row by row and never whole.
+
+CSV is read by the standard library's strict parser and not by a faster one, because a broken row must cost
+nothing but itself: after a quote that never closes, reading goes on at the next line that starts a record.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from cohorts.errors import SourceError
+
+MAX_FIELD_CHARS = 16 * 1024 * 1024
+CHUNK_CHARS = 4 * 1024 * 1024
+CHUNK_ROWS = 50_000
+
+Fields = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table: the columns that were asked for, and where each row stands in the file.
+
+    `numbers[i]` counts records from 1 after the header; `lines[i]` is the record's first physical line
+    (0 in Parquet, which has none). `broken` holds (number, line, reason) of rows that can't be split into columns.
+    `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252.
+    """
+
+    values: list[Fields] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    broken: list[tuple[int, int, str]] = field(default_factory=list)
+    recoded: int = 0
+
+
+def find_table(folder: Path, name: str) -> Path | None:
+    """Return the file of table `name` in `folder` (.csv or .csv.gz, any case), or None."""
+    wanted = {f"{name}.csv".lower(), f"{name}.csv.gz".lower()}
+    found = sorted(p for p in folder.iterdir() if p.name.lower() in wanted) if folder.is_dir() else []
+    if len(found) > 1:
+        both = " and ".join(p.name for p in found)
+        raise SourceError(f"{folder} holds table {name} twice: {both}. Move one of them away.")
+    return found[0] if found else None
+
+
+def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Rows]:
+    """Yield the rows of a table in chunks; optional columns that the file lacks come as empty strings.
+
+    Column names match without regard to case. Text is UTF-8; bytes that are not are read as Windows-1252.
+    Raises SourceError where a column is missing or the file can't be read.
+    """
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            yield from _read_parquet(path, columns, optional)
+        else:
+            yield from _read_csv(path, columns, optional)
+    except (OSError, EOFError) as error:
+        raise SourceError(f"{path} can't be read: {error}. Is the file complete?") from error
+
+
+def content_bytes(path: Path) -> int:
+    """Return about how many bytes of CSV the file holds; gzip shrinks such tables some sixfold."""
+    size = path.stat().st_size
+    return size * 6 if path.suffix == ".gz" else size
+
+
+def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    recoded = _fallback.count
+    with _open_text(path) as stream:
+        records = _Records(stream)
+        header = records.header()
+        if header is None:
+            raise SourceError(f"{path} is empty: a header with {_listed(columns)} was expected.")
+        places = _places(path, header, columns, optional)
+        rows, chars = Rows(), 0
+        for record in records:
+            if isinstance(record, Broken):
+                rows.broken.append((record.number, record.line, record.reason))
+                continue
+            padded = (*record.fields, "")
+            rows.values.append(tuple([padded[place] for place in places]))
+            rows.numbers.append(record.number)
+            rows.lines.append(record.line)
+            chars += record.chars
+            if chars >= CHUNK_CHARS or len(rows.numbers) >= CHUNK_ROWS:
+                yield replace(rows, recoded=_fallback.count - recoded)
+                rows, chars, recoded = Rows(), 0, _fallback.count
+        yield replace(rows, recoded=_fallback.count - recoded)
+
+
+def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except pyarrow.lib.ArrowInvalid as error:
+        raise SourceError(f"{path} is no Parquet file: {error}") from error
+    names = file.schema_arrow.names
+    places = _places(path, names, columns, optional)
+    wanted = [names[place] if place >= 0 else None for place in places]
+    number = 1
+    for batch in file.iter_batches(batch_size=2_000, columns=[name for name in wanted if name]):
+        count = batch.num_rows
+        cells = [_as_text(batch.column(name).to_pylist()) if name else [""] * count for name in wanted]
+        yield Rows(list(zip(*cells, strict=True)), list(range(number, number + count)), [0] * count)
+        number += count
+
+
+def _as_text(values: list[object]) -> list[str]:
+    return ["" if value is None else str(value) for value in values]
+
+
+def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[int]:
+    """Return the place of every wanted column in the header; -1 for an optional one that is not there."""
+    known = {name.strip().lower(): place for place, name in enumerate(header)}
+    missing = [name for name in columns if name.lower() not in known]
+    if missing:
+        raise SourceError(
+            f"{path} has no column {_listed(missing)} (case does not matter). It has: {_listed(header)}."
+        )
+    return [known.get(name.lower(), -1) for name in (*columns, *optional)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+class _Fallback:
+    """Decodes the bytes that are no UTF-8 as Windows-1252 (the five that it lacks: U+FFFD), and counts them."""
+
+    count = 0
+
+    def __call__(self, error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
+        self.count += error.end - error.start
+        return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+_fallback = _Fallback()
+codecs.register_error("cohorts-cp1252", _fallback)
+
+
+def _open_text(path: Path) -> TextIO:
+    raw = cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="cohorts-cp1252", newline="")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row: its fields, its number after the header, its first line, its length in characters."""
+
+    fields: list[str]
+    number: int
+    line: int
+    chars: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One row that can't be split into the header's columns."""
+
+    number: int
+    line: int
+    reason: str
+
+
+class _Lines:
+    """Physical lines, remembering those of the record being parsed so that they can be parsed again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._again: deque[str] = deque()
+        self.record: list[str] = []
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._stream)
+        self.record.append(line)
+        return line
+
+    def keep_first(self) -> None:
+        """Give all but the first line of the record back, to be parsed again."""
+        self._again.extendleft(reversed(self.record[1:]))
+        del self.record[1:]
+
+
+class _Records:
+    """The records of a CSV stream; a broken one costs nothing but itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._lines = _Lines(stream)
+        self._reader = csv.reader(self._lines, strict=True)
+        self._width = 0
+        self._number = 0
+        self._line = 1
+        self._damaged: re.Pattern[str] | None = None  # set while lines may be remains of a broken record
+
+    def header(self) -> list[str] | None:
+        fields = self._next_fields()
+        if fields is not None:
+            self._width = len(fields)
+            self._advance()
+        return fields
+
+    def __iter__(self) -> Iterator[Record | Broken]:
+        while (fields := self._next_fields()) is not None:
+            record = self._judge(fields)
+            self._advance()
+            if record is not None:
+                yield record
+
+    def _next_fields(self) -> list[str] | None:
+        """Return the next record's fields; [] for one that can't be parsed; None at the end."""
+        try:
+            return next(self._reader)
+        except StopIteration:
+            return None
+        except csv.Error:
+            self._reread_rest()
+            return []
+
+    def _reread_rest(self) -> None:
+        self._lines.keep_first()
+        self._reader = csv.reader(self._lines, strict=True)
+
+    def _advance(self) -> None:
+        self._line += len(self._lines.record)
+        self._lines.record.clear()
+
+    def _judge(self, fields: list[str]) -> Record | Broken | None:
+        """Return the record, or how it is broken, or None for a blank line and the remains of a broken one."""
+        lines = self._lines.record
+        first = lines[0]
+        if not first.strip():
+            return None
+        reason = ""
+        if not fields or self._swallowed_another(lines):
+            reason = "a quote in this row is not closed or not doubled"
+        elif len(fields) != self._width:
+            reason = f"{len(fields)} fields where the header has {self._width}"
+        remains = self._damaged is not None and not self._damaged.match(first)
+        if remains and len(fields) != self._width:
+            self._reread_rest()
+            return None
+        self._number += 1
+        if remains:
+            return Broken(self._number, self._line, "stands behind a broken row and may be a part of it")
+        if not reason:
+            self._damaged = None
+            return Record(fields, self._number, self._line, sum(map(len, lines)))
+        if not fields or len(lines) > 1:
+            self._damaged = _shape_of_start(first)
+            self._reread_rest()
+        return Broken(self._number, self._line, reason)
+
+    def _swallowed_another(self, lines: list[str]) -> bool:
+        """Tell whether an unclosed quote ran on into the next record and ended, unnoticed, at its opening quote."""
+        last = lines[-1]
+        return (
+            len(lines) > 1
+            and last.rstrip("\r\n").endswith(',"')
+            and last.count(",") >= self._width - 1
+            and bool(_shape_of_start(lines[0]).match(last))
+        )
+
+
+def _shape_of_start(line: str) -> re.Pattern[str]:
+    """Return a pattern for lines whose first field has the shape of this line's: 12 like 7, D2N001 like D2N1."""
+    first = line.split(",", 1)[0].strip().strip('"')
+    shape = re.sub(r"[^\W\d_]+", "L", re.sub(r"\d+", "0", first))
+    pattern = "".join({"0": r"\d+", "L": r"[^\W\d_]+"}.get(char, re.escape(char)) for char in shape)
+    return re.compile(rf'\s*"?{pattern}"?\s*,')
