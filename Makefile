@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 READY := .venv/.ready
-PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records
+PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records terminal
 
 .PHONY: demo test check bench lock clean
 .DELETE_ON_ERROR:

@@ -3,7 +3,7 @@
 What crosses the seam are frozen dataclasses. The score is cosine similarity on every engine: larger is nearer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -124,6 +124,10 @@ class Connector(Protocol):
 
         Vectors come back as unit rows: an engine may have kept only the direction.
         """
+        ...
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        """Yield every point once, in pages, with vectors as in `fetch`; the order is the engine's own."""
         ...
 
     def count(self, name: str, where: Filter | None = None) -> int:

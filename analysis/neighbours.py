@@ -1,0 +1,86 @@
+"""Patients like one patient, or like a vector: never the patient's own rows."""
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cohorts.connectors.base import Connector, Hit
+from cohorts.connectors.filters import Comparison, Filter
+from cohorts.connectors.index import SearchParams
+from cohorts.errors import InputError, PatientNotFound
+
+Vector = npt.NDArray[np.float32]
+MAX_OWN_ROWS = 1_000  # more admissions than any patient has
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The hits, best first, and how many were asked for: a filter may leave fewer."""
+
+    hits: list[Hit]
+    asked: int
+
+
+def of_patient(
+    connector: Connector,
+    name: str,
+    patient_id: str,
+    k: int,
+    *,
+    where: Filter | None = None,
+    params: SearchParams | None = None,
+) -> Neighbours:
+    """Return the k units most like a patient; several own rows (admissions) count by their mean direction.
+
+    Raises PatientNotFound, which names the nearest ids, and CollectionNotFound.
+    """
+    _check_k(k)
+    own = _own_rows(connector, name, patient_id)
+    if not own:
+        near = ", ".join(_nearest_ids(connector, name, patient_id)) or "none: the collection is empty"
+        raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. The nearest ids: {near}.")
+    mean = connector.fetch(name, own).vectors.mean(axis=0)
+    found = connector.search(name, mean[None, :], k + len(own), where=where, params=params)[0]
+    hits = [hit for hit in found if hit.payload.get("patient_id") != patient_id]
+    return Neighbours(hits[:k], k)
+
+
+def of_vector(
+    connector: Connector,
+    name: str,
+    vector: Vector,
+    k: int,
+    *,
+    where: Filter | None = None,
+    params: SearchParams | None = None,
+) -> Neighbours:
+    """Return the k units most like a vector, (dim,) float32. Raises InputError for a vector of zeros."""
+    _check_k(k)
+    if not vector.any():
+        raise InputError("The encoder knows no word of this text; describe the patient in other words.")
+    return Neighbours(connector.search(name, vector[None, :], k, where=where, params=params)[0], k)
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InputError(f"k is {k}; ask for at least 1 neighbour.")
+
+
+def _own_rows(connector: Connector, name: str, patient_id: str) -> list[str]:
+    description = connector.describe(name)
+    if description.collection.metadata.get("unit") != "admission":
+        return list(connector.fetch(name, [patient_id]).ids)
+    anything = np.ones((1, description.collection.dim), dtype=np.float32)
+    own = Comparison("patient_id", "=", patient_id)
+    hits = connector.search(name, anything, MAX_OWN_ROWS, where=own, params=SearchParams(exact=True))
+    return [hit.id for hit in hits[0]]
+
+
+def _nearest_ids(connector: Connector, name: str, patient_id: str, many: int = 5) -> list[str]:
+    """Return ids that stand nearest: by value for numbers, by spelling for anything else."""
+    ids = {str(payload["patient_id"]) for page in connector.scroll(name) for payload in page.payloads}
+    if patient_id.isdecimal() and all(one.isdecimal() for one in ids):
+        return sorted(ids, key=lambda one: (abs(int(one) - int(patient_id)), int(one)))[:many]
+    return difflib.get_close_matches(patient_id, sorted(ids), n=many, cutoff=0.0)

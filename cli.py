@@ -1,0 +1,207 @@
+"""The command line: strings in, objects made, tables out."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cohorts.errors import CohortsError, InputError
+
+if TYPE_CHECKING:
+    from cohorts.connectors.base import Description
+    from cohorts.encoders.base import Encoder
+    from cohorts.records.source import PartitionedSource
+
+app = typer.Typer(
+    help="Find patients like this one, on the vector database that you already run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Store = Annotated[str, typer.Option(help="Store address: qdrant:PATH or milvus:PATH.db (embedded engines).")]
+Name = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
+
+
+class UnitName(StrEnum):
+    """What one vector stands for."""
+
+    PATIENT = "patient"
+    ADMISSION = "admission"
+
+
+class Format(StrEnum):
+    """How neighbours are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one message on stderr, never a traceback."""
+    try:
+        app()
+    except CohortsError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; made if need be, must be empty.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients to invent.")] = 2_000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same hospital.")] = 0,
+) -> None:
+    """Write the tables of a synthetic hospital: invented patients in MIMIC-III's shape."""
+    from cohorts.records.synth import synthesize
+
+    made = synthesize(folder, patients, seed)
+    typer.echo(f"Synthetic hospital in {folder}: {made}", err=True)
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Option(help="mimic3, mimic4 or notes-csv.")],
+    path: Annotated[Path, typer.Option(help="The source's folder (notes-csv: its file).")],
+    encoder: Annotated[
+        str, typer.Option(help="word2vec[:key=value,…], trained on the source, or the folder of a saved encoder.")
+    ] = "word2vec",
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
+    index: Annotated[str, typer.Option(help="Index, as in hnsw:m=32,ef_construction=400, or flat.")] = "hnsw",
+    notes: Annotated[Path | None, typer.Option(help="mimic4: the folder of MIMIC-IV-Note.")] = None,
+    columns: Annotated[str, typer.Option(help="notes-csv: column map, as in id=encounter_id,text=note.")] = "",
+    labels: Annotated[str, typer.Option(help="notes-csv: label columns to keep, separated by commas.")] = "",
+    max_bad_share: Annotated[float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")] = 0.1,
+    quarantine: Annotated[Path | None, typer.Option(help="File for bad rows [default: in the run folder].")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Run folder [default: beside the store].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Drop a collection of this name first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
+) -> None:
+    """Read a hospital's tables, encode every patient, and load the vectors into a store."""
+    from cohorts.connectors import connect, parse_index
+    from cohorts.loaders.run import Run, default_run_dir
+    from cohorts.terminal.progress import progress
+    from cohorts.terminal.tables import show_summary
+
+    folder = run_dir or default_run_dir(store, collection)
+    run = Run(folder, store, collection, encoder)
+    with (
+        _open_source(source, path, unit, folder, quarantine, max_bad_share, notes, columns, labels) as records,
+        progress() as tick,
+    ):
+        if dry_run:
+            run.read_only(records, tick)
+        else:
+            wanted = parse_index(index)
+            with connect(store) as connector:
+                run.ingest(records, connector, wanted, tick, replace=replace)
+    show_summary(run.manifest, dry_run=dry_run)
+
+
+@app.command()
+def query(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    patient: Annotated[str | None, typer.Option(help="Find patients like this one, by id.")] = None,
+    text: Annotated[str | None, typer.Option(help="Find patients like this description.")] = None,
+    note_file: Annotated[Path | None, typer.Option(help="Find patients like the one in this note.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    where: Annotated[str | None, typer.Option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
+    search: Annotated[str, typer.Option(help="Search parameters, as in ef_search=128 or exact=true.")] = "",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Find the patients most like one patient, or like a text."""
+    from cohorts.analysis import neighbours
+    from cohorts.connectors import connect, parse_filter, parse_search
+    from cohorts.terminal.tables import show_neighbours
+
+    note = _query_text(patient, text, note_file)
+    condition = parse_filter(where) if where else None
+    params = parse_search(search) if search else None
+    with connect(store) as connector:
+        description = connector.describe(collection)
+        made_by = _encoder_of(description, store, encoder) if encoder or note is not None else None
+        if note is None or made_by is None:
+            found = neighbours.of_patient(connector, collection, str(patient), k, where=condition, params=params)
+        else:
+            vector = made_by.encode_text([note])[0]
+            found = neighbours.of_vector(connector, collection, vector, k, where=condition, params=params)
+    show_neighbours(found, output.value, description)
+
+
+@app.command()
+def describe(store: Store = "qdrant:./cohorts.qdrant", collection: Name = "cohorts") -> None:
+    """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
+    from cohorts.connectors import connect
+    from cohorts.terminal.tables import show_description
+
+    with connect(store) as connector:
+        show_description(connector.describe(collection))
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
+    from cohorts.terminal.doctor import examine
+    from cohorts.terminal.tables import show_findings
+
+    show_findings(examine())
+
+
+def _open_source(
+    source: str,
+    path: Path,
+    unit: UnitName,
+    folder: Path,
+    quarantine: Path | None,
+    max_bad_share: float,
+    notes: Path | None,
+    columns: str,
+    labels: str,
+) -> "PartitionedSource":
+    from cohorts.records.base import Unit
+    from cohorts.records.sources import open_source
+
+    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
+    return open_source(
+        source,
+        path,
+        unit=Unit(unit.value),
+        work_dir=folder,
+        quarantine_file=quarantine or folder / "quarantine.csv",
+        max_bad_share=max_bad_share,
+        notes=notes,
+        columns={role.strip(): column.strip() for role, _, column in pairs},
+        labels=[label.strip() for label in labels.split(",") if label.strip()],
+    )
+
+
+def _query_text(patient: str | None, text: str | None, note_file: Path | None) -> str | None:
+    """Return the text to query by, or None for a query by patient."""
+    if sum(given is not None for given in (patient, text, note_file)) != 1:
+        raise InputError("Ask by exactly one of --patient ID, --text TEXT and --note-file FILE.")
+    if note_file is None:
+        return text
+    try:
+        return note_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error
+
+
+def _encoder_of(description: "Description", store: str, folder: Path | None) -> "Encoder":
+    """Load the collection's own encoder, or the one in `folder`, which is refused where it is another."""
+    from cohorts.encoders import load_encoder
+    from cohorts.loaders.ingest import check_fingerprint
+    from cohorts.loaders.run import encoder_dir
+
+    encoder = load_encoder(folder or encoder_dir(store, description.collection))
+    check_fingerprint(description.collection, encoder)
+    return encoder

@@ -1,0 +1,65 @@
+"""What is stored beside a vector: structured facts to show and to filter by. Never note text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cohorts.connectors.base import Payload, PayloadValue
+from cohorts.records.base import Batch
+from cohorts.records.phenotyping import phenotype_of
+
+FIELDS: Mapping[str, type[Any]] = {
+    "patient_id": str,
+    "admission_id": str,
+    "admissions": int,
+    "age": float,
+    "sex": str,
+    "died": bool,
+    "icu_days": float,
+    "principal_system": str,
+    "principal_code": str,
+    "principal_title": str,
+    "phenotype": str,
+    "codes": list[str],
+}
+FILTERABLE = {name: kind for name, kind in FIELDS.items() if name != "principal_title"}
+LABEL_PREFIX = "label_"
+
+
+def filterable(batch: Batch) -> dict[str, type[Any]]:
+    """Return the payload fields to be indexed for filters, labels of the source among them."""
+    labels: dict[str, type[Any]] = {name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)}
+    return FILTERABLE | labels
+
+
+def payloads(batch: Batch) -> list[Payload]:
+    """Return one payload per unit, in order. A missing value is None."""
+    codes = _diagnoses(batch)
+    rows = []
+    for unit in batch.units.to_dict("records"):
+        row = {name: _plain(unit[name]) for name in FIELDS if name in unit}
+        row["phenotype"] = _phenotype(row)
+        row["codes"] = codes.get(unit["unit_id"], [])
+        row |= {str(name): _plain(value) for name, value in unit.items() if str(name).startswith(LABEL_PREFIX)}
+        rows.append(row)
+    return rows
+
+
+def _diagnoses(batch: Batch) -> dict[str, list[str]]:
+    """Return the diagnosis codes of every unit and their three-character categories (E119 is also E11)."""
+    diagnoses = batch.codes[batch.codes["kind"] == "diagnosis"]
+    both = pd.concat([diagnoses["code"], diagnoses["code"].str[:3]])
+    unit = pd.concat([diagnoses["unit_id"], diagnoses["unit_id"]])
+    return {str(key): sorted(set(group)) for key, group in both.groupby(unit)}
+
+
+def _phenotype(row: Mapping[str, PayloadValue]) -> str | None:
+    system, code = row["principal_system"], row["principal_code"]
+    return phenotype_of(str(system), str(code)) if system is not None and code is not None else None
+
+
+def _plain(value: Any) -> PayloadValue:
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value  # type: ignore[no-any-return]

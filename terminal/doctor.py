@@ -1,0 +1,54 @@
+"""What this installation has, what it lacks, and the command that installs it."""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("cohorts", "numpy", "pandas", "gensim", "torch", "transformers", "sentence-transformers")
+_CLIENTS = ("qdrant-client", "pymilvus")
+_ENGINES = {
+    "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "pip install 'cohorts[qdrant-embedded]'"),
+    "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "pip install 'cohorts[milvus-embedded]'"),
+}
+_ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for: what, what was found, and what to do where it is missing."""
+
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at versions, engines, the processor and cached models; nothing heavy is imported."""
+    findings = [Finding("Python", platform.python_version())]
+    findings += [_package(name, name, f"pip install {name}") for name in (*_PACKAGES, *_CLIENTS)]
+    findings += [_package(name, what, remedy) for name, (what, remedy) in _ENGINES.items()]
+    return [*findings, Finding("processor", _processor()), _models()]
+
+
+def _package(name: str, what: str, remedy: str) -> Finding:
+    try:
+        return Finding(what, f"{name} {version(name)}" if what != name else version(name))
+    except PackageNotFoundError:
+        return Finding(what, "missing", remedy)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    words = set(info.read_text(encoding="utf-8").split()) if info.exists() else set()
+    able = [ability for ability in _ABILITIES if ability in words]
+    return f"{platform.machine()}, {os.cpu_count()} cores, {', '.join(able) or 'abilities unknown'}"
+
+
+def _models() -> Finding:
+    """List the models in the Hugging Face cache, where the text encoders will look for them."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    found = sorted(path.name.removeprefix("models--").replace("--", "/") for path in cache.glob("models--*"))
+    return Finding("cached models", ", ".join(found) or f"none in {cache}")

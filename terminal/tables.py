@@ -1,0 +1,130 @@
+"""Tables of neighbours, summaries, descriptions and findings."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cohorts.analysis.neighbours import Neighbours
+from cohorts.connectors.base import Description, Hit, Payload
+from cohorts.terminal.doctor import Finding
+
+SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
+
+
+def show_neighbours(found: Neighbours, output: str, description: Description) -> None:
+    """Print the neighbours to stdout as a table, as JSON or as CSV."""
+    rows = [_row(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    synthetic = bool(description.collection.metadata.get("synthetic"))
+    if output == "json":
+        result = {"synthetic": synthetic, "asked": found.asked, "got": len(rows), "neighbours": rows}
+        print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
+    elif output == "csv":
+        writer = csv.DictWriter(sys.stdout, _row(0, Hit("", 0.0, {})), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _show_table(rows, synthetic)
+    if len(rows) < found.asked:
+        _note(f"{found.asked} were asked for, {len(rows)} found: no more match.")
+
+
+def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
+    """Print what a run read, wrote and took to stderr."""
+    table = _plain_table("read and checked" if dry_run else "ingested")
+    for name in ("counts", "quarantined", "left_out"):
+        for what, count in manifest[name].items():
+            label = {"quarantined": "quarantined: ", "left_out": "left out: "}.get(name, "")
+            table.add_row(label + what, f"{count:,}")
+    if not dry_run:
+        table.add_row("vectors written", f"{manifest['written']:,}")
+        table.add_row("units with nothing to encode", f"{manifest['not_encodable']:,}")
+        table.add_row("vectors per second (write and index)", f"{manifest['vectors_per_s']:,}")
+        for stage, spent in manifest["seconds"].items():
+            table.add_row(f"seconds to {stage}", f"{spent:,.2f}")
+    table.add_row("seconds in all", f"{manifest['total_s']:,.2f}")
+    table.add_row("peak memory (MiB)", f"{manifest['peak_rss_mib']:,}")
+    Console(stderr=True).print(table)
+    for warning in manifest["warnings"]:
+        _note(f"Note: {warning}.")
+    if manifest["synthetic"]:
+        _note(f"Note: {SYNTHETIC}.")
+
+
+def show_description(description: Description) -> None:
+    """Print what a collection holds to stdout."""
+    collection = description.collection
+    table = _plain_table(f"collection {collection.name}")
+    table.add_row("engine", description.engine)
+    table.add_row("vectors", f"{description.count:,}")
+    table.add_row("indexed", f"{description.indexed:,}")
+    table.add_row("dimension", str(collection.dim))
+    table.add_row("metric", description.metric)
+    table.add_row("index", repr(collection.index))
+    for key, value in collection.metadata.items():
+        table.add_row(key.replace("_", " "), escape(str(value)))
+    table.add_row("fields to filter by", ", ".join(collection.fields))
+    if description.note:
+        table.add_row("note", description.note)
+    Console().print(table)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Print what `doctor` found to stdout."""
+    table = Table("what", "found", "to do")
+    for finding in findings:
+        table.add_row(escape(finding.what), escape(finding.found), escape(finding.remedy))
+    Console().print(table)
+
+
+def _row(rank: int, hit: Hit) -> dict[str, Any]:
+    payload = hit.payload
+    return {
+        "rank": rank,
+        "patient": payload.get("patient_id"),
+        "admission": payload.get("admission_id"),
+        "similarity": round(hit.score, 4),
+        "age": payload.get("age"),
+        "sex": payload.get("sex"),
+        "diagnosis_code": payload.get("principal_code"),
+        "diagnosis": payload.get("principal_title"),
+        "outcome": _outcome(payload),
+        **{key: value for key, value in payload.items() if key.startswith("label_")},
+    }
+
+
+def _outcome(payload: Payload) -> str | None:
+    died = payload.get("died")
+    return None if died is None else "died in hospital" if died else "survived"
+
+
+def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
+    labels = sorted({key for row in rows for key in row if key.startswith("label_")})
+    table = Table(title=SYNTHETIC if synthetic else None)
+    for name in ("rank", "patient", "similarity", "age"):
+        table.add_column(name, justify="right")
+    for name in ("sex", "principal diagnosis", "outcome", *(label.removeprefix("label_") for label in labels)):
+        table.add_column(name)
+    for row in rows:
+        diagnosis = " ".join(str(part) for part in (row["diagnosis_code"], row["diagnosis"]) if part is not None)
+        age = "" if row["age"] is None else f"{row['age']:.0f}"
+        cells = [row["sex"], diagnosis, row["outcome"], *(row.get(label) for label in labels)]
+        texts = ["" if cell is None else escape(str(cell)) for cell in cells]
+        table.add_row(str(row["rank"]), str(row["patient"]), f"{row['similarity']:.4f}", age, *texts)
+    Console().print(table)
+
+
+def _plain_table(title: str) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right" if title != "collection" else "left")
+    return table
+
+
+def _note(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
