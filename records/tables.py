@@ -151,7 +151,7 @@ codecs.register_error("cohorts-cp1252", _fallback)
 
 
 def _open_text(path: Path) -> TextIO:
-    raw = cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    raw = cast(BinaryIO, gzip.GzipFile(path)) if path.suffix.lower() == ".gz" else path.open("rb")
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="cohorts-cp1252", newline="")
 
 

@@ -1,0 +1,71 @@
+"""The import table of the design, the wheel's file list, and what `cohorts --help` loads."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EVERYTHING = {"records", "encoders", "connectors", "loaders", "analysis", "terminal", "errors"}
+MAY_IMPORT = {
+    "records": {"errors"},
+    "encoders": {"records", "errors"},
+    "connectors": {"errors"},
+    "loaders": {"records", "encoders", "connectors", "errors"},
+    "analysis": {"records", "connectors", "errors"},
+    "terminal": {"loaders", "analysis", "connectors", "errors"},
+    "errors": set(),
+    "cli": EVERYTHING,
+    "__init__": EVERYTHING,
+}
+
+
+def modules() -> list[Path]:
+    single = [ROOT / f"{part}.py" for part in MAY_IMPORT]
+    folders = [file for part in MAY_IMPORT for file in sorted((ROOT / part).rglob("*.py"))]
+    return [file for file in single if file.exists()] + folders
+
+
+def imported_parts(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "cohorts":
+            names |= {f"cohorts.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("cohorts.")}
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_data_flows_one_way(file: Path) -> None:
+    part = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    assert imported_parts(file) <= MAY_IMPORT[part] | {part}
+
+
+def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"  # setuptools would take what an earlier build left behind
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "demo"))
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(copy)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    expected = {f"cohorts/{file.relative_to(ROOT)}" for file in modules()} | {"cohorts/py.typed"}
+    expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "records").rglob("*.toml")}
+    assert held == expected
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"torch", "pandas", "numpy", "pymilvus", "qdrant_client", "qdrant_edge", "gensim", "transformers", "sqlglot"}
+    code = (
+        "import sys; from typer.testing import CliRunner; from cohorts.cli import app;"
+        "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0, r.output;"
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert heavy & set(done.stdout.split()) == set()
