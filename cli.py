@@ -83,7 +83,8 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
-    from cohorts.connectors import connect, parse_index
+    from cohorts.connectors.index import parse_index
+    from cohorts.connectors.registry import connect
     from cohorts.loaders.run import Run, default_run_dir
     from cohorts.terminal.progress import progress
     from cohorts.terminal.tables import show_summary
@@ -120,7 +121,9 @@ def query(
 ) -> None:
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis import neighbours
-    from cohorts.connectors import connect, parse_filter, parse_search
+    from cohorts.connectors.filters import parse_filter
+    from cohorts.connectors.index import parse_search
+    from cohorts.connectors.registry import connect
     from cohorts.terminal.tables import show_neighbours
 
     note = _query_text(patient, text, note_file)
@@ -140,7 +143,7 @@ def query(
 @app.command()
 def describe(store: Store = "qdrant:./cohorts.qdrant", collection: Name = "cohorts") -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
-    from cohorts.connectors import connect
+    from cohorts.connectors.registry import connect
     from cohorts.terminal.tables import show_description
 
     with connect(store) as connector:

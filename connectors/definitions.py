@@ -1,0 +1,77 @@
+"""The definitions of collections, in one JSON file beside an embedded engine that can't keep them itself."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from cohorts.connectors.base import Collection
+from cohorts.connectors.index import index_from_json, index_to_json
+from cohorts.errors import CollectionExists, CollectionNotFound
+
+_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
+
+
+class Definitions:
+    """The collections of one store, kept in `file`; every change is written whole and atomically."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self._read())
+
+    def get(self, name: str) -> Collection:
+        """Return one. Raises CollectionNotFound, which names those that there are."""
+        known = self._read()
+        if name not in known:
+            raise no_such_collection(name, list(known))
+        return from_json(name, known[name])
+
+    def refuse_existing(self, name: str) -> None:
+        """Raise CollectionExists where there is one of this name."""
+        if name in self._read():
+            raise CollectionExists(f"There is a collection {name} already; drop it first or take another name.")
+
+    def put(self, collection: Collection) -> None:
+        """Add one, or replace it."""
+        self._write(self._read() | {collection.name: to_json(collection)})
+
+    def remove(self, name: str) -> None:
+        """Forget one."""
+        self._write({key: value for key, value in self._read().items() if key != name})
+
+    def _read(self) -> dict[str, Any]:
+        if not self._file.exists():
+            return {}
+        known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        return known
+
+    def _write(self, known: dict[str, Any]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        new = self._file.with_name(self._file.name + ".new")
+        new.write_text(json.dumps(known, indent=2, ensure_ascii=False), encoding="utf-8")
+        os.replace(new, self._file)  # noqa: PTH105 - the atomic one
+
+
+def no_such_collection(name: str, known: list[str]) -> CollectionNotFound:
+    """Return the error that names the collections there are."""
+    return CollectionNotFound(f"There is no collection {name}. Collections here: {', '.join(sorted(known)) or 'none'}.")
+
+
+def to_json(collection: Collection) -> dict[str, Any]:
+    """Return a collection's definition as a JSON object."""
+    names = {str(kind): name for name, kind in _TYPES.items()}
+    return {
+        "dim": collection.dim,
+        "index": index_to_json(collection.index),
+        "fields": {field: names[str(kind)] for field, kind in collection.fields.items()},
+        "metadata": dict(collection.metadata),
+    }
+
+
+def from_json(name: str, value: dict[str, Any]) -> Collection:
+    """Return the collection that `to_json` wrote."""
+    fields = {field: _TYPES[kind] for field, kind in value["fields"].items()}
+    return Collection(name, value["dim"], index_from_json(value["index"]), fields, value["metadata"])

@@ -1,0 +1,124 @@
+"""The syntax of the filter language: SQL's conditions and an infix `contains`, by sqlglot."""
+
+from typing import Any, ClassVar
+
+from sqlglot import exp, parser, tokens
+from sqlglot.dialects.dialect import Dialect
+
+from cohorts.connectors.filters import (
+    ALLOWED,
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    OneOf,
+    Value,
+    negate,
+)
+from cohorts.errors import FilterError
+
+_OPS: dict[type[exp.Expression], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+}
+_MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+class _Conditions(Dialect):
+    """SQL's conditions, with `contains` between a list and a value."""
+
+    class Tokenizer(tokens.Tokenizer):
+        """Reads `contains` as an operator."""
+
+        KEYWORDS: ClassVar[dict[str, tokens.TokenType]] = {
+            **tokens.Tokenizer.KEYWORDS,
+            "CONTAINS": tokens.TokenType.AT_GT,
+        }
+
+    class Parser(parser.Parser):
+        """Reads the operator as one between a field and a value."""
+
+        RANGE_PARSERS: ClassVar[dict[tokens.TokenType, Any]] = {
+            **parser.Parser.RANGE_PARSERS,
+            tokens.TokenType.AT_GT: parser.binary_range_parser(exp.ArrayContainsAll),
+        }
+
+
+def parse(text: str) -> exp.Expression:
+    """Return the syntax tree. Raises sqlglot's errors."""
+    trees = _Conditions().parse(text)
+    if len(trees) != 1 or trees[0] is None:
+        raise FilterError(f"The filter holds {len(trees)} statements; it must be one condition. Allowed: {ALLOWED}.")
+    return trees[0]  # type: ignore[return-value]
+
+
+def condition(tree: exp.Expression) -> Filter:
+    """Turn a syntax tree into a filter. Raises FilterError for anything that is no condition of ours."""
+    match tree:
+        case exp.Paren():
+            return condition(tree.this)
+        case exp.And():
+            return All((condition(tree.this), condition(tree.expression)))
+        case exp.Or():
+            return AnyOf((condition(tree.this), condition(tree.expression)))
+        case exp.Not():
+            return negate(condition(tree.this))
+        case exp.Is() if isinstance(tree.expression, exp.Null):
+            return IsNull(_field(tree.this))
+        case exp.In() if tree.expressions and not tree.args.get("query"):
+            return OneOf(_field(tree.this), tuple(_value(one) for one in tree.expressions))
+        case exp.Between():
+            field = _field(tree.this)
+            low, high = _value(tree.args["low"]), _value(tree.args["high"])
+            return All((Comparison(field, ">=", low), Comparison(field, "<=", high)))
+        case exp.ArrayContainsAll():
+            value = _value(tree.expression)
+            if not isinstance(value, str):
+                raise FilterError(f"contains asks for text in single quotes, not for {value!r}.")
+            return Contains(_field(tree.this), value)
+        case exp.Column():
+            return Comparison(_field(tree), "=", True)
+    if type(tree) in _OPS:
+        return _comparison(tree, _OPS[type(tree)])
+    raise _not_understood(tree)
+
+
+def _comparison(tree: exp.Expression, op: str) -> Filter:
+    if isinstance(tree.this, exp.Column):
+        return Comparison(_field(tree.this), op, _value(tree.expression))
+    return Comparison(_field(tree.expression), _MIRRORED[op], _value(tree.this))
+
+
+def _field(tree: exp.Expression) -> str:
+    if isinstance(tree, exp.Column) and not tree.args.get("table") and isinstance(tree.this, exp.Identifier):
+        return str(tree.this.this)
+    raise _not_understood(tree)
+
+
+def _value(tree: exp.Expression) -> Value:
+    match tree:
+        case exp.Paren():
+            return _value(tree.this)
+        case exp.Literal(is_string=True):
+            return str(tree.this)
+        case exp.Boolean():
+            return bool(tree.this)
+        case exp.Literal():
+            text = str(tree.this)
+            return int(text) if text.isdecimal() else float(text)
+        case exp.Neg() if isinstance(tree.this, exp.Literal) and not tree.this.is_string:
+            value = _value(tree.this)
+            return -value if isinstance(value, (int, float)) else value
+        case exp.Column():
+            raise FilterError(f"{tree.sql()} stands where a value belongs; text goes in single quotes: '{tree.name}'.")
+    raise _not_understood(tree)
+
+
+def _not_understood(tree: exp.Expression) -> FilterError:
+    return FilterError(f"The filter can't use {tree.sql()!r}. Allowed: {ALLOWED}.")

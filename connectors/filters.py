@@ -1,0 +1,178 @@
+"""A small filter language, parsed by sqlglot into a few frozen conditions that every engine can compile.
+
+`age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
+`not (...)`, `or`, parentheses. As in SQL, a missing value meets no condition but `is null`, and neither does its
+negation: `not (sex = 'F')` leaves out those whose sex is unknown. An empty list counts as missing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cohorts.errors import FilterError
+
+Value = str | int | float | bool
+ALLOWED = "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses"
+
+
+class Filter:
+    """A condition on payload fields."""
+
+
+@dataclass(frozen=True)
+class Comparison(Filter):
+    """`field op value` with op of = != < <= > >=."""
+
+    field: str
+    op: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class OneOf(Filter):
+    """The field is (`negated`: is not) one of the values."""
+
+    field: str
+    values: tuple[Value, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Contains(Filter):
+    """The list in the field holds (`negated`: does not hold) the value."""
+
+    field: str
+    value: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class IsNull(Filter):
+    """The field is missing, null or an empty list (`negated`: it is none of these)."""
+
+    field: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class All(Filter):
+    """Every part holds."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf(Filter):
+    """At least one part holds."""
+
+    parts: tuple[Filter, ...]
+
+
+_NEGATED_OPS = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def parse_filter(text: str) -> Filter:
+    """Read a filter expression. Raises FilterError, which says what was not understood."""
+    import sqlglot.errors
+
+    from cohorts.connectors.filter_syntax import condition, parse
+
+    try:
+        tree = parse(text)
+    except sqlglot.errors.SqlglotError as error:
+        raise FilterError(f"The filter can't be read: {_first_line(error)}. Allowed: {ALLOWED}.") from error
+    return condition(tree)
+
+
+def negate(filter_: Filter) -> Filter:
+    """Return the condition that holds where this one is false; neither holds where a value is missing."""
+    match filter_:
+        case Comparison(field, op, value):
+            return Comparison(field, _NEGATED_OPS[op], value)
+        case OneOf(field, values, negated):
+            return OneOf(field, values, not negated)
+        case Contains(field, value, negated):
+            return Contains(field, value, not negated)
+        case IsNull(field, negated):
+            return IsNull(field, not negated)
+        case All(parts):
+            return AnyOf(tuple(negate(part) for part in parts))
+        case AnyOf(parts):
+            return All(tuple(negate(part) for part in parts))
+        case _:
+            raise TypeError(f"not a filter: {filter_!r}")
+
+
+def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:
+    """Tell whether a payload meets the filter: the reference that every engine agrees with."""
+    match filter_:
+        case All(parts):
+            return all(matches(part, payload) for part in parts)
+        case AnyOf(parts):
+            return any(matches(part, payload) for part in parts)
+        case IsNull(field, negated):
+            return _is_null(payload.get(field)) is not negated
+    value = payload.get(filter_.field)  # type: ignore[attr-defined]
+    if _is_null(value):
+        return False
+    match filter_:
+        case Comparison(_, op, wanted):
+            return _COMPARE[op](value, wanted)
+        case OneOf(_, values, negated):
+            return (value in values) is not negated
+        case Contains(_, wanted, negated):
+            return (wanted in value) is not negated
+        case _:
+            raise TypeError(f"not a filter: {filter_!r}")
+
+
+def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
+    """Raise FilterError where the filter names a field that is not there, or compares it with another type."""
+    match filter_:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                check_filter(part, fields)
+        case _:
+            field = filter_.field  # type: ignore[attr-defined]
+            if field not in fields:
+                raise FilterError(f"There is no field {field!r} to filter by. Fields: {', '.join(fields)}.")
+            _check_type(filter_, fields[field])
+
+
+def _check_type(filter_: Filter, kind: Any) -> None:
+    match filter_:
+        case Contains(field, _) if kind != list[str]:
+            raise FilterError(f"{field} is no list; contains asks whether a list holds a value.")
+        case (Comparison(field, _) | OneOf(field, _)) if kind == list[str]:
+            raise FilterError(f"{field} is a list; ask {field} contains 'value'.")
+        case Comparison(field, op, value):
+            if op not in ("=", "!=") and kind not in (int, float):
+                raise FilterError(f"{field} is no number: it can be compared by = and != only.")
+            _check_value(field, value, kind)
+        case OneOf(field, values):
+            for value in values:
+                _check_value(field, value, kind)
+
+
+def _check_value(field: str, value: Value, kind: Any) -> None:
+    numbers = (int, float)
+    fits = type(value) in numbers if kind in numbers else type(value) is kind
+    if not fits:
+        names = {str: "text, in single quotes", bool: "true or false", int: "a number", float: "a number"}
+        raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.")
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value == []
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].rstrip(".")

@@ -1,0 +1,134 @@
+"""Index and search parameters, in the papers' names; build parameters apart from search parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from cohorts.errors import InputError
+
+_RANGES = {
+    "m": (2, 2048),
+    "ef_construction": (1, 32_768),
+    "nlist": (1, 65_536),
+    "n_trees": (1, 10_000),
+    "ef_search": (1, 32_768),
+    "nprobe": (1, 65_536),
+    "search_k": (1, 100_000_000),
+}
+_VARIANTS = ("flat", "sq8", "pq")
+
+
+class Index:
+    """A kind of index with its build parameters. Raises InputError for a parameter out of range."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(vars(self))
+
+
+@dataclass(frozen=True)
+class Flat(Index):
+    """No index: every search is exact."""
+
+
+@dataclass(frozen=True)
+class Hnsw(Index):
+    """Hierarchical navigable small world graph. Source: Malkov and Yashunin, 2018, section 4."""
+
+    m: int = 32
+    ef_construction: int = 400
+
+
+@dataclass(frozen=True)
+class Ivf(Index):
+    """Inverted file over `nlist` clusters; vectors kept whole, as 8-bit scalars, or product-quantised."""
+
+    nlist: int = 1024
+    variant: str = "flat"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variant not in _VARIANTS:
+            raise InputError(f"ivf variant is {self.variant!r}; it is one of {', '.join(_VARIANTS)}.")
+
+
+@dataclass(frozen=True)
+class Annoy(Index):
+    """Forest of random projection trees. Source: github.com/spotify/annoy."""
+
+    n_trees: int = 100
+
+
+KINDS: Mapping[str, type[Any]] = {"flat": Flat, "hnsw": Hnsw, "ivf": Ivf, "annoy": Annoy}
+
+
+@dataclass(frozen=True)
+class SearchParams:
+    """How hard to search; None leaves the engine's own default, `exact` scans everything."""
+
+    ef_search: int | None = None
+    nprobe: int | None = None
+    search_k: int | None = None
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        _check_ranges(vars(self))
+
+
+def parse_index(text: str) -> Index:
+    """Read an index as in `hnsw:m=32,ef_construction=400`. Raises InputError."""
+    name, _, rest = text.partition(":")
+    kind = KINDS.get(name.strip().lower())
+    if kind is None:
+        raise InputError(f"There is no index {name!r}. Indexes: {', '.join(KINDS)}.")
+    index: Index = kind(**_settings(rest, kind))
+    return index
+
+
+def parse_search(text: str) -> SearchParams:
+    """Read search parameters as in `ef_search=128` or `exact=true`. Raises InputError."""
+    return SearchParams(**_settings(text, SearchParams))
+
+
+def index_to_json(index: Index) -> dict[str, Any]:
+    """Return the index as a JSON object."""
+    name = next(name for name, kind in KINDS.items() if type(index) is kind)
+    return {"kind": name, **vars(index)}
+
+
+def index_from_json(value: Mapping[str, Any]) -> Index:
+    """Return the index that `index_to_json` wrote."""
+    settings = dict(value)
+    index: Index = KINDS[settings.pop("kind")](**settings)
+    return index
+
+
+def _settings(text: str, kind: type[Any]) -> dict[str, Any]:
+    known = {field.name: field for field in fields(kind)}
+    settings: dict[str, Any] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if key not in known or not equals:
+            allowed = ", ".join(known) or "none"
+            raise InputError(f"{pair!r} is no setting of {kind.__name__}: write key=value with a key of: {allowed}.")
+        settings[key] = _value(key, value)
+    return settings
+
+
+def _value(key: str, value: str) -> str | int | bool:
+    if key == "variant":
+        return value.lower()
+    if key == "exact":
+        if value.lower() not in ("true", "false"):
+            raise InputError(f"exact={value}: it is true or false.")
+        return value.lower() == "true"
+    try:
+        return int(value)
+    except ValueError as error:
+        raise InputError(f"{key}={value}: it is a whole number.") from error
+
+
+def _check_ranges(settings: Mapping[str, Any]) -> None:
+    for key, (low, high) in _RANGES.items():
+        value = settings.get(key)
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{key} is {value}; it lies between {low} and {high:,}.")

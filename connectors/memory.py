@@ -1,0 +1,134 @@
+"""The exact reference: every search scans everything, in this process, and nothing outlives it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
+from cohorts.connectors.checks import check_collection, check_points, unit_rows
+from cohorts.connectors.definitions import no_such_collection
+from cohorts.connectors.filters import Filter, check_filter, matches
+from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams
+from cohorts.errors import CollectionExists
+
+
+@dataclass
+class _Held:
+    collection: Collection
+    vectors: dict[str, Vectors] = field(default_factory=dict)
+    payloads: dict[str, Payload] = field(default_factory=dict)
+
+    def points(self, ids: Sequence[str]) -> Points:
+        rows = [self.vectors[one] for one in ids]
+        stacked = np.array(rows, dtype=np.float32).reshape(len(rows), self.collection.dim)
+        return Points(ids, stacked, [self.payloads[one] for one in ids])
+
+
+class MemoryConnector:
+    """Exact search over numpy arrays. Every index is accepted, since the answers are those of a perfect one."""
+
+    abilities = Abilities("memory", (Flat, Hnsw, Ivf, Annoy), max_k=2**31)
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections, sorted."""
+        return sorted(self._held)
+
+    def create(self, collection: Collection) -> None:
+        """Make an empty collection."""
+        check_collection(collection, self.abilities)
+        if collection.name in self._held:
+            raise CollectionExists(f"There is a collection {collection.name} already; drop it or take another name.")
+        self._held[collection.name] = _Held(collection)
+
+    def describe(self, name: str) -> Description:
+        """Return what is held."""
+        held = self._of(name)
+        count = len(held.vectors)
+        return Description(held.collection, "memory", "cosine", count, count, "exact search, no index")
+
+    def upsert(self, name: str, points: Points) -> None:
+        """Write points, replacing those of the same id."""
+        held = self._of(name)
+        points = check_points(points, held.collection)
+        held.vectors.update(zip(points.ids, points.vectors, strict=True))
+        held.payloads.update(zip(points.ids, points.payloads, strict=True))
+
+    def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - nothing to wait for
+        """Return at once: what is written is searchable."""
+        self._of(name)
+
+    def search(
+        self,
+        name: str,
+        vectors: Vectors,
+        k: int,
+        *,
+        where: Filter | None = None,
+        params: SearchParams | None = None,  # noqa: ARG002 - every search is exact
+    ) -> list[list[Hit]]:
+        """Return the k nearest of each query row, by cosine."""
+        held = self._of(name)
+        queries = unit_rows(vectors, held.collection.dim)
+        points = held.points(self._matching(held, where))
+        scores = queries @ points.vectors.T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [
+            [Hit(points.ids[i], float(row[i]), points.payloads[i]) for i in order]
+            for row, order in zip(scores, best, strict=True)
+        ]
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        """Return the points that exist among `ids`."""
+        held = self._of(name)
+        return held.points([one for one in ids if one in held.vectors])
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        """Yield every point once."""
+        held = self._of(name)
+        ids = list(held.vectors)
+        for start in range(0, len(ids), page):
+            yield held.points(ids[start : start + page])
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Return the number of points."""
+        return len(self._matching(self._of(name), where))
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove points."""
+        held = self._of(name)
+        for one in ids:
+            held.vectors.pop(one, None)
+            held.payloads.pop(one, None)
+
+    def drop(self, name: str) -> None:
+        """Remove the collection."""
+        self._of(name)
+        del self._held[name]
+
+    def close(self) -> None:
+        """Do nothing: what is held lives as long as this object."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _of(self, name: str) -> _Held:
+        if name not in self._held:
+            raise no_such_collection(name, list(self._held))
+        return self._held[name]
+
+    def _matching(self, held: _Held, where: Filter | None) -> list[str]:
+        if where is None:
+            return list(held.vectors)
+        check_filter(where, held.collection.fields)
+        return [one for one, payload in held.payloads.items() if matches(where, payload)]

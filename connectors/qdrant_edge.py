@@ -1,0 +1,290 @@
+"""Embedded Qdrant: the real engine in this process (`qdrant:PATH`), one shard per collection below PATH."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import qdrant_edge as edge
+
+from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
+from cohorts.connectors.checks import check_collection, check_points, unit_rows
+from cohorts.connectors.definitions import Definitions
+from cohorts.connectors.filters import (
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    OneOf,
+    Value,
+    check_filter,
+)
+from cohorts.connectors.index import Flat, Hnsw, SearchParams
+from cohorts.connectors.qdrant_ids import KEY_FIELD, OUR_PREFIX, is_hashed, to_point_id
+from cohorts.errors import CohortsError, EngineError
+
+INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
+DEFAULT_EF = 128
+
+_SCHEMA: Mapping[str, edge.PayloadSchemaType] = {
+    str(str): edge.PayloadSchemaType.Keyword,
+    str(list[str]): edge.PayloadSchemaType.Keyword,
+    str(int): edge.PayloadSchemaType.Integer,
+    str(float): edge.PayloadSchemaType.Float,
+    str(bool): edge.PayloadSchemaType.Integer,
+}
+# qdrant-edge-py 0.9 turns MatchValue(True) into MatchValue(1), which matches no boolean: a number stands beside each.
+_BOOL_PREFIX = OUR_PREFIX + "bool_"
+_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+def to_config(collection: Collection) -> edge.EdgeConfig:
+    """Translate a collection into the engine's configuration."""
+    threshold = INDEXING_THRESHOLD_KB
+    hnsw = None
+    if isinstance(collection.index, Hnsw):
+        hnsw = edge.HnswIndexConfig(
+            m=collection.index.m,
+            ef_construct=collection.index.ef_construction,
+            full_scan_threshold=INDEXING_THRESHOLD_KB,
+        )
+    else:
+        threshold = 2**40  # never built: every search is exact
+    return edge.EdgeConfig(
+        vectors={"": edge.EdgeVectorParams(collection.dim, edge.Distance.Cosine, on_disk=False, hnsw_config=hnsw)},
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold, default_segment_number=1),
+    )
+
+
+def to_filter(filter_: Filter) -> edge.Filter:
+    """Translate a filter. A missing value meets no condition but `is null`, negated ones included."""
+    match filter_:
+        case All(parts):
+            return edge.Filter(must=[to_filter(part) for part in parts])
+        case AnyOf(parts):
+            return edge.Filter(should=[to_filter(part) for part in parts])
+        case IsNull(field, negated):
+            empty: list[Any] = [edge.IsEmptyCondition(field)]
+            return edge.Filter(must_not=empty) if negated else edge.Filter(must=empty)
+        case Comparison(field, op, value) if op in _BOUNDS:
+            limits = edge.RangeFloat(**{_BOUNDS[op]: float(value)})
+            return edge.Filter(must=[edge.FieldCondition(field, range=limits)])
+        case Comparison(field, op, value):
+            return _present(field, [_equal(field, value)], negated=op == "!=")
+        case OneOf(field, values, negated):
+            return _present(field, [_equal(field, value) for value in values], negated=negated)
+        case Contains(field, value, negated):
+            return _present(field, [_equal(field, value)], negated=negated)
+        case _:
+            raise TypeError(f"not a filter: {filter_!r}")
+
+
+def _present(field: str, any_of: list[Any], *, negated: bool) -> edge.Filter:
+    if negated:
+        return edge.Filter(must_not=[*any_of, edge.IsEmptyCondition(field)])
+    return edge.Filter(should=any_of)
+
+
+def _equal(field: str, value: Value) -> edge.FieldCondition:
+    if isinstance(value, bool):
+        return edge.FieldCondition(_BOOL_PREFIX + field, match=edge.MatchValue(int(value)))
+    if isinstance(value, str):
+        return edge.FieldCondition(field, match=edge.MatchValue(value))
+    return edge.FieldCondition(field, range=edge.RangeFloat(gte=float(value), lte=float(value)))
+
+
+class QdrantEdgeConnector:
+    """Embedded Qdrant under a folder. One process at a time; a shard is opened at its first use."""
+
+    abilities = Abilities("qdrant-edge", (Flat, Hnsw), max_k=2**31)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._definitions = Definitions(path / "collections.json")
+        self._shards: dict[str, edge.EdgeShard] = {}
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections, sorted."""
+        return self._definitions.names()
+
+    def create(self, collection: Collection) -> None:
+        """Make an empty collection, with its payload indexes: they must stand before the graph is built."""
+        check_collection(collection, self.abilities)
+        self._definitions.refuse_existing(collection.name)
+        folder = self._path / collection.name
+        with _engine_errors():
+            shutil.rmtree(folder, ignore_errors=True)  # what a create that died left behind
+            folder.mkdir(parents=True)
+            shard = edge.EdgeShard.create(str(folder), to_config(collection))
+            for field, kind in collection.fields.items():
+                column = _BOOL_PREFIX + field if kind is bool else field
+                shard.update(edge.UpdateOperation.create_field_index(column, _SCHEMA[str(kind)]))
+            shard.flush()
+        self._shards[collection.name] = shard
+        self._definitions.put(collection)
+
+    def describe(self, name: str) -> Description:
+        """Return what the engine says of the collection."""
+        collection, shard = self._of(name)
+        with _engine_errors():
+            info = shard.info()
+        note = "" if info.indexed_vectors_count else "no index yet or too few vectors for one: search is exact"
+        return Description(collection, "qdrant-edge", "cosine", info.points_count, info.indexed_vectors_count, note)
+
+    def upsert(self, name: str, points: Points) -> None:
+        """Write points, replacing those of the same id whole."""
+        collection, shard = self._of(name)
+        points = check_points(points, collection)
+        rows = zip(points.ids, points.vectors, points.payloads, strict=True)
+        if points.ids:
+            batch = [edge.Point(to_point_id(key), vector, _kept(collection, key, payload)) for key, vector, payload in rows]
+            with _engine_errors():
+                shard.update(edge.UpdateOperation.upsert_points(batch))
+
+    def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - the build runs here
+        """Build the index in this process and check that it covers every vector."""
+        collection, shard = self._of(name)
+        with _engine_errors():
+            while shard.optimize():
+                pass
+            shard.flush()
+            info = shard.info()
+        size_kb = info.points_count * collection.dim * 4 / 1024
+        missing = info.points_count - info.indexed_vectors_count
+        if isinstance(collection.index, Hnsw) and size_kb > INDEXING_THRESHOLD_KB and missing > 0:
+            raise EngineError(f"{missing:,} of {info.points_count:,} vectors of {name} have no index after the build.")
+
+    def search(
+        self,
+        name: str,
+        vectors: Vectors,
+        k: int,
+        *,
+        where: Filter | None = None,
+        params: SearchParams | None = None,
+    ) -> list[list[Hit]]:
+        """Return up to k hits per query row, best first."""
+        collection, shard = self._of(name)
+        queries = unit_rows(vectors, collection.dim)
+        condition = self._condition(collection, where)
+        params = params or SearchParams()
+        how = edge.SearchParams(hnsw_ef=max(params.ef_search or DEFAULT_EF, k), exact=params.exact)
+        asked = [
+            edge.QueryRequest(k, query=edge.Query.Nearest(row), filter=condition, params=how, with_payload=True)
+            for row in queries
+        ]
+        with _engine_errors():
+            found = shard.query_batch(edge.QueryBatchRequest(asked))
+        return [[Hit(_key(point), point.score, _shown(point.payload)) for point in row] for row in found]
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        """Return the points that exist among `ids`, in the order asked."""
+        collection, shard = self._of(name)
+        with _engine_errors():
+            records = shard.retrieve([to_point_id(key) for key in ids], with_payload=True, with_vector=True)
+        return _points(records, collection.dim)
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        """Yield every point once, in pages."""
+        collection, shard = self._of(name)
+        offset = None
+        while True:
+            with _engine_errors():
+                request = edge.ScrollRequest(offset=offset, limit=page, with_payload=True, with_vector=True)
+                records, offset = shard.scroll(request)
+            if records:
+                yield _points(records, collection.dim)
+            if offset is None:
+                return
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Return the exact number of points."""
+        collection, shard = self._of(name)
+        with _engine_errors():
+            return shard.count(edge.CountRequest(filter=self._condition(collection, where), exact=True))
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove points."""
+        _, shard = self._of(name)
+        with _engine_errors():
+            shard.update(edge.UpdateOperation.delete_points([to_point_id(key) for key in ids]))
+
+    def drop(self, name: str) -> None:
+        """Remove the collection and its files."""
+        self._definitions.get(name)
+        shard = self._shards.pop(name, None)
+        with _engine_errors():
+            if shard:
+                shard.close()
+            self._definitions.remove(name)
+            shutil.rmtree(self._path / name)
+
+    def close(self) -> None:
+        """Flush and close every shard that was opened."""
+        with _engine_errors():
+            while self._shards:
+                _, shard = self._shards.popitem()
+                shard.flush()
+                shard.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _of(self, name: str) -> tuple[Collection, edge.EdgeShard]:
+        collection = self._definitions.get(name)
+        if name not in self._shards:
+            with _engine_errors():
+                self._shards[name] = edge.EdgeShard.load(str(self._path / name))
+        return collection, self._shards[name]
+
+    def _condition(self, collection: Collection, where: Filter | None) -> edge.Filter | None:
+        if where is None:
+            return None
+        check_filter(where, collection.fields)
+        return to_filter(where)
+
+
+def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
+    flags = [field for field, kind in collection.fields.items() if kind is bool and payload.get(field) is not None]
+    ours: dict[str, Any] = {_BOOL_PREFIX + field: int(bool(payload[field])) for field in flags}
+    if is_hashed(key):
+        ours[KEY_FIELD] = key
+    return {**payload, **ours}
+
+
+def _key(point: Any) -> str:
+    return str((point.payload or {}).get(KEY_FIELD, point.id))
+
+
+def _shown(payload: Mapping[str, Any] | None) -> Payload:
+    return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
+
+
+def _points(records: Sequence[Any], dim: int) -> Points:
+    vectors = np.array([record.vector for record in records], dtype=np.float32).reshape(len(records), dim)
+    return Points([_key(record) for record in records], vectors, [_shown(record.payload) for record in records])
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Turn the engine's bare exceptions and the disk's errors into ours."""
+    try:
+        yield
+    except CohortsError:
+        raise
+    except OSError as error:
+        raise EngineError(f"Embedded Qdrant can't use its folder: {error}") from error
+    except Exception as error:  # the engine raises nothing narrower
+        if "WouldBlock" in str(error):
+            raise EngineError("Embedded Qdrant can't open its store: another process has it open.") from error
+        raise EngineError(f"Embedded Qdrant failed: {error}") from error

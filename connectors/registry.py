@@ -1,0 +1,74 @@
+"""Store addresses, and the engine behind each scheme."""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from cohorts.connectors.base import Connector
+from cohorts.errors import MissingExtra, StoreAddressError
+
+ADDRESSES = "qdrant:PATH, milvus:PATH.db (embedded engines), memory: (exact, lost at exit)"
+ENTRY_POINTS = "cohorts.connectors"
+
+
+def connect(address: str) -> Connector:
+    """Return the connector of a store address; nothing is opened yet. Raises StoreAddressError, MissingExtra.
+
+    Further engines register an entry point in the group `cohorts.connectors`, named by their scheme: a function of
+    the address's rest.
+    """
+    scheme, colon, rest = address.partition(":")
+    opener = _OPENERS.get(scheme) or _plugin(scheme)
+    if opener is None or not colon:
+        raise StoreAddressError(f"{address!r} is no store address. Addresses: {ADDRESSES}.")
+    return opener(rest)
+
+
+def _memory(rest: str) -> Connector:
+    from cohorts.connectors.memory import MemoryConnector
+
+    if rest:
+        raise StoreAddressError(f"memory:{rest}: the address is memory: alone; it keeps nothing.")
+    return MemoryConnector()
+
+
+def _qdrant(rest: str) -> Connector:
+    path = _path("qdrant:", rest)
+    _require("qdrant_edge", "qdrant-embedded")
+    from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
+
+    return QdrantEdgeConnector(path)
+
+
+def _milvus(rest: str) -> Connector:
+    path = _path("milvus:", rest)
+    if path.suffix != ".db":
+        raise StoreAddressError(f"milvus:{rest}: the file of embedded Milvus must end in .db.")
+    _require("milvus_lite", "milvus-embedded")
+    from cohorts.connectors.milvus_lite import MilvusLiteConnector
+
+    return MilvusLiteConnector(path)
+
+
+def _path(scheme: str, rest: str) -> Path:
+    if not rest or rest.startswith("//"):
+        raise StoreAddressError(f"{scheme}{rest} names no path on this machine. Addresses: {ADDRESSES}.")
+    return Path(rest).expanduser()
+
+
+def _require(module: str, extra: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"This engine is not installed: pip install 'cohorts[{extra}]'.") from error
+
+
+def _plugin(scheme: str) -> Callable[[str], Connector] | None:
+    for entry in entry_points(group=ENTRY_POINTS, name=scheme):
+        opener: Callable[[str], Connector] = entry.load()
+        return opener
+    return None
+
+
+_OPENERS: dict[str, Callable[[str], Connector]] = {"memory": _memory, "qdrant": _qdrant, "milvus": _milvus}
