@@ -201,7 +201,7 @@ def _query_text(patient: str | None, text: str | None, note_file: Path | None) -
 
 def _encoder_of(description: "Description", store: str, folder: Path | None) -> "Encoder":
     """Load the collection's own encoder, or the one in `folder`, which is refused where it is another."""
-    from cohorts.encoders import load_encoder
+    from cohorts.encoders.registry import load_encoder
     from cohorts.loaders.ingest import check_fingerprint
     from cohorts.loaders.run import encoder_dir
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import Index
-from cohorts.encoders import load_encoder, make_encoder
+from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.base import Encoder
 from cohorts.loaders.ingest import Summary, Tick, load, read_only, train
 from cohorts.records.base import Source

@@ -1,0 +1,54 @@
+"""The encoders by name, as `--encoder` knows them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cohorts.encoders.base import Encoder
+from cohorts.encoders.word2vec import Settings, Word2Vec
+from cohorts.errors import EncoderError
+
+_MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {"word2vec": (Settings, Word2Vec)}
+_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {"word2vec": Word2Vec.load}
+
+
+def make_encoder(spec: str) -> Encoder:
+    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64,input=codes`.
+
+    Raises EncoderError, which names what there is.
+    """
+    name, _, rest = spec.partition(":")
+    if name not in _MAKERS:
+        known = ", ".join(_MAKERS)
+        raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
+    settings, make = _MAKERS[name]
+    return make(_settings(settings, rest))
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Load a saved encoder. Raises EncoderError where the folder holds none."""
+    about = folder / "encoder.json"
+    if not about.is_file():
+        raise EncoderError(f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder.")
+    try:
+        name = json.loads(about.read_text(encoding="utf-8"))["name"]
+        load = _LOADERS[name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}.") from error
+    return load(folder)
+
+
+def _settings(kind: type[Any], text: str) -> Any:
+    known = {field.name: type(field.default) for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if key not in known or not equals:
+            raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
+        try:
+            values[key] = known[key](value)
+        except ValueError as error:
+            raise EncoderError(f"{key}={value}: it is a whole number.") from error
+    return kind(**values)
