@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from cohorts.errors import CohortsError, InputError
 
 if TYPE_CHECKING:
@@ -67,17 +66,24 @@ def ingest(
     source: Annotated[str, typer.Option(help="mimic3, mimic4 or notes-csv.")],
     path: Annotated[Path, typer.Option(help="The source's folder (notes-csv: its file).")],
     encoder: Annotated[
-        str, typer.Option(help="word2vec[:key=value,…], trained on the source, or the folder of a saved encoder.")
+        str,
+        typer.Option(help="word2vec[:key=value,…], trained on the source, or the folder of a saved encoder."),
     ] = "word2vec",
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
     index: Annotated[str, typer.Option(help="Index, as in hnsw:m=32,ef_construction=400, or flat.")] = "hnsw",
     notes: Annotated[Path | None, typer.Option(help="mimic4: the folder of MIMIC-IV-Note.")] = None,
-    columns: Annotated[str, typer.Option(help="notes-csv: column map, as in id=encounter_id,text=note.")] = "",
+    columns: Annotated[
+        str, typer.Option(help="notes-csv: column map, as in id=encounter_id,text=note.")
+    ] = "",
     labels: Annotated[str, typer.Option(help="notes-csv: label columns to keep, separated by commas.")] = "",
-    max_bad_share: Annotated[float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")] = 0.1,
-    quarantine: Annotated[Path | None, typer.Option(help="File for bad rows [default: in the run folder].")] = None,
+    max_bad_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")
+    ] = 0.1,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="File for bad rows [default: in the run folder].")
+    ] = None,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder [default: beside the store].")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop a collection of this name first.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
@@ -92,7 +98,9 @@ def ingest(
     folder = run_dir or default_run_dir(store, collection)
     run = Run(folder, store, collection, encoder)
     with (
-        _open_source(source, path, unit, folder, quarantine, max_bad_share, notes, columns, labels) as records,
+        _open_source(
+            source, path, unit, folder, quarantine, max_bad_share, notes, columns, labels
+        ) as records,
         progress() as tick,
     ):
         if dry_run:
@@ -133,7 +141,9 @@ def query(
         description = connector.describe(collection)
         made_by = _encoder_of(description, store, encoder) if encoder or note is not None else None
         if note is None or made_by is None:
-            found = neighbours.of_patient(connector, collection, str(patient), k, where=condition, params=params)
+            found = neighbours.of_patient(
+                connector, collection, str(patient), k, where=condition, params=params
+            )
         else:
             vector = made_by.encode_text([note])[0]
             found = neighbours.of_vector(connector, collection, vector, k, where=condition, params=params)

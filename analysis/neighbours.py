@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
 from cohorts.connectors.base import Connector, Hit
 from cohorts.connectors.filters import Comparison, Filter
 from cohorts.connectors.index import SearchParams

@@ -10,7 +10,6 @@ from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-
 from cohorts.connectors.filters import Filter
 from cohorts.connectors.index import Hnsw, Index, SearchParams
 

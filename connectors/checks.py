@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
 from cohorts.errors import InputError, UnsupportedIndex, VectorError
 
@@ -16,12 +15,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all
 def check_collection(collection: Collection, abilities: Abilities) -> None:
     """Raise InputError for a name or a dimension, UnsupportedIndex for an index, that the engine can't have."""
     if not _NAME.fullmatch(collection.name):
-        raise InputError(f"{collection.name!r} can't name a collection: letters, digits and _, no digit first.")
+        raise InputError(
+            f"{collection.name!r} can't name a collection: letters, digits and _, no digit first."
+        )
     if collection.dim < 1:
         raise InputError(f"The dimension is {collection.dim}; it must be at least 1.")
     wrong = [field for field in collection.fields if not _NAME.fullmatch(field)]
     if wrong:
-        raise InputError(f"{wrong[0]!r} can't name a field to filter by: letters, digits and _, no digit first.")
+        raise InputError(
+            f"{wrong[0]!r} can't name a field to filter by: letters, digits and _, no digit first."
+        )
     if type(collection.index) not in abilities.indexes:
         has = ", ".join(kind.__name__.lower() for kind in abilities.indexes)
         asked = type(collection.index).__name__.lower()
@@ -34,7 +37,9 @@ def unit_rows(vectors: Vectors, dim: int) -> Vectors:
         raise VectorError(f"Vectors of shape {vectors.shape} were given; the collection takes (n, {dim}).")
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        raise VectorError(f"{len(bad)} vectors hold NaN or infinity, the first in row {bad[0]}; nothing was sent.")
+        raise VectorError(
+            f"{len(bad)} vectors hold NaN or infinity, the first in row {bad[0]}; nothing was sent."
+        )
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     zero = np.flatnonzero(lengths[:, 0] == 0)
     if len(zero):
@@ -49,7 +54,9 @@ def check_points(points: Points, collection: Collection) -> Points:
         counts = f"{len(points.ids)} ids, {len(vectors)} vectors and {len(points.payloads)} payloads"
         raise InputError(f"{counts} were given; they must be as many.")
     if len(set(points.ids)) != len(points.ids):
-        raise InputError("A batch holds an id twice; which of the two is meant can't be known. Nothing was sent.")
+        raise InputError(
+            "A batch holds an id twice; which of the two is meant can't be known. Nothing was sent."
+        )
     if not all(isinstance(one, str) and one for one in points.ids):
         raise InputError("An id is empty or no string; nothing was sent.")
     return Points(points.ids, vectors, [_plain(payload, collection.fields) for payload in points.payloads])
@@ -79,4 +86,6 @@ def _plain_value(key: str, value: Any) -> PayloadValue:
         return None
     if isinstance(value, (str, int, float, bool, list)) or value is None:
         return value
-    raise InputError(f"Payload field {key} holds a {type(value).__name__}: str, int, float, bool, list[str] or None.")
+    raise InputError(
+        f"Payload field {key} holds a {type(value).__name__}: str, int, float, bool, list[str] or None."
+    )

@@ -32,7 +32,9 @@ class Definitions:
     def refuse_existing(self, name: str) -> None:
         """Raise CollectionExists where there is one of this name."""
         if name in self._read():
-            raise CollectionExists(f"There is a collection {name} already; drop it first or take another name.")
+            raise CollectionExists(
+                f"There is a collection {name} already; drop it first or take another name."
+            )
 
     def put(self, collection: Collection) -> None:
         """Add one, or replace it."""
@@ -57,7 +59,9 @@ class Definitions:
 
 def no_such_collection(name: str, known: list[str]) -> CollectionNotFound:
     """Return the error that names the collections there are."""
-    return CollectionNotFound(f"There is no collection {name}. Collections here: {', '.join(sorted(known)) or 'none'}.")
+    return CollectionNotFound(
+        f"There is no collection {name}. Collections here: {', '.join(sorted(known)) or 'none'}."
+    )
 
 
 def to_json(collection: Collection) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from typing import Any, ClassVar
 
-from sqlglot import exp, parser, tokens
-from sqlglot.dialects.dialect import Dialect
-
 from cohorts.connectors.filters import (
     ALLOWED,
     All,
@@ -18,6 +15,9 @@ from cohorts.connectors.filters import (
     negate,
 )
 from cohorts.errors import FilterError
+from sqlglot import exp, parser, tokens
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.tokenizer_core import TokenType
 
 _OPS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -36,17 +36,17 @@ class _Conditions(Dialect):
     class Tokenizer(tokens.Tokenizer):
         """Reads `contains` as an operator."""
 
-        KEYWORDS: ClassVar[dict[str, tokens.TokenType]] = {
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {
             **tokens.Tokenizer.KEYWORDS,
-            "CONTAINS": tokens.TokenType.AT_GT,
+            "CONTAINS": TokenType.AT_GT,
         }
 
     class Parser(parser.Parser):
         """Reads the operator as one between a field and a value."""
 
-        RANGE_PARSERS: ClassVar[dict[tokens.TokenType, Any]] = {
+        RANGE_PARSERS: ClassVar[dict[TokenType, Any]] = {
             **parser.Parser.RANGE_PARSERS,
-            tokens.TokenType.AT_GT: parser.binary_range_parser(exp.ArrayContainsAll),
+            TokenType.AT_GT: parser.binary_range_parser(exp.ArrayContainsAll),
         }
 
 
@@ -54,7 +54,9 @@ def parse(text: str) -> exp.Expression:
     """Return the syntax tree. Raises sqlglot's errors."""
     trees = _Conditions().parse(text)
     if len(trees) != 1 or trees[0] is None:
-        raise FilterError(f"The filter holds {len(trees)} statements; it must be one condition. Allowed: {ALLOWED}.")
+        raise FilterError(
+            f"The filter holds {len(trees)} statements; it must be one condition. Allowed: {ALLOWED}."
+        )
     return trees[0]  # type: ignore[return-value]
 
 
@@ -63,12 +65,19 @@ def condition(tree: exp.Expression) -> Filter:
     match tree:
         case exp.Paren():
             return condition(tree.this)
+        case exp.Not():
+            return negate(condition(tree.this))
         case exp.And():
             return All((condition(tree.this), condition(tree.expression)))
         case exp.Or():
             return AnyOf((condition(tree.this), condition(tree.expression)))
-        case exp.Not():
-            return negate(condition(tree.this))
+    if type(tree) in _OPS:
+        return _comparison(tree, _OPS[type(tree)])
+    return _predicate(tree)
+
+
+def _predicate(tree: exp.Expression) -> Filter:
+    match tree:
         case exp.Is() if isinstance(tree.expression, exp.Null):
             return IsNull(_field(tree.this))
         case exp.In() if tree.expressions and not tree.args.get("query"):
@@ -84,8 +93,6 @@ def condition(tree: exp.Expression) -> Filter:
             return Contains(_field(tree.this), value)
         case exp.Column():
             return Comparison(_field(tree), "=", True)
-    if type(tree) in _OPS:
-        return _comparison(tree, _OPS[type(tree)])
     raise _not_understood(tree)
 
 
@@ -116,7 +123,9 @@ def _value(tree: exp.Expression) -> Value:
             value = _value(tree.this)
             return -value if isinstance(value, (int, float)) else value
         case exp.Column():
-            raise FilterError(f"{tree.sql()} stands where a value belongs; text goes in single quotes: '{tree.name}'.")
+            raise FilterError(
+                f"{tree.sql()} stands where a value belongs; text goes in single quotes: '{tree.name}'."
+            )
     raise _not_understood(tree)
 
 

@@ -82,7 +82,6 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 def parse_filter(text: str) -> Filter:
     """Read a filter expression. Raises FilterError, which says what was not understood."""
     import sqlglot.errors
-
     from cohorts.connectors.filter_syntax import condition, parse
 
     try:
@@ -120,7 +119,7 @@ def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:
             return any(matches(part, payload) for part in parts)
         case IsNull(field, negated):
             return _is_null(payload.get(field)) is not negated
-    value = payload.get(filter_.field)  # type: ignore[attr-defined]
+    value: Any = payload.get(filter_.field)  # type: ignore[attr-defined]
     if _is_null(value):
         return False
     match filter_:
@@ -151,7 +150,7 @@ def _check_type(filter_: Filter, kind: Any) -> None:
     match filter_:
         case Contains(field, _) if kind != list[str]:
             raise FilterError(f"{field} is no list; contains asks whether a list holds a value.")
-        case (Comparison(field, _) | OneOf(field, _)) if kind == list[str]:
+        case Comparison(field, _) | OneOf(field, _) if kind == list[str]:
             raise FilterError(f"{field} is a list; ask {field} contains 'value'.")
         case Comparison(field, op, value):
             if op not in ("=", "!=") and kind not in (int, float):

@@ -109,7 +109,9 @@ def _settings(text: str, kind: type[Any]) -> dict[str, Any]:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if key not in known or not equals:
             allowed = ", ".join(known) or "none"
-            raise InputError(f"{pair!r} is no setting of {kind.__name__}: write key=value with a key of: {allowed}.")
+            raise InputError(
+                f"{pair!r} is no setting of {kind.__name__}: write key=value with a key of: {allowed}."
+            )
         settings[key] = _value(key, value)
     return settings
 

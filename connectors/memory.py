@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
 from cohorts.connectors.checks import check_collection, check_points, unit_rows
 from cohorts.connectors.definitions import no_such_collection
@@ -43,7 +42,9 @@ class MemoryConnector:
         """Make an empty collection."""
         check_collection(collection, self.abilities)
         if collection.name in self._held:
-            raise CollectionExists(f"There is a collection {collection.name} already; drop it or take another name.")
+            raise CollectionExists(
+                f"There is a collection {collection.name} already; drop it or take another name."
+            )
         self._held[collection.name] = _Held(collection)
 
     def describe(self, name: str) -> Description:

@@ -14,8 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from pymilvus import DataType, MilvusClient, MilvusException
-
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
 from cohorts.connectors.checks import check_collection, check_points, unit_rows
 from cohorts.connectors.definitions import Definitions
@@ -32,6 +30,7 @@ from cohorts.connectors.filters import (
 )
 from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.errors import EngineError, InputError, UnsupportedIndex
+from pymilvus import DataType, MilvusClient, MilvusException
 
 ID, VECTOR, PAYLOAD = "id", "vector", "payload"
 PREFIX = "f_"  # keeps a field called id or vector apart from ours
@@ -86,7 +85,9 @@ def to_expression(filter_: Filter) -> str:
             listed = ", ".join(_quoted(value) for value in values)
             return _present(field, f"{PREFIX}{field} {'not in' if negated else 'in'} [{listed}]")
         case Contains(field, value, negated):
-            return _present(field, f"{'not ' if negated else ''}array_contains({PREFIX}{field}, {_quoted(value)})")
+            return _present(
+                field, f"{'not ' if negated else ''}array_contains({PREFIX}{field}, {_quoted(value)})"
+            )
         case _:
             raise TypeError(f"not a filter: {filter_!r}")
 
@@ -173,7 +174,9 @@ class MilvusLiteConnector:
         description = self.describe(name)
         if description.indexed < description.count:
             missing = description.count - description.indexed
-            raise EngineError(f"{missing:,} of {description.count:,} vectors of {name} have no index after the build.")
+            raise EngineError(
+                f"{missing:,} of {description.count:,} vectors of {name} have no index after the build."
+            )
 
     def search(
         self,
@@ -188,7 +191,9 @@ class MilvusLiteConnector:
         collection = self._of(name)
         queries = unit_rows(vectors, collection.dim)
         if k > self.abilities.max_k:
-            raise InputError(f"Milvus returns at most {self.abilities.max_k:,} neighbours; {k:,} were asked for.")
+            raise InputError(
+                f"Milvus returns at most {self.abilities.max_k:,} neighbours; {k:,} were asked for."
+            )
         params = params or SearchParams()
         if params.exact:
             return self._search_exactly(collection, queries, k, where)
@@ -203,7 +208,8 @@ class MilvusLiteConnector:
                 search_params={"params": to_search(collection.index, params, k)},
             )
         return [
-            [Hit(str(hit[ID]), float(hit["distance"]), hit["entity"][PAYLOAD]) for hit in row] for row in found
+            [Hit(str(hit[ID]), float(hit["distance"]), hit["entity"][PAYLOAD]) for hit in row]
+            for row in found
         ]
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
@@ -279,7 +285,9 @@ class MilvusLiteConnector:
     def _pages(self, collection: Collection, expression: str, page: int) -> Iterator[Points]:
         """Yield the points that match: all ids at once, then their rows by page (the engine sorts nothing)."""
         with _engine_errors():
-            found = self._client.query(collection.name, filter=expression or f'{ID} != ""', output_fields=[ID])
+            found = self._client.query(
+                collection.name, filter=expression or f'{ID} != ""', output_fields=[ID]
+            )
         ids = [str(row[ID]) for row in found]
         for start in range(0, len(ids), page):
             yield self.fetch(collection.name, ids[start : start + page])
@@ -323,7 +331,10 @@ def _row(collection: Collection, key: str, vector: Vectors, payload: Payload) ->
     size = len(json.dumps(payload, ensure_ascii=False).encode())
     if size > MAX_TEXT_BYTES:
         raise InputError(f"The payload of {key} has {size:,} bytes; Milvus takes at most {MAX_TEXT_BYTES:,}.")
-    typed = {PREFIX + field: None if payload.get(field) == [] else payload.get(field) for field in collection.fields}
+    typed = {
+        PREFIX + field: None if payload.get(field) == [] else payload.get(field)
+        for field in collection.fields
+    }
     return {ID: key, VECTOR: vector, PAYLOAD: dict(payload), **typed}, 2 * size + vector.nbytes
 
 

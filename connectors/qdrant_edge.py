@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import qdrant_edge as edge
-
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
 from cohorts.connectors.checks import check_collection, check_points, unit_rows
 from cohorts.connectors.definitions import Definitions
@@ -56,7 +55,9 @@ def to_config(collection: Collection) -> edge.EdgeConfig:
     else:
         threshold = 2**40  # never built: every search is exact
     return edge.EdgeConfig(
-        vectors={"": edge.EdgeVectorParams(collection.dim, edge.Distance.Cosine, on_disk=False, hnsw_config=hnsw)},
+        vectors={
+            "": edge.EdgeVectorParams(collection.dim, edge.Distance.Cosine, on_disk=False, hnsw_config=hnsw)
+        },
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold, default_segment_number=1),
     )
 
@@ -133,8 +134,12 @@ class QdrantEdgeConnector:
         collection, shard = self._of(name)
         with _engine_errors():
             info = shard.info()
-        note = "" if info.indexed_vectors_count else "no index yet or too few vectors for one: search is exact"
-        return Description(collection, "qdrant-edge", "cosine", info.points_count, info.indexed_vectors_count, note)
+        note = (
+            "" if info.indexed_vectors_count else "no index yet or too few vectors for one: search is exact"
+        )
+        return Description(
+            collection, "qdrant-edge", "cosine", info.points_count, info.indexed_vectors_count, note
+        )
 
     def upsert(self, name: str, points: Points) -> None:
         """Write points, replacing those of the same id whole."""
@@ -142,7 +147,10 @@ class QdrantEdgeConnector:
         points = check_points(points, collection)
         rows = zip(points.ids, points.vectors, points.payloads, strict=True)
         if points.ids:
-            batch = [edge.Point(to_point_id(key), vector, _kept(collection, key, payload)) for key, vector, payload in rows]
+            batch = [
+                edge.Point(to_point_id(key), vector, _kept(collection, key, payload))
+                for key, vector, payload in rows
+            ]
             with _engine_errors():
                 shard.update(edge.UpdateOperation.upsert_points(batch))
 
@@ -157,7 +165,9 @@ class QdrantEdgeConnector:
         size_kb = info.points_count * collection.dim * 4 / 1024
         missing = info.points_count - info.indexed_vectors_count
         if isinstance(collection.index, Hnsw) and size_kb > INDEXING_THRESHOLD_KB and missing > 0:
-            raise EngineError(f"{missing:,} of {info.points_count:,} vectors of {name} have no index after the build.")
+            raise EngineError(
+                f"{missing:,} of {info.points_count:,} vectors of {name} have no index after the build."
+            )
 
     def search(
         self,
@@ -175,7 +185,9 @@ class QdrantEdgeConnector:
         params = params or SearchParams()
         how = edge.SearchParams(hnsw_ef=max(params.ef_search or DEFAULT_EF, k), exact=params.exact)
         asked = [
-            edge.QueryRequest(k, query=edge.Query.Nearest(row), filter=condition, params=how, with_payload=True)
+            edge.QueryRequest(
+                k, query=edge.Query.Nearest(row), filter=condition, params=how, with_payload=True
+            )
             for row in queries
         ]
         with _engine_errors():
@@ -255,7 +267,9 @@ class QdrantEdgeConnector:
 
 
 def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
-    flags = [field for field, kind in collection.fields.items() if kind is bool and payload.get(field) is not None]
+    flags = [
+        field for field, kind in collection.fields.items() if kind is bool and payload.get(field) is not None
+    ]
     ours: dict[str, Any] = {_BOOL_PREFIX + field: int(bool(payload[field])) for field in flags}
     if is_hashed(key):
         ours[KEY_FIELD] = key
@@ -272,7 +286,9 @@ def _shown(payload: Mapping[str, Any] | None) -> Payload:
 
 def _points(records: Sequence[Any], dim: int) -> Points:
     vectors = np.array([record.vector for record in records], dtype=np.float32).reshape(len(records), dim)
-    return Points([_key(record) for record in records], vectors, [_shown(record.payload) for record in records])
+    return Points(
+        [_key(record) for record in records], vectors, [_shown(record.payload) for record in records]
+    )
 
 
 @contextmanager

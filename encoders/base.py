@@ -6,7 +6,6 @@ from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-
 from cohorts.records.base import Batch, Source
 
 Vectors = npt.NDArray[np.float32]

@@ -31,17 +31,21 @@ def load_encoder(folder: Path) -> Encoder:
     """Load a saved encoder. Raises EncoderError where the folder holds none."""
     about = folder / "encoder.json"
     if not about.is_file():
-        raise EncoderError(f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder.")
+        raise EncoderError(
+            f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
+        )
     try:
         name = json.loads(about.read_text(encoding="utf-8"))["name"]
         load = _LOADERS[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}.") from error
+        raise EncoderError(
+            f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}."
+        ) from error
     return load(folder)
 
 
 def _settings(kind: type[Any], text: str) -> Any:
-    known = {field.name: type(field.default) for field in fields(kind)}
+    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
     values: dict[str, Any] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = (part.strip() for part in pair.partition("="))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
-
 from cohorts.encoders.base import Vectors
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
@@ -91,7 +90,9 @@ class Word2Vec:
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros as above. Raises EncoderError if fitted on codes alone."""
         if self.settings.input == "codes":
-            raise EncoderError("This word2vec was trained on codes alone and knows no text; query by --patient.")
+            raise EncoderError(
+                "This word2vec was trained on codes alone and knows no text; query by --patient."
+            )
         rows = ((row, words(clean(text))) for row, text in enumerate(texts))
         return self._unit_rows(rows, len(texts))
 
@@ -122,11 +123,17 @@ class Word2Vec:
             encoder = cls(Settings(**about["settings"]))
             encoder._hold(about["vocabulary"], tensors["embedding"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise EncoderError(f"{folder} holds no complete word2vec encoder: {type(error).__name__}.") from error
+            raise EncoderError(
+                f"{folder} holds no complete word2vec encoder: {type(error).__name__}."
+            ) from error
         if about["cleaning"] != cleaning_version():
-            raise EncoderError(f"The encoder in {folder} was trained with another cleaning of notes; train it anew.")
+            raise EncoderError(
+                f"The encoder in {folder} was trained with another cleaning of notes; train it anew."
+            )
         if about["fingerprint"] != encoder.fingerprint:
-            raise EncoderError(f"The encoder in {folder} was changed since it was saved: its fingerprint differs.")
+            raise EncoderError(
+                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
+            )
         return encoder
 
     def _write_corpus(self, source: Source, corpus: IO[str]) -> None:
@@ -166,7 +173,9 @@ class Word2Vec:
         what = "notes" if self.settings.input == "notes" else "notes or codes"
         reason = f"word2vec finds no word that stands {self.settings.min_count} times in the {what} of this source."
         if self.settings.input == "notes" and not source.report.counts.get("notes"):
-            return f"{reason} It has no notes at all: learn from its codes with --encoder word2vec:input=codes."
+            return (
+                f"{reason} It has no notes at all: learn from its codes with --encoder word2vec:input=codes."
+            )
         return f"{reason} Lower it, as in --encoder word2vec:min_count=1."
 
     def _hold(self, vocabulary: list[str], embedding: Vectors) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from cohorts.connectors.base import Collection, Connector, Points
+from cohorts.connectors.base import Collection, Connector, Points, Scalar
 from cohorts.connectors.index import Index
 from cohorts.encoders.base import Encoder
 from cohorts.errors import EngineError, FingerprintMismatch
 from cohorts.loaders.payload import filterable, payloads
 from cohorts.records.base import Batch, Report, Source, Unit
 
+STAGES = ("read", "train", "encode", "write", "index")
 UPSERT_ROWS = 1_000
 FINALIZE_TIMEOUT_S = 6 * 3600.0
 
@@ -34,9 +34,6 @@ class Summary:
         """Return vectors written and indexed per second of writing and indexing."""
         busy_s = self.seconds["write"] + self.seconds["index"]
         return self.written / busy_s if busy_s else 0.0
-
-
-STAGES = ("read", "train", "encode", "write", "index")
 
 
 class WatchedSource:
@@ -108,7 +105,9 @@ def load(
         summary.seconds["encode"] += time.perf_counter() - began
         tick("encode", len(batch))
         if not ready:
-            _prepare(source, encoder, connector, Collection(name, encoder.dim, index, filterable(batch)), replace)
+            _prepare(
+                source, encoder, connector, Collection(name, encoder.dim, index, filterable(batch)), replace
+            )
             ready = True
         written = np.flatnonzero(vectors.any(axis=1))
         began = time.perf_counter()
@@ -124,13 +123,15 @@ def load(
     _finish(connector, name, summary, tick)
 
 
-def _prepare(source: Source, encoder: Encoder, connector: Connector, wanted: Collection, replace: bool) -> None:
+def _prepare(
+    source: Source, encoder: Encoder, connector: Connector, wanted: Collection, replace: bool
+) -> None:
     if wanted.name in connector.collections():
         if not replace:
             check_fingerprint(connector.describe(wanted.name).collection, encoder)
             return
         connector.drop(wanted.name)
-    metadata = {
+    metadata: dict[str, Scalar] = {
         "encoder": encoder.name,
         "encoder_fingerprint": encoder.fingerprint,
         "source": source.name,
@@ -147,10 +148,10 @@ def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
     made_by = metadata.get("encoder_fingerprint")
     if made_by != encoder.fingerprint:
         raise FingerprintMismatch(
-            f"Collection {collection.name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; the one at "
-            f"hand is {encoder.name} with fingerprint {encoder.fingerprint}. Vectors of two encoders can't be "
-            "compared: use the collection's own encoder, or ingest into another --collection, or replace it whole "
-            "with cohorts ingest --replace."
+            f"Collection {collection.name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; "
+            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. Vectors of two encoders can't "
+            "be compared: use the collection's own encoder, or ingest into another --collection, or replace this one "
+            "whole with cohorts ingest --replace."
         )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-
 from cohorts.connectors.base import Payload, PayloadValue
 from cohorts.records.base import Batch
 from cohorts.records.phenotyping import phenotype_of
@@ -29,19 +28,23 @@ LABEL_PREFIX = "label_"
 
 def filterable(batch: Batch) -> dict[str, type[Any]]:
     """Return the payload fields to be indexed for filters, labels of the source among them."""
-    labels: dict[str, type[Any]] = {name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)}
+    labels: dict[str, type[Any]] = {
+        name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)
+    }
     return FILTERABLE | labels
 
 
 def payloads(batch: Batch) -> list[Payload]:
     """Return one payload per unit, in order. A missing value is None."""
     codes = _diagnoses(batch)
-    rows = []
+    rows: list[Payload] = []
     for unit in batch.units.to_dict("records"):
-        row = {name: _plain(unit[name]) for name in FIELDS if name in unit}
+        row: dict[str, PayloadValue] = {name: _plain(unit[name]) for name in FIELDS if name in unit}
         row["phenotype"] = _phenotype(row)
         row["codes"] = codes.get(unit["unit_id"], [])
-        row |= {str(name): _plain(value) for name, value in unit.items() if str(name).startswith(LABEL_PREFIX)}
+        row |= {
+            str(name): _plain(value) for name, value in unit.items() if str(name).startswith(LABEL_PREFIX)
+        }
         rows.append(row)
     return rows
 

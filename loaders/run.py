@@ -11,13 +11,22 @@ from typing import Any
 
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import Index
-from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.loaders.ingest import Summary, Tick, load, read_only, train
 from cohorts.records.base import Source
 
 _ENCODERS = "encoders"
-_VERSIONS = ("cohorts", "numpy", "pandas", "gensim", "qdrant-edge-py", "milvus-lite", "pymilvus", "qdrant-client")
+_VERSIONS = (
+    "cohorts",
+    "numpy",
+    "pandas",
+    "gensim",
+    "qdrant-edge-py",
+    "milvus-lite",
+    "pymilvus",
+    "qdrant-client",
+)
 
 
 def default_run_dir(store: str, collection: str) -> Path:
@@ -52,11 +61,17 @@ class Run:
         began = time.perf_counter()
         self._account(source, read_only(source, tick), began)
 
-    def ingest(self, source: Source, connector: Connector, index: Index, tick: Tick, *, replace: bool) -> None:
+    def ingest(
+        self, source: Source, connector: Connector, index: Index, tick: Tick, *, replace: bool
+    ) -> None:
         """Train or load the encoder, encode, write, index, and write the manifest. Raises CohortsError."""
         began, summary = time.perf_counter(), Summary()
         encoder = self._encoder(source, summary, tick)
-        self.manifest["encoder"] |= {"name": encoder.name, "dim": encoder.dim, "fingerprint": encoder.fingerprint}
+        self.manifest["encoder"] |= {
+            "name": encoder.name,
+            "dim": encoder.dim,
+            "fingerprint": encoder.fingerprint,
+        }
         name = self.manifest["collection"]
         load(source, encoder, connector, name, index=index, summary=summary, tick=tick, replace=replace)
         self.manifest["index"] = repr(index)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
-
 from cohorts.records.base import (
     CODE_COLUMNS,
     MEASUREMENT_COLUMNS,
@@ -62,7 +61,8 @@ def age_in_years(born: pd.Series, at: pd.Series) -> pd.Series:
         (at.dt.month == born.dt.month) & (at.dt.day >= born.dt.day)
     )
     years = (at.dt.year - born.dt.year - (~had_birthday).astype("int64")).astype("float64")
-    return years.where(years >= 0).clip(upper=OLDEST_AGE)
+    capped: pd.Series = years.where(years >= 0).clip(upper=OLDEST_AGE)
+    return capped
 
 
 class _Book:

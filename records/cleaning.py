@@ -101,7 +101,16 @@ def abbreviation_table() -> dict[str, str]:
 @cache
 def cleaning_version() -> str:
     """Return a hash of the steps' patterns and the abbreviations: vectors depend on them (hex)."""
-    patterns = (_PLACEHOLDER, _TIMESTAMP, _HOSPITAL_NUMBER, _BLANKS, _EMPTY_LINES, _SHORT, _SENTENCE_END, _WORD)
+    patterns = (
+        _PLACEHOLDER,
+        _TIMESTAMP,
+        _HOSPITAL_NUMBER,
+        _BLANKS,
+        _EMPTY_LINES,
+        _SHORT,
+        _SENTENCE_END,
+        _WORD,
+    )
     text = "\0".join([*STEPS, *(pattern.pattern for pattern in patterns), _table_text()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

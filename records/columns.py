@@ -7,7 +7,6 @@ from enum import Enum, auto
 from pathlib import Path
 
 import pandas as pd
-
 from cohorts.errors import SourceError
 from cohorts.records.tables import Rows, read_rows
 

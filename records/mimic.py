@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-
 from cohorts.errors import SourceError
 from cohorts.records.columns import Kind, Table, read_table
 from cohorts.records.source import Feed
@@ -146,8 +145,8 @@ def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -
 
 
 def _is_impossible_icd9(frame: pd.DataFrame) -> "pd.Series[bool]":
-    wrong = pd.Series(frame["system"].eq("unknown"), dtype=bool)
+    wrong: pd.Series[bool] = frame["system"].eq("unknown").astype(bool)
     for kind, shape in _ICD9_SHAPE.items():
         given = frame["kind"].eq(kind) & frame["system"].eq("ICD-9") & frame["code"].notna()
-        wrong |= given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool)
+        wrong = wrong | (given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool))
     return wrong

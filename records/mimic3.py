@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-
 from cohorts.records import mimic
 from cohorts.records.assemble import assemble
 from cohorts.records.base import Unit

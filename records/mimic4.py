@@ -6,7 +6,6 @@ Source: Johnson et al., 2023, doi:10.13026/6mm1-ek67; MIMIC-IV-Note, doi:10.1302
 from pathlib import Path
 
 import pandas as pd
-
 from cohorts.errors import SourceError
 from cohorts.records import mimic
 from cohorts.records.assemble import assemble

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-
 from cohorts.errors import InputError, SourceError
 from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS, UNIT_COLUMNS, Batch, Unit
 from cohorts.records.columns import Kind, Table

@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from cohorts.errors import SourceError
 
@@ -28,7 +29,11 @@ class Phenotype:
 def load_phenotypes() -> tuple[Phenotype, ...]:
     """Return all definitions, sorted by name. Raises SourceError where one is not well formed."""
     folder = files("cohorts.records").joinpath("phenotypes")
-    texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".toml")}
+    texts = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in folder.iterdir()
+        if file.name.endswith(".toml")
+    }
     return tuple(_read(name, texts[name]) for name in sorted(texts))
 
 
@@ -51,5 +56,8 @@ def _prefixes(system: str) -> dict[str, str]:
 def _read(file: str, text: str) -> Phenotype:
     value = tomllib.loads(text)
     if set(value) != _KEYS or f"{value['name']}.toml" != file:
-        raise SourceError(f"Phenotype {file} needs exactly the keys {', '.join(sorted(_KEYS))}, and its own file name.")
-    return Phenotype(**{key: tuple(one) if isinstance(one, list) else one for key, one in value.items()})
+        raise SourceError(
+            f"Phenotype {file} needs exactly the keys {', '.join(sorted(_KEYS))}, and its own file name."
+        )
+    fields: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in value.items()}
+    return Phenotype(**fields)

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import pandas as pd
-
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.columns import BadRow, Table, read_table
 from cohorts.records.partition import Partition

@@ -128,7 +128,9 @@ class _Tables:
         self._stack = ExitStack()
         self._writers = {}
         for table, columns in COLUMNS.items():
-            stream = self._stack.enter_context((folder / f"{table}.csv").open("w", newline="", encoding="utf-8"))
+            stream = self._stack.enter_context(
+                (folder / f"{table}.csv").open("w", newline="", encoding="utf-8")
+            )
             self._writers[table] = csv.writer(stream, lineterminator="\n")
             self._writers[table].writerow(["ROW_ID", *columns.split()])
 
@@ -227,8 +229,14 @@ def _write_stay(tables: _Tables, rng: Random, stay: Admission) -> None:
     reason = conditions()[stay.principal]["complaint"][0].upper()
     social = ("Medicare" if stay.age > 64 else "Private", "ENGL", "", "", "UNKNOWN/NOT SPECIFIED", "", "")
     ended = (reason, int(stay.died), 1)
-    tables.add("ADMISSIONS", [(*key, admitted, discharged, died, kind, "EMERGENCY ROOM ADMIT", place, *social, *ended)])
-    codes = [rng.choices(conditions()[name]["codes"], _falling(conditions()[name]["codes"]))[0][0] for name in named]
+    tables.add(
+        "ADMISSIONS",
+        [(*key, admitted, discharged, died, kind, "EMERGENCY ROOM ADMIT", place, *social, *ended)],
+    )
+    codes = [
+        rng.choices(conditions()[name]["codes"], _falling(conditions()[name]["codes"]))[0][0]
+        for name in named
+    ]
     tables.add("DIAGNOSES_ICD", ((*key, rank, code) for rank, code in enumerate(codes, start=1)))
     procedures = [one for one in conditions()[stay.principal]["procedures"] if rng.random() < 0.7]
     tables.add("PROCEDURES_ICD", ((*key, rank, code) for rank, code in enumerate(procedures, start=1)))
@@ -244,7 +252,9 @@ def _drugs(rng: Random, stay: Admission, named: list[str]) -> list[Row]:
     ordered = [drug for name in named for drug in conditions()[name]["drugs"] if rng.random() < 0.65]
     ordered += [drug for drug in hospital()["common"]["drugs"] if rng.random() < 0.3]
     start, end = _time(stay.admitted, day=True), _time(stay.discharged, day=True)
-    return [(stay.patient, stay.number, stay.number, start, end, "MAIN", drug) for drug in dict.fromkeys(ordered)]
+    return [
+        (stay.patient, stay.number, stay.number, start, end, "MAIN", drug) for drug in dict.fromkeys(ordered)
+    ]
 
 
 def _labs(rng: Random, stay: Admission, named: list[str]) -> list[Row]:

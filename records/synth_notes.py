@@ -27,7 +27,9 @@ ABOUT_PRINCIPAL = 0.45  # chance that a line speaks of the principal condition; 
 ABOUT_OTHER = 0.2
 
 
-def write_notes(rng: Random, stay: "Admission", conditions: Mapping[str, Condition], common: Condition) -> list[Row]:
+def write_notes(
+    rng: Random, stay: "Admission", conditions: Mapping[str, Condition], common: Condition
+) -> list[Row]:
     """Return the stay's rows of NOTEEVENTS, without a row number."""
     writer = _Writer(rng, stay, conditions, common)
     rows = []
@@ -66,7 +68,8 @@ class _Writer:
         """Write the longest note: the stay from end to end."""
         stay, pick = self._stay, self._rng.choice
         lines = [
-            f"Admission Date:  [**{stay.admitted:%Y-%-m-%-d}**]     Discharge Date:  [**{stay.discharged:%Y-%-m-%-d}**]",
+            f"Admission Date:  [**{stay.admitted:%Y-%-m-%-d}**]",
+            f"Discharge Date:  [**{stay.discharged:%Y-%-m-%-d}**]",
             f"Date of Birth:  [**{stay.admitted.year - min(stay.age, 89)}-1-1**]     Sex:  {stay.sex}",
             f"Service:  {pick(['MEDICINE', 'CARDIOTHORACIC', 'NEUROLOGY', 'SURGERY'])}",
             "History of Present Illness:",
@@ -81,7 +84,8 @@ class _Writer:
             f'Pt told the team "{pick(["I feel better", "I want to go home", "it still hurts", "no complaints"])}".',
             "Discharge Disposition:",
             "Expired" if stay.died else pick(["Home With Service", "Extended Care", "Home"]),
-            f"Followup: [**Last Name (LF) {self._rng.randrange(100, 999)}**] at [**{pick(self._common['hospitals'])}**]",
+            f"Followup: [**Last Name (LF) {self._rng.randrange(100, 999)}**]",
+            f"Where: [**{pick(self._common['hospitals'])}**]",
         ]
         return "\n".join(lines)
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from cohorts.analysis.neighbours import Neighbours
 from cohorts.connectors.base import Description, Hit, Payload
 from cohorts.terminal.doctor import Finding
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
@@ -40,15 +40,15 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     for name in ("counts", "quarantined", "left_out"):
         for what, count in manifest[name].items():
             label = {"quarantined": "quarantined: ", "left_out": "left out: "}.get(name, "")
-            table.add_row(label + what, f"{count:,}")
+            table.add_row(label + what, f"{count:>9,}")
     if not dry_run:
-        table.add_row("vectors written", f"{manifest['written']:,}")
-        table.add_row("units with nothing to encode", f"{manifest['not_encodable']:,}")
-        table.add_row("vectors per second (write and index)", f"{manifest['vectors_per_s']:,}")
+        table.add_row("vectors written", f"{manifest['written']:>9,}")
+        table.add_row("units with nothing to encode", f"{manifest['not_encodable']:>9,}")
+        table.add_row("vectors per second (write and index)", f"{manifest['vectors_per_s']:>9,}")
         for stage, spent in manifest["seconds"].items():
-            table.add_row(f"seconds to {stage}", f"{spent:,.2f}")
-    table.add_row("seconds in all", f"{manifest['total_s']:,.2f}")
-    table.add_row("peak memory (MiB)", f"{manifest['peak_rss_mib']:,}")
+            table.add_row(f"seconds to {stage}", f"{spent:>9,.2f}")
+    table.add_row("seconds in all", f"{manifest['total_s']:>9,.2f}")
+    table.add_row("peak memory (MiB)", f"{manifest['peak_rss_mib']:>9,}")
     Console(stderr=True).print(table)
     for warning in manifest["warnings"]:
         _note(f"Note: {warning}.")
@@ -76,7 +76,7 @@ def show_description(description: Description) -> None:
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """Print what `doctor` found to stdout."""
-    table = Table("what", "found", "to do")
+    table = Table("what", "found", "to do", box=SIMPLE_HEAD, pad_edge=False)
     for finding in findings:
         table.add_row(escape(finding.what), escape(finding.found), escape(finding.remedy))
     Console().print(table)
@@ -105,13 +105,18 @@ def _outcome(payload: Payload) -> str | None:
 
 def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
     labels = sorted({key for row in rows for key in row if key.startswith("label_")})
-    table = Table(title=SYNTHETIC if synthetic else None)
+    table = Table(title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False)
     for name in ("rank", "patient", "similarity", "age"):
-        table.add_column(name, justify="right")
-    for name in ("sex", "principal diagnosis", "outcome", *(label.removeprefix("label_") for label in labels)):
-        table.add_column(name)
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("sex", no_wrap=True)
+    table.add_column("principal diagnosis", no_wrap=True, overflow="ellipsis")
+    table.add_column("outcome", no_wrap=True)
+    for label in labels:
+        table.add_column(label.removeprefix("label_"), no_wrap=True, overflow="ellipsis")
     for row in rows:
-        diagnosis = " ".join(str(part) for part in (row["diagnosis_code"], row["diagnosis"]) if part is not None)
+        diagnosis = " ".join(
+            str(part) for part in (row["diagnosis_code"], row["diagnosis"]) if part is not None
+        )
         age = "" if row["age"] is None else f"{row['age']:.0f}"
         cells = [row["sex"], diagnosis, row["outcome"], *(row.get(label) for label in labels)]
         texts = ["" if cell is None else escape(str(cell)) for cell in cells]
@@ -120,9 +125,9 @@ def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
 
 
 def _plain_table(title: str) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=title, show_header=False, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column()
-    table.add_column(justify="right" if title != "collection" else "left")
+    table.add_column()
     return table
 
 

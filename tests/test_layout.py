@@ -50,7 +50,9 @@ def test_data_flows_one_way(file: Path) -> None:
 
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     copy = tmp_path / "copy"  # setuptools would take what an earlier build left behind
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "demo"))
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "demo")
+    )
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(copy)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -61,7 +63,17 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = {"torch", "pandas", "numpy", "pymilvus", "qdrant_client", "qdrant_edge", "gensim", "transformers", "sqlglot"}
+    heavy = {
+        "torch",
+        "pandas",
+        "numpy",
+        "pymilvus",
+        "qdrant_client",
+        "qdrant_edge",
+        "gensim",
+        "transformers",
+        "sqlglot",
+    }
     code = (
         "import sys; from typer.testing import CliRunner; from cohorts.cli import app;"
         "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0, r.output;"

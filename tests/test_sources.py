@@ -21,7 +21,9 @@ Open = Callable[..., PartitionedSource]
 @pytest.fixture
 def opened(tmp_path: Path) -> Open:
     def open_it(name: str, path: Path, **more: Any) -> PartitionedSource:
-        return open_source(name, path, work_dir=tmp_path / "work", quarantine_file=tmp_path / "bad.csv", **more)
+        return open_source(
+            name, path, work_dir=tmp_path / "work", quarantine_file=tmp_path / "bad.csv", **more
+        )
 
     return open_it
 
@@ -110,7 +112,9 @@ def test_mimic4_demo_exactly_without_notes_and_dictionaries(shared_data: Path, o
     assert any("MIMIC-IV-Note is a data set of its own" in warning for warning in source.report.warnings)
 
 
-def test_mimic4_notes_come_from_a_folder_of_their_own(shared_data: Path, opened: Open, tmp_path: Path) -> None:
+def test_mimic4_notes_come_from_a_folder_of_their_own(
+    shared_data: Path, opened: Open, tmp_path: Path
+) -> None:
     (tmp_path / "note").mkdir()
     header = "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
     row = '10000032-DS-21,10000032,22595853,DS,21,2180-05-07 00:00:00,,"Pt w/ ascites\nand ""more"""\n'
@@ -126,7 +130,12 @@ def test_mimic4_notes_come_from_a_folder_of_their_own(shared_data: Path, opened:
     [
         ("aci-bench/train.csv", {"id": "encounter_id", "text": "note"}, ["dataset"], 67),
         ("mtsamples/mtsamples.csv.gz", {"id": "sample_id", "text": "text"}, ["medical_specialties"], 1_435),
-        ("mts-dialog/MTS-Dialog-TrainingSet.csv", {"id": "ID", "text": "section_text"}, ["section_header"], 1_201),
+        (
+            "mts-dialog/MTS-Dialog-TrainingSet.csv",
+            {"id": "ID", "text": "section_text"},
+            ["section_header"],
+            1_201,
+        ),
     ],
 )
 def test_notes_csv_on_real_notes(
@@ -146,7 +155,9 @@ def test_notes_csv_gathers_the_notes_of_one_id_in_time(tmp_path: Path, opened: O
     batch = one_batch(source)
     assert list(batch.notes["text"]) == ["only", "1st", "2nd"]
     assert source.report.quarantined == {"notes.csv": 1}
-    assert quarantined(tmp_path) == [{"table": "notes.csv", "row": "4", "line": "5", "reason": "who is missing"}]
+    assert quarantined(tmp_path) == [
+        {"table": "notes.csv", "row": "4", "line": "5", "reason": "who is missing"}
+    ]
 
 
 def test_dates_mangled_by_a_spreadsheet_are_refused(shared_data: Path, opened: Open, tmp_path: Path) -> None:
@@ -169,7 +180,9 @@ def test_lost_leading_zeros_are_noticed(shared_data: Path, opened: Open, tmp_pat
 
 
 def test_missing_table_and_column_are_named(shared_data: Path, opened: Open, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"PATIENTS\.csv\.gz.*was looked for in .*nowhere, which is no folder"):
+    with pytest.raises(
+        SourceError, match=r"PATIENTS\.csv\.gz.*was looked for in .*nowhere, which is no folder"
+    ):
         opened("mimic3", tmp_path / "nowhere")
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
     (folder / "NOTEEVENTS.csv").write_text("ROW_ID,SUBJECT_ID,HADM_ID,TEXT\n")
@@ -180,7 +193,9 @@ def test_missing_table_and_column_are_named(shared_data: Path, opened: Open, tmp
         opened("mimic3", folder)
 
 
-def test_inconsistent_rows_are_quarantined_or_counted(shared_data: Path, opened: Open, tmp_path: Path) -> None:
+def test_inconsistent_rows_are_quarantined_or_counted(
+    shared_data: Path, opened: Open, tmp_path: Path
+) -> None:
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
 
     def spoil(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -206,8 +221,13 @@ def test_inconsistent_rows_are_quarantined_or_counted(shared_data: Path, opened:
 
 def test_too_many_bad_rows_stop_the_run(shared_data: Path, opened: Open, tmp_path: Path) -> None:
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
-    change_rows(folder / "DIAGNOSES_ICD.csv", lambda rows: [r | {"HADM_ID": "x"} for r in rows[:40]] + rows[40:])
-    with opened("mimic3", folder, max_bad_share=0.02) as source, pytest.raises(TooManyBadRows, match="40 of 1,761"):
+    change_rows(
+        folder / "DIAGNOSES_ICD.csv", lambda rows: [r | {"HADM_ID": "x"} for r in rows[:40]] + rows[40:]
+    )
+    with (
+        opened("mimic3", folder, max_bad_share=0.02) as source,
+        pytest.raises(TooManyBadRows, match="40 of 1,761"),
+    ):
         list(source.batches())
     with opened("mimic3", folder, max_bad_share=0.03) as source:
         list(source.batches())
@@ -235,9 +255,13 @@ def test_parts_change_neither_rows_nor_counts(
         )
 
 
-def test_notes_marked_as_errors_are_left_out_and_counted(shared_data: Path, opened: Open, tmp_path: Path) -> None:
+def test_notes_marked_as_errors_are_left_out_and_counted(
+    shared_data: Path, opened: Open, tmp_path: Path
+) -> None:
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
-    header = "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT\n"
+    header = (
+        "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT\n"
+    )
     rows = [
         "1,10006,142345,2164-10-24,,,Nursing,r,,1,wrong patient",
         '2,10006,142345,2164-10-25,2164-10-25 08:00:00,,"Physician ",r,,,pt stable',
@@ -289,4 +313,6 @@ def test_unknown_source_and_column_map(tmp_path: Path, opened: Open) -> None:
     ],
 )
 def test_age(born: str, at: str, years: float) -> None:
-    assert age_in_years(pd.Series(pd.to_datetime([born])), pd.Series(pd.to_datetime([at]))).tolist() == [years]
+    assert age_in_years(pd.Series(pd.to_datetime([born])), pd.Series(pd.to_datetime([at]))).tolist() == [
+        years
+    ]

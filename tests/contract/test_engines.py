@@ -4,18 +4,29 @@ import random
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from cohorts.connectors.base import Collection, Connector, Points, Vectors
-from cohorts.connectors.filters import All, AnyOf, Comparison, Contains, Filter, IsNull, OneOf, matches, parse_filter
+from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
+from cohorts.connectors.filters import (
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    OneOf,
+    matches,
+    parse_filter,
+)
 from cohorts.connectors.index import Flat, Hnsw, SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.errors import (
     CollectionExists,
     CollectionNotFound,
-    EngineError,
     FilterError,
     InputError,
     UnsupportedIndex,
@@ -26,7 +37,21 @@ from hypothesis import strategies as st
 
 DIM = 16
 FIELDS = {"age": float, "n": int, "sex": str, "died": bool, "codes": list[str]}
-HOSTILE = ["F", "' or 1=1 --", '" or age > 0 or "', "\\", "a\\'b", "é\n\t", "null", "%", "{}", "'", '"', "E11", "$x"]
+HOSTILE = [
+    "F",
+    "' or 1=1 --",
+    '" or age > 0 or "',
+    "\\",
+    "a\\'b",
+    "é\n\t",
+    "null",
+    "%",
+    "{}",
+    "'",
+    '"',
+    "E11",
+    "$x",
+]
 
 
 def cloud(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
@@ -34,7 +59,7 @@ def cloud(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(20, dim))
     rows = centres[rng.integers(0, 20, n)] + rng.normal(scale=0.6, size=(n, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def payloads(n: int, seed: int = 0) -> list[dict[str, object]]:
@@ -67,13 +92,15 @@ class EngineContract:
     persistent = True
 
     @pytest.fixture
-    def connector(self, tmp_path: Path) -> Connector:
+    def connector(self, tmp_path: Path) -> Iterator[Connector]:
         connector = connect(self.address.format(tmp=tmp_path))
-        yield connector  # type: ignore[misc]
+        yield connector
         connector.close()
 
     def filled(self, connector: Connector, batch: Points, index: Hnsw | Flat | None = None) -> None:
-        connector.create(Collection("c", batch.vectors.shape[1], index or Hnsw(), FIELDS, {"encoder": "e", "x": 1}))
+        connector.create(
+            Collection("c", batch.vectors.shape[1], index or Hnsw(), FIELDS, {"encoder": "e", "x": 1})
+        )
         connector.upsert("c", batch)
         connector.finalize("c")
 
@@ -160,7 +187,15 @@ class EngineContract:
 
     def test_ids_and_payloads_round_trip(self, connector: Connector) -> None:
         ids = ["10006", "00123", "abc/é", str(uuid.uuid4()), str(2**64), "-1", "x" * 200]
-        payload = {"age": 61.5, "n": 3, "sex": "é'\"\\", "died": False, "codes": ["E11", ""], "more": None, "z": ""}
+        payload = {
+            "age": 61.5,
+            "n": 3,
+            "sex": "é'\"\\",
+            "died": False,
+            "codes": ["E11", ""],
+            "more": None,
+            "z": "",
+        }
         self.filled(connector, Points(ids, cloud(len(ids)), [payload] * len(ids)))
         back = connector.fetch("c", [*reversed(ids), "not there"])
         assert list(back.ids) == list(reversed(ids))
@@ -171,8 +206,8 @@ class EngineContract:
 
     def test_numpy_scalars_become_plain_and_nan_missing(self, connector: Connector) -> None:
         self.filled(connector, points(1))
-        row = {"age": np.float64(50), "n": np.int64(2), "died": np.bool_(True), "sex": float("nan")}
-        connector.upsert("c", Points(["7"], cloud(1), [row]))  # type: ignore[list-item]
+        row: Any = {"age": np.float64(50), "n": np.int64(2), "died": np.bool_(True), "sex": float("nan")}
+        connector.upsert("c", Points(["7"], cloud(1), [row]))
         assert connector.fetch("c", ["7"]).payloads[0] == {"age": 50.0, "n": 2, "died": True, "sex": None}
         with pytest.raises(InputError, match="age must be float"):
             connector.upsert("c", Points(["8"], cloud(1), [{"age": "old"}]))
@@ -235,14 +270,17 @@ class EngineContract:
         leaves = (
             st.builds(Comparison, st.just("sex"), st.sampled_from(["=", "!="]), texts)
             | st.builds(Contains, st.just("codes"), texts, st.booleans())
-            | st.builds(OneOf, st.just("sex"), st.lists(texts, min_size=1, max_size=3).map(tuple), st.booleans())
-            | st.builds(Comparison, st.just("age"), st.sampled_from(["<", ">=", "=", "!="]), st.integers(17, 91))
+            | st.builds(
+                OneOf, st.just("sex"), st.lists(texts, min_size=1, max_size=3).map(tuple), st.booleans()
+            )
+            | st.builds(
+                Comparison, st.just("age"), st.sampled_from(["<", ">=", "=", "!="]), st.integers(17, 91)
+            )
             | st.builds(IsNull, st.sampled_from(list(FIELDS)), st.booleans())
         )
         pairs = st.tuples(leaves, leaves)
         where = data.draw(leaves | st.builds(All, pairs) | st.builds(AnyOf, pairs))
         self.same_as_reference(connector, batch, where)
-
 
     def same_as_reference(self, connector: Connector, batch: Points, where: Filter) -> None:
         wanted = {key for key, row in zip(batch.ids, batch.payloads, strict=True) if matches(where, row)}
@@ -252,7 +290,15 @@ class EngineContract:
 
     def test_filters_on_unknown_fields_and_wrong_types_are_refused(self, connector: Connector) -> None:
         self.filled(connector, points(5))
-        for text in ("weight > 3", "age = 'old'", "sex > 'A'", "sex = 3", "age contains 'x'", "codes = 'E11'", "n"):
+        for text in (
+            "weight > 3",
+            "age = 'old'",
+            "sex > 'A'",
+            "sex = 3",
+            "age contains 'x'",
+            "codes = 'E11'",
+            "n",
+        ):
             with pytest.raises(FilterError):
                 connector.count("c", parse_filter(text))
 
@@ -269,11 +315,14 @@ class EngineContract:
             assert description.count == 40
             assert again.search("c", batch.vectors[:3], 5) == before
 
-    def test_a_store_that_another_process_holds_is_refused(self, connector: Connector, tmp_path: Path) -> None:
+    def test_a_store_that_another_process_holds_is_refused(
+        self, connector: Connector, tmp_path: Path
+    ) -> None:
         if not self.persistent:
             pytest.skip("this engine lives in one process by design")
         self.filled(connector, points(5))
-        code = f"from cohorts.connectors.registry import connect; connect({self.address.format(tmp=tmp_path)!r}).count('c')"
+        address = self.address.format(tmp=tmp_path)
+        code = f"from cohorts.connectors.registry import connect; connect({address!r}).count('c')"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
         assert "cohorts.errors.EngineError" in other.stderr
         assert "another process has it open" in other.stderr
