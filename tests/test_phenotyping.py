@@ -4,8 +4,30 @@ import csv
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from cohorts.records.phenotyping import load_phenotypes, phenotype_of
+from cohorts.errors import SourceError
+from cohorts.records.phenotyping import load_phenotypes, parse_phenotypes, phenotype_of, phenotypes_of
+
+GOOD = """
+name = "gout"
+title = "Gout"
+group = "endocrine"
+source = "a test"
+ccs = ["54"]
+icd9 = ["2740"]
+icd10 = ["M10"]
+terms = ["gout"]
+"""
+# Where the general equivalence mappings and this project differ, on purpose: ICD-9 code to ICD-10-CM category.
+OTHER_IN_ICD10 = {
+    ("436", "I67"),  # ill-defined: a stroke in CCS, and no infarction in ICD-10-CM
+    ("5715", "K74"),  # one target is K74.0, hepatic fibrosis, which is no cirrhosis yet
+    ("48284", "A48"),  # Legionnaires' disease stands with the infections in ICD-10-CM
+    ("49320", "J44"),  # chronic obstructive asthma: asthma in CCS, COPD in ICD-10-CM
+    ("49321", "J44"),
+    ("49322", "J44"),
+}
 
 
 @pytest.mark.parametrize(
@@ -42,3 +64,43 @@ def test_icd9_lists_lie_in_the_stated_ccs_groups(shared_data: Path) -> None:
             if name:
                 found[name].add(row["ccs_category"])
     assert found == expected
+
+
+def test_icd10_lists_agree_with_the_general_equivalence_mappings(shared_data: Path) -> None:
+    differ = set()
+    with gzip.open(shared_data / "code-maps" / "icd9_to_icd10cm_gem2018.csv.gz", "rt") as stream:
+        for row in csv.DictReader(stream):
+            old, new = (row[field].strip(" '").replace(".", "") for field in ("icd9", "icd10cm"))
+            name = phenotype_of("ICD-9", old)
+            if name and phenotype_of("ICD-10", new) != name:
+                differ.add((old, new[:3]))
+    assert differ == OTHER_IN_ICD10
+
+
+def test_a_frame_of_codes() -> None:
+    codes = pd.DataFrame(
+        {"system": ["ICD-9", "ICD-10", None, "ICD-9"], "code": ["4280", "J440", None, "V4582"]},
+        index=[5, 6, 7, 8],
+    )
+    found = phenotypes_of(codes)
+    assert list(found.index) == [5, 6, 7, 8]
+    assert found.dropna().to_dict() == {5: "heart_failure", 6: "copd"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('title = "Gout"', "title = Gout", "is not TOML"),
+        ('title = "Gout"\n', "", "needs exactly"),
+        ('title = "Gout"', "title = 3", "must be text"),
+        ('icd9 = ["2740"]', "icd9 = [2740]", "holds 2740"),
+        ('icd9 = ["2740"]', 'icd9 = ["274.0"]', "without a dot"),
+        ('icd10 = ["M10"]', "icd10 = []", "at least one"),
+        ('name = "gout"', 'name = "podagra"', "must agree"),
+        ('icd9 = ["2740"]', 'icd9 = ["2740", "27400"]', "lies within 2740"),
+    ],
+)
+def test_a_definition_that_is_not_well_formed(old: str, new: str, message: str) -> None:
+    assert [one.name for one in parse_phenotypes({"gout.toml": GOOD})] == ["gout"]
+    with pytest.raises(SourceError, match=message):
+        parse_phenotypes({"gout.toml": GOOD.replace(old, new)})
