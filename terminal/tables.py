@@ -105,12 +105,14 @@ def _outcome(payload: Payload) -> str | None:
 
 def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
     labels = sorted({key for row in rows for key in row if key.startswith("label_")})
-    table = Table(title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("rank", "patient", "similarity", "age"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("sex", no_wrap=True)
-    table.add_column("principal diagnosis", no_wrap=True, overflow="ellipsis")
-    table.add_column("outcome", no_wrap=True)
+    console = Console()
+    room = max(20, console.width - 68 - 16 * len(labels))  # what the other columns leave
+    table = Table(title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name, width in (("rank", 4), ("patient", 7), ("similarity", 10), ("age", 3)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    table.add_column("sex", no_wrap=True, min_width=3)
+    table.add_column("principal diagnosis", no_wrap=True, overflow="ellipsis", max_width=room)
+    table.add_column("outcome", no_wrap=True, min_width=16)
     for label in labels:
         table.add_column(label.removeprefix("label_"), no_wrap=True, overflow="ellipsis")
     for row in rows:
@@ -121,7 +123,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
         cells = [row["sex"], diagnosis, row["outcome"], *(row.get(label) for label in labels)]
         texts = ["" if cell is None else escape(str(cell)) for cell in cells]
         table.add_row(str(row["rank"]), str(row["patient"]), f"{row['similarity']:.4f}", age, *texts)
-    Console().print(table)
+    console.print(table)
 
 
 def _plain_table(title: str) -> Table:

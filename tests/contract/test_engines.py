@@ -187,7 +187,7 @@ class EngineContract:
 
     def test_ids_and_payloads_round_trip(self, connector: Connector) -> None:
         ids = ["10006", "00123", "abc/é", str(uuid.uuid4()), str(2**64), "-1", "x" * 200]
-        payload = {
+        payload: Payload = {
             "age": 61.5,
             "n": 3,
             "sex": "é'\"\\",

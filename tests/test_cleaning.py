@@ -1,0 +1,90 @@
+"""Every cleaning step on its own, and the split into sentences and words."""
+
+import pytest
+from cohorts.records.cleaning import (
+    STEPS,
+    abbreviation_table,
+    abbreviations,
+    clean,
+    hospital_numbers,
+    lowercase,
+    placeholders,
+    sentences,
+    timestamps,
+    whitespace,
+    words,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "expected"),
+    [
+        (placeholders, "seen at [**Hospital1 18**] by Dr. [**Last Name (STitle) **].", "seen at   by Dr.  ."),
+        (placeholders, "split [**2151-\n3-4**] over lines", "split   over lines"),
+        (placeholders, "no [brackets] and **stars**", "no [brackets] and **stars**"),
+        (timestamps, "on 2151-3-4 at 10:43 PM", "on   at  "),
+        (timestamps, "03/04/2151 and 3/4/51, Mar 4, 2151", "  and  ,  "),
+        (timestamps, "BP 120/80, 1/2 tablet, ratio 3:1, Na 140", "BP 120/80, 1/2 tablet, ratio 3:1, Na 140"),
+        (hospital_numbers, "MRN: 1234567, seen", " , seen"),
+        (hospital_numbers, "Medical Record Number 99-12-3", " "),
+        (hospital_numbers, "Unit No:  AB123", " "),
+        (
+            hospital_numbers,
+            "accession 123, 250000 units, WBC 12000",
+            "accession 123, 250000 units, WBC 12000",
+        ),
+        (lowercase, "CHF, T2DM", "chf, t2dm"),
+        (abbreviations, "pt w/ h/o htn, s/p cabg", "patient with history of hypertension, status post cabg"),
+        (abbreviations, "ptosis and apt and path", "ptosis and apt and path"),
+        (whitespace, " a \t b \n\n\n c ", "a b \n c"),
+    ],
+)
+def test_step(step: object, text: str, expected: str) -> None:
+    if step is abbreviations:
+        expected = expected.replace("cabg", "coronary artery bypass graft")
+    assert step(text) == expected  # type: ignore[operator]
+
+
+def test_all_steps_together() -> None:
+    note = "Pt [**Known lastname 1**] c/o SOB since 2151-3-4, MRN 1234567.\nBP 120/80, K 4.5! No CP?"
+    assert clean(note) == (
+        "patient complains of shortness of breath since , .\nblood pressure 120/80, k 4.5! no cp?"
+    )
+
+
+def test_sentences_end_at_newlines_and_end_punctuation_but_not_in_decimals() -> None:
+    assert sentences("k 4.5. no pain!\nslept well? yes...") == ["k 4.5", "no pain", "slept well", "yes"]
+
+
+def test_words_keep_decimals_and_drop_punctuation() -> None:
+    assert words("k 4.5, st-elevation (v1) naïve_x") == ["k", "4.5", "st", "elevation", "v1", "naïve", "x"]
+
+
+@given(st.text())
+def test_cleaning_takes_any_text_and_is_done_after_one_pass(text: str) -> None:
+    once = clean(text)
+    assert "[**" not in once or "**]" not in once.split("[**")[-1]
+    assert whitespace(once) == once
+    assert all(word == word.strip() and word for sentence in sentences(once) for word in words(sentence))
+
+
+def test_abbreviations_are_whole_lower_case_tokens_and_expand_to_no_other() -> None:
+    table = abbreviation_table()
+    assert len(table) > 120
+    for short, long in table.items():
+        assert short == short.lower()
+        assert abbreviations(short) == long, short
+        assert abbreviations(long) == long, short
+
+
+def test_steps_are_named() -> None:
+    assert list(STEPS) == [
+        "placeholders",
+        "timestamps",
+        "hospital_numbers",
+        "lowercase",
+        "abbreviations",
+        "whitespace",
+    ]

@@ -1,0 +1,188 @@
+"""The encoder word2vec: deterministic, saved whole, honest about what it can't encode."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.word2vec import Settings, Word2Vec
+from cohorts.errors import EncoderError
+from cohorts.records.base import Batch
+from cohorts.records.source import PartitionedSource
+from cohorts.records.sources import open_source
+from cohorts.records.synth import synthesize
+
+TRAIN = """
+import sys; from pathlib import Path
+from cohorts.encoders.registry import make_encoder
+from cohorts.records.sources import open_source
+work = Path(sys.argv[2])
+with open_source("mimic3", Path(sys.argv[1]), work_dir=work, quarantine_file=work / "bad.csv") as source:
+    print(make_encoder("word2vec:dim=16").fit(source).fingerprint)
+"""
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hospital") / "tables"
+    synthesize(folder, 150, seed=3)
+    return folder
+
+
+@pytest.fixture
+def source(hospital: Path, tmp_path: Path) -> Iterator[PartitionedSource]:
+    with open_source("mimic3", hospital, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
+        yield source
+
+
+@pytest.fixture
+def batch(source: PartitionedSource) -> Batch:
+    (batch,) = source.batches()
+    return batch
+
+
+def test_unit_rows_in_the_batchs_order(source: PartitionedSource, batch: Batch) -> None:
+    encoder = make_encoder("word2vec:dim=16").fit(source)
+    vectors = encoder.encode(batch)
+    assert vectors.shape == (150, 16)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    last = Batch(
+        batch.units[-1:], batch.codes, batch.notes[batch.notes["unit_id"] == "10150"], batch.measurements
+    )
+    np.testing.assert_allclose(encoder.encode(last)[0], vectors[-1], atol=1e-6)
+
+
+def test_a_patient_is_the_mean_of_its_words(source: PartitionedSource) -> None:
+    encoder = make_encoder("word2vec:dim=16").fit(source)
+    one, two, both = encoder.encode_text(["furosemide", "edema", "Furosemide edema, edema"])
+    lengths = {text: np.linalg.norm(vector_of(encoder, text)) for text in ("furosemide", "edema")}
+    expected = one * lengths["furosemide"] + 2 * two * lengths["edema"]
+    np.testing.assert_allclose(both, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def vector_of(encoder: object, word: str) -> np.ndarray:
+    """Return the word's row of the embedding as `save` writes it."""
+    from safetensors.numpy import load_file
+
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save(Path(folder))  # type: ignore[attr-defined]
+        place = json.loads((Path(folder) / "encoder.json").read_text())["vocabulary"].index(word)
+        return load_file(Path(folder) / "model.safetensors")["embedding"][place]
+
+
+def test_a_unit_without_a_known_word_is_a_row_of_zeros(source: PartitionedSource, batch: Batch) -> None:
+    encoder = make_encoder("word2vec:dim=16").fit(source)
+    without = Batch(
+        batch.units, batch.codes, batch.notes[batch.notes["unit_id"] != "10003"], batch.measurements
+    )
+    vectors = encoder.encode(without)
+    assert not vectors[2].any()
+    assert vectors[3].any()
+    assert not encoder.encode_text(["xyzzy"]).any()
+
+
+def test_weights_depend_on_seed_and_corpus_and_not_on_the_hash_seed(hospital: Path, tmp_path: Path) -> None:
+    prints = set()
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, str(hospital), str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        prints.add(done.stdout)
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("other", ["seed=1", "window=3", "input=both", "min_count=2", "sg=1"])
+def test_fingerprint_follows_every_setting(source: PartitionedSource, other: str) -> None:
+    first = make_encoder("word2vec:dim=16").fit(source).fingerprint
+    assert first == make_encoder("word2vec:dim=16").fit(source).fingerprint
+    assert first != make_encoder(f"word2vec:dim=16,{other}").fit(source).fingerprint
+
+
+def test_save_and_load_encode_byte_identically(
+    source: PartitionedSource, batch: Batch, tmp_path: Path
+) -> None:
+    encoder = make_encoder("word2vec:dim=16,input=both").fit(source)
+    encoder.save(tmp_path / "saved")
+    loaded = load_encoder(tmp_path / "saved")
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode(batch).tobytes() == encoder.encode(batch).tobytes()
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
+        "encoder.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_changed_or_incomplete_folder_is_refused(source: PartitionedSource, tmp_path: Path) -> None:
+    make_encoder("word2vec:dim=16").fit(source).save(tmp_path / "saved")
+    about = tmp_path / "saved" / "encoder.json"
+    value = json.loads(about.read_text())
+    value["vocabulary"][:2] = value["vocabulary"][1::-1]
+    about.write_text(json.dumps(value))
+    with pytest.raises(EncoderError, match="was changed since it was saved"):
+        load_encoder(tmp_path / "saved")
+    (tmp_path / "saved" / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(EncoderError, match="no complete word2vec"):
+        load_encoder(tmp_path / "saved")
+    with pytest.raises(EncoderError, match=r"No encoder in .*--encoder"):
+        load_encoder(tmp_path / "nowhere")
+
+
+def test_rare_words_of_notes_are_not_kept(source: PartitionedSource, hospital: Path, tmp_path: Path) -> None:
+    notes = hospital / "NOTEEVENTS.csv"
+    text = notes.read_text()
+    notes.write_text(text.replace("family at bedside", "family Featherstonehaugh at bedside", 1))
+    try:
+        make_encoder("word2vec:dim=16").fit(source).save(tmp_path / "saved")
+    finally:
+        notes.write_text(text)
+    assert "featherstonehaugh" not in (tmp_path / "saved" / "encoder.json").read_text().lower()
+
+
+def test_the_corpus_on_disk_is_private_and_removed_even_on_failure(
+    source: PartitionedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    make_encoder("word2vec:dim=16").fit(source)
+    assert list(scratch.iterdir()) == []
+    with pytest.raises(EncoderError, match="min_count=1"):
+        make_encoder("word2vec:dim=16,min_count=1000000").fit(source)
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_source_without_notes_is_told_of_its_codes(shared_data: Path, tmp_path: Path) -> None:
+    demo = shared_data / "mimic3-demo"
+    with open_source("mimic3", demo, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
+        with pytest.raises(EncoderError, match="word2vec:input=codes"):
+            make_encoder("word2vec").fit(source)
+        encoder = make_encoder("word2vec:input=codes,dim=16").fit(source)
+        (batch,) = source.batches()
+        assert encoder.encode(batch).any(axis=1).sum() >= 99  # one patient has rare codes only
+        with pytest.raises(EncoderError, match="codes alone"):
+            encoder.encode_text(["sepsis"])
+
+
+def test_wrong_settings_are_refused() -> None:
+    for spec, message in (
+        ("bert", "Encoders: word2vec"),
+        ("word2vec:size=3", "a key of dim"),
+        ("word2vec:dim=x", "whole number"),
+        ("word2vec:dim=0", "at least 1"),
+        ("word2vec:input=labs", "notes, codes, both"),
+    ):
+        with pytest.raises(EncoderError, match=message):
+            make_encoder(spec)
+    with pytest.raises(EncoderError, match="not trained yet"):
+        _ = Word2Vec(Settings()).fingerprint
