@@ -20,9 +20,9 @@ from random import Random
 from typing import Any
 
 from cohorts.errors import InputError
-from cohorts.records.mimic import SYNTHETIC_MARKER
 from cohorts.records.synth_notes import write_notes
 
+MARKER = "SYNTHETIC.json"  # the readers look for it (mimic.py, which is not imported here: it needs pandas)
 GENERATOR_VERSION = 1
 FIRST_PATIENT = 10_001
 BLOCK_PATIENTS = 2_000
@@ -36,11 +36,15 @@ COLUMNS = {
     "HOSPITAL_EXPIRE_FLAG HAS_CHARTEVENTS_DATA",
     "DIAGNOSES_ICD": "SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE",
     "PROCEDURES_ICD": "SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE",
-    "PRESCRIPTIONS": "SUBJECT_ID HADM_ID ICUSTAY_ID STARTDATE ENDDATE DRUG_TYPE DRUG",
+    "PRESCRIPTIONS": "SUBJECT_ID HADM_ID ICUSTAY_ID STARTDATE ENDDATE DRUG_TYPE DRUG DRUG_NAME_POE "
+    "DRUG_NAME_GENERIC FORMULARY_DRUG_CD GSN NDC PROD_STRENGTH DOSE_VAL_RX DOSE_UNIT_RX FORM_VAL_DISP "
+    "FORM_UNIT_DISP ROUTE",
     "LABEVENTS": "SUBJECT_ID HADM_ID ITEMID CHARTTIME VALUE VALUENUM VALUEUOM FLAG",
-    "ICUSTAYS": "SUBJECT_ID HADM_ID ICUSTAY_ID DBSOURCE FIRST_CAREUNIT LAST_CAREUNIT INTIME OUTTIME LOS",
+    "ICUSTAYS": "SUBJECT_ID HADM_ID ICUSTAY_ID DBSOURCE FIRST_CAREUNIT LAST_CAREUNIT FIRST_WARDID "
+    "LAST_WARDID INTIME OUTTIME LOS",
     "NOTEEVENTS": "SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT",
     "D_ICD_DIAGNOSES": "ICD9_CODE SHORT_TITLE LONG_TITLE",
+    "D_ICD_PROCEDURES": "ICD9_CODE SHORT_TITLE LONG_TITLE",
     "D_LABITEMS": "ITEMID LABEL FLUID CATEGORY LOINC_CODE",
 }
 
@@ -67,6 +71,7 @@ class Admission:
     discharged: datetime
     principal: str
     others: tuple[str, ...]
+    background: tuple[str, ...]  # codes of chronic conditions
     severe: bool
     died: bool
     age: int
@@ -75,25 +80,23 @@ class Admission:
 
 @cache
 def hospital() -> dict[str, Any]:
-    """Return what the hospital is made of, from `synth.toml`."""
-    return tomllib.loads(files("cohorts.records").joinpath("synth.toml").read_text(encoding="utf-8"))
+    """Return what the hospital is made of, from `synth.toml`: conditions by name, background by code."""
+    made = tomllib.loads(files("cohorts.records").joinpath("synth.toml").read_text(encoding="utf-8"))
+    made["conditions"] = {one["name"]: one for one in made["conditions"]}
+    made["background"] = {one["code"]: one for one in made["background"]}
+    return made
 
 
-@cache
 def conditions() -> dict[str, dict[str, Any]]:
     """Return the conditions by name."""
-    return {one["name"]: one for one in hospital()["conditions"]}
-
-
-@cache
-def lab_items() -> dict[str, int]:
-    """Return an item number for every laboratory value."""
-    tables = [hospital()["common"]["labs"], *(one["labs"] for one in conditions().values())]
-    return {name: 50_800 + i for i, name in enumerate(sorted({name for table in tables for name in table}))}
+    named: dict[str, dict[str, Any]] = hospital()["conditions"]
+    return named
 
 
 def synthesize(folder: Path, patients: int, seed: int) -> SynthReport:
     """Write the tables of `patients` invented patients; same seed, same bytes. Raises InputError."""
+    if patients < 1:
+        raise InputError(f"A hospital of {patients} patients can't be made; ask for at least 1.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; name a new or an empty folder.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +107,7 @@ def synthesize(folder: Path, patients: int, seed: int) -> SynthReport:
         "patients": patients,
         "seed": seed,
     }
-    (folder / SYNTHETIC_MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     with _Tables(folder) as tables:
         _write_dictionaries(tables)
         waiting: list[Row] = []
@@ -148,9 +151,15 @@ class _Tables:
 
 
 def _write_dictionaries(tables: _Tables) -> None:
-    titles = {code: title for one in conditions().values() for code, title in one["codes"]}
-    tables.add("D_ICD_DIAGNOSES", ((code, title[:24], title) for code, title in sorted(titles.items())))
-    tables.add("D_LABITEMS", ((item, name, "Blood", "Chemistry", "") for name, item in lab_items().items()))
+    diagnoses = {code: title for one in conditions().values() for code, title in one["codes"]}
+    diagnoses |= {code: one["title"] for code, one in hospital()["background"].items()}
+    for table, titles in (
+        ("D_ICD_DIAGNOSES", diagnoses),
+        ("D_ICD_PROCEDURES", hospital()["procedure_titles"]),
+    ):
+        tables.add(table, ((code, title[:24], title) for code, title in sorted(titles.items())))
+    items = hospital()["lab_items"].items()
+    tables.add("D_LABITEMS", ((item, name, "Blood", "", "") for name, (item, _) in items))
 
 
 def _write_patient(tables: _Tables, rng: Random, patient: int) -> list[Row]:
@@ -159,11 +168,11 @@ def _write_patient(tables: _Tables, rng: Random, patient: int) -> list[Row]:
     notes: list[Row] = []
     for stay in stays:
         _write_stay(tables, rng, stay)
-        notes += write_notes(rng, stay, conditions(), hospital()["common"])
+        notes += write_notes(rng, stay, hospital())
     first, last = stays[0], stays[-1]
     born = first.admitted - timedelta(days=first.age * 365.25 + rng.uniform(1, 364))
     if last.age > 89:
-        born = born.replace(year=born.year - 300, day=min(born.day, 28))  # as MIMIC-III hides the oldest
+        born = first.admitted.replace(year=first.admitted.year - 300, day=1)  # as MIMIC-III hides the oldest
     died = _time(last.discharged) if last.died else ""
     tables.add("PATIENTS", [(patient, first.sex, _time(born, day=True), died, died, "", int(last.died))])
     return notes
@@ -179,7 +188,7 @@ def _stays(rng: Random, patient: int) -> list[Admission]:
     stays: list[Admission] = []
     for _ in range(rng.choices((1, 2, 3, 4), (0.8, 0.13, 0.05, 0.02))[0]):
         principal = usual if rng.random() < 0.75 or not stays else _principal(rng)
-        stay = _stay(rng, patient, when, principal, age, sex)
+        stay = _stay(rng, patient, len(stays), when, principal, age, sex)
         stays.append(stay)
         if stay.died:
             break
@@ -194,29 +203,28 @@ def _principal(rng: Random) -> str:
     return rng.choices(names, [one["weight"] for one in conditions().values()])[0]
 
 
-def _stay(rng: Random, patient: int, when: datetime, principal: str, age: int, sex: str) -> Admission:
+def _stay(
+    rng: Random, patient: int, place: int, when: datetime, principal: str, age: int, sex: str
+) -> Admission:
     about = conditions()[principal]
-    others = tuple(name for name, odds in about["with"].items() if rng.random() < odds)
     severe = rng.random() < SEVERE_ODDS + about["death"]
-    risk = about["death"] * 0.4 + (0.45 if severe else 0) + max(0, age - 70) * 0.002
+    risk = about["death"] * 0.3 + (0.38 if severe else 0) + max(0, age - 70) * 0.0015
     days = max(0.6, rng.lognormvariate(1.6 + 0.3 * severe, 0.6))
+    chronic = hospital()["background"].items()
+    older = min(1.5, age / 60)
     return Admission(
         patient=patient,
-        number=_number(patient, when),
+        number=patient * 10 + place,
         admitted=when,
         discharged=when + timedelta(days=days),
         principal=principal,
-        others=others,
+        others=tuple(name for name, odds in about["with"].items() if rng.random() < odds),
+        background=tuple(code for code, one in chronic if rng.random() < one["odds"] * older),
         severe=severe,
         died=rng.random() < risk,
         age=age,
         sex=sex,
     )
-
-
-def _number(patient: int, when: datetime) -> int:
-    """Return an admission's number: one patient has no two admissions on a day."""
-    return patient * 40_000 + (when - datetime(2100, 1, 1)).days
 
 
 def _write_stay(tables: _Tables, rng: Random, stay: Admission) -> None:
@@ -233,10 +241,8 @@ def _write_stay(tables: _Tables, rng: Random, stay: Admission) -> None:
         "ADMISSIONS",
         [(*key, admitted, discharged, died, kind, "EMERGENCY ROOM ADMIT", place, *social, *ended)],
     )
-    codes = [
-        rng.choices(conditions()[name]["codes"], _falling(conditions()[name]["codes"]))[0][0]
-        for name in named
-    ]
+    choices = [conditions()[name]["codes"] for name in named]
+    codes = [rng.choices(options, _falling(options))[0][0] for options in choices] + list(stay.background)
     tables.add("DIAGNOSES_ICD", ((*key, rank, code) for rank, code in enumerate(codes, start=1)))
     procedures = [one for one in conditions()[stay.principal]["procedures"] if rng.random() < 0.7]
     tables.add("PROCEDURES_ICD", ((*key, rank, code) for rank, code in enumerate(procedures, start=1)))
@@ -244,7 +250,7 @@ def _write_stay(tables: _Tables, rng: Random, stay: Admission) -> None:
     tables.add("LABEVENTS", _labs(rng, stay, named))
     days = (stay.discharged - stay.admitted).total_seconds() / 86_400
     unit = rng.choice(["MICU", "SICU", "CCU", "CSRU", "TSICU"])
-    stayed = (stay.number, "synthetic", unit, unit, admitted, discharged, f"{days:.4f}")
+    stayed = (stay.number, "synthetic", unit, unit, 1, 1, admitted, discharged, f"{days:.4f}")
     tables.add("ICUSTAYS", [(*key, *stayed)])
 
 
@@ -252,9 +258,8 @@ def _drugs(rng: Random, stay: Admission, named: list[str]) -> list[Row]:
     ordered = [drug for name in named for drug in conditions()[name]["drugs"] if rng.random() < 0.65]
     ordered += [drug for drug in hospital()["common"]["drugs"] if rng.random() < 0.3]
     start, end = _time(stay.admitted, day=True), _time(stay.discharged, day=True)
-    return [
-        (stay.patient, stay.number, stay.number, start, end, "MAIN", drug) for drug in dict.fromkeys(ordered)
-    ]
+    key = (stay.patient, stay.number, stay.number)
+    return [(*key, start, end, "MAIN", drug, drug, drug, *[""] * 9) for drug in dict.fromkeys(ordered)]
 
 
 def _labs(rng: Random, stay: Admission, named: list[str]) -> list[Row]:
@@ -267,7 +272,8 @@ def _labs(rng: Random, stay: Admission, named: list[str]) -> list[Row]:
         when = _time(stay.admitted + (stay.discharged - stay.admitted) * (draw / 3))
         for lab, (mean, deviation) in usual.items():
             value = f"{max(0.1, rng.gauss(mean, deviation)):.1f}"
-            rows.append((stay.patient, stay.number, lab_items()[lab], when, value, value, "", ""))
+            item, unit = hospital()["lab_items"][lab]
+            rows.append((stay.patient, stay.number, item, when, value, value, unit, ""))
     return rows
 
 

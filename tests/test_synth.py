@@ -1,126 +1,197 @@
-"""The synthetic hospital: reproducible, MIMIC-III-shaped, at the published rates, in bounded memory."""
+"""The synthetic hospital: same seed same bytes, MIMIC-III's columns, the stated rates, memory that does not grow."""
 
 import csv
-import itertools
+import gzip
 import json
+import re
 import subprocess
 import sys
-from collections import Counter
+from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from cohorts.errors import InputError
-from cohorts.records.base import Batch
-from cohorts.records.phenotyping import load_phenotypes, phenotype_of
+from cohorts.records.base import Unit
+from cohorts.records.mimic import is_synthetic
+from cohorts.records.phenotyping import phenotype_of
 from cohorts.records.sources import open_source
-from cohorts.records.synth import conditions, synthesize
-from cohorts.records.synth import hospital as hospital_parts
+from cohorts.records.synth import FIRST_PATIENT, MARKER, conditions, hospital, synthesize
 from cohorts.records.synth_notes import RATES
 
 PATIENTS = 1_500
-
-PEAK = """
+MEASURE = """
 import resource, sys
 from pathlib import Path
 from cohorts.records.synth import synthesize
 synthesize(Path(sys.argv[1]), int(sys.argv[2]), 0)
+assert "pandas" not in sys.modules
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("synth") / "tables"
-    synthesize(folder, PATIENTS, seed=11)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synth") / "hospital"
+    synthesize(folder, PATIENTS, 3)
     return folder
 
 
-@pytest.fixture(scope="module")
-def batches(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Batch]:
-    work = tmp_path_factory.mktemp("work")
-    with open_source("mimic3", hospital, work_dir=work, quarantine_file=work / "bad.csv") as source:
-        assert source.synthetic
-        batches = list(source.batches())
-        assert source.report.quarantined == {}
-        assert source.report.counts["patients"] == PATIENTS
-    return batches
-
-
-def rows(hospital: Path, table: str) -> list[dict[str, str]]:
-    with (hospital / f"{table}.csv").open(newline="") as stream:
+def rows(folder: Path, table: str) -> list[dict[str, str]]:
+    with (folder / f"{table}.csv").open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
-def test_same_seed_same_bytes(hospital: Path, tmp_path: Path) -> None:
-    synthesize(tmp_path / "again", PATIENTS, seed=11)
-    synthesize(tmp_path / "other", PATIENTS, seed=12)
-    for file in hospital.iterdir():
-        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
-    notes = "NOTEEVENTS.csv"
-    assert (hospital / notes).read_bytes() != (tmp_path / "other" / notes).read_bytes()
+def run(folder: Path, patients: int, hash_seed: str = "0") -> int:
+    """Make a hospital in a process of its own and return the memory it took at most (KiB)."""
+    command = [sys.executable, "-c", MEASURE, str(folder), str(patients)]
+    done = subprocess.run(command, check=True, capture_output=True, env={"PYTHONHASHSEED": hash_seed})
+    return int(done.stdout)
 
 
-def test_it_says_that_it_is_synthetic(hospital: Path) -> None:
-    about = json.loads((hospital / "SYNTHETIC.json").read_text())
-    assert about["synthetic"] is True
-    assert about["seed"] == 11
-
-
-def test_categories_at_the_published_rates(hospital: Path) -> None:
-    admissions = len(rows(hospital, "ADMISSIONS"))
-    pairs = {(note["CATEGORY"], note["HADM_ID"]) for note in rows(hospital, "NOTEEVENTS")}
-    found = Counter(category for category, _ in pairs)
-    for category, (rate, _) in RATES.items():
-        assert found[category] / admissions == pytest.approx(rate, abs=0.04), category
-
-
-def test_notes_are_not_sorted_by_patient(hospital: Path) -> None:
-    patients = [note["SUBJECT_ID"] for note in rows(hospital, "NOTEEVENTS")]
-    together = sum(one == two for one, two in itertools.pairwise(patients))
-    assert together / len(patients) < 0.02
-
-
-def test_deaths_ages_and_codes(batches: list[Batch], hospital: Path) -> None:
-    units = [unit for batch in batches for unit in batch.units.to_dict("records")]
-    assert 0.05 < sum(unit["died"] for unit in units) / len(units) < 0.2
-    ages = [unit["age"] for unit in units]
-    assert min(ages) >= 18
-    assert max(ages) == 90
-    assert any(row["DOB"] < "19" for row in rows(hospital, "PATIENTS"))  # the oldest, hidden as in MIMIC-III
-    assert all(unit["principal_title"] == unit["principal_title"] for unit in units)
-
-
-def test_conditions_are_the_phenotypes_and_their_codes_say_so() -> None:
-    assert set(conditions()) - {"other"} == {one.name for one in load_phenotypes()}
-    for name, about in conditions().items():
-        for code, _ in about["codes"]:
-            assert phenotype_of("ICD-9", code) == (None if name == "other" else name)
-        assert set(about["with"]) <= set(conditions())
-
-
-def test_death_shows_in_nursing_physician_and_discharge_notes_alone(hospital: Path) -> None:
-    dead = {row["HADM_ID"] for row in rows(hospital, "ADMISSIONS") if row["HOSPITAL_EXPIRE_FLAG"] == "1"}
-    severe = hospital_parts()["common"]["severe"]
-    share: dict[str, dict[bool, list[bool]]] = {}
-    for note in rows(hospital, "NOTEEVENTS"):
-        by_end = share.setdefault(note["CATEGORY"].strip(), {True: [], False: []})
-        by_end[note["HADM_ID"] in dead].append(any(phrase in note["TEXT"] for phrase in severe))
-    for category, by_end in share.items():
-        died, lived = (sum(found) / len(found) for found in (by_end[True], by_end[False]))
-        if category in ("ECG", "Echo", "Radiology"):
-            assert died == lived == 0
-        else:
-            assert died > 2 * lived, category
-
-
-def test_a_folder_that_is_not_empty_is_refused(hospital: Path) -> None:
-    with pytest.raises(InputError, match="is not empty"):
-        synthesize(hospital, 10, seed=0)
+def test_same_seed_same_bytes_in_every_process(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder, hash_seed in zip(folders, ("1", "2"), strict=True):
+        run(folder, 300, hash_seed)
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert first == second
+    assert len(first) == 12
+    synthesize(tmp_path / "three", 300, 1)
+    assert (tmp_path / "three" / "NOTEEVENTS.csv").read_bytes() != first["NOTEEVENTS.csv"]
 
 
 def test_memory_does_not_grow_with_the_number_of_patients(tmp_path: Path) -> None:
-    peaks = [
-        int(subprocess.check_output([sys.executable, "-c", PEAK, str(tmp_path / str(n)), str(n)]))
-        for n in (4_000, 16_000)
-    ]
-    assert peaks[1] < 1.2 * peaks[0]
+    small, large = run(tmp_path / "small", 4_000), run(tmp_path / "large", 12_000)
+    assert large < small * 1.15
+
+
+def test_columns_are_those_of_mimic3(made: Path, shared_data: Path) -> None:
+    checked = set()
+    for real in (shared_data / "mimic3-demo").glob("*.csv*"):
+        content = gzip.decompress(real.read_bytes()) if real.suffix == ".gz" else real.read_bytes()
+        expected = next(csv.reader(content.decode().splitlines()))
+        table = real.name.partition(".")[0]
+        ours = list(rows(made, table)[0])
+        assert [name for name in ours if name != "ROW_ID"] == [
+            name for name in map(str.upper, expected) if name != "ROW_ID"
+        ]
+        checked.add(table)
+    assert checked == {file.stem for file in made.glob("*.csv")}
+
+
+def test_row_numbers_and_identifiers(made: Path) -> None:
+    patients = [int(row["SUBJECT_ID"]) for row in rows(made, "PATIENTS")]
+    assert patients == list(range(FIRST_PATIENT, FIRST_PATIENT + PATIENTS))
+    stays = rows(made, "ADMISSIONS")
+    assert len({row["HADM_ID"] for row in stays}) == len(stays)
+    known = {(row["SUBJECT_ID"], row["HADM_ID"]) for row in stays}
+    for table in ("DIAGNOSES_ICD", "PROCEDURES_ICD", "PRESCRIPTIONS", "LABEVENTS", "ICUSTAYS", "NOTEEVENTS"):
+        found = rows(made, table)
+        assert {(row["SUBJECT_ID"], row["HADM_ID"]) for row in found} <= known
+        assert [int(row["ROW_ID"]) for row in found] == list(range(1, len(found) + 1))
+
+
+def test_codes_are_valid_and_in_the_dictionaries(made: Path) -> None:
+    for table, dictionary, shape in (
+        ("DIAGNOSES_ICD", "D_ICD_DIAGNOSES", r"\d{3,5}|V\d{2,4}"),
+        ("PROCEDURES_ICD", "D_ICD_PROCEDURES", r"\d{3,4}"),
+    ):
+        codes = {row["ICD9_CODE"] for row in rows(made, table)}
+        assert all(re.fullmatch(shape, code) for code in codes)
+        assert codes <= {row["ICD9_CODE"] for row in rows(made, dictionary)}
+    items = {row["ITEMID"] for row in rows(made, "D_LABITEMS")}
+    assert {row["ITEMID"] for row in rows(made, "LABEVENTS")} <= items
+
+
+def test_codes_of_a_condition_lie_in_its_phenotype() -> None:
+    for name, one in conditions().items():
+        expected = None if name == "other" else name
+        assert {phenotype_of("ICD-9", code) for code, _ in one["codes"]} == {expected}
+    assert {phenotype_of("ICD-9", code) for code in hospital()["background"]} == {None}
+
+
+def test_every_admission_has_one_principal_diagnosis_and_they_vary(made: Path) -> None:
+    principal = [row for row in rows(made, "DIAGNOSES_ICD") if row["SEQ_NUM"] == "1"]
+    assert len(principal) == len({row["HADM_ID"] for row in principal}) == len(rows(made, "ADMISSIONS"))
+    assert len({phenotype_of("ICD-9", row["ICD9_CODE"]) for row in principal}) == 14
+
+
+def test_categories_come_at_the_published_rates(made: Path) -> None:
+    admissions = len(rows(made, "ADMISSIONS"))
+    having = defaultdict(set)
+    for row in rows(made, "NOTEEVENTS"):
+        having[row["CATEGORY"]].add(row["HADM_ID"])
+    assert set(having) == set(RATES)
+    for category, (rate, _) in RATES.items():
+        assert len(having[category]) / admissions == pytest.approx(rate, abs=0.04)
+
+
+def test_notes_look_like_mimic3s(made: Path) -> None:
+    notes = rows(made, "NOTEEVENTS")
+    assert 6 < len(notes) / PATIENTS < 10
+    assert 60 < sum(len(row["TEXT"].split()) for row in notes) / len(notes) < 120
+    assert {row["CHARTTIME"] for row in notes if row["CATEGORY"] == "Discharge summary"} == {""}
+    assert all(re.fullmatch(r"2[12]\d\d-\d\d-\d\d", row["CHARTDATE"]) for row in notes)
+    assert 0 < sum(row["ISERROR"] == "1" for row in notes) < 0.01 * len(notes)
+    texts = "\n".join(row["TEXT"] for row in notes)
+    for part in (
+        "[**Hospital1 18**]",
+        "denies chest pain",
+        "FHx: mother w/ DM",
+        '"I want to go home"',
+        "c/o",
+    ):
+        assert part in texts
+
+
+def test_notes_of_a_patient_lie_apart(made: Path) -> None:
+    order = [row["SUBJECT_ID"] for row in rows(made, "NOTEEVENTS")]
+    assert sum(a == b for a, b in pairwise(order)) < 0.02 * len(order)
+
+
+def test_severity_stands_in_some_categories_only(made: Path) -> None:
+    said = hospital()["common"]["severe"] + hospital()["common"]["mild"]
+    for row in rows(made, "NOTEEVENTS"):
+        if row["CATEGORY"] in ("ECG", "Echo", "Radiology"):
+            assert not any(phrase in row["TEXT"] for phrase in said)
+
+
+def test_deaths(made: Path) -> None:
+    stays = rows(made, "ADMISSIONS")
+    dead = [row for row in stays if row["HOSPITAL_EXPIRE_FLAG"] == "1"]
+    assert 0.05 < len(dead) / len(stays) < 0.15
+    assert all(row["DEATHTIME"] == row["DISCHTIME"] for row in dead)
+
+
+def test_the_reader_takes_every_row_and_ages_come_out_right(made: Path, tmp_path: Path) -> None:
+    shifted = {row["SUBJECT_ID"] for row in rows(made, "PATIENTS") if row["DOB"] < "1900"}
+    assert shifted
+    bad = tmp_path / "bad.jsonl"
+    with open_source("mimic3", made, unit=Unit.PATIENT, work_dir=tmp_path, quarantine_file=bad) as source:
+        batches = list(source.batches())
+        assert source.synthetic
+        assert not source.report.quarantined
+    assert sum(map(len, batches)) == PATIENTS
+    for batch in batches:
+        units = batch.units
+        assert units["age"].between(18, 90).all()
+        assert units.loc[units["patient_id"].isin(shifted), "age"].eq(90).all()
+
+
+def test_the_marker_says_that_it_is_synthetic(made: Path) -> None:
+    assert is_synthetic(made)
+    about = json.loads((made / MARKER).read_text(encoding="utf-8"))
+    assert about["synthetic"] is True
+    assert (about["patients"], about["seed"]) == (PATIENTS, 3)
+    assert "Invented" in about["what"]
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        synthesize(tmp_path, 5, 0)
+    with pytest.raises(InputError, match="not empty"):
+        synthesize(tmp_path / "own.txt", 5, 0)
+    with pytest.raises(InputError, match="at least 1"):
+        synthesize(tmp_path / "new", 0, 0)
+    assert [file.name for file in tmp_path.iterdir()] == ["own.txt"]
