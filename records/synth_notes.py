@@ -120,7 +120,7 @@ class _Writer:
             *self._some(2, 3, lambda: self._line("finding")),
             f"Assessment and Plan: {self._age()} w/ {', '.join(self._chronic[:2]) or 'no PMH'}.",
             f"{self._line('finding', sure=True)}.",
-            *(f"# {self._line('course')}" for _ in range(5)),
+            *self._some(4, 6, lambda: f"# {self._line('course')}", end=""),
             *(f"- {drug}" for drug in self._drugs(2)),
             f"{pick(self._common['negated'])}. {pick(self._common['family'])}.",
             f"ICU Consent: pt unable / [**{pick(self._common['first_names'])}**]",
@@ -167,7 +167,8 @@ class _Writer:
         return phrase
 
     def _some(self, fewest: int, most: int, line: Callable[[], str], end: str = ".") -> list[str]:
-        return [line() + end for _ in range(self._rng.randint(fewest, most))]
+        drawn = [line() + end for _ in range(self._rng.randint(fewest, most))]
+        return list(dict.fromkeys(drawn))  # nobody writes one line twice
 
     def _measured(self) -> str:
         """Write vital signs or laboratory values; they say nothing of the condition."""

@@ -14,7 +14,7 @@ import pytest
 from cohorts.errors import InputError
 from cohorts.records.base import Unit
 from cohorts.records.mimic import is_synthetic
-from cohorts.records.phenotyping import phenotype_of
+from cohorts.records.phenotyping import load_phenotypes, phenotype_of
 from cohorts.records.sources import open_source
 from cohorts.records.synth import FIRST_PATIENT, MARKER, conditions, hospital, synthesize
 from cohorts.records.synth_notes import RATES
@@ -103,10 +103,12 @@ def test_codes_are_valid_and_in_the_dictionaries(made: Path) -> None:
     assert {row["ITEMID"] for row in rows(made, "LABEVENTS")} <= items
 
 
-def test_codes_of_a_condition_lie_in_its_phenotype() -> None:
+def test_conditions_are_the_phenotypes_and_their_codes_say_so() -> None:
+    assert set(conditions()) - {"other"} == {one.name for one in load_phenotypes()}
     for name, one in conditions().items():
         expected = None if name == "other" else name
         assert {phenotype_of("ICD-9", code) for code, _ in one["codes"]} == {expected}
+        assert set(one["with"]) <= set(conditions())
     assert {phenotype_of("ICD-9", code) for code in hospital()["background"]} == {None}
 
 
@@ -149,11 +151,19 @@ def test_notes_of_a_patient_lie_apart(made: Path) -> None:
     assert sum(a == b for a, b in pairwise(order)) < 0.02 * len(order)
 
 
-def test_severity_stands_in_some_categories_only(made: Path) -> None:
-    said = hospital()["common"]["severe"] + hospital()["common"]["mild"]
+def test_death_shows_in_nursing_physician_and_discharge_notes_alone(made: Path) -> None:
+    dead = {row["HADM_ID"] for row in rows(made, "ADMISSIONS") if row["HOSPITAL_EXPIRE_FLAG"] == "1"}
+    severe, mild = hospital()["common"]["severe"], hospital()["common"]["mild"]
+    grave: dict[str, dict[bool, list[bool]]] = defaultdict(lambda: {True: [], False: []})
     for row in rows(made, "NOTEEVENTS"):
+        said = any(phrase in row["TEXT"] for phrase in severe)
+        grave[row["CATEGORY"]][row["HADM_ID"] in dead].append(said)
         if row["CATEGORY"] in ("ECG", "Echo", "Radiology"):
-            assert not any(phrase in row["TEXT"] for phrase in said)
+            assert not said
+            assert not any(phrase in row["TEXT"] for phrase in mild)
+    for category in set(RATES) - {"ECG", "Echo", "Radiology"}:
+        died, lived = (sum(found) / len(found) for found in grave[category].values())
+        assert died > 2 * lived, category
 
 
 def test_deaths(made: Path) -> None:
@@ -175,6 +185,7 @@ def test_the_reader_takes_every_row_and_ages_come_out_right(made: Path, tmp_path
     for batch in batches:
         units = batch.units
         assert units["age"].between(18, 90).all()
+        assert units["principal_title"].notna().all()
         assert units.loc[units["patient_id"].isin(shifted), "age"].eq(90).all()
 
 
