@@ -30,12 +30,13 @@ from cohorts.errors import CohortsError, EngineError
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 DEFAULT_EF = 128
 
-_SCHEMA: Mapping[str, edge.PayloadSchemaType] = {
-    str(str): edge.PayloadSchemaType.Keyword,
-    str(list[str]): edge.PayloadSchemaType.Keyword,
-    str(int): edge.PayloadSchemaType.Integer,
-    str(float): edge.PayloadSchemaType.Float,
-    str(bool): edge.PayloadSchemaType.Integer,
+# On disk, as the payload is: in memory a dozen fields take 3 kB a point, several times the vector itself.
+_SCHEMA: Mapping[str, Any] = {
+    str(str): edge.KeywordIndexParams(on_disk=True),
+    str(list[str]): edge.KeywordIndexParams(on_disk=True),
+    str(int): edge.IntegerIndexParams(on_disk=True),
+    str(float): edge.FloatIndexParams(on_disk=True),
+    str(bool): edge.IntegerIndexParams(on_disk=True),
 }
 # qdrant-edge-py 0.9 turns MatchValue(True) into MatchValue(1), which matches no boolean: a number stands beside each.
 _BOOL_PREFIX = OUR_PREFIX + "bool_"
@@ -58,6 +59,7 @@ def to_config(collection: Collection) -> edge.EdgeConfig:
         vectors={
             "": edge.EdgeVectorParams(collection.dim, edge.Distance.Cosine, on_disk=False, hnsw_config=hnsw)
         },
+        on_disk_payload=True,
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold, default_segment_number=1),
     )
 

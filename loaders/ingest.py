@@ -106,7 +106,11 @@ def load(
         tick("encode", len(batch))
         if not ready:
             _prepare(
-                source, encoder, connector, Collection(name, encoder.dim, index, filterable(batch)), replace
+                source,
+                encoder,
+                connector,
+                Collection(name, encoder.dim, index, filterable(batch, source.unit)),
+                replace,
             )
             ready = True
         written = np.flatnonzero(vectors.any(axis=1))

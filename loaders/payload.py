@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 from cohorts.connectors.base import Payload, PayloadValue
-from cohorts.records.base import Batch
+from cohorts.records.base import Batch, Unit
 from cohorts.records.phenotyping import phenotype_of
 
 FIELDS: Mapping[str, type[Any]] = {
@@ -22,16 +22,17 @@ FIELDS: Mapping[str, type[Any]] = {
     "phenotype": str,
     "codes": list[str],
 }
-FILTERABLE = {name: kind for name, kind in FIELDS.items() if name != "principal_title"}
+FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
 LABEL_PREFIX = "label_"
 
 
-def filterable(batch: Batch) -> dict[str, type[Any]]:
+def filterable(batch: Batch, unit: Unit) -> dict[str, type[Any]]:
     """Return the payload fields to be indexed for filters, labels of the source among them."""
+    names = ("patient_id", *FILTERABLE) if unit is Unit.ADMISSION else FILTERABLE
     labels: dict[str, type[Any]] = {
         name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)
     }
-    return FILTERABLE | labels
+    return {name: FIELDS[name] for name in names} | labels
 
 
 def payloads(batch: Batch) -> list[Payload]:

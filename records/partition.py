@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 512  # files open at once while one table is read
 
 
