@@ -57,7 +57,9 @@ def measure(connector: Connector, held: Points, truth: np.ndarray) -> tuple[floa
 
 def tenth_similarity(vectors: np.ndarray) -> np.ndarray:
     """Return (n,): the similarity of each row's 10th neighbour, itself left out."""
-    scores = [np.partition(block @ vectors.T, -K - 1, axis=1)[:, -K - 1] for block in np.array_split(vectors, 20)]
+    scores = [
+        np.partition(block @ vectors.T, -K - 1, axis=1)[:, -K - 1] for block in np.array_split(vectors, 20)
+    ]
     return np.concatenate(scores)
 
 

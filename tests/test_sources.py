@@ -141,10 +141,10 @@ def test_mimic4_notes_come_from_a_folder_of_their_own(
 def test_notes_csv_on_real_notes(
     shared_data: Path, opened: Open, file: str, columns: dict[str, str], labels: list[str], patients: int
 ) -> None:
-    source = opened("notes-csv", shared_data / file, columns=columns, labels=labels)
-    batch = one_batch(source)
-    assert len(batch) == len(batch.notes) == patients
-    assert batch.units[f"label_{labels[0]}"].notna().all()
+    with opened("notes-csv", shared_data / file, columns=columns, labels=labels) as source:
+        batches = list(source.batches())
+    assert sum(map(len, batches)) == sum(len(batch.notes) for batch in batches) == patients
+    assert all(batch.units[f"label_{labels[0]}"].notna().all() for batch in batches)
     assert source.report.quarantined == {}
 
 
@@ -275,6 +275,41 @@ def test_notes_marked_as_errors_are_left_out_and_counted(
     admissions = opened("mimic3", folder, unit=Unit.ADMISSION)
     assert list(one_batch(admissions).notes["category"]) == ["Physician"]
     assert admissions.report.left_out["rows of NOTEEVENTS without an admission"] == 1
+
+
+def test_five_percent_broken_notes_lose_none_of_the_good_ones(
+    shared_data: Path, opened: Open, tmp_path: Path
+) -> None:
+    folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
+    header = "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT"
+    kinds = (
+        'X,10006,142345,2164-10-24,,,Nursing,r,,,"the quote never ends\nand runs on, and on',
+        "X,10006,142345,2164-10-24,,,Nursing,r",
+        "X,ten,142345,2164-10-24,,,Nursing,r,,,no identifier",
+        "X,10006,142345,24 Oct,,,Nursing,r,,,no date",
+        'X,10006,142345,2164-10-24,,,Nursing,r,,,"said "ouch" loudly"',
+        "X,10006,999999,2164-10-24,,,Nursing,r,,,no such admission",
+    )
+    lines, broken = [header], set()
+    for number in range(1, 1_001):
+        if number % 20 == 0:
+            broken.add(str(number))
+            lines.append(kinds[number // 20 % len(kinds)].replace("X", str(number), 1))
+        else:
+            lines.append(
+                f'{number},10006,142345,2164-10-24,,,Nursing,r,,,"note {number},\nwith ""two"" lines"'
+            )
+    (folder / "NOTEEVENTS.csv").write_text("\n".join(lines) + "\n")
+    source = opened("mimic3", folder)
+    batch = one_batch(source)
+    expected = {f'note {n},\nwith "two" lines' for n in range(1, 1_001) if n % 20}
+    assert set(batch.notes["text"]) == expected
+    assert len(batch.notes) == source.report.counts["notes"] == 950
+    assert source.report.quarantined == {"NOTEEVENTS": 50}
+    assert {row["row"] for row in quarantined(tmp_path)} == broken
+    written = (tmp_path / "bad.csv").read_text()
+    assert "ouch" not in written
+    assert "runs on" not in written
 
 
 def test_fingerprint_follows_content_and_unit(shared_data: Path, opened: Open, tmp_path: Path) -> None:
