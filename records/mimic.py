@@ -8,10 +8,10 @@ import pandas as pd
 from cohorts.errors import SourceError
 from cohorts.records.columns import Kind, Table, read_table
 from cohorts.records.source import Feed
+from cohorts.records.synth import MARKER
 from cohorts.records.tables import find_table
 
 IDS = {"subject_id": "patient_id", "hadm_id": "admission_id"}
-SYNTHETIC_MARKER = "SYNTHETIC.json"
 _BAD_ICD9 = (
     "an ICD-9 code of impossible shape: has a program read codes as numbers and dropped their leading zeros? "
     "Then 389 may stand for 0389 in any row"
@@ -45,7 +45,7 @@ STAYS = Table("ICUSTAYS", {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "los": K
 
 def is_synthetic(folder: Path) -> bool:
     """Tell whether `cohorts synth` made this folder."""
-    marker = folder / SYNTHETIC_MARKER
+    marker = folder / MARKER
     return marker.is_file() and bool(json.loads(marker.read_text(encoding="utf-8")).get("synthetic"))
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from cohorts.errors import InputError
 from cohorts.records.synth_notes import write_notes
 
-MARKER = "SYNTHETIC.json"  # the readers look for it (mimic.py, which is not imported here: it needs pandas)
+MARKER = "SYNTHETIC.json"  # the readers look for it
 GENERATOR_VERSION = 1
 FIRST_PATIENT = 10_001
 BLOCK_PATIENTS = 2_000

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cohorts import cli
+from cohorts.errors import CohortsError
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +21,7 @@ MILVUS = "--store milvus:./cohorts.db --collection icu"
 def run(command: str) -> tuple[int, str, str]:
     """Run a command of `cohorts` in this process; return exit code, stdout, stderr."""
     result = CliRunner().invoke(cli.app, shlex.split(command))
-    if isinstance(result.exception, cli.CohortsError):
+    if isinstance(result.exception, CohortsError):
         return result.exception.exit_code, result.stdout, str(result.exception)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -1,5 +1,7 @@
 """The filter language and index settings: what is read, what is refused and with which words."""
 
+from typing import Any
+
 import pytest
 from cohorts.connectors.filters import (
     All,
@@ -70,7 +72,8 @@ def test_a_name_without_quotes_is_told_of_quotes() -> None:
     "text", ["sex = 'F'", "age < 3", "sex in ('F')", "codes contains 'x'", "age > 1 and sex = 'F'"]
 )
 def test_a_missing_value_meets_neither_a_condition_nor_its_negation(text: str) -> None:
-    for payload in ({}, {"sex": None, "age": None, "codes": []}):
+    payloads: list[dict[str, Any]] = [{}, {"sex": None, "age": None, "codes": []}]
+    for payload in payloads:
         assert not matches(parse_filter(text), payload)
         assert not matches(negate(parse_filter(text)), payload)
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from cohorts.records.synth import synthesize
 
 TRAIN = """
 import sys; from pathlib import Path
+from typing import Any
 from cohorts.encoders.registry import make_encoder
 from cohorts.records.sources import open_source
 work = Path(sys.argv[2])
@@ -67,7 +69,7 @@ def test_a_patient_is_the_mean_of_its_words(source: PartitionedSource) -> None:
     np.testing.assert_allclose(both, expected / np.linalg.norm(expected), atol=1e-5)
 
 
-def vector_of(encoder: object, word: str) -> np.ndarray:
+def vector_of(encoder: object, word: str) -> Any:
     """Return the word's row of the embedding as `save` writes it."""
     from safetensors.numpy import load_file
 
