@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
+from cohorts.connectors.filters import MAX_NUMBER
 from cohorts.errors import InputError, UnsupportedIndex, VectorError
+
+OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
 
@@ -25,10 +28,25 @@ def check_collection(collection: Collection, abilities: Abilities) -> None:
         raise InputError(
             f"{wrong[0]!r} can't name a field to filter by: letters, digits and _, no digit first."
         )
+    for key in (*collection.fields, *collection.metadata):
+        _check_key(key)
+    for key, value in collection.metadata.items():
+        if type(value) not in (str, int, float, bool, type(None)):
+            raise InputError(
+                f"Metadata {key} holds a {type(value).__name__}; it may hold str, int, float, bool or None."
+            )
     if type(collection.index) not in abilities.indexes:
         has = ", ".join(kind.__name__.lower() for kind in abilities.indexes)
         asked = type(collection.index).__name__.lower()
         raise UnsupportedIndex(f"{abilities.engine} has no index {asked}. It has: {has}.")
+
+
+def check_k(k: int, abilities: Abilities) -> None:
+    """Raise InputError for a number of neighbours that the engine can't return."""
+    if not 1 <= k <= abilities.max_k:
+        raise InputError(
+            f"{k:,} neighbours were asked for; {abilities.engine} returns 1 to {abilities.max_k:,}."
+        )
 
 
 def unit_rows(vectors: Vectors, dim: int) -> Vectors:
@@ -53,16 +71,36 @@ def check_points(points: Points, collection: Collection) -> Points:
     if not len(points.ids) == len(vectors) == len(points.payloads):
         counts = f"{len(points.ids)} ids, {len(vectors)} vectors and {len(points.payloads)} payloads"
         raise InputError(f"{counts} were given; they must be as many.")
+    if not all(isinstance(one, str) and one and _is_text(one) for one in points.ids):
+        raise InputError("An id is empty, no string or no valid Unicode; nothing was sent.")
     if len(set(points.ids)) != len(points.ids):
         raise InputError(
             "A batch holds an id twice; which of the two is meant can't be known. Nothing was sent."
         )
-    if not all(isinstance(one, str) and one for one in points.ids):
-        raise InputError("An id is empty or no string; nothing was sent.")
     return Points(points.ids, vectors, [_plain(payload, collection.fields) for payload in points.payloads])
 
 
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str) or not _is_text(key) or key.startswith(OUR_PREFIX):
+        raise InputError(
+            f"{key!r} can't be a key: it must be valid text that doesn't begin with {OUR_PREFIX}."
+        )
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether the string can be sent at all: a lone surrogate has no UTF-8."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _plain(payload: Payload, fields: Mapping[str, Any]) -> Payload:
+    for key in payload:
+        _check_key(key)
     row = {key: _plain_value(key, value) for key, value in payload.items()}
     for key, kind in fields.items():
         value = row.get(key)
@@ -71,7 +109,7 @@ def _plain(payload: Payload, fields: Mapping[str, Any]) -> Payload:
         if kind is float and type(value) is int:
             row[key] = float(value)
         elif kind == list[str]:
-            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            if not isinstance(value, list):
                 raise InputError(f"Payload field {key} must be a list of strings.")
         elif type(value) is not kind:
             raise InputError(f"Payload field {key} must be {kind.__name__}, not {type(value).__name__}.")
@@ -82,10 +120,20 @@ def _plain_value(key: str, value: Any) -> PayloadValue:
     """Return the value as plain Python; a float NaN is a missing value and becomes None."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, (str, int, float, bool, list)) or value is None:
-        return value
+    match value:
+        case float() if math.isnan(value):
+            return None
+        case None | bool():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case int() if abs(value) <= MAX_NUMBER:
+            return value
+        case str() if _is_text(value):
+            return str(value)
+        case list() if all(isinstance(one, str) and _is_text(one) for one in value):
+            return [str(one) for one in value]
     raise InputError(
-        f"Payload field {key} holds a {type(value).__name__}: str, int, float, bool, list[str] or None."
+        f"Payload field {key} holds a {type(value).__name__} that can't be kept. It may hold str, int (up to 2**53), "
+        "finite float, bool, list[str] or None (for a missing value)."
     )

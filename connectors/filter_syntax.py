@@ -10,9 +10,9 @@ from cohorts.connectors.filters import (
     Contains,
     Filter,
     IsNull,
+    Not,
     OneOf,
     Value,
-    negate,
 )
 from cohorts.errors import FilterError
 from sqlglot import exp, parser, tokens
@@ -27,6 +27,7 @@ _OPS: dict[type[exp.Expression], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+_INFIX = "infix"  # marks the Not of `x not in (…)`
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -49,6 +50,12 @@ class _Conditions(Dialect):
             TokenType.AT_GT: parser.binary_range_parser(exp.ArrayContainsAll),
         }
 
+        def _negate_range(self, this: Any = None) -> Any:
+            """Mark `x not in (…)`, which is a comparison of its own, apart from `not (x in (…))`."""
+            negation = self.expression(exp.Not(this=this))
+            negation.meta[_INFIX] = True
+            return negation
+
 
 def parse(text: str) -> exp.Expression:
     """Return the syntax tree. Raises sqlglot's errors."""
@@ -66,7 +73,7 @@ def condition(tree: exp.Expression) -> Filter:
         case exp.Paren():
             return condition(tree.this)
         case exp.Not():
-            return negate(condition(tree.this))
+            return _negated(tree)
         case exp.And():
             return All((condition(tree.this), condition(tree.expression)))
         case exp.Or():
@@ -74,6 +81,21 @@ def condition(tree: exp.Expression) -> Filter:
     if type(tree) in _OPS:
         return _comparison(tree, _OPS[type(tree)])
     return _predicate(tree)
+
+
+def _negated(tree: exp.Not) -> Filter:
+    """Read `not (…)`, and the comparisons that hold a `not` in them; of `is null` both mean the same."""
+    inner, infix = condition(tree.this), tree.meta.get(_INFIX)
+    match inner:
+        case IsNull(field, negated):
+            return IsNull(field, not negated)
+        case OneOf(field, values) if infix:
+            return OneOf(field, values, negated=True)
+        case Contains(field, value) if infix:
+            return Contains(field, value, negated=True)
+        case All((Comparison(field, ">=", low), Comparison(_, "<=", high))) if infix:
+            return AnyOf((Comparison(field, "<", low), Comparison(field, ">", high)))
+    return Not(inner)
 
 
 def _predicate(tree: exp.Expression) -> Filter:

@@ -1,8 +1,10 @@
 """A small filter language, parsed by sqlglot into a few frozen conditions that every engine can compile.
 
 `age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
-`not (...)`, `or`, parentheses. As in SQL, a missing value meets no condition but `is null`, and neither does its
-negation: `not (sex = 'F')` leaves out those whose sex is unknown. An empty list counts as missing.
+`not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false; dates are ISO text, equal when written
+equally. Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `not contains`
+are comparisons too), and `not (...)` holds exactly where the inside doesn't. So `sex != 'F'` leaves out those whose
+sex is unknown and `not (sex = 'F')` keeps them. Only `is null` asks for what is missing; an empty list counts as missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +14,7 @@ from typing import Any
 from cohorts.errors import FilterError
 
 Value = str | int | float | bool
+MAX_NUMBER = 2**53  # engines compare numbers as float64: beyond it two whole numbers fall together
 ALLOWED = "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses"
 
 
@@ -55,6 +58,13 @@ class IsNull(Filter):
 
 
 @dataclass(frozen=True)
+class Not(Filter):
+    """The part doesn't hold; it doesn't hold for a missing value either, so this does."""
+
+    part: Filter
+
+
+@dataclass(frozen=True)
 class All(Filter):
     """Every part holds."""
 
@@ -68,7 +78,6 @@ class AnyOf(Filter):
     parts: tuple[Filter, ...]
 
 
-_NEGATED_OPS = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
@@ -85,29 +94,14 @@ def parse_filter(text: str) -> Filter:
     from cohorts.connectors.filter_syntax import condition, parse
 
     try:
-        tree = parse(text)
+        text.encode()
+        return condition(parse(text))
+    except UnicodeEncodeError as error:
+        raise FilterError("The filter is no valid Unicode text.") from error
     except sqlglot.errors.SqlglotError as error:
         raise FilterError(f"The filter can't be read: {_first_line(error)}. Allowed: {ALLOWED}.") from error
-    return condition(tree)
-
-
-def negate(filter_: Filter) -> Filter:
-    """Return the condition that holds where this one is false; neither holds where a value is missing."""
-    match filter_:
-        case Comparison(field, op, value):
-            return Comparison(field, _NEGATED_OPS[op], value)
-        case OneOf(field, values, negated):
-            return OneOf(field, values, not negated)
-        case Contains(field, value, negated):
-            return Contains(field, value, not negated)
-        case IsNull(field, negated):
-            return IsNull(field, not negated)
-        case All(parts):
-            return AnyOf(tuple(negate(part) for part in parts))
-        case AnyOf(parts):
-            return All(tuple(negate(part) for part in parts))
-        case _:
-            raise TypeError(f"not a filter: {filter_!r}")
+    except RecursionError as error:
+        raise FilterError("The filter is nested too deeply; use in (…) for a long list of values.") from error
 
 
 def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:
@@ -117,6 +111,8 @@ def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:
             return all(matches(part, payload) for part in parts)
         case AnyOf(parts):
             return any(matches(part, payload) for part in parts)
+        case Not(part):
+            return not matches(part, payload)
         case IsNull(field, negated):
             return _is_null(payload.get(field)) is not negated
     value: Any = payload.get(filter_.field)  # type: ignore[attr-defined]
@@ -139,6 +135,8 @@ def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
         case All(parts) | AnyOf(parts):
             for part in parts:
                 check_filter(part, fields)
+        case Not(part):
+            check_filter(part, fields)
         case _:
             field = filter_.field  # type: ignore[attr-defined]
             if field not in fields:
@@ -167,6 +165,8 @@ def _check_value(field: str, value: Value, kind: Any) -> None:
     if not fits:
         names = {str: "text, in single quotes", bool: "true or false", int: "a number", float: "a number"}
         raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.")
+    if kind in numbers and not abs(value) <= MAX_NUMBER:  # type: ignore[arg-type]
+        raise FilterError(f"{field} can't be compared with {value!r}: numbers lie between -2**53 and 2**53.")
 
 
 def _is_null(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
-from cohorts.connectors.checks import check_collection, check_points, unit_rows
+from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import no_such_collection
 from cohorts.connectors.filters import Filter, check_filter, matches
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams
@@ -75,6 +75,7 @@ class MemoryConnector:
     ) -> list[list[Hit]]:
         """Return the k nearest of each query row, by cosine."""
         held = self._of(name)
+        check_k(k, self.abilities)
         queries = unit_rows(vectors, held.collection.dim)
         points = held.points(self._matching(held, where))
         scores = queries @ points.vectors.T

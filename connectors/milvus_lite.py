@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
-from cohorts.connectors.checks import check_collection, check_points, unit_rows
+from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import Definitions
 from cohorts.connectors.filters import (
     All,
@@ -24,6 +24,7 @@ from cohorts.connectors.filters import (
     Contains,
     Filter,
     IsNull,
+    Not,
     OneOf,
     Value,
     check_filter,
@@ -77,6 +78,8 @@ def to_expression(filter_: Filter) -> str:
             return " and ".join(f"({to_expression(part)})" for part in parts)
         case AnyOf(parts):
             return " or ".join(f"({to_expression(part)})" for part in parts)
+        case Not(part):
+            return f"not ({to_expression(part)})"
         case IsNull(field, negated):
             return f"{PREFIX}{field} is {'not ' if negated else ''}null"
         case Comparison(field, op, value):
@@ -189,11 +192,10 @@ class MilvusLiteConnector:
     ) -> list[list[Hit]]:
         """Return up to k hits per query row, best first."""
         collection = self._of(name)
+        check_k(k, self.abilities)
         queries = unit_rows(vectors, collection.dim)
-        if k > self.abilities.max_k:
-            raise InputError(
-                f"Milvus returns at most {self.abilities.max_k:,} neighbours; {k:,} were asked for."
-            )
+        if not len(queries):
+            return []
         params = params or SearchParams()
         if params.exact:
             return self._search_exactly(collection, queries, k, where)

@@ -1,6 +1,7 @@
 """Embedded Qdrant: the real engine in this process (`qdrant:PATH`), one shard per collection below PATH."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import qdrant_edge as edge
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
-from cohorts.connectors.checks import check_collection, check_points, unit_rows
+from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import Definitions
 from cohorts.connectors.filters import (
     All,
@@ -19,15 +20,17 @@ from cohorts.connectors.filters import (
     Contains,
     Filter,
     IsNull,
+    Not,
     OneOf,
     Value,
     check_filter,
 )
 from cohorts.connectors.index import Flat, Hnsw, SearchParams
-from cohorts.connectors.qdrant_ids import KEY_FIELD, OUR_PREFIX, is_hashed, to_point_id
+from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.errors import CohortsError, EngineError
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
+FLUSH_POINTS = 5_000  # what is not on disk yet is lost if the process dies, and held in memory until then
 DEFAULT_EF = 128
 
 # On disk, as the payload is: in memory a dozen fields take 3 kB a point, several times the vector itself.
@@ -65,12 +68,14 @@ def to_config(collection: Collection) -> edge.EdgeConfig:
 
 
 def to_filter(filter_: Filter) -> edge.Filter:
-    """Translate a filter. A missing value meets no condition but `is null`, negated ones included."""
+    """Translate a filter; a missing value meets no comparison, negated ones included."""
     match filter_:
         case All(parts):
             return edge.Filter(must=[to_filter(part) for part in parts])
         case AnyOf(parts):
             return edge.Filter(should=[to_filter(part) for part in parts])
+        case Not(part):
+            return edge.Filter(must_not=[to_filter(part)])
         case IsNull(field, negated):
             empty: list[Any] = [edge.IsEmptyCondition(field)]
             return edge.Filter(must_not=empty) if negated else edge.Filter(must=empty)
@@ -110,6 +115,7 @@ class QdrantEdgeConnector:
         self._path = path
         self._definitions = Definitions(path / "collections.json")
         self._shards: dict[str, edge.EdgeShard] = {}
+        self._unflushed: Counter[str] = Counter()
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -155,6 +161,10 @@ class QdrantEdgeConnector:
             ]
             with _engine_errors():
                 shard.update(edge.UpdateOperation.upsert_points(batch))
+                self._unflushed[name] += len(batch)
+                if self._unflushed[name] >= FLUSH_POINTS:
+                    shard.flush()
+                    self._unflushed[name] = 0
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - the build runs here
         """Build the index in this process and check that it covers every vector."""
@@ -182,6 +192,7 @@ class QdrantEdgeConnector:
     ) -> list[list[Hit]]:
         """Return up to k hits per query row, best first."""
         collection, shard = self._of(name)
+        check_k(k, self.abilities)
         queries = unit_rows(vectors, collection.dim)
         condition = self._condition(collection, where)
         params = params or SearchParams()
@@ -201,7 +212,8 @@ class QdrantEdgeConnector:
         collection, shard = self._of(name)
         with _engine_errors():
             records = shard.retrieve([to_point_id(key) for key in ids], with_payload=True, with_vector=True)
-        return _points(records, collection.dim)
+        found = {_key(record): record for record in records}
+        return _points([found[key] for key in ids if key in found], collection.dim)
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages."""

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
-PART_BYTES = 8 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
 MAX_PARTS = 512  # files open at once while one table is read
 
 
@@ -21,7 +21,7 @@ class Partition:
     """Parts of tables under a private temporary folder in `parent`; a context manager that removes it."""
 
     def __init__(self, parent: Path, content_bytes: int) -> None:
-        self.parts = min(MAX_PARTS, max(1, -(-content_bytes // PART_BYTES)))
+        self.parts = min(MAX_PARTS, max(1, round(content_bytes / PART_BYTES)))
         parent.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=".cohorts-parts-", dir=parent)
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
@@ -46,6 +46,10 @@ class Partition:
             return None
         with pa.OSFile(str(path)) as file:
             return pyarrow.ipc.open_stream(file).read_all().to_pandas()  # type: ignore[no-any-return]
+
+    def release(self) -> None:
+        """Give the memory that reading took back to the system: what comes after a pass may need it."""
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         """Remove the parts from the disk."""

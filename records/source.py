@@ -105,6 +105,8 @@ class PartitionedSource:
             self._count(part, assembled)
             if len(assembled.batch):
                 yield assembled.batch
+            del frames, assembled
+        partition.release()
         for table, rows in self._rows.items():
             self._quarantine.check_share(table, rows)
 
