@@ -7,7 +7,7 @@ from typing import Any
 
 from cohorts.connectors.base import Collection
 from cohorts.connectors.index import index_from_json, index_to_json
-from cohorts.errors import CollectionExists, CollectionNotFound
+from cohorts.errors import CollectionExists, CollectionNotFound, EngineError
 
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
 
@@ -47,7 +47,12 @@ class Definitions:
     def _read(self) -> dict[str, Any]:
         if not self._file.exists():
             return {}
-        known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        try:
+            known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise EngineError(
+                f"{self._file} is damaged: it holds no JSON. Restore it from a backup."
+            ) from error
         return known
 
     def _write(self, known: dict[str, Any]) -> None:

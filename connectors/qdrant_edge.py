@@ -1,12 +1,13 @@
 """Embedded Qdrant: the real engine in this process (`qdrant:PATH`), one shard per collection below PATH."""
 
+import fcntl
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 import qdrant_edge as edge
@@ -115,6 +116,7 @@ class QdrantEdgeConnector:
         self._path = path
         self._definitions = Definitions(path / "collections.json")
         self._shards: dict[str, edge.EdgeShard] = {}
+        self._lock: TextIO | None = None
         self._unflushed: Counter[str] = Counter()
 
     def collections(self) -> list[str]:
@@ -124,6 +126,7 @@ class QdrantEdgeConnector:
     def create(self, collection: Collection) -> None:
         """Make an empty collection, with its payload indexes: they must stand before the graph is built."""
         check_collection(collection, self.abilities)
+        self._hold()
         self._definitions.refuse_existing(collection.name)
         folder = self._path / collection.name
         with _engine_errors():
@@ -142,9 +145,11 @@ class QdrantEdgeConnector:
         collection, shard = self._of(name)
         with _engine_errors():
             info = shard.info()
-        note = (
-            "" if info.indexed_vectors_count else "no index yet or too few vectors for one: search is exact"
-        )
+        note = ""
+        if isinstance(collection.index, Flat):
+            note = "no index: search is exact"
+        elif not info.indexed_vectors_count:
+            note = "no index yet or too few vectors for one: search is exact"
         return Description(
             collection, "qdrant-edge", "cosine", info.points_count, info.indexed_vectors_count, note
         )
@@ -243,20 +248,27 @@ class QdrantEdgeConnector:
     def drop(self, name: str) -> None:
         """Remove the collection and its files."""
         self._definitions.get(name)
+        self._hold()
         shard = self._shards.pop(name, None)
         with _engine_errors():
             if shard:
                 shard.close()
             self._definitions.remove(name)
-            shutil.rmtree(self._path / name)
+            if (self._path / name).exists():
+                shutil.rmtree(self._path / name)
 
     def close(self) -> None:
-        """Flush and close every shard that was opened."""
-        with _engine_errors():
-            while self._shards:
-                _, shard = self._shards.popitem()
-                shard.flush()
-                shard.close()
+        """Flush and close every shard that was opened, and let other processes in."""
+        try:
+            with _engine_errors():
+                while self._shards:
+                    _, shard = self._shards.popitem()
+                    shard.flush()
+                    shard.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -266,8 +278,26 @@ class QdrantEdgeConnector:
     ) -> None:
         self.close()
 
+    def _hold(self) -> None:
+        """Take the whole store: the engine locks each shard alone, so another process could drop ours from under us."""
+        if self._lock is not None:
+            return
+        with _engine_errors():
+            self._path.mkdir(parents=True, exist_ok=True)
+            lock = (self._path / "lock").open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise EngineError(
+                f"Embedded Qdrant can't open {self._path}: another process has it open, or another connector of "
+                "this one. Close it first."
+            ) from error
+        self._lock = lock
+
     def _of(self, name: str) -> tuple[Collection, edge.EdgeShard]:
         collection = self._definitions.get(name)
+        self._hold()
         if name not in self._shards:
             with _engine_errors():
                 self._shards[name] = edge.EdgeShard.load(str(self._path / name))
@@ -315,6 +345,4 @@ def _engine_errors() -> Iterator[None]:
     except OSError as error:
         raise EngineError(f"Embedded Qdrant can't use its folder: {error}") from error
     except Exception as error:  # the engine raises nothing narrower
-        if "WouldBlock" in str(error):
-            raise EngineError("Embedded Qdrant can't open its store: another process has it open.") from error
         raise EngineError(f"Embedded Qdrant failed: {error}") from error
