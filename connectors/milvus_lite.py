@@ -7,6 +7,9 @@ stand in a JSON file beside the database.
 
 import json
 import logging
+import math
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +34,7 @@ from cohorts.connectors.filters import (
 )
 from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.errors import EngineError, InputError, UnsupportedIndex
+from milvus_lite.server_manager import server_manager_instance
 from pymilvus import DataType, MilvusClient, MilvusException
 
 ID, VECTOR, PAYLOAD = "id", "vector", "payload"
@@ -39,7 +43,9 @@ MAX_TEXT_BYTES = 65_535
 MAX_ID_BYTES = 512
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROWS = 1_000
+MAX_ITEMS = 4_096
 DEFAULT_EF = 128
+MAX_EF = 32_768
 DEFAULT_NPROBE = 16
 
 # What ends or bends a string literal; the engine knows no \\u escapes and takes every other character as it is.
@@ -62,12 +68,16 @@ def to_index(index: Index) -> tuple[str, dict[str, int]]:
     raise UnsupportedIndex(f"Embedded Milvus has no index {index!r}. It has: flat, hnsw, ivf (flat, sq8).")
 
 
-def to_search(index: Index, params: SearchParams, k: int) -> dict[str, int]:
-    """Translate search parameters; ef below k would be raised by the engine without a word."""
+def to_search(index: Index, params: SearchParams, k: int, share: float = 1.0) -> dict[str, int]:
+    """Translate search parameters; ef below k would be raised by the engine without a word.
+
+    `share` of the points meet the filter. The engine drops the others from what it has found, so it must look at
+    1 / share times as many.
+    """
     if isinstance(index, Hnsw):
-        return {"ef": max(params.ef_search or DEFAULT_EF, k)}
+        return {"ef": min(math.ceil(max(params.ef_search or DEFAULT_EF, k) / share), MAX_EF)}
     if isinstance(index, Ivf):
-        return {"nprobe": min(params.nprobe or DEFAULT_NPROBE, index.nlist)}
+        return {"nprobe": min(math.ceil((params.nprobe or DEFAULT_NPROBE) / share), index.nlist)}
     return {}
 
 
@@ -108,10 +118,22 @@ def _quoted(value: Value) -> str:
     return repr(value)
 
 
-class MilvusLiteConnector:
-    """Embedded Milvus in one file. One process at a time."""
+# Within one process the engine serves a file to all clients at once, and a closed client leaves it running.
+_users: Counter[Path] = Counter()
+_users_lock = threading.Lock()
 
-    abilities = Abilities("milvus-lite", (Flat, Hnsw, Ivf), max_k=16_384)
+
+class MilvusLiteConnector:
+    """Embedded Milvus in one file. One process at a time; the last connector to close lets others in."""
+
+    abilities = Abilities(
+        "milvus-lite",
+        (Flat, Hnsw, Ivf),
+        max_k=16_384,
+        notes=(
+            "A filtered search looks as much wider as the filter is narrow; still short, it scans everything.",
+        ),
+    )
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -124,9 +146,10 @@ class MilvusLiteConnector:
         if self._opened is None:
             for noisy in ("pymilvus", "milvus_lite"):  # they log, traceback and all, what is raised anyway
                 logging.getLogger(noisy).setLevel(logging.CRITICAL)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _engine_errors():
+            with _engine_errors(), _users_lock:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._opened = MilvusClient(str(self._path))
+                _users[self._path.resolve()] += 1
         return self._opened
 
     def collections(self) -> list[str]:
@@ -199,6 +222,7 @@ class MilvusLiteConnector:
         params = params or SearchParams()
         if params.exact:
             return self._search_exactly(collection, queries, k, where)
+        how = to_search(collection.index, params, k, self._share(name, where))
         with _engine_errors():
             found = self._client.search(
                 name,
@@ -207,8 +231,11 @@ class MilvusLiteConnector:
                 limit=k,
                 filter=self._expression(collection, where),
                 output_fields=[PAYLOAD],
-                search_params={"params": to_search(collection.index, params, k)},
+                search_params={"params": how},
             )
+        shortest = min(len(row) for row in found)
+        if shortest < k and shortest < self.count(name, where):
+            return self._search_exactly(collection, queries, k, where)
         return [
             [Hit(str(hit[ID]), float(hit["distance"]), hit["entity"][PAYLOAD]) for hit in row]
             for row in found
@@ -249,12 +276,18 @@ class MilvusLiteConnector:
         self._definitions.remove(name)
 
     def close(self) -> None:
-        """Close the client and end the engine's process."""
-        if self._opened is not None:
-            with _engine_errors():
-                self._opened.close()
+        """Close the client, and end the engine where no other connector of this process uses the file."""
+        if self._opened is None:
+            return
+        with _engine_errors(), _users_lock:
+            self._opened.close()
             self._opened = None
             self._loaded.clear()
+            file = self._path.resolve()
+            _users[file] -= 1
+            if not _users[file]:
+                del _users[file]
+                server_manager_instance.release_server(str(self._path))
 
     def __enter__(self) -> Self:
         return self
@@ -263,6 +296,11 @@ class MilvusLiteConnector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _share(self, name: str, where: Filter | None) -> float:
+        """Return the share of the points that meet the filter; 1 where none does and nothing is to be found."""
+        matching = self.count(name, where) if where is not None else 0
+        return matching / self.count(name) if matching else 1.0
 
     def _expression(self, collection: Collection, where: Filter | None) -> str:
         if where is None:
@@ -319,7 +357,7 @@ def _schema(collection: Collection) -> Any:
         more: dict[str, Any] = {}
         data_type = DataType.ARRAY if kind == list[str] else _SCALARS[kind]
         if data_type is DataType.ARRAY:
-            more = {"element_type": DataType.VARCHAR, "max_capacity": 4_096}
+            more = {"element_type": DataType.VARCHAR, "max_capacity": MAX_ITEMS}
         if data_type in (DataType.ARRAY, DataType.VARCHAR):
             more["max_length"] = MAX_TEXT_BYTES
         schema.add_field(PREFIX + field, data_type, nullable=True, **more)
@@ -333,6 +371,12 @@ def _row(collection: Collection, key: str, vector: Vectors, payload: Payload) ->
     size = len(json.dumps(payload, ensure_ascii=False).encode())
     if size > MAX_TEXT_BYTES:
         raise InputError(f"The payload of {key} has {size:,} bytes; Milvus takes at most {MAX_TEXT_BYTES:,}.")
+    for field in collection.fields:
+        value = payload.get(field)
+        if isinstance(value, list) and len(value) > MAX_ITEMS:
+            raise InputError(
+                f"{field} of {key} has {len(value):,} values; Milvus takes at most {MAX_ITEMS:,}."
+            )
     typed = {
         PREFIX + field: None if payload.get(field) == [] else payload.get(field)
         for field in collection.fields
@@ -350,6 +394,8 @@ def _engine_errors() -> Iterator[None]:
     """Turn the client's errors into ours; its message may hold values of a row, its code never does."""
     try:
         yield
+    except OSError as error:
+        raise EngineError(f"Embedded Milvus can't use its file: {error}") from error
     except MilvusException as error:
         if "Open local milvus failed" in str(error):
             raise EngineError(
