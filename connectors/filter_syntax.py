@@ -1,9 +1,11 @@
 """The syntax of the filter language: SQL's conditions and an infix `contains`, by sqlglot."""
 
+import math
 from typing import Any, ClassVar
 
 from cohorts.connectors.filters import (
     ALLOWED,
+    MAX_NUMBER,
     All,
     AnyOf,
     Comparison,
@@ -139,8 +141,7 @@ def _value(tree: exp.Expression) -> Value:
         case exp.Boolean():
             return bool(tree.this)
         case exp.Literal():
-            text = str(tree.this)
-            return int(text) if text.isdecimal() else float(text)
+            return _number(str(tree.this))
         case exp.Neg() if isinstance(tree.this, exp.Literal) and not tree.this.is_string:
             value = _value(tree.this)
             return -value if isinstance(value, (int, float)) else value
@@ -149,6 +150,18 @@ def _value(tree: exp.Expression) -> Value:
                 f"{tree.sql()} stands where a value belongs; text goes in single quotes: '{tree.name}'."
             )
     raise _not_understood(tree)
+
+
+def _number(text: str) -> int | float:
+    try:
+        value = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= MAX_NUMBER:
+        raise FilterError(
+            f"The filter can't use {text!r}: it is no number, or lies beyond 2**53. Allowed: {ALLOWED}."
+        )
+    return value
 
 
 def _not_understood(tree: exp.Expression) -> FilterError:

@@ -1,10 +1,12 @@
 """A small filter language, parsed by sqlglot into a few frozen conditions that every engine can compile.
 
 `age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
-`not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false; dates are ISO text, equal when written
-equally. Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `not contains`
-are comparisons too), and `not (...)` holds exactly where the inside doesn't. So `sex != 'F'` leaves out those whose
-sex is unknown and `not (sex = 'F')` keeps them. Only `is null` asks for what is missing; an empty list counts as missing.
+`not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false; dates are ISO text and, as
+all text, can be asked for equality only.
+
+Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `x not contains 'y'` are
+comparisons too), and `not (...)` holds exactly where its inside doesn't. So `sex != 'F'` leaves out those whose sex is
+unknown, and `not (sex = 'F')` keeps them. `is null` asks for what is missing; an empty list counts as missing.
 """
 
 from collections.abc import Callable, Mapping

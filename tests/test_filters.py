@@ -27,6 +27,10 @@ from cohorts.errors import FilterError, InputError
         ("a <> 'it''s'", Comparison("a", "!=", "it's")),
         ("codes CONTAINS 'E11'", Contains("codes", "E11")),
         ("not codes contains 'E11'", Not(Contains("codes", "E11"))),
+        ("codes not contains 'E11'", Contains("codes", "E11", negated=True)),
+        ("not (sex in ('F'))", Not(OneOf("sex", ("F",)))),
+        ("a not between 1 and 2", AnyOf((Comparison("a", "<", 1), Comparison("a", ">", 2)))),
+        ("not (died is null)", IsNull("died", negated=True)),
         ("sex not in ('F', 'M')", OneOf("sex", ("F", "M"), negated=True)),
         ("age between -1.5 and 60", All((Comparison("age", ">=", -1.5), Comparison("age", "<=", 60)))),
         ("died is not null", IsNull("died", negated=True)),
@@ -56,6 +60,11 @@ def test_reads(text: str, expected: Filter) -> None:
         "1 = 1",
         "'a'",
         "age > (select 3)",
+        "age > 1e",
+        "age > 1e400",
+        "n = 9007199254740993",
+        "sex = '\ud800'",
+        " and ".join(["n = 1"] * 3_000),
     ],
 )
 def test_refuses_with_what_is_allowed(text: str) -> None:
@@ -73,7 +82,9 @@ COMPARISONS = [
     "sex != 'F'",
     "age < 3",
     "sex not in ('F')",
+    "age not between 1 and 2",
     "codes contains 'x'",
+    "codes not contains 'x'",
     "age > 1 and sex = 'F'",
 ]
 

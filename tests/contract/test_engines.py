@@ -18,6 +18,7 @@ from cohorts.connectors.filters import (
     Contains,
     Filter,
     IsNull,
+    Not,
     OneOf,
     matches,
     parse_filter,
@@ -27,6 +28,7 @@ from cohorts.connectors.registry import connect
 from cohorts.errors import (
     CollectionExists,
     CollectionNotFound,
+    EngineError,
     FilterError,
     InputError,
     UnsupportedIndex,
@@ -156,6 +158,13 @@ class EngineContract:
         assert list(connector.scroll("c")) == []
         assert connector.fetch("c", ["1"]).ids == []
 
+    def test_no_neighbours_and_no_queries(self, connector: Connector) -> None:
+        self.filled(connector, points(5))
+        assert connector.search("c", np.empty((0, DIM), np.float32), 3) == []
+        for k in (0, -1, connector.abilities.max_k + 1):
+            with pytest.raises(InputError, match="neighbours were asked for"):
+                connector.search("c", cloud(1), k)
+
     def test_k_above_n_gives_n(self, connector: Connector) -> None:
         self.filled(connector, points(5))
         (hits,) = connector.search("c", cloud(1), 50)
@@ -197,6 +206,7 @@ class EngineContract:
             "z": "",
         }
         self.filled(connector, Points(ids, cloud(len(ids)), [payload] * len(ids)))
+        assert connector.fetch("c", ["-1", "10006", "-1"]).ids == ["-1", "10006", "-1"]
         back = connector.fetch("c", [*reversed(ids), "not there"])
         assert list(back.ids) == list(reversed(ids))
         assert all(one == payload for one in back.payloads)
@@ -211,6 +221,30 @@ class EngineContract:
         assert connector.fetch("c", ["7"]).payloads[0] == {"age": 50.0, "n": 2, "died": True, "sex": None}
         with pytest.raises(InputError, match="age must be float"):
             connector.upsert("c", Points(["8"], cloud(1), [{"age": "old"}]))
+
+    @pytest.mark.parametrize(
+        "row",
+        [{"n": 2**53 + 1}, {"age": float("inf")}, {"z": "\ud800"}, {"z": [1]}, {"_cohorts_id": "8"}, {3: 1}],
+    )
+    def test_payloads_that_some_engine_would_bend_are_refused(self, connector: Connector, row: Any) -> None:
+        self.filled(connector, points(3))
+        with pytest.raises(InputError):
+            connector.upsert("c", Points(["new", "x"], cloud(2), [{}, row]))
+        assert connector.count("c") == 3
+
+    def test_ids_that_no_engine_takes_are_refused(self, connector: Connector) -> None:
+        self.filled(connector, points(3))
+        for wrong in ("", 7, "\ud800", ["x"]):
+            ids: Any = ["new", wrong]
+            with pytest.raises(InputError, match="An id is"):
+                connector.upsert("c", Points(ids, cloud(2), [{}, {}]))
+        assert connector.count("c") == 3
+
+    def test_metadata_that_is_no_json_makes_no_collection(self, connector: Connector) -> None:
+        wrong: Any = {"x": np.float32(1)}
+        with pytest.raises(InputError, match="Metadata x"):
+            connector.create(Collection("c", DIM, metadata=wrong))
+        assert connector.collections() == []
 
     def test_score_is_cosine_whatever_the_length(self, connector: Connector) -> None:
         batch = points(50)
@@ -238,6 +272,21 @@ class EngineContract:
             got = np.array([[scores[row, int(hit.id)] for hit in hits] for row, hits in enumerate(found)])
             assert (got >= tenth[:, None] - 1e-6).mean() >= (1.0 if params.exact else 0.99)
 
+    def test_a_narrow_filter_still_finds_k_and_the_nearest(self, connector: Connector) -> None:
+        vectors = cloud(6_000, 32)
+        rows: list[Payload] = [{"n": i % 100} for i in range(6_000)]
+        connector.create(Collection("c", 32, Hnsw(), {"n": int}))
+        connector.upsert("c", Points([str(i) for i in range(6_000)], vectors, rows))
+        connector.finalize("c")
+        queries = cloud(20, 32, seed=1)
+        for text, below in (("n = 0", 1), ("n < 10", 10)):
+            scores = queries @ vectors[np.arange(6_000) % 100 < below].T
+            fiftieth = np.sort(scores, axis=1)[:, -50]
+            found = connector.search("c", queries, 50, where=parse_filter(text))
+            assert [len(hits) for hits in found] == [50] * 20
+            got = np.array([[hit.score for hit in hits] for hits in found])
+            assert (got >= fiftieth[:, None] - 1e-5).mean() >= 0.95
+
     def test_filters_agree_with_the_reference(self, connector: Connector) -> None:
         batch = points(300)
         self.filled(connector, batch)
@@ -252,7 +301,12 @@ class EngineContract:
             "not codes contains 'E11'",
             "codes is null",
             "codes is not null and died = false",
+            "codes not contains 'E11' or sex not in ('F')",
+            "not (not (sex = 'F' and age < 60))",
             "n in (-3, 0, 3)",
+            "n in (1, 1.5) or n < -1.5",
+            "age not between 30 and 80",
+            " or ".join(f"age = {age}" for age in range(20, 80)),
             "n = 1 or age = 44",
             "died is null and not (age < 30 and n <= 0)",
         ):
@@ -279,7 +333,8 @@ class EngineContract:
             | st.builds(IsNull, st.sampled_from(list(FIELDS)), st.booleans())
         )
         pairs = st.tuples(leaves, leaves)
-        where = data.draw(leaves | st.builds(All, pairs) | st.builds(AnyOf, pairs))
+        joined = leaves | st.builds(All, pairs) | st.builds(AnyOf, pairs)
+        where = data.draw(joined | st.builds(Not, joined))
         self.same_as_reference(connector, batch, where)
 
     def same_as_reference(self, connector: Connector, batch: Points, where: Filter) -> None:
@@ -315,17 +370,48 @@ class EngineContract:
             assert description.count == 40
             assert again.search("c", batch.vectors[:3], 5) == before
 
+    def elsewhere(self, call: str, tmp_path: Path) -> str:
+        """Return what another process prints and complains of when it calls a method on the store."""
+        address = self.address.format(tmp=tmp_path)
+        code = (
+            "import os; from cohorts.connectors.base import Collection\n"
+            f"from cohorts.connectors.registry import connect; other = connect({address!r})\n"
+            f"print({call}); other.close()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        return done.stdout + done.stderr
+
     def test_a_store_that_another_process_holds_is_refused(
         self, connector: Connector, tmp_path: Path
     ) -> None:
         if not self.persistent:
             pytest.skip("this engine lives in one process by design")
         self.filled(connector, points(5))
-        address = self.address.format(tmp=tmp_path)
-        code = f"from cohorts.connectors.registry import connect; connect({address!r}).count('c')"
-        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-        assert "cohorts.errors.EngineError" in other.stderr
-        assert "another process has it open" in other.stderr
+        for call in ("other.count('c')", "other.drop('c')", "other.create(Collection('d', 4))"):
+            said = self.elsewhere(call, tmp_path)
+            assert "cohorts.errors.EngineError" in said
+            assert "another process has it open" in said
+        assert connector.collections() == ["c"]
+        assert connector.count("c") == 5
+
+    def test_a_closed_store_is_open_to_others_and_survives_their_end(
+        self, connector: Connector, tmp_path: Path
+    ) -> None:
+        if not self.persistent:
+            pytest.skip("this engine keeps nothing by design")
+        self.filled(connector, points(5))
+        connector.close()
+        assert self.elsewhere("other.count('c')", tmp_path) == "5\n"
+        assert self.elsewhere("other.delete('c', ['10000']), os.kill(os.getpid(), 9)", tmp_path) == ""
+        assert connector.count("c") == 4
+
+    def test_a_path_that_can_not_be_is_an_engine_error(self, tmp_path: Path) -> None:
+        if not self.persistent:
+            pytest.skip("this engine has no path")
+        (tmp_path / "file").touch()
+        connector = connect(self.address.format(tmp=tmp_path / "file"))
+        with pytest.raises(EngineError, match="can't use its"):
+            connector.create(Collection("c", DIM))
 
     def test_drop_removes_everything(self, connector: Connector) -> None:
         self.filled(connector, points(5))
