@@ -13,26 +13,31 @@ from importlib.resources import files
 
 Step = Callable[[str], str]
 
+# Patterns begin with a set of characters and look back for the start of the word, in place of \b: `re` then leaps from
+# candidate to candidate instead of trying every position (3 to 5 times as fast). `_GAP` is any blank within a line.
+_GAP = r"[^\S\n]+"
 _PLACEHOLDER = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_TIMESTAMP = re.compile(
-    r"\b\d{4}-\d{1,2}-\d{1,2}(?:[ t]\d{1,2}:\d{2}(?::\d{2})?)?\b"
-    r"|\b\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})\b"
-    rf"|\b{_MONTH} \d{{1,2}}, ?\d{{4}}\b"
-    rf"|\b\d{{1,2}} {_MONTH} \d{{4}}\b"
-    r"|\b\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b\.?)?",
-    re.IGNORECASE,
+_MONTH_TAIL = r"(?i:an|eb|ar|pr|ay|un|ul|ug|ep|ct|ov|ec)[A-Za-z]*\.?"
+_CLOCK = r":[0-5]\d(?::[0-5]\d)?(?!\d)"
+_NUMBER_FIRST = re.compile(
+    r"\d(?<!\w\d)(?:"
+    rf"\d{{3}}-\d{{1,2}}-\d{{1,2}}(?:(?:[Tt]|{_GAP})\d{{1,2}}{_CLOCK})?\b"
+    r"|\d?/\d{1,2}/(?:\d{4}|\d{2})\b"
+    rf"|\d?{_GAP}[ADFJMNOSadfjmnos]{_MONTH_TAIL}{_GAP}\d{{4}}\b"
+    rf"|\d?{_CLOCK}(?:(?:{_GAP})?(?i:[ap]\.m\.|[ap]m\b))?)"
+)
+_MONTH_FIRST = re.compile(
+    rf"[ADFJMNOSadfjmnos](?<!\w.){_MONTH_TAIL}{_GAP}\d{{1,2}},(?:{_GAP})?\d{{4}}\b", re.DOTALL
 )
 _HOSPITAL_NUMBER = re.compile(
-    r"\b(?:mrn|medical record(?: (?:number|no))?|(?:unit|accession|account|visit|clip) (?:number|no))\b"
-    r"[ .:#]*(?:[a-z]{0,3}[\d-]*\d)"
-    r"|\b\d{7,}\b",
-    re.IGNORECASE,
+    rf"[ACMUVacmuv](?<!\w.)(?i:(?<=m)rn\b|(?<=m)edical{_GAP}record\b(?:{_GAP}(?:number|no)\b)?"
+    r"|(?:(?<=u)nit|(?<=a)ccession|(?<=a)ccount|(?<=v)isit|(?<=c)lip)"
+    rf"(?:(?:{_GAP})?\#|{_GAP}(?:number|no)\b))"
+    rf"(?:[.:\#]|{_GAP})*[A-Za-z]{{0,3}}[\d-]*\d\w*",
+    re.DOTALL,
 )
-_BLANKS = re.compile(r"[^\S\n]+")
-_EMPTY_LINES = re.compile(r"\n\s*\n")
-_SHORT = re.compile(r"(?<![\w/])[a-z][a-z0-9/&-]{0,6}(?![\w/])")
-_SENTENCE_END = re.compile(r"[\n!?]+|\.(?!\d)")
+_LONG_NUMBER = re.compile(r"\d(?<!\w\d)\d{6,}\b")
+_SENTENCE_END = re.compile(r"[.\n!?](?<!\.(?=\d))")
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
 
 
@@ -42,29 +47,30 @@ def placeholders(text: str) -> str:
 
 
 def timestamps(text: str) -> str:
-    """Take out dates and times of day; fractions and blood pressures (120/80) stay."""
-    return _TIMESTAMP.sub(" ", text)
+    """Take out dates and times of day; fractions, blood pressures (120/80) and titres over 1:59 stay."""
+    return _MONTH_FIRST.sub(" ", _NUMBER_FIRST.sub(" ", text))
 
 
 def hospital_numbers(text: str) -> str:
     """Take out record, unit and accession numbers, and any run of seven digits or more; values and doses stay."""
-    return _HOSPITAL_NUMBER.sub(" ", text)
+    return _LONG_NUMBER.sub(" ", _HOSPITAL_NUMBER.sub(" ", text))
 
 
 def lowercase(text: str) -> str:
-    """Lower the case."""
-    return text.lower()
+    """Lower the case, letter by letter: the only one that becomes two, İ, loses its dot and stays in its word."""
+    return text.replace("İ", "i").lower()
 
 
 def abbreviations(text: str) -> str:
-    """Write the curated clinical abbreviations out; expects lower case."""
-    expansion = abbreviation_table().get
-    return _SHORT.sub(lambda found: expansion(found[0], found[0]), text)
+    """Write the curated clinical abbreviations out; expects lower case. A part of `mg/kg` is no whole token."""
+    table = abbreviation_table()
+    return _abbreviation_pattern().sub(lambda found: table[found[0]], text)
 
 
 def whitespace(text: str) -> str:
-    """Fold runs of blanks and empty lines; newlines stay, since they end sentences."""
-    return _EMPTY_LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
+    """Fold runs of blanks and take out empty lines; newlines stay, since they end sentences."""
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
 
 
 STEPS: dict[str, Step] = {
@@ -74,7 +80,10 @@ STEPS: dict[str, Step] = {
 
 
 def clean(text: str, steps: Iterable[str] = tuple(STEPS)) -> str:
-    """Apply the named steps in the order given."""
+    """Apply the named steps in the order given.
+
+    A second pass changes nothing, save where what was taken out stood between the halves of another date or number.
+    """
     for name in steps:
         text = STEPS[name](text)
     return text
@@ -82,8 +91,7 @@ def clean(text: str, steps: Iterable[str] = tuple(STEPS)) -> str:
 
 def sentences(text: str) -> list[str]:
     """Split at newlines and end punctuation; empty sentences are left out."""
-    parts = (part.strip() for part in _SENTENCE_END.split(text))
-    return [part for part in parts if part]
+    return [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
 
 
 def words(sentence: str) -> list[str]:
@@ -103,16 +111,34 @@ def cleaning_version() -> str:
     """Return a hash of the steps' patterns and the abbreviations: vectors depend on them (hex)."""
     patterns = (
         _PLACEHOLDER,
-        _TIMESTAMP,
+        _NUMBER_FIRST,
+        _MONTH_FIRST,
         _HOSPITAL_NUMBER,
-        _BLANKS,
-        _EMPTY_LINES,
-        _SHORT,
+        _LONG_NUMBER,
         _SENTENCE_END,
         _WORD,
+        _abbreviation_pattern(),
     )
     text = "\0".join([*STEPS, *(pattern.pattern for pattern in patterns), _table_text()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _abbreviation_pattern() -> re.Pattern[str]:
+    """Return one pattern for all abbreviations as whole tokens."""
+    return re.compile(rf"(?<![\w/]){_shared_starts(abbreviation_table())}(?![\w/])")
+
+
+def _shared_starts(tokens: Iterable[str]) -> str:
+    """Return a pattern for any of the tokens that reads a shared start once: `re` tries alternatives one by one."""
+    tails: dict[str, list[str]] = {}
+    for token in tokens:
+        tails.setdefault(token[:1], []).append(token[1:])
+    ends_here = tails.pop("", None)
+    branches = "|".join(re.escape(first) + _shared_starts(rest) for first, rest in tails.items())
+    if not branches:
+        return ""
+    return f"(?:{branches})?" if ends_here else f"(?:{branches})"
 
 
 def _table_text() -> str:
