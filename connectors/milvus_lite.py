@@ -7,7 +7,6 @@ stand in a JSON file beside the database.
 
 import json
 import logging
-import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,6 +43,7 @@ MAX_ID_BYTES = 512
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROWS = 1_000
 MAX_ITEMS = 4_096
+WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
 DEFAULT_EF = 128
 MAX_EF = 32_768
 DEFAULT_NPROBE = 16
@@ -68,16 +68,12 @@ def to_index(index: Index) -> tuple[str, dict[str, int]]:
     raise UnsupportedIndex(f"Embedded Milvus has no index {index!r}. It has: flat, hnsw, ivf (flat, sq8).")
 
 
-def to_search(index: Index, params: SearchParams, k: int, share: float = 1.0) -> dict[str, int]:
-    """Translate search parameters; ef below k would be raised by the engine without a word.
-
-    `share` of the points meet the filter. The engine drops the others from what it has found, so it must look at
-    1 / share times as many.
-    """
+def to_search(index: Index, params: SearchParams, k: int, wider: int = 1) -> dict[str, int]:
+    """Translate search parameters, `wider` times what was asked; the engine itself would raise ef to k unsaid."""
     if isinstance(index, Hnsw):
-        return {"ef": min(math.ceil(max(params.ef_search or DEFAULT_EF, k) / share), MAX_EF)}
+        return {"ef": min(wider * max(params.ef_search or DEFAULT_EF, k), MAX_EF)}
     if isinstance(index, Ivf):
-        return {"nprobe": min(math.ceil((params.nprobe or DEFAULT_NPROBE) / share), index.nlist)}
+        return {"nprobe": min(wider * (params.nprobe or DEFAULT_NPROBE), index.nlist)}
     return {}
 
 
@@ -131,7 +127,7 @@ class MilvusLiteConnector:
         (Flat, Hnsw, Ivf),
         max_k=16_384,
         notes=(
-            "A filtered search looks as much wider as the filter is narrow; still short, it scans everything.",
+            "A filtered search looks 8 times wider than asked; still short, 64 times; then it scans all that match.",
         ),
     )
 
@@ -222,24 +218,24 @@ class MilvusLiteConnector:
         params = params or SearchParams()
         if params.exact:
             return self._search_exactly(collection, queries, k, where)
-        how = to_search(collection.index, params, k, self._share(name, where))
-        with _engine_errors():
-            found = self._client.search(
-                name,
-                data=list(queries),
-                anns_field=VECTOR,
-                limit=k,
-                filter=self._expression(collection, where),
-                output_fields=[PAYLOAD],
-                search_params={"params": how},
-            )
-        shortest = min(len(row) for row in found)
-        if shortest < k and shortest < self.count(name, where):
-            return self._search_exactly(collection, queries, k, where)
-        return [
-            [Hit(str(hit[ID]), float(hit["distance"]), hit["entity"][PAYLOAD]) for hit in row]
-            for row in found
-        ]
+        expression = self._expression(collection, where)
+        best: list[list[Hit]] = [[] for _ in queries]
+        short = list(range(len(queries)))
+        # The engine drops what the filter leaves out from the ef nearest: a narrow filter leaves too few of them, and
+        # the farthest of those it leaves are doubtful. Twice k are asked for, so that the first k can be trusted.
+        wanted = k if where is None else min(2 * k, self.abilities.max_k)
+        for wider in WIDER if where is None else WIDER[1:]:
+            how = to_search(collection.index, params, wanted, wider)
+            found = self._nearest(name, queries[short], wanted, expression, how)
+            best = _replaced(best, short, found)
+            short = [row for row in short if len(best[row]) < wanted]
+            if not short:
+                break
+        if short:
+            matching = self.count(name, where)  # not earlier: its time grows with what matches
+            short = [row for row in short if len(best[row]) < matching]
+            best = _replaced(best, short, self._search_exactly(collection, queries[short], k, where))
+        return [hits[:k] for hits in best]
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
@@ -297,10 +293,23 @@ class MilvusLiteConnector:
     ) -> None:
         self.close()
 
-    def _share(self, name: str, where: Filter | None) -> float:
-        """Return the share of the points that meet the filter; 1 where none does and nothing is to be found."""
-        matching = self.count(name, where) if where is not None else 0
-        return matching / self.count(name) if matching else 1.0
+    def _nearest(
+        self, name: str, queries: Vectors, k: int, expression: str, how: dict[str, int]
+    ) -> list[list[Hit]]:
+        with _engine_errors():
+            found = self._client.search(
+                name,
+                data=list(queries),
+                anns_field=VECTOR,
+                limit=k,
+                filter=expression,
+                output_fields=[PAYLOAD],
+                search_params={"params": how},
+            )
+        return [
+            [Hit(str(hit[ID]), float(hit["distance"]), hit["entity"][PAYLOAD]) for hit in row]
+            for row in found
+        ]
 
     def _expression(self, collection: Collection, where: Filter | None) -> str:
         if where is None:
@@ -313,6 +322,8 @@ class MilvusLiteConnector:
     ) -> list[list[Hit]]:
         """Scan all points here: the engine has no exact search beside an index."""
         best: list[list[Hit]] = [[] for _ in queries]
+        if not best:
+            return best
         for page in self._pages(collection, self._expression(collection, where), 5_000):
             scores = queries @ page.vectors.T
             for row, hits in enumerate(best):
@@ -382,6 +393,11 @@ def _row(collection: Collection, key: str, vector: Vectors, payload: Payload) ->
         for field in collection.fields
     }
     return {ID: key, VECTOR: vector, PAYLOAD: dict(payload), **typed}, 2 * size + vector.nbytes
+
+
+def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:
+    new = dict(zip(rows, by, strict=True))
+    return [new.get(row, old) for row, old in enumerate(hits)]
 
 
 def _points(rows: Sequence[Any], dim: int) -> Points:
