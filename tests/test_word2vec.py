@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from cohorts.encoders import word2vec
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.word2vec import Settings, Word2Vec
-from cohorts.errors import EncoderError
-from cohorts.records.base import Batch
+from cohorts.errors import EncoderError, SourceError
+from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.source import PartitionedSource
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
@@ -28,6 +30,32 @@ work = Path(sys.argv[2])
 with open_source("mimic3", Path(sys.argv[1]), work_dir=work, quarantine_file=work / "bad.csv") as source:
     print(make_encoder("word2vec:dim=16").fit(source).fingerprint)
 """
+
+
+class Notes:
+    """A source in memory: one note each, and after the last one a failure, if asked."""
+
+    name = "texts"
+    unit = Unit.PATIENT
+    synthetic = True
+    fingerprint = "texts"
+
+    def __init__(self, *texts: str, scratch: Path | None = None, fail: bool = False) -> None:
+        self.texts = texts
+        self.report = Report(counts={"notes": len(texts)})
+        self.scratch = scratch
+        self.fail = fail
+        self.modes: list[str] = []
+
+    def batches(self) -> Iterator[Batch]:
+        for row, text in enumerate(self.texts):
+            units = pd.DataFrame({"unit_id": [str(row)]})
+            yield Batch(units, pd.DataFrame(), units.assign(text=text), pd.DataFrame())
+            self.modes += [
+                oct(file.stat().st_mode & 0o777) for file in (self.scratch or Path()).glob("cohorts-*")
+            ]
+        if self.fail:
+            raise SourceError("the table ends in the middle")
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +190,25 @@ def test_the_corpus_on_disk_is_private_and_removed_even_on_failure(
     with pytest.raises(EncoderError, match="min_count=1"):
         make_encoder("word2vec:dim=16,min_count=1000000").fit(source)
     assert list(scratch.iterdir()) == []
+    broken = Notes("no pain", scratch=scratch, fail=True)
+    with pytest.raises(SourceError):
+        make_encoder("word2vec:dim=16").fit(broken)
+    assert broken.modes == ["0o600"]
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_words_counted_while_reading_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = [" ".join(f"w{start + step}" for step in range(100)) for start in range(0, 3000, 100)]
+    texts = [f"edema edema {'seldom' if place % 6 == 0 else ''} {text}" for place, text in enumerate(rare)]
+    assert make_encoder("word2vec:dim=4").fit(Notes(*texts)).vocabulary == ["edema", "seldom"]  # type: ignore[attr-defined]
+    monkeypatch.setattr(word2vec, "_MAX_RAW_VOCABULARY", 150)
+    assert make_encoder("word2vec:dim=4").fit(Notes(*texts)).vocabulary == ["edema"]  # type: ignore[attr-defined]
+
+
+def test_training_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    encoder = make_encoder("word2vec:dim=4").fit(Notes(*["edema and pain"] * 5))
+    assert encoder.encode_text(["Edema"]).any()
+    assert capfd.readouterr() == ("", "")  # gensim says nothing of its own
 
 
 def test_a_source_without_notes_is_told_of_its_codes(shared_data: Path, tmp_path: Path) -> None:
