@@ -16,7 +16,7 @@ from cohorts.encoders import word2vec
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError, SourceError
-from cohorts.records.base import Batch, Report, Unit
+from cohorts.records.base import CODE_COLUMNS, Batch, Report, Unit
 from cohorts.records.source import PartitionedSource
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
@@ -50,7 +50,12 @@ class Notes:
     def batches(self) -> Iterator[Batch]:
         for row, text in enumerate(self.texts):
             units = pd.DataFrame({"unit_id": [str(row)]})
-            yield Batch(units, pd.DataFrame(), units.assign(text=text), pd.DataFrame())
+            yield Batch(
+                units,
+                pd.DataFrame(columns=list(CODE_COLUMNS), dtype="str"),
+                units.assign(text=text),
+                pd.DataFrame(),
+            )
             self.modes += [
                 oct(file.stat().st_mode & 0o777) for file in (self.scratch or Path()).glob("cohorts-*")
             ]
@@ -132,11 +137,23 @@ def test_weights_depend_on_seed_and_corpus_and_not_on_the_hash_seed(hospital: Pa
     assert len(prints) == 1
 
 
-@pytest.mark.parametrize("other", ["seed=1", "window=3", "input=both", "min_count=2", "sg=1"])
-def test_fingerprint_follows_every_setting(source: PartitionedSource, other: str) -> None:
-    first = make_encoder("word2vec:dim=16").fit(source).fingerprint
-    assert first == make_encoder("word2vec:dim=16").fit(source).fingerprint
-    assert first != make_encoder(f"word2vec:dim=16,{other}").fit(source).fingerprint
+@pytest.mark.parametrize(
+    "other", ["seed=1", "window=3", "input=both", "min_count=2", "sg=1", "epochs=6", "dim=9"]
+)
+def test_fingerprint_follows_every_setting(other: str) -> None:
+    texts = Notes(*["edema and pain", "no pain"] * 5)
+    first = make_encoder("word2vec:dim=8").fit(texts).fingerprint
+    assert first == make_encoder("word2vec:dim=8").fit(texts).fingerprint
+    assert first != make_encoder(f"word2vec:dim=8,{other}").fit(texts).fingerprint
+
+
+def test_fingerprint_follows_the_words_and_the_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    prints = {
+        make_encoder("word2vec:dim=8").fit(Notes(*[text] * 5)).fingerprint for text in ("edema", "pain")
+    }
+    monkeypatch.setattr(word2vec, "cleaning_version", lambda: "another")
+    prints.add(make_encoder("word2vec:dim=8").fit(Notes(*["edema"] * 5)).fingerprint)
+    assert len(prints) == 3
 
 
 def test_save_and_load_encode_byte_identically(
