@@ -20,9 +20,16 @@ def connect(address: str) -> Connector:
     """
     scheme, colon, rest = address.partition(":")
     opener = _OPENERS.get(scheme) or _plugin(scheme)
-    if opener is None or not colon:
-        raise StoreAddressError(f"{address!r} is no store address. Addresses: {ADDRESSES}.")
-    return opener(rest)
+    if opener is not None and colon:
+        return opener(rest)
+    if "://" in address:
+        raise _no_servers(scheme)
+    shown = f"{scheme}:…" if "@" in address else address  # what stands before an @ may be a password
+    raise StoreAddressError(f"{shown!r} is no store address. Addresses: {ADDRESSES}.")
+
+
+def _no_servers(scheme: str) -> StoreAddressError:
+    return StoreAddressError(f"{scheme}: servers are not supported yet. Addresses: {ADDRESSES}.")
 
 
 def _memory(rest: str) -> Connector:
@@ -34,7 +41,7 @@ def _memory(rest: str) -> Connector:
 
 
 def _qdrant(rest: str) -> Connector:
-    path = _path("qdrant:", rest)
+    path = _path("qdrant", rest)
     _require("qdrant_edge", "qdrant-embedded")
     from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
 
@@ -42,7 +49,7 @@ def _qdrant(rest: str) -> Connector:
 
 
 def _milvus(rest: str) -> Connector:
-    path = _path("milvus:", rest)
+    path = _path("milvus", rest)
     if path.suffix != ".db":
         raise StoreAddressError(f"milvus:{rest}: the file of embedded Milvus must end in .db.")
     _require("milvus_lite", "milvus-embedded")
@@ -52,8 +59,10 @@ def _milvus(rest: str) -> Connector:
 
 
 def _path(scheme: str, rest: str) -> Path:
-    if not rest or rest.startswith("//"):
-        raise StoreAddressError(f"{scheme}{rest} names no path on this machine. Addresses: {ADDRESSES}.")
+    if rest.startswith("//") or "://" in rest:
+        raise _no_servers(scheme)
+    if not rest:
+        raise StoreAddressError(f"{scheme}: names no path on this machine. Addresses: {ADDRESSES}.")
     return Path(rest).expanduser()
 
 
