@@ -106,8 +106,10 @@ def _outcome(payload: Payload) -> str | None:
 def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
     labels = sorted({key for row in rows for key in row if key.startswith("label_")})
     console = Console()
-    room = max(16, console.width - 70 - 16 * len(labels))  # what the other columns leave
-    table = Table(title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    room = max(19, console.width - 61 - 16 * len(labels))  # what the other columns leave
+    table = Table(
+        title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for name, width in (("rank", 4), ("patient", 7), ("similarity", 10), ("age", 3)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     table.add_column("sex", no_wrap=True, min_width=3)
