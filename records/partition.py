@@ -18,7 +18,7 @@ MAX_PARTS = 512  # files open at once while one table is read
 
 
 class Partition:
-    """Parts of tables under a private temporary folder in `parent`; a context manager that removes it."""
+    """Parts of tables under a private temporary folder in `parent`, which `close` removes."""
 
     def __init__(self, parent: Path, content_bytes: int) -> None:
         self.parts = min(MAX_PARTS, max(1, round(content_bytes / PART_BYTES)))

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -85,7 +86,7 @@ class PartitionedSource:
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
         self._counted: set[int] = set()  # parts whose rows stand in the report
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return a hash of the source's kind, unit, and every file's content (hex)."""
         digest = hashlib.sha256(f"{self.name}/{self.unit}".encode())
