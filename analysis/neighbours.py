@@ -16,10 +16,11 @@ MAX_OWN_ROWS = 1_000  # more admissions than any patient has
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The hits, best first, and how many were asked for: a filter may leave fewer."""
+    """The hits, best first, how many were asked for (a filter may leave fewer), and what the search did otherwise."""
 
     hits: list[Hit]
     asked: int
+    notes: tuple[str, ...] = ()
 
 
 def of_patient(
@@ -41,9 +42,9 @@ def of_patient(
         near = ", ".join(_nearest_ids(connector, name, patient_id)) or "none: the collection is empty"
         raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. The nearest ids: {near}.")
     mean = connector.fetch(name, own).vectors.mean(axis=0)
-    found = connector.search(name, mean[None, :], k + len(own), where=where, params=params)[0]
-    hits = [hit for hit in found if hit.payload.get("patient_id") != patient_id]
-    return Neighbours(hits[:k], k)
+    found = connector.search(name, mean[None, :], k + len(own), where=where, params=params)
+    hits = [hit for hit in found.hits[0] if hit.payload.get("patient_id") != patient_id]
+    return Neighbours(hits[:k], k, found.notes)
 
 
 def of_vector(
@@ -59,7 +60,8 @@ def of_vector(
     _check_k(k)
     if not vector.any():
         raise InputError("The encoder knows no word of this text; describe the patient in other words.")
-    return Neighbours(connector.search(name, vector[None, :], k, where=where, params=params)[0], k)
+    found = connector.search(name, vector[None, :], k, where=where, params=params)
+    return Neighbours(found.hits[0], k, found.notes)
 
 
 def _check_k(k: int) -> None:
@@ -73,8 +75,8 @@ def _own_rows(connector: Connector, name: str, patient_id: str) -> list[str]:
         return list(connector.fetch(name, [patient_id]).ids)
     anything = np.ones((1, description.collection.dim), dtype=np.float32)
     own = Comparison("patient_id", "=", patient_id)
-    hits = connector.search(name, anything, MAX_OWN_ROWS, where=own, params=SearchParams(exact=True))
-    return [hit.id for hit in hits[0]]
+    found = connector.search(name, anything, MAX_OWN_ROWS, where=own, params=SearchParams(exact=True))
+    return [hit.id for hit in found.hits[0]]
 
 
 def _nearest_ids(connector: Connector, name: str, patient_id: str, many: int = 5) -> list[str]:

@@ -5,8 +5,9 @@ What crosses the seam are frozen dataclasses. The score is cosine similarity on 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +20,25 @@ PayloadValue = Scalar | list[str]
 Payload = Mapping[str, PayloadValue]
 
 
+FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type[list[str]]
+
+
 @dataclass(frozen=True)
 class Collection:
     """What a collection is made from.
 
-    `fields` names the payload keys to be indexed for filters and their types; `metadata` is a flat JSON object
-    kept with the collection (encoder fingerprint, source checksum, unit).
+    `fields` names the payload keys to be indexed for filters and their types (a date is ISO text); `metadata` is a flat
+    JSON object kept with the collection (encoder fingerprint, source checksum, unit). `index` is the one in effect and
+    `search` its default parameters; where another index was asked for and matched by recall, `translation` says so.
     """
 
     name: str
     dim: int
     index: Index = Hnsw()
-    fields: Mapping[str, type[str] | type[int] | type[float] | type[bool] | type[list[str]]] = field(
-        default_factory=dict
-    )
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    search: SearchParams = SearchParams()
+    translation: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,7 @@ class Points:
     payloads: Sequence[Payload]
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """One neighbour; `score` is cosine similarity, larger is nearer."""
 
     id: str
@@ -67,20 +71,34 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a search found: `hits[i]` are query i's, best first, at most the `asked` ones; fewer where fewer match.
+
+    `notes` tells what was done otherwise than asked: a parameter raised, a search widened, a fall-back to exact.
+    """
+
+    hits: list[list[Hit]]
+    asked: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Abilities:
-    """What an engine can do, declared and never guessed."""
+    """What an engine can do, declared and never guessed; `ivf` and `quantization` list the variants it has."""
 
     engine: str
     indexes: tuple[type[Index], ...]
     max_k: int
-    server: bool = False
+    ivf: tuple[str, ...] = ()
+    quantization: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class Connector(Protocol):
     """One vector engine. The constructor stores the address and opens nothing.
 
-    Ids are strings on this side of the seam; each connector maps them to its engine's own key type.
+    Ids are strings on this side of the seam; each connector maps them to its engine's own key type. An engine derives
+    from this class, and so is a context manager.
     Raises of every method that names a collection: CollectionNotFound; and EngineError when the engine fails.
     """
 
@@ -114,8 +132,12 @@ class Connector(Protocol):
         *,
         where: Filter | None = None,
         params: SearchParams | None = None,
-    ) -> list[list[Hit]]:
-        """Return up to k hits per query row, best first; fewer when fewer match. Raises VectorError."""
+        with_payload: bool = True,
+    ) -> Found:
+        """Return up to k hits per query row, best first; fewer when fewer match. Raises VectorError.
+
+        Without payloads every hit's payload is empty.
+        """
         ...
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
@@ -138,15 +160,30 @@ class Connector(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Remove the collection and all it holds."""
+        """Remove the collection, all it holds, and its aliases."""
+        ...
+
+    def alias(self, alias: str, name: str) -> None:
+        """Point an alias at a collection, in one step; every method takes the alias for the name from then on.
+
+        Raises CollectionExists where a collection has that name already.
+        """
+        ...
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection that each alias stands for."""
         ...
 
     def close(self) -> None:
         """Release the engine. A client that was passed in is left open. Safe to call twice."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        """Return the connector itself."""
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Close the connector."""
+        self.close()

@@ -3,11 +3,13 @@
 import math
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
-from cohorts.connectors.filters import MAX_NUMBER
+from cohorts.connectors.filters import MAX_NUMBER, is_date
+from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
 from cohorts.errors import InputError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
@@ -35,10 +37,25 @@ def check_collection(collection: Collection, abilities: Abilities) -> None:
             raise InputError(
                 f"Metadata {key} holds a {type(value).__name__}; it may hold str, int, float, bool or None."
             )
-    if type(collection.index) not in abilities.indexes:
-        has = ", ".join(kind.__name__.lower() for kind in abilities.indexes)
-        asked = type(collection.index).__name__.lower()
-        raise UnsupportedIndex(f"{abilities.engine} has no index {asked}. It has: {has}.")
+    check_index(collection.index, abilities)
+
+
+def check_index(index: Index, abilities: Abilities) -> None:
+    """Raise UnsupportedIndex, which names what there is, for an index or a variant that the engine lacks."""
+    has = [kind.__name__.lower() for kind in abilities.indexes]
+    lacks = type(index) not in abilities.indexes
+    match index:
+        case Hnsw(quantization=kind) if kind != "none" and kind not in abilities.quantization:
+            lacks = True
+        case Ivf(variant=kind) if kind not in abilities.ivf:
+            lacks = True
+    if lacks:
+        for name, variants in (("ivf", abilities.ivf), ("hnsw", abilities.quantization)):
+            if variants and name in has:
+                has[has.index(name)] = f"{name} ({', '.join(variants)})"
+        raise UnsupportedIndex(
+            f"{abilities.engine} has no index {show_index(index)}. It has: {', '.join(has)}."
+        )
 
 
 def check_k(k: int, abilities: Abilities) -> None:
@@ -111,6 +128,9 @@ def _plain(payload: Payload, fields: Mapping[str, Any]) -> Payload:
         elif kind == list[str]:
             if not isinstance(value, list):
                 raise InputError(f"Payload field {key} must be a list of strings.")
+        elif kind is date:
+            if not is_date(value):
+                raise InputError(f"Payload field {key} must be a date, 'YYYY-MM-DD'.")
         elif type(value) is not kind:
             raise InputError(f"Payload field {key} must be {kind.__name__}, not {type(value).__name__}.")
     return row

@@ -1,8 +1,8 @@
 """A small filter language, parsed by sqlglot into a few frozen conditions that every engine can compile.
 
 `age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
-`not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false; dates are ISO text and, as
-all text, can be asked for equality only.
+`admitted >= '2101-10-20'`, `not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false;
+a date is written as ISO text, YYYY-MM-DD. Other text can be asked for equality only.
 
 Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `x not contains 'y'` are
 comparisons too), and `not (...)` holds exactly where its inside doesn't. So `sex != 'F'` leaves out those whose sex is
@@ -11,6 +11,7 @@ unknown, and `not (sex = 'F')` keeps them. `is null` asks for what is missing; a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from cohorts.errors import FilterError
@@ -153,8 +154,8 @@ def _check_type(filter_: Filter, kind: Any) -> None:
         case Comparison(field, _) | OneOf(field, _) if kind == list[str]:
             raise FilterError(f"{field} is a list; ask {field} contains 'value'.")
         case Comparison(field, op, value):
-            if op not in ("=", "!=") and kind not in (int, float):
-                raise FilterError(f"{field} is no number: it can be compared by = and != only.")
+            if op not in ("=", "!=") and kind not in (int, float, date):
+                raise FilterError(f"{field} is no number and no date: it can be compared by = and != only.")
             _check_value(field, value, kind)
         case OneOf(field, values):
             for value in values:
@@ -163,12 +164,30 @@ def _check_type(filter_: Filter, kind: Any) -> None:
 
 def _check_value(field: str, value: Value, kind: Any) -> None:
     numbers = (int, float)
-    fits = type(value) in numbers if kind in numbers else type(value) is kind
+    fits = (
+        is_date(value) if kind is date else type(value) in numbers if kind in numbers else type(value) is kind
+    )
     if not fits:
-        names = {str: "text, in single quotes", bool: "true or false", int: "a number", float: "a number"}
+        names = {
+            str: "text, in single quotes",
+            bool: "true or false",
+            int: "a number",
+            float: "a number",
+            date: "a date, 'YYYY-MM-DD'",
+        }
         raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.")
     if kind in numbers and not abs(value) <= MAX_NUMBER:  # type: ignore[arg-type]
         raise FilterError(f"{field} can't be compared with {value!r}: numbers lie between -2**53 and 2**53.")
+
+
+def is_date(value: object) -> bool:
+    """Tell whether the value is a date in ISO's long form, the one whose order as text is that of time."""
+    if not isinstance(value, str) or not value.isascii():
+        return False
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _is_null(value: Any) -> bool:

@@ -16,6 +16,10 @@ _RANGES = {
     "search_k": (1, 100_000_000),
 }
 _VARIANTS = ("flat", "sq8", "pq")
+_QUANTIZATIONS = ("none", "scalar", "product", "binary")
+DEFAULT_EF = 128
+MAX_EF = 32_768
+DEFAULT_NPROBE = 16
 
 
 class Index:
@@ -32,10 +36,19 @@ class Flat(Index):
 
 @dataclass(frozen=True)
 class Hnsw(Index):
-    """Hierarchical navigable small world graph. Source: Malkov and Yashunin, 2018, section 4."""
+    """Hierarchical navigable small world graph. Source: Malkov and Yashunin, 2018, section 4.
+
+    `quantization` keeps compressed vectors in memory beside the whole ones: scalar (8 bits), product (1/16) or binary
+    (1 bit per dimension); candidates are scored anew with the whole vectors.
+    """
 
     m: int = 32
     ef_construction: int = 400
+    quantization: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_choice("quantization", self.quantization, _QUANTIZATIONS)
 
 
 @dataclass(frozen=True)
@@ -47,8 +60,7 @@ class Ivf(Index):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.variant not in _VARIANTS:
-            raise InputError(f"ivf variant is {self.variant!r}; it is one of {', '.join(_VARIANTS)}.")
+        _check_choice("ivf variant", self.variant, _VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,48 @@ class SearchParams:
         _check_ranges(vars(self))
 
 
+def pq_subvectors(dim: int) -> int:
+    """Return into how many parts product quantisation cuts a vector: of 8 dimensions or, so that they fit, more."""
+    return next(parts for parts in range(max(1, dim // 8), 0, -1) if dim % parts == 0)
+
+
+def effective_search(
+    index: Index, defaults: SearchParams, asked: SearchParams | None, k: int
+) -> tuple[SearchParams, tuple[str, ...]]:
+    """Return the parameters that a search for k neighbours runs with, and a note for each that was asked otherwise.
+
+    An `ef_search` below k would be an error on one engine and raised in silence on the others; an `nprobe` above nlist
+    is cut; what the index doesn't know is left out.
+    """
+    asked = asked or SearchParams()
+    notes: list[str] = []
+    known = {Hnsw: "ef_search", Ivf: "nprobe", Annoy: "search_k"}.get(type(index))
+    kind = type(index).__name__.lower()
+    for name in ("ef_search", "nprobe", "search_k"):
+        if name != known and getattr(asked, name) is not None:
+            notes.append(f"{name} has no meaning for {kind}: it was not used")
+    if isinstance(index, Hnsw):
+        wanted = asked.ef_search or defaults.ef_search or DEFAULT_EF
+        ef = min(max(wanted, k), MAX_EF)
+        if asked.ef_search is not None and ef != asked.ef_search:
+            notes.append(f"ef_search={asked.ef_search} was asked; {k} neighbours need {ef}: it was used")
+        return SearchParams(ef_search=ef, exact=asked.exact), tuple(notes)
+    if isinstance(index, Ivf):
+        wanted = asked.nprobe or defaults.nprobe or DEFAULT_NPROBE
+        nprobe = min(wanted, index.nlist)
+        if asked.nprobe is not None and nprobe != asked.nprobe:
+            notes.append(f"nprobe={asked.nprobe} was asked; there are {nprobe} clusters: all were searched")
+        return SearchParams(nprobe=nprobe, exact=asked.exact), tuple(notes)
+    return SearchParams(exact=asked.exact), tuple(notes)
+
+
+def show_index(index: Index) -> str:
+    """Return the index as `parse_index` reads it, with every setting: `hnsw(m=32, ef_construction=400)`."""
+    settings = {key: value for key, value in vars(index).items() if value != "none"}
+    name = next(name for name, kind in KINDS.items() if type(index) is kind)
+    return f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"
+
+
 def parse_index(text: str) -> Index:
     """Read an index as in `hnsw:m=32,ef_construction=400`. Raises InputError."""
     name, _, rest = text.partition(":")
@@ -87,6 +141,11 @@ def parse_index(text: str) -> Index:
 def parse_search(text: str) -> SearchParams:
     """Read search parameters as in `ef_search=128` or `exact=true`. Raises InputError."""
     return SearchParams(**_settings(text, SearchParams))
+
+
+def search_to_json(params: SearchParams) -> dict[str, Any]:
+    """Return the parameters that are set as a JSON object; `SearchParams(**it)` reads it."""
+    return {key: value for key, value in vars(params).items() if value}
 
 
 def index_to_json(index: Index) -> dict[str, Any]:
@@ -117,7 +176,7 @@ def _settings(text: str, kind: type[Any]) -> dict[str, Any]:
 
 
 def _value(key: str, value: str) -> str | int | bool:
-    if key == "variant":
+    if key in ("variant", "quantization"):
         return value.lower()
     if key == "exact":
         if value.lower() not in ("true", "false"):
@@ -127,6 +186,11 @@ def _value(key: str, value: str) -> str | int | bool:
         return int(value)
     except ValueError as error:
         raise InputError(f"{key}={value}: it is a whole number.") from error
+
+
+def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{what} is {value!r}; it is one of {', '.join(allowed)}.")
 
 
 def _check_ranges(settings: Mapping[str, Any]) -> None:

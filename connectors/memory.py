@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import numpy as np
-from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
+from cohorts.connectors.base import (
+    Abilities,
+    Collection,
+    Connector,
+    Description,
+    Found,
+    Hit,
+    Payload,
+    Points,
+    Vectors,
+)
 from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
-from cohorts.connectors.definitions import no_such_collection
+from cohorts.connectors.definitions import already_there, no_such_collection
 from cohorts.connectors.filters import Filter, check_filter, matches
-from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams
-from cohorts.errors import CollectionExists
+from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, effective_search
 
 
 @dataclass
@@ -26,13 +33,21 @@ class _Held:
         return Points(ids, stacked, [self.payloads[one] for one in ids])
 
 
-class MemoryConnector:
+class MemoryConnector(Connector):
     """Exact search over numpy arrays. Every index is accepted, since the answers are those of a perfect one."""
 
-    abilities = Abilities("memory", (Flat, Hnsw, Ivf, Annoy), max_k=2**31)
+    abilities = Abilities(
+        "memory",
+        (Flat, Hnsw, Ivf, Annoy),
+        max_k=2**31,
+        ivf=("flat", "sq8", "pq"),
+        quantization=("scalar", "product", "binary"),
+        notes=("Every search is exact, whatever the index.",),
+    )
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
+        self._aliases: dict[str, str] = {}
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -41,10 +56,8 @@ class MemoryConnector:
     def create(self, collection: Collection) -> None:
         """Make an empty collection."""
         check_collection(collection, self.abilities)
-        if collection.name in self._held:
-            raise CollectionExists(
-                f"There is a collection {collection.name} already; drop it or take another name."
-            )
+        if collection.name in self._held or collection.name in self._aliases:
+            raise already_there(collection.name)
         self._held[collection.name] = _Held(collection)
 
     def describe(self, name: str) -> Description:
@@ -71,8 +84,9 @@ class MemoryConnector:
         k: int,
         *,
         where: Filter | None = None,
-        params: SearchParams | None = None,  # noqa: ARG002 - every search is exact
-    ) -> list[list[Hit]]:
+        params: SearchParams | None = None,
+        with_payload: bool = True,
+    ) -> Found:
         """Return the k nearest of each query row, by cosine."""
         held = self._of(name)
         check_k(k, self.abilities)
@@ -80,10 +94,12 @@ class MemoryConnector:
         points = held.points(self._matching(held, where))
         scores = queries @ points.vectors.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [
-            [Hit(points.ids[i], float(row[i]), points.payloads[i]) for i in order]
+        hits = [
+            [Hit(points.ids[i], float(row[i]), points.payloads[i] if with_payload else {}) for i in order]
             for row, order in zip(scores, best, strict=True)
         ]
+        _, notes = effective_search(held.collection.index, held.collection.search, params, k)
+        return Found(hits, k, notes)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`."""
@@ -110,21 +126,25 @@ class MemoryConnector:
 
     def drop(self, name: str) -> None:
         """Remove the collection."""
-        self._of(name)
+        name = self._of(name).collection.name
         del self._held[name]
+        self._aliases = {alias: one for alias, one in self._aliases.items() if one != name}
+
+    def alias(self, alias: str, name: str) -> None:
+        """Point an alias at a collection."""
+        if alias in self._held:
+            raise already_there(alias)
+        self._aliases[alias] = self._of(name).collection.name
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection that each alias stands for."""
+        return dict(self._aliases)
 
     def close(self) -> None:
         """Do nothing: what is held lives as long as this object."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _of(self, name: str) -> _Held:
+        name = self._aliases.get(name, name)
         if name not in self._held:
             raise no_such_collection(name, list(self._held))
         return self._held[name]

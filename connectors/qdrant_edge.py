@@ -5,34 +5,40 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import qdrant_edge as edge
-from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, Points, Vectors
+from cohorts.connectors.base import (
+    Abilities,
+    Collection,
+    Connector,
+    Description,
+    Found,
+    Hit,
+    Payload,
+    Points,
+    Vectors,
+)
 from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import Definitions
-from cohorts.connectors.filters import (
-    All,
-    AnyOf,
-    Comparison,
-    Contains,
-    Filter,
-    IsNull,
-    Not,
-    OneOf,
-    Value,
-    check_filter,
-)
-from cohorts.connectors.index import Flat, Hnsw, SearchParams
+from cohorts.connectors.filters import Filter, check_filter
+from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
+from cohorts.connectors.qdrant_terms import (
+    INDEXING_THRESHOLD_KB,
+    Compiler,
+    Terms,
+    complete,
+    key_of,
+    shown,
+    to_hits,
+)
 from cohorts.errors import CohortsError, EngineError
 
-INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 FLUSH_POINTS = 5_000  # what is not on disk yet is lost if the process dies, and held in memory until then
-DEFAULT_EF = 128
 
 # On disk, as the payload is: in memory a dozen fields take 3 kB a point, several times the vector itself.
 _SCHEMA: Mapping[str, Any] = {
@@ -41,76 +47,66 @@ _SCHEMA: Mapping[str, Any] = {
     str(int): edge.IntegerIndexParams(on_disk=True),
     str(float): edge.FloatIndexParams(on_disk=True),
     str(bool): edge.IntegerIndexParams(on_disk=True),
+    str(date): edge.DatetimeIndexParams(on_disk=True),
+}
+_QUANTIZATION: Mapping[str, Any] = {
+    "none": None,
+    "scalar": edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True),
+    "product": edge.ProductQuantizationConfig(edge.CompressionRatio.X16, always_ram=True),
+    "binary": edge.BinaryQuantizationConfig(always_ram=True),
 }
 # qdrant-edge-py 0.9 turns MatchValue(True) into MatchValue(1), which matches no boolean: a number stands beside each.
 _BOOL_PREFIX = OUR_PREFIX + "bool_"
-_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
 def to_config(collection: Collection) -> edge.EdgeConfig:
     """Translate a collection into the engine's configuration."""
     threshold = INDEXING_THRESHOLD_KB
-    hnsw = None
+    hnsw = quantization = None
     if isinstance(collection.index, Hnsw):
         hnsw = edge.HnswIndexConfig(
             m=collection.index.m,
             ef_construct=collection.index.ef_construction,
             full_scan_threshold=INDEXING_THRESHOLD_KB,
         )
+        quantization = _QUANTIZATION[collection.index.quantization]
     else:
         threshold = 2**40  # never built: every search is exact
+    vector = edge.EdgeVectorParams(
+        collection.dim,
+        edge.Distance.Cosine,
+        on_disk=False,
+        hnsw_config=hnsw,
+        quantization_config=quantization,
+    )
     return edge.EdgeConfig(
-        vectors={
-            "": edge.EdgeVectorParams(collection.dim, edge.Distance.Cosine, on_disk=False, hnsw_config=hnsw)
-        },
+        vectors={"": vector},
         on_disk_payload=True,
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold, default_segment_number=1),
     )
 
 
-def to_filter(filter_: Filter) -> edge.Filter:
-    """Translate a filter; a missing value meets no comparison, negated ones included."""
-    match filter_:
-        case All(parts):
-            return edge.Filter(must=[to_filter(part) for part in parts])
-        case AnyOf(parts):
-            return edge.Filter(should=[to_filter(part) for part in parts])
-        case Not(part):
-            return edge.Filter(must_not=[to_filter(part)])
-        case IsNull(field, negated):
-            empty: list[Any] = [edge.IsEmptyCondition(field)]
-            return edge.Filter(must_not=empty) if negated else edge.Filter(must=empty)
-        case Comparison(field, op, value) if op in _BOUNDS:
-            limits = edge.RangeFloat(**{_BOUNDS[op]: float(value)})
-            return edge.Filter(must=[edge.FieldCondition(field, range=limits)])
-        case Comparison(field, op, value):
-            return _present(field, [_equal(field, value)], negated=op == "!=")
-        case OneOf(field, values, negated):
-            return _present(field, [_equal(field, value) for value in values], negated=negated)
-        case Contains(field, value, negated):
-            return _present(field, [_equal(field, value)], negated=negated)
-        case _:
-            raise TypeError(f"not a filter: {filter_!r}")
+TERMS = Terms(
+    filter=edge.Filter,
+    field=edge.FieldCondition,
+    match=edge.MatchValue,
+    numbers=edge.RangeFloat,
+    dates=edge.RangeDateTime,
+    empty=edge.IsEmptyCondition,
+    flag=lambda field, value: edge.FieldCondition(_BOOL_PREFIX + field, match=edge.MatchValue(int(value))),
+)
 
 
-def _present(field: str, any_of: list[Any], *, negated: bool) -> edge.Filter:
-    if negated:
-        return edge.Filter(must_not=[*any_of, edge.IsEmptyCondition(field)])
-    return edge.Filter(should=any_of)
-
-
-def _equal(field: str, value: Value) -> edge.FieldCondition:
-    if isinstance(value, bool):
-        return edge.FieldCondition(_BOOL_PREFIX + field, match=edge.MatchValue(int(value)))
-    if isinstance(value, str):
-        return edge.FieldCondition(field, match=edge.MatchValue(value))
-    return edge.FieldCondition(field, range=edge.RangeFloat(gte=float(value), lte=float(value)))
-
-
-class QdrantEdgeConnector:
+class QdrantEdgeConnector(Connector):
     """Embedded Qdrant under a folder. One process at a time; a shard is opened at its first use."""
 
-    abilities = Abilities("qdrant-edge", (Flat, Hnsw), max_k=2**31)
+    abilities = Abilities(
+        "qdrant-edge",
+        (Flat, Hnsw),
+        max_k=2**31,
+        quantization=("scalar", "product", "binary"),
+        notes=("A filtered search that comes back short is run again, exactly.",),
+    )
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -166,10 +162,10 @@ class QdrantEdgeConnector:
             ]
             with _engine_errors():
                 shard.update(edge.UpdateOperation.upsert_points(batch))
-                self._unflushed[name] += len(batch)
-                if self._unflushed[name] >= FLUSH_POINTS:
+                self._unflushed[collection.name] += len(batch)
+                if self._unflushed[collection.name] >= FLUSH_POINTS:
                     shard.flush()
-                    self._unflushed[name] = 0
+                    self._unflushed[collection.name] = 0
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - the build runs here
         """Build the index in this process and check that it covers every vector."""
@@ -194,30 +190,43 @@ class QdrantEdgeConnector:
         *,
         where: Filter | None = None,
         params: SearchParams | None = None,
-    ) -> list[list[Hit]]:
+        with_payload: bool = True,
+    ) -> Found:
         """Return up to k hits per query row, best first."""
         collection, shard = self._of(name)
         check_k(k, self.abilities)
         queries = unit_rows(vectors, collection.dim)
         condition = self._condition(collection, where)
-        params = params or SearchParams()
-        how = edge.SearchParams(hnsw_ef=max(params.ef_search or DEFAULT_EF, k), exact=params.exact)
-        asked = [
-            edge.QueryRequest(
-                k, query=edge.Query.Nearest(row), filter=condition, params=how, with_payload=True
-            )
-            for row in queries
-        ]
-        with _engine_errors():
-            found = shard.query_batch(edge.QueryBatchRequest(asked))
-        return [[Hit(_key(point), point.score, _shown(point.payload)) for point in row] for row in found]
+        how, notes = effective_search(collection.index, collection.search, params, k)
+
+        def nearest(rows: Vectors, how: SearchParams) -> list[list[Hit]]:
+            settings = edge.SearchParams(hnsw_ef=how.ef_search, exact=how.exact)
+            asked = [
+                edge.QueryRequest(
+                    k,
+                    query=edge.Query.Nearest(row),
+                    filter=condition,
+                    params=settings,
+                    with_payload=with_payload or [KEY_FIELD],
+                )
+                for row in rows
+            ]
+            with _engine_errors():
+                found = shard.query_batch(edge.QueryBatchRequest(asked))
+            return [to_hits(row) for row in found]
+
+        hits = nearest(queries, how)
+        if where is not None and not how.exact:
+            hits, more = complete(hits, k, lambda short: nearest(queries[short], SearchParams(exact=True)))
+            notes += more
+        return Found(hits, k, notes)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
         collection, shard = self._of(name)
         with _engine_errors():
             records = shard.retrieve([to_point_id(key) for key in ids], with_payload=True, with_vector=True)
-        found = {_key(record): record for record in records}
+        found = {key_of(record): record for record in records}
         return _points([found[key] for key in ids if key in found], collection.dim)
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
@@ -247,7 +256,7 @@ class QdrantEdgeConnector:
 
     def drop(self, name: str) -> None:
         """Remove the collection and its files."""
-        self._definitions.get(name)
+        name = self._definitions.get(name).name
         self._hold()
         shard = self._shards.pop(name, None)
         with _engine_errors():
@@ -256,6 +265,15 @@ class QdrantEdgeConnector:
             self._definitions.remove(name)
             if (self._path / name).exists():
                 shutil.rmtree(self._path / name)
+
+    def alias(self, alias: str, name: str) -> None:
+        """Point an alias at a collection."""
+        self._hold()
+        self._definitions.alias(alias, name)
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection that each alias stands for."""
+        return self._definitions.aliases()
 
     def close(self) -> None:
         """Flush and close every shard that was opened, and let other processes in."""
@@ -269,14 +287,6 @@ class QdrantEdgeConnector:
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _hold(self) -> None:
         """Take the whole store: the engine locks each shard alone, so another process could drop ours from under us."""
@@ -297,6 +307,7 @@ class QdrantEdgeConnector:
 
     def _of(self, name: str) -> tuple[Collection, edge.EdgeShard]:
         collection = self._definitions.get(name)
+        name = collection.name
         self._hold()
         if name not in self._shards:
             with _engine_errors():
@@ -307,7 +318,8 @@ class QdrantEdgeConnector:
         if where is None:
             return None
         check_filter(where, collection.fields)
-        return to_filter(where)
+        condition: edge.Filter = Compiler(TERMS, collection.fields).compile(where)
+        return condition
 
 
 def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
@@ -320,18 +332,10 @@ def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
     return {**payload, **ours}
 
 
-def _key(point: Any) -> str:
-    return str((point.payload or {}).get(KEY_FIELD, point.id))
-
-
-def _shown(payload: Mapping[str, Any] | None) -> Payload:
-    return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
-
-
 def _points(records: Sequence[Any], dim: int) -> Points:
     vectors = np.array([record.vector for record in records], dtype=np.float32).reshape(len(records), dim)
     return Points(
-        [_key(record) for record in records], vectors, [_shown(record.payload) for record in records]
+        [key_of(record) for record in records], vectors, [shown(record.payload) for record in records]
     )
 
 

@@ -5,10 +5,14 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from cohorts.connectors.addresses import parse_server
 from cohorts.connectors.base import Connector
 from cohorts.errors import MissingExtra, StoreAddressError
 
-ADDRESSES = "qdrant:PATH, milvus:PATH.db (embedded engines), memory: (exact, lost at exit)"
+ADDRESSES = (
+    "qdrant:PATH, milvus:PATH.db (embedded engines), qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT,HOST:PORT, "
+    "milvus+http://HOST:PORT (servers; https and grpcs for TLS), memory: (exact, lost at exit)"
+)
 ENTRY_POINTS = "cohorts.connectors"
 
 
@@ -22,14 +26,21 @@ def connect(address: str) -> Connector:
     opener = _OPENERS.get(scheme) or _plugin(scheme)
     if opener is not None and colon:
         return opener(rest)
-    if "://" in address:
-        raise _no_servers(scheme)
+    if "+" in scheme and rest.startswith("//"):
+        return _server(address)
     shown = f"{scheme}:…" if "@" in address else address  # what stands before an @ may be a password
     raise StoreAddressError(f"{shown!r} is no store address. Addresses: {ADDRESSES}.")
 
 
-def _no_servers(scheme: str) -> StoreAddressError:
-    return StoreAddressError(f"{scheme}: servers are not supported yet. Addresses: {ADDRESSES}.")
+def _server(address: str) -> Connector:
+    server = parse_server(address)
+    if server.engine == "qdrant":
+        from cohorts.connectors.qdrant_server import QdrantConnector
+
+        return QdrantConnector(server)
+    from cohorts.connectors.milvus_server import MilvusConnector
+
+    return MilvusConnector(server)
 
 
 def _memory(rest: str) -> Connector:
@@ -60,7 +71,10 @@ def _milvus(rest: str) -> Connector:
 
 def _path(scheme: str, rest: str) -> Path:
     if rest.startswith("//") or "://" in rest:
-        raise _no_servers(scheme)
+        raise StoreAddressError(
+            f"{scheme}: takes a path on this machine. A server's address begins with {scheme}+http:// or, where it "
+            "speaks gRPC, qdrant+grpc://."
+        )
     if not rest:
         raise StoreAddressError(f"{scheme}: names no path on this machine. Addresses: {ADDRESSES}.")
     return Path(rest).expanduser()

@@ -154,20 +154,20 @@ class EngineContract:
         nothing = Points([], np.empty((0, DIM), np.float32), [])
         self.filled(connector, nothing)
         assert connector.count("c") == 0
-        assert connector.search("c", cloud(2), 3) == [[], []]
+        assert connector.search("c", cloud(2), 3).hits == [[], []]
         assert list(connector.scroll("c")) == []
         assert connector.fetch("c", ["1"]).ids == []
 
     def test_no_neighbours_and_no_queries(self, connector: Connector) -> None:
         self.filled(connector, points(5))
-        assert connector.search("c", np.empty((0, DIM), np.float32), 3) == []
+        assert connector.search("c", np.empty((0, DIM), np.float32), 3).hits == []
         for k in (0, -1, connector.abilities.max_k + 1):
             with pytest.raises(InputError, match="neighbours were asked for"):
                 connector.search("c", cloud(1), k)
 
     def test_k_above_n_gives_n(self, connector: Connector) -> None:
         self.filled(connector, points(5))
-        (hits,) = connector.search("c", cloud(1), 50)
+        (hits,) = connector.search("c", cloud(1), 50).hits
         assert len(hits) == 5
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -189,7 +189,7 @@ class EngineContract:
         new = cloud(1, seed=9)
         connector.upsert("c", Points(["10003"], new, [{"sex": "M"}]))
         connector.finalize("c")
-        (found,) = connector.search("c", new, 1)[0]
+        (found,) = connector.search("c", new, 1).hits[0]
         assert (found.id, found.payload) == ("10003", {"sex": "M"})
         assert found.score == pytest.approx(1.0, abs=1e-5)
         assert connector.count("c") == 20
@@ -211,7 +211,7 @@ class EngineContract:
         assert list(back.ids) == list(reversed(ids))
         assert all(one == payload for one in back.payloads)
         np.testing.assert_allclose(back.vectors[::-1], cloud(len(ids)), atol=1e-6)
-        assert {hit.id for hit in connector.search("c", cloud(1), 20)[0]} == set(ids)
+        assert {hit.id for hit in connector.search("c", cloud(1), 20).hits[0]} == set(ids)
         assert {one for page in connector.scroll("c", page=3) for one in page.ids} == set(ids)
 
     def test_numpy_scalars_become_plain_and_nan_missing(self, connector: Connector) -> None:
@@ -252,7 +252,7 @@ class EngineContract:
         self.filled(connector, Points(batch.ids, batch.vectors * scale, batch.payloads))
         query = cloud(1, seed=3)
         expected = {key: float(score) for key, score in zip(batch.ids, batch.vectors @ query[0], strict=True)}
-        (hits,) = connector.search("c", query * 7, 50)
+        (hits,) = connector.search("c", query * 7, 50).hits
         assert len(hits) == 50
         for hit in hits:
             assert hit.score == pytest.approx(expected[hit.id], abs=1e-5)
@@ -268,7 +268,7 @@ class EngineContract:
         scores = queries @ vectors.T
         tenth = np.sort(scores, axis=1)[:, -10]
         for params in (SearchParams(ef_search=128), SearchParams(exact=True)):
-            found = connector.search("c", queries, 10, params=params)
+            found = connector.search("c", queries, 10, params=params).hits
             got = np.array([[scores[row, int(hit.id)] for hit in hits] for row, hits in enumerate(found)])
             assert (got >= tenth[:, None] - 1e-6).mean() >= (1.0 if params.exact else 0.99)
 
@@ -282,7 +282,7 @@ class EngineContract:
         for text, below in (("n = 0", 1), ("n < 10", 10)):
             scores = queries @ vectors[np.arange(6_000) % 100 < below].T
             fiftieth = np.sort(scores, axis=1)[:, -50]
-            found = connector.search("c", queries, 50, where=parse_filter(text))
+            found = connector.search("c", queries, 50, where=parse_filter(text)).hits
             assert [len(hits) for hits in found] == [50] * 20
             got = np.array([[hit.score for hit in hits] for hits in found])
             assert (got >= fiftieth[:, None] - 1e-5).mean() >= 0.95
@@ -340,7 +340,7 @@ class EngineContract:
     def same_as_reference(self, connector: Connector, batch: Points, where: Filter) -> None:
         wanted = {key for key, row in zip(batch.ids, batch.payloads, strict=True) if matches(where, row)}
         assert connector.count("c", where) == len(wanted), where
-        found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True))[0]
+        found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True)).hits[0]
         assert {hit.id for hit in found} == wanted, where
 
     def test_filters_on_unknown_fields_and_wrong_types_are_refused(self, connector: Connector) -> None:

@@ -1,0 +1,124 @@
+"""Collections that someone else made: what they look like, and how we read them without touching what is theirs."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from cohorts.connectors.base import Collection
+from cohorts.connectors.definitions import from_json, to_json
+from cohorts.errors import InputError
+
+OUR_VECTOR = "cohorts"  # the named vector that we may write, where the owner of a collection has made one
+
+
+@dataclass(frozen=True)
+class VectorField:
+    """One vector of a collection: its name ('' for an unnamed one), size, metric, and index as the engine says."""
+
+    name: str
+    dim: int
+    metric: str
+    index: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the engine says of a collection, whoever made it. `fields` are payload keys or columns and their types."""
+
+    name: str
+    engine: str
+    count: int
+    key: str
+    vectors: tuple[VectorField, ...]
+    fields: Mapping[str, str]
+    state: str
+    aliases: tuple[str, ...]
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """How a collection of others is read: which vector, which key, and where the fields to filter by stand.
+
+    `paths` leads from a field's name to the engine's (a nested payload key on Qdrant, a column on Milvus); `present`
+    holds, for a Milvus column that may be missing, the expression that tells. With `writable`, and only then,
+    `our_vector` and payload keys of ours are written beside theirs.
+    """
+
+    collection: Collection
+    vector: str
+    paths: Mapping[str, str] = field(default_factory=dict)
+    present: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    integer_keys: bool = False
+    our_vector: str = ""
+    writable: bool = False
+
+    @property
+    def searched(self) -> str:
+        """Return the vector that queries are compared with: ours as soon as an ingest wrote it, else theirs."""
+        return self.our_vector if self.collection.metadata.get("encoder_fingerprint") else self.vector
+
+
+@runtime_checkable
+class Guest(Protocol):
+    """A connector that can be a guest in collections of others. Raises as Connector does."""
+
+    def inspect(self, name: str) -> Inspection:
+        """Return what the engine says of a collection; nothing is written."""
+        ...
+
+    def propose(self, name: str, vector: str | None = None) -> Attachment:
+        """Return a mapping for a collection, read-only. Raises InputError where it can't be searched by cosine."""
+        ...
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a mapping: from now on the collection is read, and where writable written, by it."""
+        ...
+
+
+def choose_vector(found: Inspection, wanted: str | None) -> VectorField:
+    """Return the vector to read: the one named, or the only one. Raises InputError, which names those there are."""
+    names = ", ".join(repr(one.name) for one in found.vectors) or "none"
+    chosen = [one for one in found.vectors if wanted is None or one.name == wanted]
+    if wanted is None and len(chosen) > 1:
+        chosen = [one for one in chosen if one.name != OUR_VECTOR]
+    if len(chosen) != 1:
+        raise InputError(f"Name one vector of {found.name} with --vector. It has: {names}.")
+    if chosen[0].metric.lower() != "cosine":
+        raise InputError(
+            f"Vector {chosen[0].name!r} of {found.name} is compared by {chosen[0].metric}; cohorts compares by cosine "
+            "only. Ask for a collection, or a named vector, made with cosine."
+        )
+    return chosen[0]
+
+
+def save(attachment: Attachment, file: Path) -> None:
+    """Keep a mapping as JSON, written whole."""
+    value = {
+        **vars(attachment),
+        "collection": to_json(attachment.collection) | {"name": attachment.collection.name},
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(file.name + ".new")
+    new.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(new, file)  # noqa: PTH105 - the atomic one
+
+
+def load(file: Path) -> Attachment:
+    """Return the mapping that `save` wrote. Raises InputError."""
+    try:
+        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        collection = from_json(value["collection"]["name"], value.pop("collection"))
+        return Attachment(collection, **value)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"The mapping {file} can't be read; run cohorts attach again.") from error
+
+
+def written_by(attachment: Attachment, metadata: Mapping[str, Any]) -> Attachment:
+    """Return the mapping after an ingest wrote our vector: it now knows the encoder."""
+    kept = {**attachment.collection.metadata, **metadata}
+    return replace(attachment, collection=replace(attachment.collection, metadata=kept))

@@ -1,0 +1,607 @@
+"""Milvus servers: standalone, distributed and Zilliz (`milvus+http://host:port/database`, `milvus+https://…`)."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from cohorts.connectors.addresses import Server
+from cohorts.connectors.attachment import Attachment, Inspection, VectorField, choose_vector
+from cohorts.connectors.base import (
+    Abilities,
+    Collection,
+    Connector,
+    Description,
+    FieldType,
+    Found,
+    Hit,
+    Points,
+    Vectors,
+)
+from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
+from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
+from cohorts.connectors.filters import Filter, check_filter
+from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams, effective_search
+from cohorts.connectors.milvus_terms import (
+    ID,
+    PAYLOAD,
+    VALUE,
+    VECTOR,
+    Column,
+    our_columns,
+    to_expression,
+    to_index,
+    to_points,
+    to_row,
+    to_schema,
+    to_search,
+)
+from cohorts.connectors.remembered import Remembered
+from cohorts.connectors.retrying import Patience
+from cohorts.errors import EngineError, InputError
+from pymilvus import DataType, MilvusClient, MilvusException
+
+T = TypeVar("T")
+MARK = "cohorts"  # our key in the description, which is JSON
+BATCH_ROWS = 1_000
+BATCH_BYTES = 8 * 1024 * 1024
+WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
+SCAN_ROWS = 5_000
+POLL_S = 0.1
+NOT_FOUND = 100
+_PASSING = (2, 8, 53)  # no connection, rate limit, not ready yet
+_THEIR_TYPES: Mapping[DataType, FieldType] = {
+    DataType.VARCHAR: str,
+    DataType.BOOL: bool,
+    DataType.INT8: int,
+    DataType.INT16: int,
+    DataType.INT32: int,
+    DataType.INT64: int,
+    DataType.FLOAT: float,
+    DataType.DOUBLE: float,
+    DataType.ARRAY: list[str],
+}
+_SCALAR_INDEX: Mapping[str, str] = {str(str): "Trie", str(int): "STL_SORT", str(float): "STL_SORT"}
+
+
+class MilvusConnector(Connector):
+    """A Milvus server, by pymilvus."""
+
+    abilities = Abilities(
+        "milvus",
+        (Flat, Hnsw, Ivf),
+        max_k=16_384,
+        ivf=("flat", "sq8", "pq"),
+        notes=(
+            "A filtered search looks 8 times wider than asked; still short, 64 times; then it scans all that match.",
+        ),
+    )
+    title = "Milvus"
+    consistency = "Session"  # sees what this client wrote; "Strong" would wait .2-.4 s for every answer
+
+    def __init__(self, server: Server | None = None, *, client: MilvusClient | None = None) -> None:
+        """Take an address, or a ready client, which is then not closed."""
+        if (server is None) == (client is None):
+            raise InputError("Give either a server's address or a ready client.")
+        self._server, self._given = server, client
+        self._opened: MilvusClient | None = client
+        self._patience = Patience(_may_pass)
+        self._attached: dict[str, Attachment] = {}
+        self._known = Remembered(self._look_up)
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections, ours and others', sorted."""
+        return sorted(self._call(lambda client: client.list_collections()))
+
+    def create(self, collection: Collection) -> None:
+        """Make an empty collection, indexed and loaded from the start: only so can every write be counted."""
+        check_collection(collection, self.abilities)
+        kind, params = to_index(collection.index, collection.dim)
+        name = collection.name
+        if name in self.collections() or name in self.aliases():
+            raise already_there(name)
+        description = json.dumps({MARK: to_json(collection)}, ensure_ascii=False)
+        schema = to_schema(collection, description)
+        try:
+            self._call(
+                lambda client: client.create_collection(name, schema=schema, consistency_level="Bounded")
+            )
+            self._index(name, VECTOR, index_type=kind, metric_type="COSINE", params=params)
+            for field, type_ in collection.fields.items():
+                if str(type_) in _SCALAR_INDEX:
+                    self._index(name, VALUE + field, index_type=_SCALAR_INDEX[str(type_)])
+            self._call(lambda client: client.load_collection(name, timeout=self._timeout_s()))
+        except EngineError:
+            self._call(lambda client: client.drop_collection(name))
+            raise
+        self._known.forget()
+
+    def describe(self, name: str) -> Description:
+        """Return what the engine says of the collection."""
+        collection = self._known.of(name)
+        about = self._about_index(name)
+        indexed = int(about.get("indexed_rows", 0))
+        count = self.count(name)
+        note = "no index: search is exact" if isinstance(collection.index, Flat) else ""
+        return Description(collection, self.abilities.engine, "cosine", count, min(indexed, count), note)
+
+    def upsert(self, name: str, points: Points) -> None:
+        """Write points in batches of bounded bytes, replacing those of the same id whole.
+
+        Always an upsert: the server stores an insert of the same ids twice.
+        """
+        collection = self._known.of(name)
+        self._refuse_theirs(name)
+        points = check_points(points, collection)
+        rows = zip(points.ids, points.vectors, points.payloads, strict=True)
+        sized = [to_row(collection, *row) for row in rows]
+        largest = max((size for _, size in sized), default=1)
+        step = max(1, min(BATCH_ROWS, BATCH_BYTES // largest))
+        for start in range(0, len(sized), step):
+            self._write(name, [row for row, _ in sized[start : start + step]])
+
+    def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
+        """Flush, and wait until every row is indexed and visible."""
+        self._known.of(name)
+        if name in self._attached:
+            return  # the index of others is theirs to build
+        until = time.monotonic() + timeout_s
+        self._call(lambda client: client.flush(self._target(name), timeout=timeout_s))
+        while (pending := int(self._about_index(name).get("pending_index_rows", 0))) > 0:
+            if time.monotonic() > until:
+                raise EngineError(
+                    f"{self.title} has not built the index of {name} within {timeout_s:.0f} s: {pending:,} rows are "
+                    "left. A build that can't succeed is tried for ever and gives no reason here: look into its log."
+                )
+            time.sleep(POLL_S)
+        self.count(name)
+
+    def search(
+        self,
+        name: str,
+        vectors: Vectors,
+        k: int,
+        *,
+        where: Filter | None = None,
+        params: SearchParams | None = None,
+        with_payload: bool = True,
+    ) -> Found:
+        """Return up to k hits per query row, best first."""
+        collection = self._known.of(name)
+        check_k(k, self.abilities)
+        queries = unit_rows(vectors, collection.dim)
+        how, notes = effective_search(collection.index, collection.search, params, k)
+        if not len(queries):
+            return Found([], k, notes)
+        if how.exact and not isinstance(collection.index, Flat):
+            return Found(self._scan(name, collection, queries, k, where), k, notes)
+        if where is None:
+            hits = self._nearest(name, queries, k, "", to_search(collection.index, how, k), with_payload)
+            return Found(hits, k, notes)
+        hits, more = self._filtered(name, collection, queries, k, where, how)
+        return Found(hits, k, notes + more)
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        """Return the points that exist among `ids`, in the order asked."""
+        collection = self._known.of(name)
+        attached = self._attached.get(name)
+        keys: list[Any] = list(dict.fromkeys(ids))
+        if attached and attached.integer_keys:
+            keys = [int(key) for key in keys if re.fullmatch(r"-?\d{1,19}", key)]
+        outputs = [attached.vector, "*"] if attached else [VECTOR, PAYLOAD]
+        rows: list[Any] = []
+        if keys:
+            rows = self._call(
+                lambda client: client.get(
+                    self._target(name),
+                    ids=keys,
+                    output_fields=outputs,
+                    consistency_level=self.consistency,
+                    timeout=self._timeout_s(),
+                )
+            )
+        points = _their_points(rows, attached) if attached else to_points(rows, collection.dim)
+        at = {key: row for row, key in enumerate(points.ids)}
+        order = [at[key] for key in ids if key in at]
+        return Points(
+            [points.ids[row] for row in order],
+            points.vectors[order].reshape(len(order), collection.dim),
+            [points.payloads[row] for row in order],
+        )
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        """Yield every point once, in pages."""
+        yield from self._pages(name, "", page)
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Return the exact number of points."""
+        return self._count(name, self._expression(name, self._known.of(name), where), "Strong")
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove points."""
+        self._known.of(name)
+        self._refuse_theirs(name)
+        if ids:
+            self._call(
+                lambda client: client.delete(self._target(name), ids=list(ids), timeout=self._timeout_s())
+            )
+
+    def drop(self, name: str) -> None:
+        """Remove the collection and its aliases."""
+        target = self._known.of(name).name
+        self._refuse_theirs(name)
+        for alias, one in self.aliases().items():
+            if one == target:
+                self._drop_alias(alias)
+        self._call(lambda client: client.drop_collection(target))
+        self._known.forget()
+
+    def alias(self, alias: str, name: str) -> None:
+        """Point an alias at a collection, in one step."""
+        target = self._known.of(name).name
+        if alias in self.collections():
+            raise already_there(alias)
+        if alias in self.aliases():
+            self._call(lambda client: client.alter_alias(target, alias))
+        else:
+            self._call(lambda client: client.create_alias(target, alias))
+        self._known.forget()
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection that each alias stands for."""
+        return {alias: name for name in self.collections() for alias in self._aliases_of(name)}
+
+    def close(self) -> None:
+        """Close the client, unless it was passed in."""
+        if self._opened is not None and self._given is None:
+            self._opened.close()
+            self._opened = None
+
+    def inspect(self, name: str) -> Inspection:
+        """Return what the engine says of a collection, whoever made it."""
+        about = self._about(name)
+        target = str(about["collection_name"])
+        vectors, fields, key = [], {}, ""
+        for field in about["fields"]:
+            kind = DataType(field["type"])
+            if field.get("is_primary"):
+                key = f"{field['name']} ({kind.name}{', given by the engine' if about['auto_id'] else ''})"
+            if kind is DataType.FLOAT_VECTOR:
+                vectors.append(self._vector_field(target, field))
+            else:
+                fields[field["name"]] = kind.name
+        if about["enable_dynamic_field"]:
+            fields["$meta"] = "dynamic"
+        state = self._call(lambda client: client.get_load_state(target))["state"]
+        return Inspection(
+            name=target,
+            engine=self.abilities.engine,
+            count=int(self._call(lambda client: client.get_collection_stats(target))["row_count"]),
+            key=key,
+            vectors=tuple(vectors),
+            fields=fields,
+            state=str(getattr(state, "name", state)),
+            aliases=tuple(about.get("aliases", ())),
+            ours=_definition(about) is not None,
+        )
+
+    def propose(self, name: str, vector: str | None = None) -> Attachment:
+        """Return a read-only mapping: scalar columns and arrays can be filtered by, under their own names."""
+        found, about = self.inspect(name), self._about(name)
+        chosen = choose_vector(found, vector)
+        if found.state != "Loaded":
+            raise InputError(
+                f"Collection {found.name} is not loaded ({found.state}); its owner must load it first."
+            )
+        key = next(field for field in about["fields"] if field.get("is_primary"))
+        fields: dict[str, FieldType] = {}
+        present = {}
+        for field in about["fields"]:
+            if DataType(field["type"]) in _THEIR_TYPES and not field.get("is_primary"):
+                fields[field["name"]] = _THEIR_TYPES[DataType(field["type"])]
+                present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
+        index = _their_index(self._about_index(found.name, chosen.name))
+        return Attachment(
+            collection=Collection(found.name, chosen.dim, index, fields),
+            vector=chosen.name,
+            paths={field: field for field in fields},
+            present=present,
+            key=key["name"],
+            integer_keys=DataType(key["type"]) is DataType.INT64,
+        )
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a mapping for a collection of others; it is read only, for Milvus replaces rows whole."""
+        if attachment.writable:
+            raise InputError(
+                "Milvus replaces a row whole, with all that its owner keeps there: cohorts only reads collections of "
+                "others on Milvus. Ingest into a collection of its own beside it."
+            )
+        self._attached[attachment.collection.name] = attachment
+        self._known.forget()
+
+    def _target(self, name: str) -> str:
+        """Return the name to send: an alias as it is, for the server to follow wherever it points."""
+        return name
+
+    def _timeout_s(self) -> float:
+        return float(self._server.timeout_s) if self._server else 60.0
+
+    def _open(self) -> MilvusClient:
+        assert self._server is not None  # noqa: S101 - the constructor made sure
+        (host, port), tls = self._server.hosts[0], self._server.tls
+        more: dict[str, Any] = {"ca_pem_path": str(self._server.ca_file)} if self._server.ca_file else {}
+        return MilvusClient(
+            f"{'https' if tls else 'http'}://{host}:{port}",
+            token=self._server.secret.reveal(),
+            db_name=self._server.database,
+            timeout=self._timeout_s(),
+            dedicated=True,
+            **more,
+        )
+
+    def _call(self, ask: Callable[[MilvusClient], T]) -> T:
+        """Ask the server, again where the error may pass. Raises EngineError."""
+
+        def once() -> T:
+            if self._opened is None:
+                for noisy in (
+                    "pymilvus",
+                    "milvus_lite",
+                ):  # they log, traceback and all, what is raised anyway
+                    logging.getLogger(noisy).setLevel(logging.CRITICAL)
+                self._opened = self._open()
+            return ask(self._opened)
+
+        try:
+            return self._patience.call(once)
+        except (MilvusException, grpc.RpcError) as error:
+            raise EngineError(f"{self.title} failed ({_reason(error)})") from error
+
+    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        self._call(lambda client: client.upsert(self._target(name), rows, timeout=self._timeout_s()))
+
+    def _drop_alias(self, alias: str) -> None:
+        self._call(lambda client: client.drop_alias(alias))
+
+    def _aliases_of(self, name: str) -> list[str]:
+        return list(self._call(lambda client: client.list_aliases(name))["aliases"])
+
+    def _index(self, name: str, field: str, **settings: Any) -> None:
+        def build(client: MilvusClient) -> None:
+            wanted = client.prepare_index_params()
+            wanted.add_index(field, **settings)
+            client.create_index(name, wanted, timeout=self._timeout_s())
+
+        self._call(build)
+
+    def _about(self, name: str) -> dict[str, Any]:
+        """Return the engine's description of a collection. Raises CollectionNotFound."""
+        try:
+            about: dict[str, Any] = self._call(lambda client: client.describe_collection(name))
+        except EngineError as error:
+            if getattr(error.__cause__, "code", None) == NOT_FOUND:
+                raise no_such_collection(name, [*self.collections(), *self.aliases()]) from error
+            raise
+        return about
+
+    def _about_index(self, name: str, vector: str = VECTOR) -> dict[str, Any]:
+        return self._call(lambda client: client.describe_index(self._target(name), vector)) or {}
+
+    def _look_up(self, name: str) -> Collection:
+        """Return a collection's definition from its description, or from the mapping for one of others."""
+        about = self._about(name)
+        target = str(about["collection_name"])
+        if target in self._attached:
+            self._attached.setdefault(name, self._attached[target])
+            return self._attached[target].collection
+        definition = _definition(about)
+        if definition is None:
+            raise not_ours(name)
+        self._make_readable(target)
+        return from_json(target, definition)
+
+    def _make_readable(self, name: str) -> None:
+        """Load a collection of ours that someone released: it can't be read otherwise."""
+        state = self._call(lambda client: client.get_load_state(name))["state"]
+        if str(getattr(state, "name", state)) != "Loaded":
+            self._call(lambda client: client.load_collection(name, timeout=self._timeout_s()))
+
+    def _expression(self, name: str, collection: Collection, where: Filter | None) -> str:
+        if where is None:
+            return ""
+        check_filter(where, collection.fields)
+        attached = self._attached.get(name)
+        if attached is None:
+            return to_expression(where, collection.fields, our_columns(collection.fields))
+        columns = {
+            field: Column(path, attached.present.get(field, "")) for field, path in attached.paths.items()
+        }
+        return to_expression(where, collection.fields, columns, attached.key)
+
+    def _count(self, name: str, expression: str, consistency: str) -> int:
+        answer = self._call(
+            lambda client: client.query(
+                self._target(name),
+                filter=expression,
+                output_fields=["count(*)"],
+                consistency_level=consistency,
+                timeout=self._timeout_s(),
+            )
+        )
+        return int(answer[0]["count(*)"])
+
+    def _nearest(
+        self, name: str, queries: Vectors, k: int, expression: str, how: dict[str, int], with_payload: bool
+    ) -> list[list[Hit]]:
+        attached = self._attached.get(name)
+        outputs = [PAYLOAD] if attached is None else sorted(attached.paths.values())
+        found = self._call(
+            lambda client: client.search(
+                self._target(name),
+                data=list(queries),
+                anns_field=attached.vector if attached else VECTOR,
+                limit=k,
+                filter=expression,
+                output_fields=outputs if with_payload else [],
+                search_params={"params": how},
+                consistency_level=self.consistency,
+                timeout=self._timeout_s(),
+            )
+        )
+        key = attached.key if attached else ID
+        if not with_payload:
+            return [[Hit(str(hit[key]), hit["distance"], {}) for hit in row] for row in found]
+        if attached is None:
+            return [[Hit(hit[key], hit["distance"], hit["entity"][PAYLOAD]) for hit in row] for row in found]
+        return [[Hit(str(hit[key]), hit["distance"], _plain(hit["entity"])) for hit in row] for row in found]
+
+    def _filtered(
+        self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter, how: SearchParams
+    ) -> tuple[list[list[Hit]], tuple[str, ...]]:
+        """Search wider, then scan: the engine drops what the filter leaves out from the nearest that it visits.
+
+        A narrow filter leaves too few of them, and the farthest of those left are doubtful. Twice k are asked for, so
+        that the first k can be trusted.
+        """
+        expression = self._expression(name, collection, where)
+        best: list[list[Hit]] = [[] for _ in queries]
+        short = list(range(len(queries)))
+        wanted = min(2 * k, self.abilities.max_k)
+        notes: list[str] = []
+        for wider in WIDER[1:]:
+            settings = to_search(collection.index, how, wanted, wider)
+            best = _replaced(
+                best, short, self._nearest(name, queries[short], wanted, expression, settings, True)
+            )
+            notes.append(f"{len(short)} of {len(queries)} filtered queries searched {wider} times wider")
+            short = [row for row in short if len(best[row]) < wanted]
+            if not short:
+                break
+        if short:
+            matching = self._count(
+                name, expression, self.consistency
+            )  # not earlier: its time grows with what matches
+            short = [row for row in short if len(best[row]) < matching]
+            if short:
+                best = _replaced(best, short, self._scan(name, collection, queries[short], k, where))
+                notes.append(
+                    f"{len(short)} of {len(queries)} filtered queries came back short and were scanned exactly"
+                )
+        return [hits[:k] for hits in best], tuple(notes)
+
+    def _scan(
+        self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        """Compare with all points here: the engine has no exact search beside an index."""
+        best: list[list[Hit]] = [[] for _ in queries]
+        for page in self._pages(name, self._expression(name, collection, where), SCAN_ROWS):
+            scores = queries @ page.vectors.T
+            for row, hits in enumerate(best):
+                order = np.argsort(-scores[row], kind="stable")[:k]
+                hits += [Hit(page.ids[i], float(scores[row, i]), page.payloads[i]) for i in order]
+                hits.sort(key=lambda hit: -hit.score)
+                del hits[k:]
+        return best
+
+    def _pages(self, name: str, expression: str, page: int) -> Iterator[Points]:
+        """Yield the points that match, in the order of their keys."""
+        collection, attached = self._known.of(name), self._attached.get(name)
+        outputs = [attached.vector, "*"] if attached else [ID, VECTOR, PAYLOAD]
+        iterator = self._call(
+            lambda client: client.query_iterator(
+                self._target(name),
+                batch_size=page,
+                filter=expression,
+                output_fields=outputs,
+                consistency_level=self.consistency,
+                timeout=self._timeout_s(),
+            )
+        )
+        while rows := self._call(lambda _: iterator.next()):
+            yield _their_points(rows, attached) if attached else to_points(rows, collection.dim)
+        iterator.close()
+
+    def _refuse_theirs(self, name: str) -> None:
+        if name in self._attached:
+            raise InputError(f"Collection {name} belongs to others: cohorts only reads it.")
+
+    def _vector_field(self, name: str, field: Mapping[str, Any]) -> VectorField:
+        about = self._about_index(name, field["name"])
+        hidden = {"metric_type", "index_type", "field_name", "index_name", "state"}
+        params = {
+            key: value for key, value in about.items() if key not in hidden and not key.endswith("_rows")
+        }
+        shown = f"{about.get('index_type', 'none')} {params or ''}".strip()
+        return VectorField(
+            field["name"], int(field["params"]["dim"]), str(about.get("metric_type", "none")), shown
+        )
+
+
+def not_ours(name: str) -> InputError:
+    """Return the error of a collection that has no mapping."""
+    return InputError(
+        f"Collection {name} was not made by cohorts. Look at it, and map it, with cohorts attach."
+    )
+
+
+def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return our definition from the engine's description of a collection; None where it is not ours."""
+    try:
+        definition: dict[str, Any] = json.loads(about["description"])[MARK]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return definition
+
+
+def _their_index(about: Mapping[str, Any]) -> Index:
+    """Return the index of others in our terms, for the search parameters that it takes."""
+    kind = str(about.get("index_type", "FLAT"))
+    if kind.startswith("HNSW"):
+        return Hnsw(int(about.get("M", 16)), int(about.get("efConstruction", 200)))
+    if kind.startswith("IVF"):
+        return Ivf(int(about.get("nlist", 128)))
+    return Flat()
+
+
+def _their_points(rows: Sequence[Mapping[str, Any]], attached: Attachment) -> Points:
+    dim = attached.collection.dim
+    vectors = np.array([row[attached.vector] for row in rows], dtype=np.float32).reshape(len(rows), dim)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+    skip = (attached.key, attached.vector)
+    payloads = [_plain({key: value for key, value in row.items() if key not in skip}) for row in rows]
+    return Points([str(row[attached.key]) for row in rows], unit, payloads)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+        for key, value in row.items()
+    }
+
+
+def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:
+    new = dict(zip(rows, by, strict=True))
+    return [new.get(row, old) for row, old in enumerate(hits)]
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, MilvusException):
+        return error.code in _PASSING or isinstance(error.code, grpc.StatusCode)
+    if isinstance(error, grpc.RpcError):
+        return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return False
+
+
+def _reason(error: BaseException) -> str:
+    """Return code and message without the filter: its values are patients'."""
+    if isinstance(error, MilvusException):
+        return f"code {error.code}): " + re.sub(
+            r"expression: .*", "expression", error.message, flags=re.DOTALL
+        )
+    return f"{error.code().name}): {error.details()}"  # type: ignore[attr-defined]

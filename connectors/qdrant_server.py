@@ -1,0 +1,600 @@
+"""Qdrant servers, cloud and clusters, by REST or gRPC (`qdrant+http://…`, `qdrant+grpc://host:port,host:port…`)."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from cohorts.connectors.addresses import Server
+from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, VectorField, choose_vector
+from cohorts.connectors.base import (
+    Abilities,
+    Collection,
+    Connector,
+    Description,
+    FieldType,
+    Found,
+    Hit,
+    Payload,
+    Points,
+    Vectors,
+)
+from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, unit_rows
+from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
+from cohorts.connectors.filters import Filter, check_filter
+from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search, show_index
+from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
+from cohorts.connectors.qdrant_terms import (
+    INDEXING_THRESHOLD_KB,
+    Compiler,
+    Terms,
+    complete,
+    key_of,
+    shown,
+    to_hits,
+)
+from cohorts.connectors.remembered import Remembered
+from cohorts.connectors.retrying import Patience
+from cohorts.errors import EngineError, InputError
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+T = TypeVar("T")
+METADATA = "cohorts"  # our key in the collection's metadata
+BATCH_ROWS = 1_000
+BATCH_BYTES = 8 * 1024 * 1024
+BYTES_PER_NUMBER = 12  # of a float32 in JSON
+POLL_S = 0.1
+SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
+_ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
+_PASSING = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+)
+_SCHEMA: Mapping[str, models.PayloadSchemaType] = {
+    str(str): models.PayloadSchemaType.KEYWORD,
+    str(list[str]): models.PayloadSchemaType.KEYWORD,
+    str(int): models.PayloadSchemaType.INTEGER,
+    str(float): models.PayloadSchemaType.FLOAT,
+    str(bool): models.PayloadSchemaType.BOOL,
+    str(date): models.PayloadSchemaType.DATETIME,
+}
+_THEIR_TYPES: Mapping[str, FieldType] = {
+    "keyword": str,
+    "integer": int,
+    "float": float,
+    "bool": bool,
+    "datetime": date,
+    "uuid": str,
+    "list": list[str],
+}
+_PYTHON_TYPES = {str: "keyword", int: "integer", float: "float", bool: "bool"}
+_QUANTIZATION: Mapping[str, Any] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+    ),
+    "product": models.ProductQuantization(
+        product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X16, always_ram=True)
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+TERMS = Terms(
+    filter=models.Filter,
+    field=models.FieldCondition,
+    match=models.MatchValue,
+    numbers=models.Range,
+    dates=models.DatetimeRange,
+    empty=lambda field: models.IsEmptyCondition(is_empty=models.PayloadField(key=field)),
+    flag=lambda field, value: models.FieldCondition(key=field, match=models.MatchValue(value=value)),
+)
+
+
+class QdrantConnector(Connector):
+    """A Qdrant server or cluster. When a node fails, the next one of the address is asked."""
+
+    abilities = Abilities(
+        "qdrant",
+        (Flat, Hnsw),
+        max_k=2**31,
+        quantization=("scalar", "product", "binary"),
+        notes=("A filtered search that comes back short is run again, exactly.",),
+    )
+
+    def __init__(self, server: Server | None = None, *, client: QdrantClient | None = None) -> None:
+        """Take an address, or a ready client, which is then not closed."""
+        if (server is None) == (client is None):
+            raise InputError("Give either a server's address or a ready client.")
+        self._server, self._given = server, client
+        self._clients: dict[tuple[str, int], QdrantClient] = {}
+        self._at = 0
+        self._patience = Patience(_may_pass)
+        self._attached: dict[str, Attachment] = {}
+        self._known = Remembered(self._look_up)
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections, ours and others', sorted."""
+        answer = self._call(lambda client: client.get_collections())
+        return sorted(one.name for one in answer.collections)
+
+    def create(self, collection: Collection) -> None:
+        """Make an empty collection, with its payload indexes: they must stand before the graph is built."""
+        check_collection(collection, self.abilities)
+        name = collection.name
+        if name in self.collections() or name in self.aliases():
+            raise already_there(name)
+        self._create(collection)
+        if METADATA not in (self._info(name).config.metadata or {}):
+            self._call(lambda client: client.delete_collection(name))
+            raise EngineError(
+                "This Qdrant keeps no metadata of a collection: cohorts needs Qdrant 1.16 or newer."
+            )
+        for field, kind in collection.fields.items():
+            self._index_field(name, field, _SCHEMA[str(kind)])
+        self._known.forget()
+
+    def describe(self, name: str) -> Description:
+        """Return what the engine says of the collection."""
+        collection = self._known.of(name)
+        info = self._info(name)
+        indexed = int(info.indexed_vectors_count or 0)
+        note = ""
+        if isinstance(collection.index, Flat):
+            note = "no index: search is exact"
+        elif not indexed:
+            note = "no index yet or too few vectors for one: search is exact"
+        return Description(collection, "qdrant", "cosine", self.count(name), indexed, note)
+
+    def upsert(self, name: str, points: Points) -> None:
+        """Write points in batches of bounded bytes; into a collection of others, only what is ours."""
+        collection = self._known.of(name)
+        points = check_points(points, collection)
+        if name in self._attached:
+            self._annotate(self._attached[name], points)
+            return
+        for some in _batches(points, collection.dim):
+            self._write(name, Points(points.ids[some], points.vectors[some], points.payloads[some]))
+
+    def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
+        """Let the server build its index, and wait until every segment that is large enough has one."""
+        collection = self._known.of(name)
+        if name in self._attached:
+            return  # the index of others is theirs to build
+        if isinstance(collection.index, Hnsw):
+            settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
+            self._call(lambda client: client.update_collection(name, optimizers_config=settings))
+        until = time.monotonic() + timeout_s
+        while not self._is_ready(collection, name):
+            if time.monotonic() > until:
+                raise EngineError(f"Qdrant has not built the index of {name} within {timeout_s:.0f} s.")
+            time.sleep(POLL_S)
+
+    def search(
+        self,
+        name: str,
+        vectors: Vectors,
+        k: int,
+        *,
+        where: Filter | None = None,
+        params: SearchParams | None = None,
+        with_payload: bool = True,
+    ) -> Found:
+        """Return up to k hits per query row, best first."""
+        collection = self._known.of(name)
+        check_k(k, self.abilities)
+        queries = unit_rows(vectors, collection.dim)
+        condition = self._condition(name, collection, where)
+        how, notes = effective_search(collection.index, collection.search, params, k)
+
+        def nearest(rows: Vectors, how: SearchParams) -> list[list[Hit]]:
+            return self._nearest(name, rows, k, condition, how, with_payload)
+
+        hits = nearest(queries, how)
+        if where is not None and not how.exact:
+            hits, more = complete(hits, k, lambda short: nearest(queries[short], SearchParams(exact=True)))
+            notes += more
+        return Found(hits, k, notes)
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        """Return the points that exist among `ids`, in the order asked."""
+        collection = self._known.of(name)
+        wanted = [to_point_id(key) for key in ids]
+        vector = self._vector(name)
+        records = self._call(
+            lambda client: client.retrieve(
+                name, wanted, with_payload=True, with_vectors=[vector] if vector else True
+            )
+        )
+        found = {key_of(record): record for record in records}
+        return _points([found[key] for key in ids if key in found], collection.dim, vector)
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        """Yield every point once, in pages."""
+        dim, vector = self._known.of(name).dim, self._vector(name)
+        offset = None
+        while True:
+            records, offset = self._page(name, page, offset)
+            if records:
+                yield _points(records, dim, vector)
+            if offset is None:
+                return
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Return the exact number of points."""
+        condition = self._condition(name, self._known.of(name), where)
+        return int(self._call(lambda client: client.count(name, count_filter=condition, exact=True)).count)
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Remove points."""
+        self._known.of(name)
+        self._refuse_theirs(name)
+        selector = models.PointIdsList(points=[to_point_id(key) for key in ids])
+        self._call(lambda client: client.delete(name, selector, wait=True))
+
+    def drop(self, name: str) -> None:
+        """Remove the collection and its aliases."""
+        name = self._known.of(name).name
+        self._refuse_theirs(name)
+        self._call(lambda client: client.delete_collection(name))
+        self._known.forget()
+
+    def alias(self, alias: str, name: str) -> None:
+        """Point an alias at a collection, in one step."""
+        name = self._known.of(name).name
+        if alias in self.collections():
+            raise already_there(alias)
+        make = models.CreateAlias(collection_name=name, alias_name=alias)
+        steps: list[Any] = [models.CreateAliasOperation(create_alias=make)]
+        if alias in self.aliases():
+            steps.insert(0, models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+        self._call(lambda client: client.update_collection_aliases(steps))
+        self._known.forget()
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection that each alias stands for."""
+        answer = self._call(lambda client: client.get_aliases())
+        return {one.alias_name: one.collection_name for one in answer.aliases}
+
+    def close(self) -> None:
+        """Close the clients that were made here."""
+        while self._clients:
+            _, client = self._clients.popitem()
+            client.close()
+
+    def inspect(self, name: str) -> Inspection:
+        """Return what the engine says of a collection, whoever made it."""
+        names = self.collections()
+        target = self.aliases().get(name, name)
+        if target not in names:
+            raise no_such_collection(name, names)
+        info = self._info(target)
+        indexed = {key: str(one.data_type.value) for key, one in (info.payload_schema or {}).items()}
+        sample, _ = self._call(lambda client: client.scroll(target, limit=SAMPLE, with_payload=True))
+        count = self._call(lambda client: client.count(target, exact=True)).count
+        return Inspection(
+            name=target,
+            engine="qdrant",
+            count=int(count),
+            key="unsigned integers or UUIDs",
+            vectors=_vector_fields(info),
+            fields=_field_types([record.payload or {} for record in sample], indexed),
+            state=str(info.status.value),
+            aliases=tuple(alias for alias, one in self.aliases().items() if one == target),
+            ours=METADATA in (info.config.metadata or {}),
+        )
+
+    def propose(self, name: str, vector: str | None = None) -> Attachment:
+        """Return a read-only mapping: indexed payload fields can be filtered by, each under its last name."""
+        found = self.inspect(name)
+        chosen = choose_vector(found, vector)
+        kinds = {path: _THEIR_TYPES[kind] for path, kind in found.fields.items() if kind in _THEIR_TYPES}
+        paths = {path.rsplit(".", 1)[-1]: path for path in kinds}
+        fields = {field: kinds[path] for field, path in paths.items()}
+        hnsw = self._info(found.name).config.hnsw_config
+        index = Hnsw(m=max(2, hnsw.m), ef_construction=max(1, hnsw.ef_construct))
+        ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == "cosine"]
+        return Attachment(
+            collection=Collection(found.name, chosen.dim, index, fields),
+            vector=chosen.name,
+            paths=paths,
+            our_vector=ours[0].name if ours else "",
+        )
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a mapping for a collection of others."""
+        self._attached[attachment.collection.name] = attachment
+        self._known.forget()
+
+    def _client(self) -> QdrantClient:
+        if self._given is not None:
+            return self._given
+        assert self._server is not None  # noqa: S101 - the constructor made sure
+        host = self._server.hosts[self._at % len(self._server.hosts)]
+        if host not in self._clients:
+            self._clients[host] = _open(self._server, host)
+        return self._clients[host]
+
+    def _call(self, ask: Callable[[QdrantClient], T]) -> T:
+        """Ask the current node, and the next ones where it fails. Raises EngineError."""
+        try:
+            return self._patience.call(lambda: ask(self._client()), self._next_host)
+        except _ERRORS as error:
+            raise EngineError(f"Qdrant failed: {_reason(error)}") from error
+
+    def _next_host(self) -> None:
+        self._at += 1
+
+    def _info(self, name: str) -> Any:
+        return self._call(lambda client: client.get_collection(name))
+
+    def _look_up(self, name: str) -> Collection:
+        """Return a collection's definition from the server's metadata, or from the mapping for one of others."""
+        names, aliases = self.collections(), self.aliases()
+        target = aliases.get(name, name)
+        if target in self._attached and target in names:
+            self._attached.setdefault(name, self._attached[target])
+            return self._attached[target].collection
+        if target not in names:
+            raise no_such_collection(name, [*names, *aliases])
+        kept = (self._info(target).config.metadata or {}).get(METADATA)
+        if kept is None:
+            raise InputError(
+                f"Collection {name} was not made by cohorts. Look at it, and map it, with cohorts attach."
+            )
+        return from_json(target, json.loads(kept))
+
+    def _create(self, collection: Collection) -> None:
+        """Make the collection without an index: it is built once, in `finalize`, and not again with every batch."""
+        index = collection.index
+        hnsw = models.HnswConfigDiff(m=0)
+        quantization = None
+        if isinstance(index, Hnsw):
+            hnsw = models.HnswConfigDiff(
+                m=index.m, ef_construct=index.ef_construction, full_scan_threshold=10
+            )
+            quantization = _QUANTIZATION[index.quantization]
+        self._call(
+            lambda client: client.create_collection(
+                collection.name,
+                models.VectorParams(size=collection.dim, distance=models.Distance.COSINE),
+                hnsw_config=hnsw,
+                quantization_config=quantization,
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
+                shard_number=self._server.shards if self._server else None,
+                replication_factor=self._server.replicas if self._server else None,
+                metadata={METADATA: json.dumps(to_json(collection), ensure_ascii=False)},
+            )
+        )
+
+    def _index_field(self, name: str, field: str, schema: models.PayloadSchemaType) -> None:
+        self._call(lambda client: client.create_payload_index(name, field, schema, wait=True))
+
+    def _write(self, name: str, points: Points) -> None:
+        rows = zip(points.ids, points.payloads, strict=True)
+        batch = models.Batch(
+            ids=[to_point_id(key) for key in points.ids],
+            vectors=points.vectors.tolist(),
+            payloads=[_kept(key, payload) for key, payload in rows],
+        )
+        self._call(lambda client: client.upsert(name, batch, wait=True))
+
+    def _page(self, name: str, size: int, offset: Any) -> tuple[list[Any], Any]:
+        vectors = [self._vector(name)] if self._vector(name) else True
+        return self._call(
+            lambda client: client.scroll(
+                name, limit=size, offset=offset, with_payload=True, with_vectors=vectors
+            )
+        )
+
+    def _is_ready(self, collection: Collection, name: str) -> bool:
+        info = self._info(name)
+        if info.optimizer_status != models.OptimizersStatusOneOf.OK:
+            raise EngineError(f"Qdrant can't build the index of {name}: {info.optimizer_status}")
+        if info.status != models.CollectionStatus.GREEN:
+            return False
+        if isinstance(collection.index, Flat):
+            return True
+        missing = int(info.points_count or 0) - int(info.indexed_vectors_count or 0)
+        room = INDEXING_THRESHOLD_KB * int(
+            info.segments_count
+        )  # so little of each segment stays without an index
+        return missing * collection.dim * 4 / 1024 <= room
+
+    def _vector(self, name: str) -> str:
+        attached = self._attached.get(name)
+        return attached.searched if attached else ""
+
+    def _condition(self, name: str, collection: Collection, where: Filter | None) -> models.Filter | None:
+        if where is None:
+            return None
+        check_filter(where, collection.fields)
+        attached = self._attached.get(name)
+        paths = attached.paths if attached else {}
+        condition: models.Filter = Compiler(TERMS, collection.fields, paths).compile(where)
+        return condition
+
+    def _nearest(
+        self,
+        name: str,
+        rows: Vectors,
+        k: int,
+        condition: models.Filter | None,
+        how: SearchParams,
+        with_payload: bool,
+    ) -> list[list[Hit]]:
+        settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact)
+        selector: bool | list[str] = True if with_payload else [KEY_FIELD]
+        using = self._vector(name) or None
+        if len(rows) == 1:
+            answer = self._call(
+                lambda client: client.query_points(
+                    name,
+                    rows[0].tolist(),
+                    using=using,
+                    query_filter=condition,
+                    search_params=settings,
+                    limit=k,
+                    with_payload=selector,
+                )
+            )
+            return [to_hits(answer.points)]
+        asked = [
+            models.QueryRequest(
+                query=row, using=using, filter=condition, params=settings, limit=k, with_payload=selector
+            )
+            for row in rows.tolist()
+        ]
+        answers = self._call(lambda client: client.query_batch_points(name, asked)) if asked else []
+        return [to_hits(answer.points) for answer in answers]
+
+    def _refuse_theirs(self, name: str) -> None:
+        if name in self._attached:
+            raise InputError(f"Collection {name} belongs to others: cohorts removes nothing from it.")
+
+    def _annotate(self, attachment: Attachment, points: Points) -> None:
+        """Write our named vector and our payload keys to points of others; theirs stay as they are."""
+        if not (attachment.writable and attachment.our_vector):
+            raise InputError(_no_writing(attachment))
+        name = attachment.collection.name
+        there = set(self.fetch(name, points.ids).ids)
+        missing = [key for key in points.ids if key not in there]
+        if missing:
+            raise InputError(
+                f"{len(missing):,} of {len(points.ids):,} ids are no points of {name}: cohorts adds none to a "
+                "collection of others. Nothing of this batch was written."
+            )
+        vectors = [
+            models.PointVectors(id=to_point_id(key), vector={attachment.our_vector: row})
+            for key, row in zip(points.ids, points.vectors.tolist(), strict=True)
+        ]
+        payloads = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(
+                    payload={OUR_PREFIX + field: value for field, value in row.items()},
+                    points=[to_point_id(key)],
+                )
+            )
+            for key, row in zip(points.ids, points.payloads, strict=True)
+        ]
+        self._call(lambda client: client.update_vectors(name, vectors, wait=True))
+        self._call(lambda client: client.batch_update_points(name, payloads, wait=True))
+
+
+def _open(server: Server, host: tuple[str, int]) -> QdrantClient:
+    rest = server.protocol == "http"
+    options: dict[str, Any] = {"port" if rest else "grpc_port": host[1]}
+    if server.ca_file is not None and rest:
+        options["verify"] = str(server.ca_file)
+    elif server.ca_file is not None:
+        options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
+    return QdrantClient(
+        host=host[0],
+        prefer_grpc=not rest,
+        https=server.tls,
+        api_key=server.secret.reveal() or None,
+        timeout=server.timeout_s,
+        check_compatibility=server.check_compatibility,
+        **options,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    match error:
+        case ResponseHandlingException() | ResourceExhaustedResponse():
+            return True
+        case UnexpectedResponse():
+            return error.status_code in (429, 500, 502, 503, 504)
+        case grpc.RpcError():
+            return error.code() in _PASSING
+    return False
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, in one line and without what was sent."""
+    match error:
+        case UnexpectedResponse():
+            try:
+                said = json.loads(error.content)["status"]["error"]
+            except (ValueError, KeyError, TypeError):
+                said = error.reason_phrase
+            return f"{error.status_code} {said}"
+        case grpc.RpcError():
+            return f"{error.code().name} {error.details()}"
+        case ResponseHandlingException():
+            return f"no answer ({error.source})"
+    return str(error)
+
+
+def _batches(points: Points, dim: int) -> Iterator[slice]:
+    """Yield slices of at most 1,000 rows and some 8 MiB: the REST interface takes 32 MiB of JSON."""
+    start = size = 0
+    for row, payload in enumerate(points.payloads):
+        bytes_ = BYTES_PER_NUMBER * dim + len(json.dumps(payload))
+        if row > start and (row - start == BATCH_ROWS or size + bytes_ > BATCH_BYTES):
+            yield slice(start, row)
+            start, size = row, 0
+        size += bytes_
+    if start < len(points.ids):
+        yield slice(start, len(points.ids))
+
+
+def _kept(key: str, payload: Payload) -> dict[str, Any]:
+    return {**payload, KEY_FIELD: key} if is_hashed(key) else dict(payload)
+
+
+def _points(records: Sequence[Any], dim: int, vector: str) -> Points:
+    rows = [record.vector[vector] if isinstance(record.vector, dict) else record.vector for record in records]
+    vectors = np.array(rows, dtype=np.float32).reshape(len(records), dim)
+    return Points(
+        [key_of(record) for record in records], vectors, [shown(record.payload) for record in records]
+    )
+
+
+def _vector_fields(info: Any) -> tuple[VectorField, ...]:
+    vectors = info.config.params.vectors
+    named = vectors if isinstance(vectors, dict) else {"": vectors}
+    whole = info.config.hnsw_config
+    fields = []
+    for name, one in named.items():
+        own = one.hnsw_config
+        m = own.m if own and own.m is not None else whole.m
+        ef = own.ef_construct if own and own.ef_construct is not None else whole.ef_construct
+        index = show_index(Hnsw(m=m, ef_construction=ef)) if m else "none"
+        fields.append(VectorField(name, int(one.size), str(one.distance.value), index))
+    return tuple(fields)
+
+
+def _field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, str]) -> dict[str, str]:
+    """Return the type of every payload key, one level of nesting down; the index says nothing of lists."""
+    types = dict(indexed)
+    for payload in payloads:
+        nested = {
+            f"{key}.{inner}": one
+            for key, value in payload.items()
+            if isinstance(value, dict)
+            for inner, one in value.items()
+        }
+        for path, value in {**payload, **nested}.items():
+            if path.startswith(OUR_PREFIX):
+                continue
+            if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+                types[path] = "list"
+            elif type(value) in _PYTHON_TYPES:
+                types.setdefault(path, _PYTHON_TYPES[type(value)])
+    return types
+
+
+def _no_writing(attachment: Attachment) -> str:
+    name = attachment.collection.name
+    if not attachment.our_vector:
+        return (
+            f"Collection {name} has no named vector {OUR_VECTOR!r} (cosine) to write to; its owner must make one. "
+            "cohorts writes nothing else there."
+        )
+    return f"Collection {name} is attached read-only: confirm the mapping with cohorts attach --write."

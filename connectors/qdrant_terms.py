@@ -1,0 +1,126 @@
+"""What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from cohorts.connectors.base import Hit, Payload
+from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.filters import (
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    Not,
+    OneOf,
+    Value,
+)
+from cohorts.connectors.qdrant_ids import KEY_FIELD
+
+INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
+_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The classes that one client builds filters from."""
+
+    filter: Callable[..., Any]
+    field: Callable[..., Any]
+    match: Callable[..., Any]
+    numbers: Callable[..., Any]
+    dates: Callable[..., Any]
+    empty: Callable[[str], Any]
+    flag: Callable[[str, bool], Any]
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """Translates filters; `fields` are their types, `paths` where a field stands under another payload key."""
+
+    terms: Terms
+    fields: Mapping[str, Any]
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def compile(self, filter_: Filter) -> Any:
+        """Return the client's filter; a missing value meets no comparison, negated ones included."""
+        match filter_:
+            case All(parts):
+                return self.terms.filter(must=[self.compile(part) for part in parts])
+            case AnyOf(parts):
+                return self.terms.filter(should=[self.compile(part) for part in parts])
+            case Not(part):
+                return self.terms.filter(must_not=[self.compile(part)])
+            case IsNull(name, negated):
+                empty = [self.terms.empty(self._path(name))]
+                return self.terms.filter(must_not=empty) if negated else self.terms.filter(must=empty)
+            case Comparison(name, op, value) if op in _BOUNDS:
+                return self.terms.filter(must=[self._range(name, **{_BOUNDS[op]: value})])
+            case Comparison(name, op, value):
+                return self._one_of(name, (value,), negated=op == "!=")
+            case OneOf(name, values, negated):
+                return self._one_of(name, values, negated=negated)
+            case Contains(name, value, negated):
+                return self._one_of(name, (value,), negated=negated)
+            case _:
+                raise TypeError(f"not a filter: {filter_!r}")
+
+    def _path(self, name: str) -> str:
+        return self.paths.get(name, name)
+
+    def _one_of(self, name: str, values: tuple[Value, ...], *, negated: bool) -> Any:
+        any_of = [self._equal(name, value) for value in values]
+        if negated:
+            return self.terms.filter(must_not=[*any_of, self.terms.empty(self._path(name))])
+        return self.terms.filter(should=any_of)
+
+    def _equal(self, name: str, value: Value) -> Any:
+        if isinstance(value, bool):
+            return self.terms.flag(self._path(name), value)
+        if isinstance(value, str) and self.fields.get(name) is not date:
+            return self.terms.field(key=self._path(name), match=self.terms.match(value=value))
+        return self._range(name, gte=value, lte=value)
+
+    def _range(self, name: str, **bounds: Any) -> Any:
+        if self.fields.get(name) is date:
+            limits = self.terms.dates(**bounds)
+        else:
+            limits = self.terms.numbers(**{bound: float(value) for bound, value in bounds.items()})
+        return self.terms.field(key=self._path(name), range=limits)
+
+
+def key_of(point: Any) -> str:
+    """Return the key that a point was written under."""
+    return str((point.payload or {}).get(KEY_FIELD, point.id))
+
+
+def shown(payload: Mapping[str, Any] | None) -> Payload:
+    """Return the payload without the keys that are ours."""
+    return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
+
+
+def to_hits(points: Iterable[Any]) -> list[Hit]:
+    """Return what the engine found, under the keys that it was written under."""
+    hits = []
+    for point in points:
+        payload = point.payload or {}
+        key = payload[KEY_FIELD] if KEY_FIELD in payload else str(point.id)
+        hits.append(Hit(key, point.score, shown(payload)))
+    return hits
+
+
+def complete(
+    hits: list[list[Hit]], k: int, exactly: Callable[[list[int]], list[list[Hit]]]
+) -> tuple[list[list[Hit]], tuple[str, ...]]:
+    """Search again, exactly, for the queries that came back short; a note says for how many that found more."""
+    short = [row for row, found in enumerate(hits) if len(found) < k]
+    if not short:
+        return hits, ()
+    better = {
+        row: found for row, found in zip(short, exactly(short), strict=True) if len(found) > len(hits[row])
+    }
+    note = f"{len(better)} of {len(hits)} filtered queries came back short and were searched exactly"
+    return [better.get(row, found) for row, found in enumerate(hits)], (note,) if better else ()

@@ -1,0 +1,40 @@
+"""One policy of retries for every server: again with growing, jittered pauses while the error may pass."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+T = TypeVar("T")
+PATIENCE_S = 30.0
+FIRST_PATIENCE_S = 2.0  # a server that never answered is more likely a wrong address than a restart
+
+
+class Patience:
+    """Calls again what failed for a reason that may pass. Every call made through it must be idempotent."""
+
+    def __init__(self, may_pass: Callable[[BaseException], bool]) -> None:
+        self._may_pass = may_pass
+        self._answered = False
+
+    def call(self, once: Callable[[], T], failed: Callable[[], None] = lambda: None) -> T:
+        """Return what `once` returns; after each failure that may pass, `failed` is told. Raises its last error."""
+        try:
+            result = once()
+        except Exception as error:
+            if not self._may_pass(error):
+                raise
+            failed()
+            result = self._again(once, failed)
+        self._answered = True
+        return result
+
+    def _again(self, once: Callable[[], T], failed: Callable[[], None]) -> T:
+        again = Retrying(
+            retry=retry_if_exception(self._may_pass),
+            wait=wait_random_exponential(multiplier=0.05, max=3),
+            stop=stop_after_delay(PATIENCE_S if self._answered else FIRST_PATIENCE_S),
+            before_sleep=lambda _: failed(),
+            reraise=True,
+        )
+        return again(once)
