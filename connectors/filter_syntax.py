@@ -77,9 +77,9 @@ def condition(tree: exp.Expression) -> Filter:
         case exp.Not():
             return _negated(tree)
         case exp.And():
-            return All((condition(tree.this), condition(tree.expression)))
+            return All(tuple(condition(part) for part in tree.flatten()))
         case exp.Or():
-            return AnyOf((condition(tree.this), condition(tree.expression)))
+            return AnyOf(tuple(condition(part) for part in tree.flatten()))
     if type(tree) in _OPS:
         return _comparison(tree, _OPS[type(tree)])
     return _predicate(tree)

@@ -18,6 +18,7 @@ from cohorts.errors import FilterError
 
 Value = str | int | float | bool
 MAX_NUMBER = 2**53  # engines compare numbers as float64: beyond it two whole numbers fall together
+MAX_DEPTH = 20  # gRPC refuses messages nested much deeper
 ALLOWED = "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses"
 
 
@@ -98,13 +99,31 @@ def parse_filter(text: str) -> Filter:
 
     try:
         text.encode()
-        return condition(parse(text))
+        filter_ = condition(parse(text))
     except UnicodeEncodeError as error:
         raise FilterError("The filter is no valid Unicode text.") from error
     except sqlglot.errors.SqlglotError as error:
         raise FilterError(f"The filter can't be read: {_first_line(error)}. Allowed: {ALLOWED}.") from error
     except RecursionError as error:
-        raise FilterError("The filter is nested too deeply; use in (…) for a long list of values.") from error
+        raise _too_deep() from error
+    if _depth(filter_) > MAX_DEPTH:
+        raise _too_deep()
+    return filter_
+
+
+def _too_deep() -> FilterError:
+    return FilterError(
+        f"The filter is nested more than {MAX_DEPTH} deep; use in (…) for a long list of values."
+    )
+
+
+def _depth(filter_: Filter) -> int:
+    match filter_:
+        case All(parts) | AnyOf(parts):
+            return 1 + max(_depth(part) for part in parts)
+        case Not(part):
+            return 1 + _depth(part)
+    return 0
 
 
 def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:

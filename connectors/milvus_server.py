@@ -53,7 +53,10 @@ WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second
 SCAN_ROWS = 5_000
 POLL_S = 0.1
 NOT_FOUND = 100
-_PASSING = (2, 8, 53)  # no connection, rate limit, not ready yet
+PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
+# Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
+# node gone. Collections of ours are always loaded: one that isn't is being recovered.
+_PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
 _THEIR_TYPES: Mapping[DataType, FieldType] = {
     DataType.VARCHAR: str,
     DataType.BOOL: bool,
@@ -89,7 +92,7 @@ class MilvusConnector(Connector):
             raise InputError("Give either a server's address or a ready client.")
         self._server, self._given = server, client
         self._opened: MilvusClient | None = client
-        self._patience = Patience(_may_pass)
+        self._patience = Patience(_may_pass, PATIENCE_S)
         self._attached: dict[str, Attachment] = {}
         self._known = Remembered(self._look_up)
 

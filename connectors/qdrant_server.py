@@ -49,6 +49,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
+PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
 _PASSING = (
@@ -114,7 +115,7 @@ class QdrantConnector(Connector):
         self._server, self._given = server, client
         self._clients: dict[tuple[str, int], QdrantClient] = {}
         self._at = 0
-        self._patience = Patience(_may_pass)
+        self._patience = Patience(_may_pass, PATIENCE_S)
         self._attached: dict[str, Attachment] = {}
         self._known = Remembered(self._look_up)
 

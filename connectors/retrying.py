@@ -6,15 +6,14 @@ from typing import TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 T = TypeVar("T")
-PATIENCE_S = 30.0
 FIRST_PATIENCE_S = 2.0  # a server that never answered is more likely a wrong address than a restart
 
 
 class Patience:
     """Calls again what failed for a reason that may pass. Every call made through it must be idempotent."""
 
-    def __init__(self, may_pass: Callable[[BaseException], bool]) -> None:
-        self._may_pass = may_pass
+    def __init__(self, may_pass: Callable[[BaseException], bool], patience_s: float) -> None:
+        self._may_pass, self._patience_s = may_pass, patience_s
         self._answered = False
 
     def call(self, once: Callable[[], T], failed: Callable[[], None] = lambda: None) -> T:
@@ -33,7 +32,7 @@ class Patience:
         again = Retrying(
             retry=retry_if_exception(self._may_pass),
             wait=wait_random_exponential(multiplier=0.05, max=3),
-            stop=stop_after_delay(PATIENCE_S if self._answered else FIRST_PATIENCE_S),
+            stop=stop_after_delay(self._patience_s if self._answered else FIRST_PATIENCE_S),
             before_sleep=lambda _: failed(),
             reraise=True,
         )

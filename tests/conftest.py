@@ -1,8 +1,13 @@
-"""What the tests share: the real open data beside the checkout."""
+"""What the tests share: the real open data beside the checkout, and the real servers of the session."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import servers
+
+pytest.register_assert_rewrite("engine_contract")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -13,3 +18,38 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real open data is not here: {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for the servers' data."""
+    if not servers.installed():
+        pytest.skip("the real servers are not installed: run tests/install_servers.sh")
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def qdrant(server_folder: Path) -> Iterator[servers.QdrantNode]:
+    """Start a Qdrant server for the session."""
+    node = servers.QdrantNode(server_folder / "qdrant")
+    node.start()
+    yield node
+    node.kill(signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def qdrant_cluster(server_folder: Path) -> Iterator[servers.QdrantCluster]:
+    """Start a Qdrant cluster of three for the session."""
+    cluster = servers.QdrantCluster(server_folder / "cluster")
+    cluster.start()
+    yield cluster
+    cluster.kill()
+
+
+@pytest.fixture(scope="session")
+def milvus(server_folder: Path) -> Iterator[servers.Milvus]:
+    """Start a Milvus server for the session."""
+    server = servers.Milvus(server_folder / "milvus")
+    server.start()
+    yield server
+    server.end()

@@ -64,7 +64,7 @@ def test_reads(text: str, expected: Filter) -> None:
         "age > 1e400",
         "n = 9007199254740993",
         "sex = '\ud800'",
-        " and ".join(["n = 1"] * 3_000),
+        "not (" * 30 + "n = 1" + ")" * 30,
     ],
 )
 def test_refuses_with_what_is_allowed(text: str) -> None:

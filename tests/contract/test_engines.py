@@ -1,447 +1,62 @@
-"""What every engine promises: one suite, inherited by each, on real engines."""
+"""The seven engines, each under the whole contract."""
 
-import random
-import subprocess
-import sys
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
-from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
-from cohorts.connectors.filters import (
-    All,
-    AnyOf,
-    Comparison,
-    Contains,
-    Filter,
-    IsNull,
-    Not,
-    OneOf,
-    matches,
-    parse_filter,
-)
-from cohorts.connectors.index import Flat, Hnsw, SearchParams
-from cohorts.connectors.registry import connect
-from cohorts.errors import (
-    CollectionExists,
-    CollectionNotFound,
-    EngineError,
-    FilterError,
-    InputError,
-    UnsupportedIndex,
-    VectorError,
-)
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from engine_contract import EmbeddedContract, EngineContract, ServerContract
+from servers import Milvus, QdrantCluster, QdrantNode
 
-DIM = 16
-FIELDS = {"age": float, "n": int, "sex": str, "died": bool, "codes": list[str]}
-HOSTILE = [
-    "F",
-    "' or 1=1 --",
-    '" or age > 0 or "',
-    "\\",
-    "a\\'b",
-    "é\n\t",
-    "null",
-    "%",
-    "{}",
-    "'",
-    '"',
-    "E11",
-    "$x",
-]
-
-
-def cloud(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
-    """Return (n, dim) float32 unit rows in clusters."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(20, dim))
-    rows = centres[rng.integers(0, 20, n)] + rng.normal(scale=0.6, size=(n, dim))
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def payloads(n: int, seed: int = 0) -> list[dict[str, object]]:
-    rng = random.Random(seed)
-
-    def maybe(value: object) -> object:
-        return None if rng.random() < 0.2 else value
-
-    return [
-        {
-            "age": maybe(float(rng.randint(18, 90))),
-            "n": maybe(rng.randint(-3, 3)),
-            "sex": maybe(rng.choice(HOSTILE)),
-            "died": maybe(rng.random() < 0.3),
-            "codes": maybe(rng.sample(HOSTILE, rng.randint(0, 3))),
-            "title": "not to filter by",
-        }
-        for _ in range(n)
-    ]
-
-
-def points(n: int, seed: int = 0) -> Points:
-    return Points([str(10_000 + i) for i in range(n)], cloud(n, seed=seed), payloads(n, seed))  # type: ignore[arg-type]
-
-
-class EngineContract:
-    """Inherit and set `address`; {tmp} in it is a fresh folder."""
-
-    address: str
-    persistent = True
-
-    @pytest.fixture
-    def connector(self, tmp_path: Path) -> Iterator[Connector]:
-        connector = connect(self.address.format(tmp=tmp_path))
-        yield connector
-        connector.close()
-
-    def filled(self, connector: Connector, batch: Points, index: Hnsw | Flat | None = None) -> None:
-        connector.create(
-            Collection("c", batch.vectors.shape[1], index or Hnsw(), FIELDS, {"encoder": "e", "x": 1})
-        )
-        connector.upsert("c", batch)
-        connector.finalize("c")
-
-    def test_create_twice_is_refused(self, connector: Connector) -> None:
-        connector.create(Collection("c", DIM))
-        with pytest.raises(CollectionExists, match="c already"):
-            connector.create(Collection("c", DIM))
-        assert connector.collections() == ["c"]
-
-    def test_missing_collection_is_named_with_those_there_are(self, connector: Connector) -> None:
-        connector.create(Collection("here", DIM))
-        for call in (connector.describe, connector.count, connector.drop, connector.finalize):
-            with pytest.raises(CollectionNotFound, match=r"gone.*here"):
-                call("gone")
-        with pytest.raises(CollectionNotFound):
-            connector.search("gone", cloud(1), 1)
-
-    def test_names_that_no_engine_takes_are_refused(self, connector: Connector) -> None:
-        for name in ("", "1c", "a-b", "a b", "../c"):
-            with pytest.raises(InputError, match="can't name a collection"):
-                connector.create(Collection(name, DIM))
-
-    def test_wrong_dimension_is_refused(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        with pytest.raises(VectorError, match=r"\(1, 8\).*\(n, 16\)"):
-            connector.search("c", cloud(1, 8), 1)
-        with pytest.raises(VectorError):
-            connector.upsert("c", Points(["1"], cloud(1, 8), [{}]))
-
-    @pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0])
-    def test_vectors_that_have_no_direction_are_refused_before_sending(
-        self, connector: Connector, wrong: float
-    ) -> None:
-        self.filled(connector, points(5))
-        vectors = cloud(2)
-        vectors[1] = wrong
-        with pytest.raises(VectorError, match="row 1"):
-            connector.upsert("c", Points(["a", "b"], vectors, [{}, {}]))
-        with pytest.raises(VectorError):
-            connector.search("c", vectors, 1)
-        assert connector.count("c") == 5
-
-    def test_an_id_twice_in_a_batch_is_refused(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        with pytest.raises(InputError, match="twice"):
-            connector.upsert("c", Points(["a", "a"], cloud(2), [{}, {}]))
-
-    def test_empty_collection_and_empty_batch(self, connector: Connector) -> None:
-        nothing = Points([], np.empty((0, DIM), np.float32), [])
-        self.filled(connector, nothing)
-        assert connector.count("c") == 0
-        assert connector.search("c", cloud(2), 3).hits == [[], []]
-        assert list(connector.scroll("c")) == []
-        assert connector.fetch("c", ["1"]).ids == []
-
-    def test_no_neighbours_and_no_queries(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        assert connector.search("c", np.empty((0, DIM), np.float32), 3).hits == []
-        for k in (0, -1, connector.abilities.max_k + 1):
-            with pytest.raises(InputError, match="neighbours were asked for"):
-                connector.search("c", cloud(1), k)
-
-    def test_k_above_n_gives_n(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        (hits,) = connector.search("c", cloud(1), 50).hits
-        assert len(hits) == 5
-        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-    def test_count_is_right_after_every_write(self, connector: Connector) -> None:
-        connector.create(Collection("c", DIM))
-        batch = points(30)
-        for start in (0, 10, 20):
-            some = slice(start, start + 10)
-            connector.upsert("c", Points(batch.ids[some], batch.vectors[some], [{}] * 10))
-            assert connector.count("c") == start + 10
-        connector.upsert("c", Points(batch.ids[:10], batch.vectors[:10], [{}] * 10))
-        assert connector.count("c") == 30
-        connector.delete("c", [*batch.ids[:3], "not there"])
-        assert connector.count("c") == 27
-        assert connector.fetch("c", batch.ids[:4]).ids == [batch.ids[3]]
-
-    def test_upsert_replaces_vector_and_whole_payload(self, connector: Connector) -> None:
-        self.filled(connector, points(20))
-        new = cloud(1, seed=9)
-        connector.upsert("c", Points(["10003"], new, [{"sex": "M"}]))
-        connector.finalize("c")
-        (found,) = connector.search("c", new, 1).hits[0]
-        assert (found.id, found.payload) == ("10003", {"sex": "M"})
-        assert found.score == pytest.approx(1.0, abs=1e-5)
-        assert connector.count("c") == 20
-
-    def test_ids_and_payloads_round_trip(self, connector: Connector) -> None:
-        ids = ["10006", "00123", "abc/é", str(uuid.uuid4()), str(2**64), "-1", "x" * 200]
-        payload: Payload = {
-            "age": 61.5,
-            "n": 3,
-            "sex": "é'\"\\",
-            "died": False,
-            "codes": ["E11", ""],
-            "more": None,
-            "z": "",
-        }
-        self.filled(connector, Points(ids, cloud(len(ids)), [payload] * len(ids)))
-        assert connector.fetch("c", ["-1", "10006", "-1"]).ids == ["-1", "10006", "-1"]
-        back = connector.fetch("c", [*reversed(ids), "not there"])
-        assert list(back.ids) == list(reversed(ids))
-        assert all(one == payload for one in back.payloads)
-        np.testing.assert_allclose(back.vectors[::-1], cloud(len(ids)), atol=1e-6)
-        assert {hit.id for hit in connector.search("c", cloud(1), 20).hits[0]} == set(ids)
-        assert {one for page in connector.scroll("c", page=3) for one in page.ids} == set(ids)
-
-    def test_numpy_scalars_become_plain_and_nan_missing(self, connector: Connector) -> None:
-        self.filled(connector, points(1))
-        row: Any = {"age": np.float64(50), "n": np.int64(2), "died": np.bool_(True), "sex": float("nan")}
-        connector.upsert("c", Points(["7"], cloud(1), [row]))
-        assert connector.fetch("c", ["7"]).payloads[0] == {"age": 50.0, "n": 2, "died": True, "sex": None}
-        with pytest.raises(InputError, match="age must be float"):
-            connector.upsert("c", Points(["8"], cloud(1), [{"age": "old"}]))
-
-    @pytest.mark.parametrize(
-        "row",
-        [{"n": 2**53 + 1}, {"age": float("inf")}, {"z": "\ud800"}, {"z": [1]}, {"_cohorts_id": "8"}, {3: 1}],
-    )
-    def test_payloads_that_some_engine_would_bend_are_refused(self, connector: Connector, row: Any) -> None:
-        self.filled(connector, points(3))
-        with pytest.raises(InputError):
-            connector.upsert("c", Points(["new", "x"], cloud(2), [{}, row]))
-        assert connector.count("c") == 3
-
-    def test_ids_that_no_engine_takes_are_refused(self, connector: Connector) -> None:
-        self.filled(connector, points(3))
-        for wrong in ("", 7, "\ud800", ["x"]):
-            ids: Any = ["new", wrong]
-            with pytest.raises(InputError, match="An id is"):
-                connector.upsert("c", Points(ids, cloud(2), [{}, {}]))
-        assert connector.count("c") == 3
-
-    def test_metadata_that_is_no_json_makes_no_collection(self, connector: Connector) -> None:
-        wrong: Any = {"x": np.float32(1)}
-        with pytest.raises(InputError, match="Metadata x"):
-            connector.create(Collection("c", DIM, metadata=wrong))
-        assert connector.collections() == []
-
-    def test_score_is_cosine_whatever_the_length(self, connector: Connector) -> None:
-        batch = points(50)
-        scale = np.linspace(0.1, 9, 50, dtype=np.float32)[:, None]
-        self.filled(connector, Points(batch.ids, batch.vectors * scale, batch.payloads))
-        query = cloud(1, seed=3)
-        expected = {key: float(score) for key, score in zip(batch.ids, batch.vectors @ query[0], strict=True)}
-        (hits,) = connector.search("c", query * 7, 50).hits
-        assert len(hits) == 50
-        for hit in hits:
-            assert hit.score == pytest.approx(expected[hit.id], abs=1e-5)
-
-    def test_recall_of_the_papers_index(self, connector: Connector) -> None:
-        vectors = cloud(3_000, 32)
-        ids = [str(i) for i in range(3_000)]
-        connector.create(Collection("c", 32, Hnsw(m=32, ef_construction=400)))
-        connector.upsert("c", Points(ids, vectors, [{}] * 3_000))
-        connector.finalize("c")
-        assert connector.describe("c").indexed == connector.describe("c").count == 3_000
-        queries = cloud(50, 32, seed=1)
-        scores = queries @ vectors.T
-        tenth = np.sort(scores, axis=1)[:, -10]
-        for params in (SearchParams(ef_search=128), SearchParams(exact=True)):
-            found = connector.search("c", queries, 10, params=params).hits
-            got = np.array([[scores[row, int(hit.id)] for hit in hits] for row, hits in enumerate(found)])
-            assert (got >= tenth[:, None] - 1e-6).mean() >= (1.0 if params.exact else 0.99)
-
-    def test_a_narrow_filter_still_finds_k_and_the_nearest(self, connector: Connector) -> None:
-        vectors = cloud(6_000, 32)
-        rows: list[Payload] = [{"n": i % 100} for i in range(6_000)]
-        connector.create(Collection("c", 32, Hnsw(), {"n": int}))
-        connector.upsert("c", Points([str(i) for i in range(6_000)], vectors, rows))
-        connector.finalize("c")
-        queries = cloud(20, 32, seed=1)
-        for text, below in (("n = 0", 1), ("n < 10", 10)):
-            scores = queries @ vectors[np.arange(6_000) % 100 < below].T
-            fiftieth = np.sort(scores, axis=1)[:, -50]
-            found = connector.search("c", queries, 50, where=parse_filter(text)).hits
-            assert [len(hits) for hits in found] == [50] * 20
-            got = np.array([[hit.score for hit in hits] for hits in found])
-            assert (got >= fiftieth[:, None] - 1e-5).mean() >= 0.95
-
-    def test_filters_agree_with_the_reference(self, connector: Connector) -> None:
-        batch = points(300)
-        self.filled(connector, batch)
-        for text in (
-            "age >= 60 and sex = 'F'",
-            "not (age >= 60)",
-            "age between 40 and 50 or died",
-            "sex != 'F'",
-            "sex not in ('F', 'E11')",
-            "not (sex in ('F') or n > 0)",
-            "codes contains 'E11'",
-            "not codes contains 'E11'",
-            "codes is null",
-            "codes is not null and died = false",
-            "codes not contains 'E11' or sex not in ('F')",
-            "not (not (sex = 'F' and age < 60))",
-            "n in (-3, 0, 3)",
-            "n in (1, 1.5) or n < -1.5",
-            "age not between 30 and 80",
-            " or ".join(f"age = {age}" for age in range(20, 80)),
-            "n = 1 or age = 44",
-            "died is null and not (age < 30 and n <= 0)",
-        ):
-            self.same_as_reference(connector, batch, parse_filter(text))
-
-    def test_hostile_values_change_no_filters_meaning(self, connector: Connector) -> None:
-        batch = points(120, seed=4)
-        self.filled(connector, batch)
-        self.check_hostile_values(connector, batch)
-
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(data=st.data())
-    def check_hostile_values(self, connector: Connector, batch: Points, data: st.DataObject) -> None:
-        texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-        leaves = (
-            st.builds(Comparison, st.just("sex"), st.sampled_from(["=", "!="]), texts)
-            | st.builds(Contains, st.just("codes"), texts, st.booleans())
-            | st.builds(
-                OneOf, st.just("sex"), st.lists(texts, min_size=1, max_size=3).map(tuple), st.booleans()
-            )
-            | st.builds(
-                Comparison, st.just("age"), st.sampled_from(["<", ">=", "=", "!="]), st.integers(17, 91)
-            )
-            | st.builds(IsNull, st.sampled_from(list(FIELDS)), st.booleans())
-        )
-        pairs = st.tuples(leaves, leaves)
-        joined = leaves | st.builds(All, pairs) | st.builds(AnyOf, pairs)
-        where = data.draw(joined | st.builds(Not, joined))
-        self.same_as_reference(connector, batch, where)
-
-    def same_as_reference(self, connector: Connector, batch: Points, where: Filter) -> None:
-        wanted = {key for key, row in zip(batch.ids, batch.payloads, strict=True) if matches(where, row)}
-        assert connector.count("c", where) == len(wanted), where
-        found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True)).hits[0]
-        assert {hit.id for hit in found} == wanted, where
-
-    def test_filters_on_unknown_fields_and_wrong_types_are_refused(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        for text in (
-            "weight > 3",
-            "age = 'old'",
-            "sex > 'A'",
-            "sex = 3",
-            "age contains 'x'",
-            "codes = 'E11'",
-            "n",
-        ):
-            with pytest.raises(FilterError):
-                connector.count("c", parse_filter(text))
-
-    def test_reopening_finds_data_and_definition(self, connector: Connector, tmp_path: Path) -> None:
-        if not self.persistent:
-            pytest.skip("this engine keeps nothing by design")
-        batch = points(40)
-        self.filled(connector, batch)
-        before = connector.search("c", batch.vectors[:3], 5)
-        connector.close()
-        with connect(self.address.format(tmp=tmp_path)) as again:
-            description = again.describe("c")
-            assert description.collection == Collection("c", DIM, Hnsw(), FIELDS, {"encoder": "e", "x": 1})
-            assert description.count == 40
-            assert again.search("c", batch.vectors[:3], 5) == before
-
-    def elsewhere(self, call: str, tmp_path: Path) -> str:
-        """Return what another process prints and complains of when it calls a method on the store."""
-        address = self.address.format(tmp=tmp_path)
-        code = (
-            "import os; from cohorts.connectors.base import Collection\n"
-            f"from cohorts.connectors.registry import connect; other = connect({address!r})\n"
-            f"print({call}); other.close()"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-        return done.stdout + done.stderr
-
-    def test_a_store_that_another_process_holds_is_refused(
-        self, connector: Connector, tmp_path: Path
-    ) -> None:
-        if not self.persistent:
-            pytest.skip("this engine lives in one process by design")
-        self.filled(connector, points(5))
-        for call in ("other.count('c')", "other.drop('c')", "other.create(Collection('d', 4))"):
-            said = self.elsewhere(call, tmp_path)
-            assert "cohorts.errors.EngineError" in said
-            assert "another process has it open" in said
-        assert connector.collections() == ["c"]
-        assert connector.count("c") == 5
-
-    def test_a_closed_store_is_open_to_others_and_survives_their_end(
-        self, connector: Connector, tmp_path: Path
-    ) -> None:
-        if not self.persistent:
-            pytest.skip("this engine keeps nothing by design")
-        self.filled(connector, points(5))
-        connector.close()
-        assert self.elsewhere("other.count('c')", tmp_path) == "5\n"
-        assert self.elsewhere("other.delete('c', ['10000']), os.kill(os.getpid(), 9)", tmp_path) == ""
-        assert connector.count("c") == 4
-
-    def test_a_path_that_can_not_be_is_an_engine_error(self, tmp_path: Path) -> None:
-        if not self.persistent:
-            pytest.skip("this engine has no path")
-        (tmp_path / "file").touch()
-        connector = connect(self.address.format(tmp=tmp_path / "file"))
-        with pytest.raises(EngineError, match="can't use its"):
-            connector.create(Collection("c", DIM))
-
-    def test_drop_removes_everything(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        connector.drop("c")
-        assert connector.collections() == []
-        self.filled(connector, points(3))
-        assert connector.count("c") == 3
-
-    def test_closing_twice_is_no_error(self, connector: Connector) -> None:
-        self.filled(connector, points(5))
-        connector.close()
-        connector.close()
-
-    def test_an_index_the_engine_lacks_is_refused(self, connector: Connector) -> None:
-        from cohorts.connectors.index import KINDS
-
-        for kind in set(KINDS.values()) - set(connector.abilities.indexes):
-            with pytest.raises(UnsupportedIndex, match="It has: "):
-                connector.create(Collection("c", DIM, kind()))
-        assert connector.collections() == []
+UNCHECKED = "check_compatibility=false"  # the client is newer than the server that can be run here
 
 
 class TestMemory(EngineContract):
-    address = "memory:"
-    persistent = False
+    @pytest.fixture
+    def store(self) -> str:
+        return "memory:"
 
 
-class TestQdrantEdge(EngineContract):
+class TestQdrantEdge(EmbeddedContract):
     address = "qdrant:{tmp}/store"
 
 
-class TestMilvusLite(EngineContract):
+class TestMilvusLite(EmbeddedContract):
     address = "milvus:{tmp}/store.db"
+
+
+class TestQdrantRest(ServerContract):
+    @pytest.fixture
+    def server(self, qdrant: QdrantNode) -> QdrantNode:
+        return qdrant
+
+    @pytest.fixture
+    def store(self, server: QdrantNode) -> str:
+        return f"qdrant+http://127.0.0.1:{server.http}?{UNCHECKED}"
+
+
+class TestQdrantGrpc(ServerContract):
+    @pytest.fixture
+    def server(self, qdrant: QdrantNode) -> QdrantNode:
+        return qdrant
+
+    @pytest.fixture
+    def store(self, server: QdrantNode) -> str:
+        return f"qdrant+grpc://127.0.0.1:{server.grpc}?{UNCHECKED}"
+
+
+class TestQdrantCluster(ServerContract):
+    @pytest.fixture
+    def server(self, qdrant_cluster: QdrantCluster) -> QdrantCluster:
+        return qdrant_cluster
+
+    @pytest.fixture
+    def store(self, server: QdrantCluster) -> str:
+        hosts = ",".join(f"127.0.0.1:{node.grpc}" for node in server.nodes)
+        return f"qdrant+grpc://{hosts}?shards=6&replicas=2&{UNCHECKED}"
+
+
+class TestMilvusServer(ServerContract):
+    @pytest.fixture
+    def server(self, milvus: Milvus) -> Milvus:
+        return milvus
+
+    @pytest.fixture
+    def store(self, server: Milvus) -> str:
+        return f"milvus+http://127.0.0.1:{server.port}"

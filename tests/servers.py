@@ -1,0 +1,157 @@
+"""The real servers that tests and benchmarks talk to, on loopback and free ports, ended by their process ids."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+QDRANT = HERE.parent / ".servers" / "qdrant"
+START_S = 90.0
+PR_SET_PDEATHSIG = 1
+
+
+def installed() -> bool:
+    return (HERE.parent / ".servers" / ".ready").exists()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:
+    until = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what} within {timeout_s:.0f} s: no")
+        time.sleep(0.1)
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class QdrantNode:
+    """One Qdrant process; the same ports and data after a restart."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.folder, self.arguments = folder, arguments
+        self.http, self.grpc = free_port(), free_port()
+        self.settings = {
+            "QDRANT__SERVICE__HOST": "127.0.0.1",
+            "QDRANT__SERVICE__HTTP_PORT": str(self.http),
+            "QDRANT__SERVICE__GRPC_PORT": str(self.grpc),
+            "QDRANT__TELEMETRY_DISABLED": "true",
+            "QDRANT__STORAGE__PERFORMANCE__OPTIMIZER_CPU_BUDGET": "2",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [QDRANT, *self.arguments],
+                cwd=self.folder,
+                env={**os.environ, **self.settings},
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+        wait_until(lambda: answers(self.http) and answers(self.grpc), "a Qdrant node that answers")
+
+    def kill(self, with_signal: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(with_signal)
+            self.process.wait(30)
+            self.process = None
+
+
+class Milvus:
+    """One Milvus server; the same port and data after a restart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.relay: subprocess.Popen[str] | None = None
+        self.group = 0
+
+    def start(self) -> None:
+        self.relay = subprocess.Popen(
+            [sys.executable, HERE / "milvus_server.py", self.folder, str(self.port)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.relay.stdout is not None
+        self.group = int(self.relay.stdout.readline())
+        wait_until(self.is_ready, "a Milvus server that answers")
+
+    def is_ready(self) -> bool:
+        import logging
+
+        from pymilvus import MilvusClient, MilvusException
+
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        try:
+            client = MilvusClient(f"http://127.0.0.1:{self.port}", timeout=5, dedicated=True)
+            client.list_collections(timeout=5)
+        except MilvusException:
+            return False
+        client.close()
+        return True
+
+    def kill(self) -> None:
+        os.killpg(self.group, signal.SIGKILL)
+        self.end()
+
+    def end(self) -> None:
+        if self.relay is not None:
+            self.relay.terminate()
+            self.relay.wait(90)
+            assert self.relay.stdout is not None
+            self.relay.stdout.close()
+            self.relay = None
+
+
+class QdrantCluster:
+    """Three nodes on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = [free_port() for _ in range(3)]
+        uris = [f"http://127.0.0.1:{port}" for port in ports]
+        self.nodes = []
+        for number, (port, uri) in enumerate(zip(ports, uris, strict=True)):
+            arguments = ("--uri", uri) if number == 0 else ("--bootstrap", uris[0], "--uri", uri)
+            settings = {"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(port)}
+            self.nodes.append(QdrantNode(folder / str(number), *arguments, **settings))
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+        wait_until(
+            lambda: all(self.peers(node) == 3 for node in self.nodes), "three nodes that know each other"
+        )
+
+    def peers(self, node: QdrantNode) -> int:
+        import json
+        import urllib.request
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/cluster", timeout=5) as answer:
+            return len(json.load(answer)["result"]["peers"])
+
+    def kill(self) -> None:
+        for node in self.nodes:
+            node.kill()
