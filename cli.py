@@ -11,6 +11,7 @@ from cohorts.errors import CohortsError, InputError
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description
     from cohorts.encoders.base import Encoder
+    from cohorts.loaders.versions import Wanted
     from cohorts.records.source import PartitionedSource
 
 app = typer.Typer(
@@ -20,8 +21,27 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Store = Annotated[str, typer.Option(help="Store address: qdrant:PATH or milvus:PATH.db (embedded engines).")]
+Store = Annotated[
+    str,
+    typer.Option(
+        help="Store address: qdrant:PATH, milvus:PATH.db, qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT, "
+        "milvus+http://HOST:PORT.",
+    ),
+]
 Name = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
+IndexText = Annotated[
+    str | None,
+    typer.Option("--index", help="flat, hnsw:m=32,ef_construction=400, ivf:nlist=1024, annoy:n_trees=100."),
+]
+SearchText = Annotated[
+    str | None, typer.Option("--search", help="Search parameters, as in ef_search=128 or exact=true.")
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with tables [index] and [search].")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
+]
 
 
 class UnitName(StrEnum):
@@ -72,7 +92,10 @@ def ingest(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
-    index: Annotated[str, typer.Option(help="Index, as in hnsw:m=32,ef_construction=400, or flat.")] = "hnsw",
+    index: IndexText = None,
+    search: SearchText = None,
+    settings: SettingsFile = None,
+    strict_index: Strict = False,
     notes: Annotated[Path | None, typer.Option(help="mimic4: the folder of MIMIC-IV-Note.")] = None,
     columns: Annotated[
         str, typer.Option(help="notes-csv: column map, as in id=encounter_id,text=note.")
@@ -85,18 +108,22 @@ def ingest(
         Path | None, typer.Option(help="File for bad rows [default: in the run folder].")
     ] = None,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder [default: beside the store].")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Drop a collection of this name first.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Write a new version beside a collection of this name, then switch."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
-    from cohorts.connectors.index import parse_index
-    from cohorts.connectors.registry import connect
-    from cohorts.loaders.run import Run, default_run_dir
+    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.run import Run
+    from cohorts.loaders.run_dirs import default_run_dir
     from cohorts.terminal.progress import progress
     from cohorts.terminal.tables import show_summary
 
     folder = run_dir or default_run_dir(store, collection)
     run = Run(folder, store, collection, encoder)
+    wanted = _wanted(index, search, settings, strict_index)
     with (
         _open_source(
             source, path, unit, folder, quarantine, max_bad_share, notes, columns, labels
@@ -106,8 +133,7 @@ def ingest(
         if dry_run:
             run.read_only(records, tick)
         else:
-            wanted = parse_index(index)
-            with connect(store) as connector:
+            with open_store(store, collection) as connector:
                 run.ingest(records, connector, wanted, tick, replace=replace)
     show_summary(run.manifest, dry_run=dry_run)
 
@@ -121,7 +147,8 @@ def query(
     note_file: Annotated[Path | None, typer.Option(help="Find patients like the one in this note.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
     where: Annotated[str | None, typer.Option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
-    search: Annotated[str, typer.Option(help="Search parameters, as in ef_search=128 or exact=true.")] = "",
+    search: SearchText = None,
+    settings: SettingsFile = None,
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
     ] = None,
@@ -130,16 +157,19 @@ def query(
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis import neighbours
     from cohorts.connectors.filters import parse_filter
-    from cohorts.connectors.index import parse_search
-    from cohorts.connectors.registry import connect
+    from cohorts.connectors.index import SearchParams
+    from cohorts.loaders.guests import open_store
     from cohorts.terminal.tables import show_neighbours
 
     note = _query_text(patient, text, note_file)
     condition = parse_filter(where) if where else None
-    params = parse_search(search) if search else None
-    with connect(store) as connector:
+    asked = _wanted(None, search, settings, strict=False).search
+    params = asked if asked != SearchParams() else None
+    with open_store(store, collection) as connector:
         description = connector.describe(collection)
-        made_by = _encoder_of(description, store, encoder) if encoder or note is not None else None
+        made_by = (
+            _encoder_of(description, store, collection, encoder) if encoder or note is not None else None
+        )
         if note is None or made_by is None:
             found = neighbours.of_patient(
                 connector, collection, str(patient), k, where=condition, params=params
@@ -153,20 +183,98 @@ def query(
 @app.command()
 def describe(store: Store = "qdrant:./cohorts.qdrant", collection: Name = "cohorts") -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
-    from cohorts.connectors.registry import connect
+    from cohorts.loaders.guests import open_store
     from cohorts.terminal.tables import show_description
 
-    with connect(store) as connector:
-        show_description(connector.describe(collection))
+    with open_store(store, collection) as connector:
+        show_description(connector.describe(collection), collection)
 
 
 @app.command()
-def doctor() -> None:
-    """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
-    from cohorts.terminal.doctor import examine
-    from cohorts.terminal.tables import show_findings
+def attach(
+    store: Annotated[str, typer.Option(help="Store address of a server, or of an embedded Milvus file.")],
+    collection: Annotated[str, typer.Option(help="A collection that someone else made.")],
+    vector: Annotated[str | None, typer.Option(help="Which of its vectors to read.")] = None,
+    patient_field: Annotated[
+        str | None, typer.Option(help="Field that holds the patient's id [default: the point's own id].")
+    ] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Further field to filter by: NAME=PATH:TYPE. Repeatable.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Allow ingest to write our vector and our payload keys there.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be written; keep nothing.")
+    ] = False,
+) -> None:
+    """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
+    from cohorts.connectors.registry import connect
+    from cohorts.loaders.guests import attachment_file, confirm, look
+    from cohorts.terminal.tables import show_inspection
 
-    show_findings(examine())
+    file = attachment_file(store, collection)
+    with connect(store) as connector:
+        found, proposed = look(
+            connector, collection, vector=vector, patient_field=patient_field, fields=field or []
+        )
+        show_inspection(found, proposed)
+        if dry_run:
+            typer.echo("An ingest would write:\n  " + "\n  ".join(proposed.plan()), err=True)
+            return
+        confirm(connector, proposed, file, write=write)
+    allowed = "ingest may write our part" if write else "read-only"
+    typer.echo(f"Mapping kept in {file} ({allowed}). Query it with --collection {collection}.", err=True)
+
+
+@app.command()
+def reindex(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    index: IndexText = None,
+    search: SearchText = None,
+    settings: SettingsFile = None,
+    strict_index: Strict = False,
+) -> None:
+    """Change a collection's index with no pause in answering: a new version beside it, then a switch."""
+    from cohorts.connectors.index import show_index
+    from cohorts.connectors.registry import connect
+    from cohorts.loaders import versions
+    from cohorts.terminal.progress import progress
+
+    wanted = _wanted(index, search, settings, strict_index)
+    with connect(store) as connector, progress() as tick:
+        made = versions.reindex(connector, collection, wanted, tick)
+    typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
+
+
+@app.command()
+def doctor(
+    store: Annotated[str | None, typer.Option(help="Show what the engine of this store can do.")] = None,
+) -> None:
+    """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
+    from cohorts.connectors.registry import connect
+    from cohorts.terminal.doctor import examine
+    from cohorts.terminal.tables import show_abilities, show_findings
+
+    if store is None:
+        show_findings(examine())
+        return
+    with connect(store) as connector:
+        names = connector.collections()
+        show_abilities(connector.abilities)
+    typer.echo(f"The store answers. Collections: {', '.join(names) or 'none'}.", err=True)
+
+
+def _wanted(index: str | None, search: str | None, settings: Path | None, strict: bool) -> "Wanted":
+    """Return what is asked for: the command line goes before the file, the file before the defaults."""
+    from cohorts.connectors.index import SearchParams, load_settings, parse_index, parse_search
+    from cohorts.loaders.versions import Wanted
+
+    kept = load_settings(settings) if settings else (None, None)
+    chosen = parse_index(index) if index else kept[0]
+    params = parse_search(search) if search else kept[1]
+    return Wanted(chosen, params or SearchParams(), strict)
 
 
 def _open_source(
@@ -209,12 +317,12 @@ def _query_text(patient: str | None, text: str | None, note_file: Path | None) -
         raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error
 
 
-def _encoder_of(description: "Description", store: str, folder: Path | None) -> "Encoder":
+def _encoder_of(description: "Description", store: str, name: str, folder: Path | None) -> "Encoder":
     """Load the collection's own encoder, or the one in `folder`, which is refused where it is another."""
     from cohorts.encoders.registry import load_encoder
     from cohorts.loaders.ingest import check_fingerprint
-    from cohorts.loaders.run import encoder_dir
+    from cohorts.loaders.run_dirs import encoder_dir
 
-    encoder = load_encoder(folder or encoder_dir(store, description.collection))
+    encoder = load_encoder(folder or encoder_dir(store, name, description.collection))
     check_fingerprint(description.collection, encoder)
     return encoder

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from cohorts.connectors.base import Collection
+from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
+from cohorts.connectors.checks import OUR_PREFIX
 from cohorts.connectors.definitions import from_json, to_json
 from cohorts.errors import InputError
 
@@ -45,7 +46,7 @@ class Attachment:
 
     `paths` leads from a field's name to the engine's (a nested payload key on Qdrant, a column on Milvus); `present`
     holds, for a Milvus column that may be missing, the expression that tells. With `writable`, and only then,
-    `our_vector` and payload keys of ours are written beside theirs.
+    `our_vector`, of `our_dim` dimensions, and payload keys of ours are written beside theirs.
     """
 
     collection: Collection
@@ -55,12 +56,65 @@ class Attachment:
     key: str = ""
     integer_keys: bool = False
     our_vector: str = ""
+    our_dim: int = 0
     writable: bool = False
 
     @property
     def searched(self) -> str:
         """Return the vector that queries are compared with: ours as soon as an ingest wrote it, else theirs."""
         return self.our_vector if self.collection.metadata.get("encoder_fingerprint") else self.vector
+
+    def read(self, payload: Mapping[str, Any]) -> Payload:
+        """Return the mapped fields alone: the rest of a payload of others may be patients' text."""
+        values = {field: _dig(payload, path) for field, path in self.paths.items()}
+        return {field: value for field, value in values.items() if value is not None}
+
+    def with_fields(self, fields: Mapping[str, tuple[str, FieldType]]) -> "Attachment":
+        """Return the mapping with further fields, or others: name → (path, type)."""
+        paths = {**self.paths, **{name: path for name, (path, _) in fields.items()}}
+        types = {**self.collection.fields, **{name: kind for name, (_, kind) in fields.items()}}
+        return replace(self, paths=paths, collection=replace(self.collection, fields=types))
+
+    def with_metadata(self, metadata: Mapping[str, Scalar]) -> "Attachment":
+        """Return the mapping with further metadata."""
+        kept = {**self.collection.metadata, **metadata}
+        return replace(self, collection=replace(self.collection, metadata=kept))
+
+    def written_by(
+        self, metadata: Mapping[str, Scalar], dim: int, fields: Mapping[str, FieldType]
+    ) -> "Attachment":
+        """Return the mapping under which an encoder's vectors, and our fields, are written and from then on read.
+
+        Raises InputError where the owner's vector for us has another size, or there is none.
+        """
+        name = self.collection.name
+        if not self.our_vector:
+            raise InputError(
+                f"Collection {name} has no named vector {OUR_VECTOR!r} (cosine) to write to; its owner must make one "
+                f"of {dim} dimensions. cohorts writes nothing else there."
+            )
+        if not self.writable:
+            raise InputError(
+                f"Collection {name} is attached read-only: confirm the mapping with cohorts attach --write."
+            )
+        if dim != self.our_dim:
+            raise InputError(
+                f"Vector {self.our_vector} of {name} has {self.our_dim} dimensions, the encoder {dim}: fit an encoder "
+                f"of {self.our_dim} dimensions."
+            )
+        known = self.with_metadata(metadata)
+        known = known.with_fields({name: (OUR_PREFIX + name, kind) for name, kind in fields.items()})
+        return replace(known, collection=replace(known.collection, dim=dim))
+
+    def plan(self) -> list[str]:
+        """Return, line by line, what an ingest would write to the collection."""
+        if not self.our_vector:
+            return [f"nothing: it has no named vector {OUR_VECTOR!r} (cosine); its owner must make one"]
+        return [
+            f"vector {self.our_vector} ({self.our_dim} dimensions) of points that are there; no point is added",
+            f"payload keys that begin with {OUR_PREFIX}, set beside those that are there",
+            "nothing else: no vector, payload key, index, alias or setting of the owner is changed or removed",
+        ]
 
 
 @runtime_checkable
@@ -118,7 +172,10 @@ def load(file: Path) -> Attachment:
         raise InputError(f"The mapping {file} can't be read; run cohorts attach again.") from error
 
 
-def written_by(attachment: Attachment, metadata: Mapping[str, Any]) -> Attachment:
-    """Return the mapping after an ingest wrote our vector: it now knows the encoder."""
-    kept = {**attachment.collection.metadata, **metadata}
-    return replace(attachment, collection=replace(attachment.collection, metadata=kept))
+def _dig(payload: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path, whole or nested by dots; None where there is none."""
+    if path in payload:
+        return payload[path]
+    first, _, rest = path.partition(".")
+    inner = payload.get(first)
+    return _dig(inner, rest) if rest and isinstance(inner, Mapping) else None

@@ -77,12 +77,17 @@ def condition(tree: exp.Expression) -> Filter:
         case exp.Not():
             return _negated(tree)
         case exp.And():
-            return All(tuple(condition(part) for part in tree.flatten()))
+            return All(_parts(tree))
         case exp.Or():
-            return AnyOf(tuple(condition(part) for part in tree.flatten()))
+            return AnyOf(_parts(tree))
     if type(tree) in _OPS:
         return _comparison(tree, _OPS[type(tree)])
     return _predicate(tree)
+
+
+def _parts(tree: Any) -> tuple[Filter, ...]:
+    """Read a chain of the same connector as one: a long one must not become a deep one."""
+    return tuple(condition(part) for part in tree.flatten())
 
 
 def _negated(tree: exp.Not) -> Filter:

@@ -1,7 +1,9 @@
 """Index and search parameters, in the papers' names; build parameters apart from search parameters."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from cohorts.errors import InputError
@@ -146,6 +148,33 @@ def parse_search(text: str) -> SearchParams:
 def search_to_json(params: SearchParams) -> dict[str, Any]:
     """Return the parameters that are set as a JSON object; `SearchParams(**it)` reads it."""
     return {key: value for key, value in vars(params).items() if value}
+
+
+def load_settings(file: Path) -> tuple[Index | None, SearchParams | None]:
+    """Read the tables `[index]` (with `kind`) and `[search]` of a TOML file; None for one that is not there.
+
+    Raises InputError for a file that can't be read and for settings that are none.
+    """
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The settings in {file} can't be read: {error}.") from error
+    unknown = sorted(set(tables) - {"index", "search"})
+    if unknown or not all(isinstance(table, dict) for table in tables.values()):
+        raise InputError(
+            f"{file} holds {', '.join(unknown) or 'no tables'}; it may hold tables [index] and [search]."
+        )
+    index = search = None
+    if "index" in tables:
+        kind = tables["index"].pop("kind", "")
+        index = parse_index(f"{kind}:{_as_text(tables['index'])}")
+    if "search" in tables:
+        search = parse_search(_as_text(tables["search"]))
+    return index, search
+
+
+def _as_text(table: Mapping[str, Any]) -> str:
+    return ",".join(f"{key}={str(value).lower()}" for key, value in table.items())
 
 
 def index_to_json(index: Index) -> dict[str, Any]:

@@ -309,7 +309,7 @@ class MilvusConnector(Connector):
                 present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
         index = _their_index(self._about_index(found.name, chosen.name))
         return Attachment(
-            collection=Collection(found.name, chosen.dim, index, fields),
+            collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
             vector=chosen.name,
             paths={field: field for field in fields},
             present=present,
@@ -324,7 +324,9 @@ class MilvusConnector(Connector):
                 "Milvus replaces a row whole, with all that its owner keeps there: cohorts only reads collections of "
                 "others on Milvus. Ingest into a collection of its own beside it."
             )
-        self._attached[attachment.collection.name] = attachment
+        target = attachment.collection.name
+        others = {name: one for name, one in self._attached.items() if one.collection.name != target}
+        self._attached = {**others, target: attachment}
         self._known.forget()
 
     def _target(self, name: str) -> str:

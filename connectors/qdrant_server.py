@@ -205,24 +205,22 @@ class QdrantConnector(Connector):
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
         collection = self._known.of(name)
-        wanted = [to_point_id(key) for key in ids]
-        vector = self._vector(name)
+        wanted, vector, selector = [to_point_id(key) for key in ids], self._vector(name), self._selector(name)
         records = self._call(
             lambda client: client.retrieve(
-                name, wanted, with_payload=True, with_vectors=[vector] if vector else True
+                name, wanted, with_payload=selector, with_vectors=[vector] if vector else True
             )
         )
         found = {key_of(record): record for record in records}
-        return _points([found[key] for key in ids if key in found], collection.dim, vector)
+        return self._points(name, [found[key] for key in ids if key in found], collection.dim)
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages."""
-        dim, vector = self._known.of(name).dim, self._vector(name)
-        offset = None
+        dim, offset = self._known.of(name).dim, None
         while True:
             records, offset = self._page(name, page, offset)
             if records:
-                yield _points(records, dim, vector)
+                yield self._points(name, records, dim)
             if offset is None:
                 return
 
@@ -301,15 +299,18 @@ class QdrantConnector(Connector):
         index = Hnsw(m=max(2, hnsw.m), ef_construction=max(1, hnsw.ef_construct))
         ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == "cosine"]
         return Attachment(
-            collection=Collection(found.name, chosen.dim, index, fields),
+            collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
             vector=chosen.name,
             paths=paths,
             our_vector=ours[0].name if ours else "",
+            our_dim=ours[0].dim if ours else 0,
         )
 
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping for a collection of others."""
-        self._attached[attachment.collection.name] = attachment
+        target = attachment.collection.name
+        others = {name: one for name, one in self._attached.items() if one.collection.name != target}
+        self._attached = {**others, target: attachment}
         self._known.forget()
 
     def _client(self) -> QdrantClient:
@@ -386,10 +387,10 @@ class QdrantConnector(Connector):
         self._call(lambda client: client.upsert(name, batch, wait=True))
 
     def _page(self, name: str, size: int, offset: Any) -> tuple[list[Any], Any]:
-        vectors = [self._vector(name)] if self._vector(name) else True
+        vectors, selector = [self._vector(name)] if self._vector(name) else True, self._selector(name)
         return self._call(
             lambda client: client.scroll(
-                name, limit=size, offset=offset, with_payload=True, with_vectors=vectors
+                name, limit=size, offset=offset, with_payload=selector, with_vectors=vectors
             )
         )
 
@@ -430,7 +431,7 @@ class QdrantConnector(Connector):
         with_payload: bool,
     ) -> list[list[Hit]]:
         settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact)
-        selector: bool | list[str] = True if with_payload else [KEY_FIELD]
+        selector = self._selector(name) if with_payload else [KEY_FIELD]
         using = self._vector(name) or None
         if len(rows) == 1:
             answer = self._call(
@@ -444,7 +445,7 @@ class QdrantConnector(Connector):
                     with_payload=selector,
                 )
             )
-            return [to_hits(answer.points)]
+            return [self._hits(name, answer.points)]
         asked = [
             models.QueryRequest(
                 query=row, using=using, filter=condition, params=settings, limit=k, with_payload=selector
@@ -452,18 +453,47 @@ class QdrantConnector(Connector):
             for row in rows.tolist()
         ]
         answers = self._call(lambda client: client.query_batch_points(name, asked)) if asked else []
-        return [to_hits(answer.points) for answer in answers]
+        return [self._hits(name, answer.points) for answer in answers]
+
+    def _hits(self, name: str, points: Sequence[Any]) -> list[Hit]:
+        attached = self._attached.get(name)
+        if attached is None:
+            return to_hits(points)
+        return [Hit(key_of(point), point.score, attached.read(point.payload or {})) for point in points]
+
+    def _selector(self, name: str) -> bool | list[str]:
+        """Return what to ask for of a payload: all of ours, the mapped keys of others."""
+        attached = self._attached.get(name)
+        return True if attached is None else [*attached.paths.values(), KEY_FIELD]
+
+    def _points(self, name: str, records: Sequence[Any], dim: int) -> Points:
+        """Return records as points; some of others may lack the vector that is read, and are left out."""
+        attached, vector = self._attached.get(name), self._vector(name)
+        read = attached.read if attached else shown
+        rows = [
+            (record, record.vector.get(vector) if isinstance(record.vector, dict) else record.vector)
+            for record in records
+        ]
+        rows = [(record, row) for record, row in rows if row is not None]
+        vectors = np.array([row for _, row in rows], dtype=np.float32).reshape(len(rows), dim)
+        payloads = [read(record.payload or {}) for record, _ in rows]
+        return Points([key_of(record) for record, _ in rows], vectors, payloads)
 
     def _refuse_theirs(self, name: str) -> None:
         if name in self._attached:
             raise InputError(f"Collection {name} belongs to others: cohorts removes nothing from it.")
 
     def _annotate(self, attachment: Attachment, points: Points) -> None:
-        """Write our named vector and our payload keys to points of others; theirs stay as they are."""
-        if not (attachment.writable and attachment.our_vector):
-            raise InputError(_no_writing(attachment))
+        """Write our named vector and our payload keys to points of others; theirs stay as they are.
+
+        An upsert would replace the whole payload and drop the vectors that it was not given.
+        """
+        if not attachment.searched == attachment.our_vector != "":
+            raise InputError(f"Collection {attachment.collection.name} is attached read-only.")
         name = attachment.collection.name
-        there = set(self.fetch(name, points.ids).ids)
+        wanted = [to_point_id(key) for key in points.ids]
+        records = self._call(lambda client: client.retrieve(name, wanted, with_payload=[KEY_FIELD]))
+        there = {key_of(record) for record in records}
         missing = [key for key in points.ids if key not in there]
         if missing:
             raise InputError(
@@ -549,14 +579,6 @@ def _kept(key: str, payload: Payload) -> dict[str, Any]:
     return {**payload, KEY_FIELD: key} if is_hashed(key) else dict(payload)
 
 
-def _points(records: Sequence[Any], dim: int, vector: str) -> Points:
-    rows = [record.vector[vector] if isinstance(record.vector, dict) else record.vector for record in records]
-    vectors = np.array(rows, dtype=np.float32).reshape(len(records), dim)
-    return Points(
-        [key_of(record) for record in records], vectors, [shown(record.payload) for record in records]
-    )
-
-
 def _vector_fields(info: Any) -> tuple[VectorField, ...]:
     vectors = info.config.params.vectors
     named = vectors if isinstance(vectors, dict) else {"": vectors}
@@ -589,13 +611,3 @@ def _field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, st
             elif type(value) in _PYTHON_TYPES:
                 types.setdefault(path, _PYTHON_TYPES[type(value)])
     return types
-
-
-def _no_writing(attachment: Attachment) -> str:
-    name = attachment.collection.name
-    if not attachment.our_vector:
-        return (
-            f"Collection {name} has no named vector {OUR_VECTOR!r} (cosine) to write to; its owner must make one. "
-            "cohorts writes nothing else there."
-        )
-    return f"Collection {name} is attached read-only: confirm the mapping with cohorts attach --write."

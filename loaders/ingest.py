@@ -3,21 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
+from itertools import chain
 
 import numpy as np
-from cohorts.connectors.base import Collection, Connector, Points, Scalar
-from cohorts.connectors.index import Index
+from cohorts.connectors.base import Collection, Connector, Payload, Points, Scalar, Vectors
 from cohorts.encoders.base import Encoder
-from cohorts.errors import EngineError, FingerprintMismatch
+from cohorts.errors import EngineError, FingerprintMismatch, InputError
 from cohorts.loaders.payload import filterable, payloads
+from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick, Wanted, next_version, switch
 from cohorts.records.base import Batch, Report, Source, Unit
 
 STAGES = ("read", "train", "encode", "write", "index")
 UPSERT_ROWS = 1_000
-FINALIZE_TIMEOUT_S = 6 * 3600.0
-
-Tick = Callable[[str, int], None]
-"""Called with a stage's name and the units it has just done."""
+SAMPLE = 20_000  # vectors that an index is matched by recall on, where the engine lacks the one asked for
 
 
 @dataclass
@@ -87,55 +86,77 @@ def load(
     connector: Connector,
     name: str,
     *,
-    index: Index,
+    wanted: Wanted,
     summary: Summary,
     tick: Tick,
     replace: bool = False,
-) -> None:
-    """Encode the source and write it to collection `name`, which is made if need be and left searchable.
+) -> Collection:
+    """Encode the source and write it to collection `name`, which is made if need be and left searchable; return it.
 
-    Units with nothing to encode are counted and not written. With `replace`, a collection of that name is dropped
-    first. Raises FingerprintMismatch where the collection was made by another encoder, and EngineError.
+    Units with nothing to encode are counted and not written. With `replace`, a new version is written beside the
+    collection and takes its name when it is whole. Raises FingerprintMismatch where the collection was made by another
+    encoder, UnsupportedIndex, and EngineError.
     """
-    ready = False
-    for batch in WatchedSource(source, summary, tick).batches():
+    blocks = _encoded(WatchedSource(source, summary, tick), encoder, summary, tick)
+    head = _head(blocks, SAMPLE if wanted.lacking(connector) else 1)
+    if not head:
+        return Collection(name, encoder.dim, wanted.index)
+    fields = filterable(head[0].batch, source.unit)
+    made = Collection(name, encoder.dim, fields=fields, metadata=metadata_of(source, encoder))
+    target = _prepare(connector, made, encoder, wanted, lambda: _sample(head), replace)
+    for block in chain(head, blocks):
+        began = time.perf_counter()
+        for start in range(0, len(block.ids), UPSERT_ROWS):
+            some = slice(start, start + UPSERT_ROWS)
+            connector.upsert(target, Points(block.ids[some], block.vectors[some], block.payloads[some]))
+        summary.seconds["write"] += time.perf_counter() - began
+        summary.written += len(block.ids)
+        tick("write", len(block.batch))
+    _finish(connector, target, summary, tick)
+    if replace:
+        switch(connector, name, target)
+    return connector.describe(name).collection
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A batch, and what of it is written: `vectors` (n, dim) float32, unit rows only."""
+
+    batch: Batch
+    ids: list[str]
+    vectors: Vectors
+    payloads: list[Payload]
+
+
+def _encoded(source: WatchedSource, encoder: Encoder, summary: Summary, tick: Tick) -> Iterator[_Block]:
+    for batch in source.batches():
         began = time.perf_counter()
         vectors = encoder.encode(batch)
         rows = payloads(batch)
-        summary.seconds["encode"] += time.perf_counter() - began
-        tick("encode", len(batch))
-        if not ready:
-            _prepare(
-                source,
-                encoder,
-                connector,
-                Collection(name, encoder.dim, index, filterable(batch, source.unit)),
-                replace,
-            )
-            ready = True
-        written = np.flatnonzero(vectors.any(axis=1))
-        began = time.perf_counter()
         ids = batch.units["unit_id"].tolist()
-        for start in range(0, len(written), UPSERT_ROWS):
-            some = written[start : start + UPSERT_ROWS]
-            connector.upsert(name, Points([ids[i] for i in some], vectors[some], [rows[i] for i in some]))
-        summary.seconds["write"] += time.perf_counter() - began
+        kept = np.flatnonzero(vectors.any(axis=1))
+        summary.seconds["encode"] += time.perf_counter() - began
         summary.units += len(batch)
-        summary.written += len(written)
-        summary.not_encodable += len(batch) - len(written)
-        tick("write", len(batch))
-    _finish(connector, name, summary, tick)
+        summary.not_encodable += len(batch) - len(kept)
+        tick("encode", len(batch))
+        yield _Block(batch, [ids[i] for i in kept], vectors[kept], [rows[i] for i in kept])
 
 
-def _prepare(
-    source: Source, encoder: Encoder, connector: Connector, wanted: Collection, replace: bool
-) -> None:
-    if wanted.name in connector.collections():
-        if not replace:
-            check_fingerprint(connector.describe(wanted.name).collection, encoder)
-            return
-        connector.drop(wanted.name)
-    metadata: dict[str, Scalar] = {
+def _head(blocks: Iterator[_Block], many: int) -> list[_Block]:
+    """Take the first blocks that hold `many` vectors: patients come in the order of a hash, so they are a sample."""
+    head: list[_Block] = []
+    while sum(len(block.ids) for block in head) < many and (block := next(blocks, None)) is not None:
+        head.append(block)
+    return head
+
+
+def _sample(head: list[_Block]) -> Vectors:
+    return np.concatenate([block.vectors for block in head])[:SAMPLE]
+
+
+def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
+    """Return what a collection keeps of its making."""
+    return {
         "encoder": encoder.name,
         "encoder_fingerprint": encoder.fingerprint,
         "source": source.name,
@@ -143,7 +164,32 @@ def _prepare(
         "unit": str(source.unit),
         "synthetic": source.synthetic,
     }
-    connector.create(Collection(wanted.name, wanted.dim, wanted.index, wanted.fields, metadata))
+
+
+def _prepare(
+    connector: Connector,
+    made: Collection,
+    encoder: Encoder,
+    wanted: Wanted,
+    sample: Callable[[], Vectors],
+    replace: bool,
+) -> str:
+    """Return the collection to write to: the one there is, or a new version; an alias leads to the first at once."""
+    name = made.name
+    there = name in connector.collections() or name in connector.aliases()
+    if there:
+        old = connector.describe(name).collection
+        if not replace:
+            check_fingerprint(old, encoder)
+            wanted.refuse_other(old)
+            return name
+        if old.metadata.get("attached"):
+            raise InputError(f"Collection {name} belongs to others: --replace would drop it.")
+    fresh = dataclass_replace(made, name=next_version(connector, name))
+    connector.create(wanted.settle(connector, fresh, sample))
+    if not there:
+        connector.alias(name, fresh.name)
+    return fresh.name
 
 
 def check_fingerprint(collection: Collection, encoder: Encoder) -> None:

@@ -9,14 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cohorts.connectors.base import Collection, Connector
-from cohorts.connectors.index import Index
+from cohorts.connectors import attachment as attachments
+from cohorts.connectors.base import Connector
+from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
-from cohorts.loaders.ingest import Summary, Tick, load, read_only, train
+from cohorts.loaders.guests import attachment_file, write_as_guest
+from cohorts.loaders.ingest import Summary, load, metadata_of, read_only, train
+from cohorts.loaders.run_dirs import ENCODERS
+from cohorts.loaders.versions import Tick, Wanted
 from cohorts.records.base import Source
 
-_ENCODERS = "encoders"
 _VERSIONS = (
     "cohorts",
     "numpy",
@@ -27,19 +30,6 @@ _VERSIONS = (
     "pymilvus",
     "qdrant-client",
 )
-
-
-def default_run_dir(store: str, collection: str) -> Path:
-    """Return the folder of a collection's runs: beside an embedded store, else below the working folder."""
-    engine, _, path = store.partition(":")
-    beside = path if path and not path.startswith("//") and "+" not in engine else "cohorts"
-    return Path(f"{beside.rstrip('/')}.runs") / collection
-
-
-def encoder_dir(store: str, collection: Collection) -> Path:
-    """Return the folder in which an ingest kept the encoder that it trained for the collection."""
-    fingerprint = str(collection.metadata.get("encoder_fingerprint"))
-    return default_run_dir(store, collection.name) / _ENCODERS / fingerprint
 
 
 class Run:
@@ -62,7 +52,7 @@ class Run:
         self._account(source, read_only(source, tick), began)
 
     def ingest(
-        self, source: Source, connector: Connector, index: Index, tick: Tick, *, replace: bool
+        self, source: Source, connector: Connector, wanted: Wanted, tick: Tick, *, replace: bool
     ) -> None:
         """Train or load the encoder, encode, write, index, and write the manifest. Raises CohortsError."""
         began, summary = time.perf_counter(), Summary()
@@ -73,8 +63,21 @@ class Run:
             "fingerprint": encoder.fingerprint,
         }
         name = self.manifest["collection"]
-        load(source, encoder, connector, name, index=index, summary=summary, tick=tick, replace=replace)
-        self.manifest["index"] = repr(index)
+        mapping = attachment_file(self.manifest["store"], name)
+        written = None
+        if mapping.exists():
+            written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
+        made = load(
+            source, encoder, connector, name, wanted=wanted, summary=summary, tick=tick, replace=replace
+        )
+        if written is not None:
+            attachments.save(written, mapping)
+        self.manifest["index"] = {
+            "requested": show_index(wanted.index),
+            "effective": show_index(made.index),
+            "search": search_to_json(made.search),
+            "translation": made.translation,
+        }
         self._account(source, summary, began)
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
         (self.folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -85,7 +88,7 @@ class Run:
             return load_encoder(Path(asked))
         encoder = make_encoder(asked)
         train(source, encoder, summary, tick)
-        encoder.save(self.folder / _ENCODERS / encoder.fingerprint)
+        encoder.save(self.folder / ENCODERS / encoder.fingerprint)
         return encoder
 
     def _account(self, source: Source, summary: Summary, began: float) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cohorts.loaders.ingest import Tick
+from cohorts.loaders.versions import Tick
 from rich.console import Console
 from rich.progress import (
     BarColumn,

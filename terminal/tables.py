@@ -4,10 +4,13 @@ import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from cohorts.analysis.neighbours import Neighbours
-from cohorts.connectors.base import Description, Hit, Payload
+from cohorts.analysis.neighbours import Neighbours, patient_field
+from cohorts.connectors.attachment import Attachment, Inspection
+from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
+from cohorts.connectors.index import KINDS, show_index
 from cohorts.terminal.doctor import Finding
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,19 +22,36 @@ SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
 def show_neighbours(found: Neighbours, output: str, description: Description) -> None:
     """Print the neighbours to stdout as a table, as JSON or as CSV."""
-    rows = [_row(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    attached = bool(description.collection.metadata.get("attached"))
+    row_of = partial(_their_row, description.collection) if attached else _row
+    rows = [row_of(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
     synthetic = bool(description.collection.metadata.get("synthetic"))
     if output == "json":
-        result = {"synthetic": synthetic, "asked": found.asked, "got": len(rows), "neighbours": rows}
+        result = {
+            "synthetic": synthetic,
+            "asked": found.asked,
+            "got": len(rows),
+            "index": show_index(description.collection.index),
+            "translation": description.collection.translation,
+            "notes": found.notes,
+            "neighbours": rows,
+        }
         print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
     elif output == "csv":
-        writer = csv.DictWriter(sys.stdout, _row(0, Hit("", 0.0, {})), lineterminator="\n")
+        writer = csv.DictWriter(
+            sys.stdout, rows[0] if rows else row_of(0, Hit("", 0.0, {})), lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
+    elif attached:
+        _show_their_table(rows)
     else:
         _show_table(rows, synthetic)
     if len(rows) < found.asked:
         _note(f"{found.asked} were asked for, {len(rows)} found: no more match.")
+    for note in (description.collection.translation, *found.notes):
+        if note:
+            _note(f"Note: {note}.")
 
 
 def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
@@ -50,27 +70,73 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     table.add_row("seconds in all", f"{manifest['total_s']:>9,.2f}")
     table.add_row("peak memory (MiB)", f"{manifest['peak_rss_mib']:>9,}")
     Console(stderr=True).print(table)
+    if not dry_run and manifest["index"]["translation"]:
+        _note(f"Note: {manifest['index']['translation']}.")
     for warning in manifest["warnings"]:
         _note(f"Note: {warning}.")
     if manifest["synthetic"]:
         _note(f"Note: {SYNTHETIC}.")
 
 
-def show_description(description: Description) -> None:
-    """Print what a collection holds to stdout."""
+def show_description(description: Description, name: str) -> None:
+    """Print what collection `name`, or the one that this alias leads to, holds to stdout."""
     collection = description.collection
-    table = _plain_table(f"collection {collection.name}")
+    version = "" if collection.name == name else f" (now {collection.name})"
+    table = _plain_table(f"collection {name}{version}")
     table.add_row("engine", description.engine)
     table.add_row("vectors", f"{description.count:,}")
     table.add_row("indexed", f"{description.indexed:,}")
     table.add_row("dimension", str(collection.dim))
     table.add_row("metric", description.metric)
-    table.add_row("index", repr(collection.index))
+    table.add_row("index", show_index(collection.index))
+    if collection.translation:
+        table.add_row("in place of", escape(collection.translation))
     for key, value in collection.metadata.items():
         table.add_row(key.replace("_", " "), escape(str(value)))
     table.add_row("fields to filter by", ", ".join(collection.fields))
     if description.note:
         table.add_row("note", description.note)
+    Console().print(table)
+
+
+def show_abilities(abilities: Abilities) -> None:
+    """Print what an engine can do, as it declares it, to stdout."""
+    table = _plain_table(f"engine {abilities.engine}")
+    has = {kind.__name__.lower() for kind in abilities.indexes}
+    for name in KINDS:
+        variants = {"ivf": abilities.ivf, "hnsw": abilities.quantization}.get(name, ())
+        more = f" ({', '.join(variants)})" if variants else ""
+        lacking = "no: matched by recall, or refused with --strict-index"
+        table.add_row(f"index {name}", f"yes{more}" if name in has else lacking)
+    table.add_row("neighbours at most", f"{abilities.max_k:,}")
+    for note in abilities.notes:
+        table.add_row("note", note)
+    Console().print(table)
+
+
+def show_inspection(found: Inspection, proposed: Attachment) -> None:
+    """Print what someone else's collection looks like, and how it would be read, to stdout."""
+    table = _plain_table(f"collection {found.name}")
+    rows = {
+        "engine": found.engine,
+        "made by": "cohorts" if found.ours else "others",
+        "vectors": f"{found.count:,}",
+        "keys": found.key,
+        "state": found.state,
+        "aliases": ", ".join(found.aliases) or "none",
+    }
+    for what, value in rows.items():
+        table.add_row(what, escape(value))
+    for vector in found.vectors:
+        chosen = " ← read" if vector.name == proposed.vector else ""
+        shown = f"{vector.dim} dimensions, {vector.metric}, index {vector.index}{chosen}"
+        table.add_row(f"vector {vector.name or '(unnamed)'}", escape(shown))
+    names = {path: field for field, path in proposed.paths.items()}
+    for path, kind in found.fields.items():
+        shown = f"{kind}, filter by {names[path]}" if path in names else kind
+        table.add_row(f"field {path}", escape(shown))
+    patient = proposed.collection.metadata.get("patient_field")
+    table.add_row("patient id", escape(f"field {patient}" if patient else "the point's own id"))
     Console().print(table)
 
 
@@ -96,6 +162,24 @@ def _row(rank: int, hit: Hit) -> dict[str, Any]:
         "outcome": _outcome(payload),
         **{key: value for key, value in payload.items() if key.startswith("label_")},
     }
+
+
+def _their_row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
+    """Return the row of a collection of others: its mapped fields, whatever they are."""
+    field = patient_field(collection)
+    fields = {name: hit.payload.get(name) for name in collection.fields if name != field}
+    patient = hit.payload.get(field) if field else hit.id
+    return {"rank": rank, "patient": patient, "similarity": round(hit.score, 4), **fields}
+
+
+def _show_their_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in rows[0] if rows else ("rank", "patient", "similarity"):
+        fixed = name in ("rank", "patient", "similarity")
+        table.add_column(name, justify="right" if fixed else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+    Console().print(table)
 
 
 def _outcome(payload: Payload) -> str | None:

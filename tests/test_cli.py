@@ -181,7 +181,7 @@ def test_no_note_text_in_payloads(here: Path) -> None:
 
 def test_describe_and_doctor(here: Path) -> None:
     about = ok(f"describe {QDRANT}")
-    for word in ("word2vec", "cosine", "Hnsw(m=32, ef_construction=400)", "300", "mimic3", "patient"):
+    for word in ("word2vec", "cosine", "hnsw(m=32, ef_construction=400)", "300", "mimic3", "patient"):
         assert word in about
     found = ok("doctor")
     assert "qdrant-edge-py" in found
@@ -233,7 +233,7 @@ def test_real_codes_go_in_and_answer(
         ("ingest --source mimic3 --path nowhere", "Table PATIENTS is missing"),
         ("ingest --source mimic3 --path hospital --encoder bert", "Encoders: word2vec"),
         (
-            "ingest --source mimic3 --path hospital --index ivf",
+            "ingest --source mimic3 --path hospital --index ivf --strict-index",
             "qdrant-edge has no index ivf. It has: flat, hnsw",
         ),
         ("ingest --source mimic3 --path hospital --index hnsw:m=0", "m is 0; it lies between 2 and 2,048"),
