@@ -52,6 +52,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
 SCAN_ROWS = 5_000
 POLL_S = 0.1
+MAX_SHORT_TEXT = 256
 NOT_FOUND = 100
 PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
@@ -195,7 +196,7 @@ class MilvusConnector(Connector):
         keys: list[Any] = list(dict.fromkeys(ids))
         if attached and attached.integer_keys:
             keys = [int(key) for key in keys if re.fullmatch(r"-?\d{1,19}", key)]
-        outputs = [attached.vector, "*"] if attached else [VECTOR, PAYLOAD]
+        outputs = [attached.vector, *attached.paths.values()] if attached else [VECTOR, PAYLOAD]
         rows: list[Any] = []
         if keys:
             rows = self._call(
@@ -293,7 +294,7 @@ class MilvusConnector(Connector):
         )
 
     def propose(self, name: str, vector: str | None = None) -> Attachment:
-        """Return a read-only mapping: scalar columns and arrays can be filtered by, under their own names."""
+        """Return a read-only mapping: columns of numbers, flags and short text can be filtered by, under their names."""
         found, about = self.inspect(name), self._about(name)
         chosen = choose_vector(found, vector)
         if found.state != "Loaded":
@@ -304,7 +305,7 @@ class MilvusConnector(Connector):
         fields: dict[str, FieldType] = {}
         present = {}
         for field in about["fields"]:
-            if DataType(field["type"]) in _THEIR_TYPES and not field.get("is_primary"):
+            if _is_fit(field):
                 fields[field["name"]] = _THEIR_TYPES[DataType(field["type"])]
                 present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
         index = _their_index(self._about_index(found.name, chosen.name))
@@ -458,12 +459,11 @@ class MilvusConnector(Connector):
                 timeout=self._timeout_s(),
             )
         )
-        key = attached.key if attached else ID
+        if attached is not None:
+            return [[_their_hit(hit, attached, with_payload) for hit in row] for row in found]
         if not with_payload:
-            return [[Hit(str(hit[key]), hit["distance"], {}) for hit in row] for row in found]
-        if attached is None:
-            return [[Hit(hit[key], hit["distance"], hit["entity"][PAYLOAD]) for hit in row] for row in found]
-        return [[Hit(str(hit[key]), hit["distance"], _plain(hit["entity"])) for hit in row] for row in found]
+            return [[Hit(hit[ID], hit["distance"], {}) for hit in row] for row in found]
+        return [[Hit(hit[ID], hit["distance"], hit["entity"][PAYLOAD]) for hit in row] for row in found]
 
     def _filtered(
         self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter, how: SearchParams
@@ -516,7 +516,7 @@ class MilvusConnector(Connector):
     def _pages(self, name: str, expression: str, page: int) -> Iterator[Points]:
         """Yield the points that match, in the order of their keys."""
         collection, attached = self._known.of(name), self._attached.get(name)
-        outputs = [attached.vector, "*"] if attached else [ID, VECTOR, PAYLOAD]
+        outputs = [attached.vector, *attached.paths.values()] if attached else [ID, VECTOR, PAYLOAD]
         iterator = self._call(
             lambda client: client.query_iterator(
                 self._target(name),
@@ -563,6 +563,15 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     return definition
 
 
+def _is_fit(field: Mapping[str, Any]) -> bool:
+    """Tell whether a column of others is mapped unasked: long text may be a patient's note."""
+    kind = DataType(field["type"])
+    if field.get("is_primary") or kind not in _THEIR_TYPES:
+        return False
+    short = int(field.get("params", {}).get("max_length", 0)) <= MAX_SHORT_TEXT
+    return short and (kind is not DataType.ARRAY or field.get("element_type") == DataType.VARCHAR)
+
+
 def _their_index(about: Mapping[str, Any]) -> Index:
     """Return the index of others in our terms, for the search parameters that it takes."""
     kind = str(about.get("index_type", "FLAT"))
@@ -573,13 +582,18 @@ def _their_index(about: Mapping[str, Any]) -> Index:
     return Flat()
 
 
+def _their_hit(hit: Mapping[str, Any], attached: Attachment, with_payload: bool) -> Hit:
+    """Return one hit; servers before 2.4 don't name the key, and it comes as `id`."""
+    one = hit[attached.key] if attached.key in hit else hit[ID]
+    return Hit(str(one), hit["distance"], _plain(attached.read(hit["entity"])) if with_payload else {})
+
+
 def _their_points(rows: Sequence[Mapping[str, Any]], attached: Attachment) -> Points:
     dim = attached.collection.dim
     vectors = np.array([row[attached.vector] for row in rows], dtype=np.float32).reshape(len(rows), dim)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-    skip = (attached.key, attached.vector)
-    payloads = [_plain({key: value for key, value in row.items() if key not in skip}) for row in rows]
+    payloads = [_plain(attached.read(row)) for row in rows]
     return Points([str(row[attached.key]) for row in rows], unit, payloads)
 
 

@@ -289,10 +289,18 @@ class QdrantConnector(Connector):
         )
 
     def propose(self, name: str, vector: str | None = None) -> Attachment:
-        """Return a read-only mapping: indexed payload fields can be filtered by, each under its last name."""
+        """Return a read-only mapping; fields can be filtered by under the last part of their path.
+
+        Text that the owner has not indexed is left out: it may be a patient's note.
+        """
         found = self.inspect(name)
         chosen = choose_vector(found, vector)
-        kinds = {path: _THEIR_TYPES[kind] for path, kind in found.fields.items() if kind in _THEIR_TYPES}
+        indexed = set(self._info(found.name).payload_schema or {})
+        kinds = {
+            path: _THEIR_TYPES[kind]
+            for path, kind in found.fields.items()
+            if kind in _THEIR_TYPES and (path in indexed or kind in ("integer", "float", "bool"))
+        }
         paths = {path.rsplit(".", 1)[-1]: path for path in kinds}
         fields = {field: kinds[path] for field, path in paths.items()}
         hnsw = self._info(found.name).config.hnsw_config

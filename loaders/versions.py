@@ -18,7 +18,7 @@ Tick = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """The index (None: the default, HNSW) and the search parameters asked for; `strict` takes no other in their place."""
+    """The index (None: the default, HNSW) and search parameters asked for; `strict` takes no other in their place."""
 
     asked: Index | None = None
     search: SearchParams = SearchParams()

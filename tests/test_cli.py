@@ -234,7 +234,7 @@ def test_real_codes_go_in_and_answer(
         ("ingest --source mimic3 --path hospital --encoder bert", "Encoders: word2vec"),
         (
             "ingest --source mimic3 --path hospital --index ivf --strict-index",
-            "qdrant-edge has no index ivf. It has: flat, hnsw",
+            "qdrant-edge has no index ivf(nlist=1024, variant=flat). It has: flat, hnsw (scalar, product, binary).",
         ),
         ("ingest --source mimic3 --path hospital --index hnsw:m=0", "m is 0; it lies between 2 and 2,048"),
         ("synth hospital", "is not empty"),
