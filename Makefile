@@ -2,6 +2,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 READY := .venv/.ready
+REFERENCE := .venv/.reference
+SERVERS := .servers/.ready
 PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records terminal
 
 .PHONY: demo test check bench lock clean
@@ -16,6 +18,14 @@ $(READY): requirements.lock pyproject.toml
 	$(PIP) install --quiet --no-deps --editable .
 	touch $@
 
+# The annoy library has no wheel: only the tests of matched recall ask for a C++ compiler.
+$(REFERENCE): $(READY) requirements-reference.lock
+	$(PIP) install --quiet --no-deps --requirement requirements-reference.lock
+	touch $@
+
+$(SERVERS): tests/install_servers.sh
+	PYTHON=$(PYTHON) tests/install_servers.sh
+
 # Static tools can't see through an editable install; they read the package through these links.
 .links/cohorts: Makefile
 	rm -rf .links && mkdir -p $@
@@ -24,7 +34,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant and query it.
 	BIN=$(BIN) bash docs/demo.sh
 
-test: check  ## Set up, then every test.
+test: check $(REFERENCE) $(SERVERS)  ## Set up, with the real servers, then every test.
 	$(BIN)/pytest
 
 check: $(READY) .links/cohorts  ## Lint, types, import table.
@@ -33,15 +43,16 @@ check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_layout.py
 
-bench: $(READY)  ## Every benchmark; prints ratios measured in one run.
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(READY) $(SERVERS)  ## Every benchmark; prints ratios measured in one run.
+	for script in benchmarks/*.py; do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
-lock: ## Write requirements.lock from what a fresh environment resolves to today.
+lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet torch==2.13.0
-	.venv.lock/bin/pip install --quiet '.[embedded,dev]'
-	.venv.lock/bin/pip freeze --exclude cohorts | sed 's/+cpu//' > requirements.lock
+	.venv.lock/bin/pip install --quiet '.[embedded,reference,dev]'
+	.venv.lock/bin/pip freeze --exclude cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
+	.venv.lock/bin/pip freeze | grep '^annoy==' > requirements-reference.lock
 	rm -rf .venv.lock build *.egg-info
 
 clean:
-	rm -rf .venv .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
+	rm -rf .venv .servers .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
