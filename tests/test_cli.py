@@ -10,35 +10,14 @@ from pathlib import Path
 
 import pytest
 from cohorts import cli
-from cohorts.errors import CohortsError
-from typer.testing import CliRunner
+from commands import ok, refused, run
+from engine_contract import cloud
+from qdrant_client import QdrantClient, models
+from servers import Milvus, QdrantNode
 
 ROOT = Path(__file__).resolve().parents[1]
 QDRANT = "--store qdrant:./cohorts.qdrant --collection icu"
 MILVUS = "--store milvus:./cohorts.db --collection icu"
-
-
-def run(command: str) -> tuple[int, str, str]:
-    """Run a command of `cohorts` in this process; return exit code, stdout, stderr."""
-    result = CliRunner().invoke(cli.app, shlex.split(command))
-    if isinstance(result.exception, CohortsError):
-        return result.exception.exit_code, result.stdout, str(result.exception)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def ok(command: str) -> str:
-    code, out, err = run(command)
-    assert code == 0, (command, err)
-    return out
-
-
-def refused(command: str) -> str:
-    code, out, err = run(command)
-    assert code == 2, (command, out)
-    assert out == ""
-    return err
 
 
 @pytest.fixture(scope="module")
@@ -262,10 +241,43 @@ def readme_commands() -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+@pytest.fixture
+def real_ports(qdrant: QdrantNode, milvus: Milvus) -> dict[str, str]:
+    """Return, for each server address of the README, the one that stands in for it here."""
+    return {
+        "qdrant+http://127.0.0.1:6333": f"qdrant+http://127.0.0.1:{qdrant.http}?check_compatibility=false",
+        "qdrant+grpc://127.0.0.1:6334": f"qdrant+grpc://127.0.0.1:{qdrant.grpc}?check_compatibility=false",
+        "milvus+http://127.0.0.1:19530": f"milvus+http://127.0.0.1:{milvus.port}",
+    }
+
+
+def make_their_collection(qdrant: QdrantNode) -> None:
+    """Make the collection of others that the README attaches to."""
+    client = QdrantClient(host="127.0.0.1", port=qdrant.http, check_compatibility=False)
+    client.delete_collection("visits_of_others")
+    client.create_collection("visits_of_others", models.VectorParams(size=8, distance=models.Distance.COSINE))
+    client.create_payload_index("visits_of_others", "metadata.subject_id", models.PayloadSchemaType.INTEGER)
+    points = [
+        models.PointStruct(
+            id=i,
+            vector=cloud(1, 8, seed=i)[0].tolist(),
+            payload={"page_content": "a note", "metadata": {"subject_id": 10_000 + i // 2, "age": i}},
+        )
+        for i in range(60)
+    ]
+    client.upsert("visits_of_others", points, wait=True)
+    client.close()
+
+
 def test_every_command_of_the_readme_runs(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    qdrant: QdrantNode,
+    real_ports: dict[str, str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    make_their_collection(qdrant)
     (tmp_path / "mimic3-demo").symlink_to(shared_data / "mimic3-demo")
     shutil.copyfile(shared_data / "aci-bench" / "train.csv", tmp_path / "notes.csv")
     commands = readme_commands()
@@ -273,4 +285,6 @@ def test_every_command_of_the_readme_runs(
     for command in commands:
         if not command.startswith("make "):  # those two run this very test
             assert command.startswith("cohorts "), command
+            for shown, real in real_ports.items():
+                command = command.replace(shown, real)
             ok(command.removeprefix("cohorts "))
