@@ -109,10 +109,10 @@ def effective_search(
         if name != known and getattr(asked, name) is not None:
             notes.append(f"{name} has no meaning for {kind}: it was not used")
     if isinstance(index, Hnsw):
-        wanted = asked.ef_search or defaults.ef_search or DEFAULT_EF
-        ef = min(max(wanted, k), MAX_EF)
-        if asked.ef_search is not None and ef != asked.ef_search:
-            notes.append(f"ef_search={asked.ef_search} was asked; {k} neighbours need {ef}: it was used")
+        wanted = asked.ef_search or defaults.ef_search
+        ef = min(max(wanted or DEFAULT_EF, k), MAX_EF)
+        if wanted is not None and ef != wanted:
+            notes.append(f"ef_search={wanted} was asked; {k} neighbours need {ef}: it was used")
         return SearchParams(ef_search=ef, exact=asked.exact), tuple(notes)
     if isinstance(index, Ivf):
         wanted = asked.nprobe or defaults.nprobe or DEFAULT_NPROBE

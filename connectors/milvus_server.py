@@ -294,7 +294,7 @@ class MilvusConnector(Connector):
         )
 
     def propose(self, name: str, vector: str | None = None) -> Attachment:
-        """Return a read-only mapping: columns of numbers, flags and short text can be filtered by, under their names."""
+        """Return a read-only mapping; columns of numbers, flags and short text can be filtered by."""
         found, about = self.inspect(name), self._about(name)
         chosen = choose_vector(found, vector)
         if found.state != "Loaded":

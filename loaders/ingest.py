@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Payload, Points, Scalar, Vectors
+from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.encoders.base import Encoder
 from cohorts.errors import EngineError, FingerprintMismatch, InputError
 from cohorts.loaders.payload import filterable, payloads
@@ -16,7 +17,6 @@ from cohorts.records.base import Batch, Report, Source, Unit
 
 STAGES = ("read", "train", "encode", "write", "index")
 UPSERT_ROWS = 1_000
-SAMPLE = 20_000  # vectors that an index is matched by recall on, where the engine lacks the one asked for
 
 
 @dataclass

@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import Hnsw, Index, SearchParams, show_index
+from cohorts.connectors.matched_recall import SAMPLE, match_recall
 from cohorts.errors import EngineError, InputError, UnsupportedIndex
 
 FINALIZE_TIMEOUT_S = 6 * 3600.0
@@ -61,8 +63,6 @@ class Wanted:
         """
         if not self.lacking(connector):
             return replace(collection, index=self.index, search=self.search, translation="")
-        from cohorts.connectors.matched_recall import match_recall
-
         matched = match_recall(connector, self.index, self.search, sample())
         return replace(collection, index=matched.index, search=matched.search, translation=matched.line)
 
@@ -121,9 +121,6 @@ def reindex(connector: Connector, name: str, wanted: Wanted, tick: Tick) -> Coll
 
 def _sample(connector: Connector, name: str) -> Vectors:
     """Return up to 20,000 vectors of a collection, (n, dim) float32, in the engine's order."""
-    import numpy as np
-    from cohorts.connectors.matched_recall import SAMPLE
-
     pages, many = [], 0
     for points in connector.scroll(name, COPY_ROWS):
         pages.append(points.vectors)
