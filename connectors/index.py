@@ -40,7 +40,7 @@ class Flat(Index):
 class Hnsw(Index):
     """Hierarchical navigable small world graph. Source: Malkov and Yashunin, 2018, section 4.
 
-    `quantization` keeps compressed vectors in memory beside the whole ones: scalar (8 bits), product (1/16) or binary
+    `quantization` keeps compressed vectors beside the whole ones: scalar (8 bits), product (a sixteenth) or binary
     (1 bit per dimension); candidates are scored anew with the whole vectors.
     """
 

@@ -121,6 +121,8 @@ def _faiss(wanted: Ivf, search: SearchParams, base: Vectors) -> Neighbours:
         )
     codes = {"flat": "Flat", "sq8": "SQ8", "pq": f"PQ{pq_subvectors(dim)}x{PQ_BITS}"}[wanted.variant]
     index: Any = faiss.index_factory(dim, f"IVF{wanted.nlist},{codes}", faiss.METRIC_INNER_PRODUCT)
+    for clustering in (index.cp, index.pq.cp) if wanted.variant == "pq" else (index.cp,):
+        clustering.min_points_per_centroid = 1  # it would print a warning of its own
     index.train(base)
     index.add(base)
     index.nprobe = min(search.nprobe or DEFAULT_NPROBE, wanted.nlist)

@@ -5,17 +5,17 @@ This engine keeps no description of a collection; the definitions stand in a JSO
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.base import Abilities, Collection
+from cohorts.connectors.base import Abilities, Collection, Points
 from cohorts.connectors.checks import check_collection
 from cohorts.connectors.definitions import Definitions, already_there
 from cohorts.connectors.index import Flat, Hnsw, Ivf
 from cohorts.connectors.milvus_server import MilvusConnector, not_ours
-from cohorts.connectors.milvus_terms import VECTOR, to_index, to_schema
+from cohorts.connectors.milvus_terms import ID, VECTOR, to_index, to_schema
 from cohorts.errors import EngineError
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
@@ -155,3 +155,12 @@ class MilvusLiteConnector(MilvusConnector):
             self._definitions.get(name)  # raises the error that names those there are
         self._call(lambda client: client.load_collection(target))
         return self._definitions.get(name)
+
+    def _pages(self, name: str, expression: str, page: int) -> Iterator[Points]:
+        """Yield the points that match: all keys at once, then their rows by page, for this engine sorts nothing."""
+        attached = self._attached.get(name)
+        key = attached.key if attached else ID
+        found = self._query(name, expression or f"not ({key} in [])", [key])
+        keys = [str(row[key]) for row in found]
+        for start in range(0, len(keys), page):
+            yield self.fetch(name, keys[start : start + page])

@@ -168,6 +168,16 @@ def _quoted(value: Value, integral: bool = False) -> str:
     return repr(int(value)) if integral else repr(value)
 
 
+def one_of(key: str, keys: Sequence[str | int]) -> str:
+    """Return the expression for some primary keys; the client's own way with ids quotes nothing in them."""
+    return f"{key} in [{', '.join(_quoted(one) for one in keys)}]"
+
+
+def beyond(key: str, last: str | int) -> str:
+    """Return the expression for the primary keys after one."""
+    return f"{key} > {_quoted(last)}"
+
+
 def to_schema(collection: Collection, description: str) -> Any:
     """Return the engine's schema of a collection of ours."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description=description)

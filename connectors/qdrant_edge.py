@@ -29,6 +29,7 @@ from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
     INDEXING_THRESHOLD_KB,
+    OVERSAMPLING,
     Compiler,
     Terms,
     complete,
@@ -86,6 +87,7 @@ def to_config(collection: Collection) -> edge.EdgeConfig:
     )
 
 
+RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 TERMS = Terms(
     filter=edge.Filter,
     field=edge.FieldCondition,
@@ -200,7 +202,7 @@ class QdrantEdgeConnector(Connector):
         how, notes = effective_search(collection.index, collection.search, params, k)
 
         def nearest(rows: Vectors, how: SearchParams) -> list[list[Hit]]:
-            settings = edge.SearchParams(hnsw_ef=how.ef_search, exact=how.exact)
+            settings = edge.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=RESCORED)
             asked = [
                 edge.QueryRequest(
                     k,

@@ -29,6 +29,7 @@ from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search,
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
     INDEXING_THRESHOLD_KB,
+    OVERSAMPLING,
     Compiler,
     Terms,
     complete,
@@ -86,6 +87,9 @@ _QUANTIZATION: Mapping[str, Any] = {
     ),
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
+# Compressed vectors order their nearest roughly: more of them than asked are compared by the whole vectors. Without
+# compression this changes nothing.
+RESCORED = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 TERMS = Terms(
     filter=models.Filter,
     field=models.FieldCondition,
@@ -438,7 +442,7 @@ class QdrantConnector(Connector):
         how: SearchParams,
         with_payload: bool,
     ) -> list[list[Hit]]:
-        settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact)
+        settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=RESCORED)
         selector = self._selector(name) if with_payload else [KEY_FIELD]
         using = self._vector(name) or None
         if len(rows) == 1:

@@ -21,6 +21,7 @@ from cohorts.connectors.filters import (
 from cohorts.connectors.qdrant_ids import KEY_FIELD
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
+OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +44,7 @@ from hypothesis import strategies as st
 from servers import free_port
 
 DIM = 16
-FIELDS = {"age": float, "n": int, "sex": str, "died": bool, "codes": list[str]}
+FIELDS = {"age": float, "n": int, "sex": str, "died": bool, "admitted": date, "codes": list[str]}
 HOSTILE = [
     "F",
     "' or 1=1 --",
@@ -58,6 +59,57 @@ HOSTILE = [
     '"',
     "E11",
     "$x",
+]
+
+NASTY = [
+    "\\n",
+    "\\u0041",
+    "\\x00",
+    "\r\n",
+    "\u2028",
+    "\x7f",
+    "\u200b",
+    "\u202e",
+    "e\u0301",
+    "é",
+    "𝔘",
+    "🩺",
+    " ",
+    "  x ",
+    "\t",
+    "``",
+    "--",
+    "/*",
+    ";",
+    "(",
+    ")",
+    "[]",
+    "[0]",
+    "$meta",
+    '{"a": 1}',
+    "{{x}}",
+    "%s",
+    "%%",
+    "true",
+    "NULL",
+    "0",
+    "1e5",
+    "-1",
+    "in [",
+    "or f_age > 0",
+    "not (",
+    "like '%'",
+    "array_contains(",
+    'id != ""',
+    "\\'",
+    '\\"',
+    "<b>",
+    "&amp;",
+    "../..",
+    "a,b",
+    "a|b",
+    "*",
+    "?",
 ]
 
 
@@ -81,11 +133,22 @@ def payloads(n: int, seed: int = 0) -> list[dict[str, object]]:
             "n": maybe(rng.randint(-3, 3)),
             "sex": maybe(rng.choice(HOSTILE)),
             "died": maybe(rng.random() < 0.3),
+            "admitted": maybe(f"21{rng.randint(0, 3):02}-0{rng.randint(1, 9)}-1{rng.randint(0, 9)}"),
             "codes": maybe(rng.sample(HOSTILE, rng.randint(0, 3))),
             "title": "not to filter by",
         }
         for _ in range(n)
     ]
+
+
+def hostile_strings(many: int) -> list[str]:
+    """Return different strings of what ends, bends or escapes a literal somewhere."""
+    pieces = [*HOSTILE, *NASTY]
+    rng = random.Random(0)
+    made = dict.fromkeys(pieces)
+    while len(made) < many:
+        made["".join(rng.choices(pieces, k=rng.randint(1, 6)))] = None
+    return list(made)[:many]
 
 
 def points(n: int, seed: int = 0) -> Points:
@@ -180,6 +243,7 @@ class EngineContract:
         for start in (0, 10, 20):
             some = slice(start, start + 10)
             connector.upsert("c", Points(batch.ids[some], batch.vectors[some], [{}] * 10))
+            assert len(connector.fetch("c", batch.ids[some]).ids) == 10
             assert connector.count("c") == start + 10
         connector.upsert("c", Points(batch.ids[:10], batch.vectors[:10], [{}] * 10))
         assert connector.count("c") == 30
@@ -312,6 +376,11 @@ class EngineContract:
             " or ".join(f"age = {age}" for age in range(20, 80)),
             "n = 1 or age = 44",
             "died is null and not (age < 30 and n <= 0)",
+            "admitted >= '2101-06-01' and admitted < '2103-01-01'",
+            "admitted between '2102-02-10' and '2102-12-31' or admitted is null",
+            "admitted not between '2102-02-10' and '2102-12-31'",
+            "admitted in ('2101-01-10', '2102-05-15') or admitted != '2103-03-13'",
+            "n > 1.5 or n = 0.5 or n != 2.5 and n not in (0.5, 1.0)",
         ):
             self.same_as_reference(connector, batch, parse_filter(text))
 
@@ -346,6 +415,28 @@ class EngineContract:
         found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True)).hits[0]
         assert {hit.id for hit in found} == wanted, where
 
+    def test_hostile_strings_as_values_and_ids_mean_themselves(self, connector: Connector) -> None:
+        strings = hostile_strings(500)
+        rows: list[Payload] = [{"sex": one, "codes": [one, "E11"]} for one in strings]
+        batch = Points(strings, cloud(500), rows)
+        connector.create(Collection("c", DIM, Flat(), {"sex": str, "codes": list[str]}))
+        connector.upsert("c", batch)
+        connector.finalize("c")
+        assert connector.count("c") == 500
+        assert list(connector.fetch("c", strings).ids) == strings
+        for row, one in enumerate(strings):
+            forms: list[Filter] = [
+                Comparison("sex", "=", one),
+                Contains("codes", one),
+                OneOf("sex", (one, "not there")),
+                All((Contains("codes", "E11"), Not(Comparison("sex", "!=", one)))),
+            ]
+            wanted = strings if one == "E11" and row % 4 == 1 else [one]
+            found = connector.search("c", batch.vectors[:1], 500, where=forms[row % 4]).hits[0]
+            assert {hit.id for hit in found} == set(wanted), (one, forms[row % 4])
+        connector.delete("c", strings[::2])
+        assert {one for page in connector.scroll("c", 60) for one in page.ids} == set(strings[1::2])
+
     def test_filters_on_unknown_fields_and_wrong_types_are_refused(self, connector: Connector) -> None:
         self.filled(connector, points(5))
         for text in (
@@ -356,6 +447,9 @@ class EngineContract:
             "age contains 'x'",
             "codes = 'E11'",
             "n",
+            "admitted > 3",
+            "admitted = '2101-1-1'",
+            "admitted > 'yesterday'",
         ):
             with pytest.raises(FilterError):
                 connector.count("c", parse_filter(text))
@@ -366,6 +460,64 @@ class EngineContract:
         assert connector.collections() == []
         self.filled(connector, points(3))
         assert connector.count("c") == 3
+
+    def test_aliases_stand_for_a_collection_and_are_switched_in_one_step(self, connector: Connector) -> None:
+        for name, many in (("one", 5), ("two", 7)):
+            connector.create(Collection(name, DIM, fields=FIELDS))
+            connector.upsert(name, points(many))
+            connector.finalize(name)
+        for name, many in (("one", 5), ("two", 7)):
+            connector.alias("now", name)
+            assert connector.aliases() == {"now": name}
+            assert connector.describe("now").collection.name == name
+            assert connector.count("now") == many
+            assert len(connector.search("now", cloud(1), 50).hits[0]) == many
+            assert len(connector.fetch("now", ["10000"]).ids) == 1
+        connector.delete("now", ["10000"])
+        assert (connector.count("one"), connector.count("two")) == (5, 6)
+        with pytest.raises(CollectionExists):
+            connector.alias("one", "two")
+        with pytest.raises(CollectionExists):
+            connector.create(Collection("now", DIM))
+        with pytest.raises(CollectionNotFound):
+            connector.alias("now", "gone")
+        connector.drop("now")
+        assert (connector.collections(), connector.aliases()) == (["one"], {})
+
+    def test_what_was_done_otherwise_than_asked_is_told(self, connector: Connector) -> None:
+        self.filled(connector, points(400))
+        found = connector.search("c", cloud(2), 50, params=SearchParams(ef_search=10, nprobe=3))
+        assert [len(hits) for hits in found.hits] == [50, 50]
+        assert found.asked == 50
+        assert "ef_search=10 was asked; 50 neighbours need 50: it was used" in found.notes
+        assert "nprobe has no meaning for hnsw: it was not used" in found.notes
+        assert connector.search("c", cloud(2), 5).notes == ()
+
+    def test_without_payloads_ids_and_scores_stay(self, connector: Connector) -> None:
+        batch = points(30)
+        keys = [f"key {i}" if i % 2 else one for i, one in enumerate(batch.ids)]
+        self.filled(connector, Points(keys, batch.vectors, batch.payloads))
+        whole = connector.search("c", cloud(1), 10).hits[0]
+        bare = connector.search("c", cloud(1), 10, with_payload=False).hits[0]
+        assert [(hit.id, hit.payload) for hit in bare] == [(hit.id, {}) for hit in whole]
+
+    def test_quantised_graphs_find_as_much(self, connector: Connector) -> None:
+        spread = np.random.default_rng(0).normal(size=(DIM, 256)).astype(np.float32)
+        vectors, queries = (
+            rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            for rows in (cloud(1_000) @ spread, cloud(20, seed=1) @ spread)
+        )
+        tenth = np.sort(queries @ vectors.T, axis=1)[:, -10]
+        for kind in connector.abilities.quantization:
+            name = f"c_{kind}"
+            connector.create(Collection(name, 256, Hnsw(quantization=kind)))
+            connector.upsert(name, Points([str(i) for i in range(1_000)], vectors, [{}] * 1_000))
+            connector.finalize(name)
+            assert connector.describe(name).collection.index == Hnsw(quantization=kind)
+            found = connector.search(name, queries, 10, params=SearchParams(ef_search=256)).hits
+            rows = np.array([[int(hit.id) for hit in hits] for hits in found])
+            got = np.einsum("qd,qkd->qk", queries, vectors[rows])
+            assert (got >= tenth[:, None] - 1e-5).mean() >= 0.9, kind
 
     def test_closing_twice_is_no_error(self, connector: Connector) -> None:
         self.filled(connector, points(5))

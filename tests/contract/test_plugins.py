@@ -1,0 +1,51 @@
+"""A further engine: one file, one entry point, one contract class."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cohorts.connectors.memory import MemoryConnector
+from cohorts.connectors.registry import connect
+from cohorts.errors import StoreAddressError
+from engine_contract import EngineContract
+
+ENGINE = """
+from cohorts.connectors.memory import MemoryConnector
+
+class Elsewhere(MemoryConnector):
+    def __init__(self, rest):
+        super().__init__()
+        self.rest = rest
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a package that brings an engine."""
+    (tmp_path / "elsewhere.py").write_text(ENGINE)
+    about = tmp_path / "elsewhere-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[cohorts.connectors]\nelsewhere = elsewhere:Elsewhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("elsewhere", None)
+
+
+@pytest.mark.usefixtures("installed")
+class TestElsewhere(EngineContract):
+    @pytest.fixture
+    def store(self) -> str:
+        return "elsewhere:anything"
+
+
+def test_the_scheme_leads_to_the_entry_point(installed: None) -> None:
+    connector = connect("elsewhere://host/x")
+    assert isinstance(connector, MemoryConnector)
+    assert vars(connector)["rest"] == "//host/x"
+
+
+def test_without_it_the_scheme_is_unknown() -> None:
+    with pytest.raises(StoreAddressError, match="is no store address"):
+        connect("elsewhere:anything")
