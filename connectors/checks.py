@@ -70,16 +70,19 @@ def unit_rows(vectors: Vectors, dim: int) -> Vectors:
     """Return the rows scaled to length 1. Raises VectorError for a wrong size, NaN, infinity or zeros."""
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise VectorError(f"Vectors of shape {vectors.shape} were given; the collection takes (n, {dim}).")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    wide = vectors.astype(
+        np.float64
+    )  # float32 squares can't overflow there: an infinite length has an infinite number
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    bad = np.flatnonzero(~np.isfinite(lengths))
     if len(bad):
         raise VectorError(
             f"{len(bad)} vectors hold NaN or infinity, the first in row {bad[0]}; nothing was sent."
         )
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    zero = np.flatnonzero(lengths[:, 0] == 0)
+    zero = np.flatnonzero(lengths == 0)
     if len(zero):
         raise VectorError(f"{len(zero)} vectors are all zeros, the first in row {zero[0]}; nothing was sent.")
-    return np.ascontiguousarray(vectors / lengths, dtype=np.float32)
+    return np.asarray(wide / lengths[:, None], dtype=np.float32)
 
 
 def check_points(points: Points, collection: Collection) -> Points:

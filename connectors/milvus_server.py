@@ -87,8 +87,8 @@ class MilvusConnector(Connector):
         ),
     )
     title = "Milvus"
-    # Sees what this client wrote. "Strong" waits .2-.4 s for every answer; it is the collection's own level, for a scan in
-    # the order of keys takes no other.
+    # Sees what this client wrote; "Strong" waits .2-.4 s for every answer. Collections are made Strong all the same: a
+    # scan in the order of keys takes the collection's own level.
     consistency = "Session"
 
     def __init__(self, server: Server | None = None, *, client: MilvusClient | None = None) -> None:

@@ -33,8 +33,10 @@ from cohorts.connectors.qdrant_terms import (
     Compiler,
     Terms,
     complete,
+    is_compressed,
     key_of,
     shown,
+    to_bare_hits,
     to_hits,
 )
 from cohorts.errors import CohortsError, EngineError
@@ -113,6 +115,7 @@ class QdrantEdgeConnector(Connector):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._definitions = Definitions(path / "collections.json")
+        self._known: dict[str, Collection] = {}
         self._shards: dict[str, edge.EdgeShard] = {}
         self._lock: TextIO | None = None
         self._unflushed: Counter[str] = Counter()
@@ -200,22 +203,26 @@ class QdrantEdgeConnector(Connector):
         queries = unit_rows(vectors, collection.dim)
         condition = self._condition(collection, where)
         how, notes = effective_search(collection.index, collection.search, params, k)
+        rescored = RESCORED if is_compressed(collection.index) else None
+        flags = [_BOOL_PREFIX + field for field, kind in collection.fields.items() if kind is bool]
 
         def nearest(rows: Vectors, how: SearchParams) -> list[list[Hit]]:
-            settings = edge.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=RESCORED)
+            settings = edge.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=rescored)
             asked = [
                 edge.QueryRequest(
                     k,
                     query=edge.Query.Nearest(row),
                     filter=condition,
                     params=settings,
-                    with_payload=with_payload or [KEY_FIELD],
+                    with_payload=with_payload,
                 )
                 for row in rows
             ]
             with _engine_errors():
-                found = shard.query_batch(edge.QueryBatchRequest(asked))
-            return [to_hits(row) for row in found]
+                found = [shard.query(one) for one in asked]
+            if with_payload:
+                return [to_hits(row, flags) for row in found]
+            return to_bare_hits(found, lambda ids: _keys_of(shard, ids))
 
         hits = nearest(queries, how)
         if where is not None and not how.exact:
@@ -265,6 +272,7 @@ class QdrantEdgeConnector(Connector):
             if shard:
                 shard.close()
             self._definitions.remove(name)
+            self._known.clear()
             if (self._path / name).exists():
                 shutil.rmtree(self._path / name)
 
@@ -272,6 +280,7 @@ class QdrantEdgeConnector(Connector):
         """Point an alias at a collection."""
         self._hold()
         self._definitions.alias(alias, name)
+        self._known.clear()
 
     def aliases(self) -> dict[str, str]:
         """Return the collection that each alias stands for."""
@@ -286,6 +295,7 @@ class QdrantEdgeConnector(Connector):
                     shard.flush()
                     shard.close()
         finally:
+            self._known.clear()
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
@@ -308,13 +318,15 @@ class QdrantEdgeConnector(Connector):
         self._lock = lock
 
     def _of(self, name: str) -> tuple[Collection, edge.EdgeShard]:
-        collection = self._definitions.get(name)
-        name = collection.name
-        self._hold()
-        if name not in self._shards:
+        collection = self._known.get(name)
+        if collection is None:
+            collection = self._definitions.get(name)
+            self._hold()  # from here on nobody else changes a definition
+            self._known[name] = collection
+        if collection.name not in self._shards:
             with _engine_errors():
-                self._shards[name] = edge.EdgeShard.load(str(self._path / name))
-        return collection, self._shards[name]
+                self._shards[collection.name] = edge.EdgeShard.load(str(self._path / collection.name))
+        return collection, self._shards[collection.name]
 
     def _condition(self, collection: Collection, where: Filter | None) -> edge.Filter | None:
         if where is None:
@@ -332,6 +344,12 @@ def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
     if is_hashed(key):
         ours[KEY_FIELD] = key
     return {**payload, **ours}
+
+
+def _keys_of(shard: edge.EdgeShard, ids: list[str]) -> dict[str, str]:
+    with _engine_errors():
+        records = shard.retrieve([*ids], with_payload=[KEY_FIELD], with_vector=False)
+    return {str(record.id): key_of(record) for record in records}
 
 
 def _points(records: Sequence[Any], dim: int) -> Points:

@@ -1,6 +1,7 @@
 """Qdrant servers, cloud and clusters, by REST or gRPC (`qdrant+http://…`, `qdrant+grpc://host:port,host:port…`)."""
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -33,8 +34,10 @@ from cohorts.connectors.qdrant_terms import (
     Compiler,
     Terms,
     complete,
+    is_compressed,
     key_of,
     shown,
+    to_bare_hits,
     to_hits,
 )
 from cohorts.connectors.remembered import Remembered
@@ -54,6 +57,7 @@ PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
 _PASSING = (
+    grpc.StatusCode.INTERNAL,  # "local shard not found", while a node of a cluster comes back
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -87,8 +91,7 @@ _QUANTIZATION: Mapping[str, Any] = {
     ),
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
-# Compressed vectors order their nearest roughly: more of them than asked are compared by the whole vectors. Without
-# compression this changes nothing.
+# Compressed vectors order their nearest roughly: more of them than asked are compared by the whole vectors.
 RESCORED = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 TERMS = Terms(
     filter=models.Filter,
@@ -442,30 +445,40 @@ class QdrantConnector(Connector):
         how: SearchParams,
         with_payload: bool,
     ) -> list[list[Hit]]:
-        settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=RESCORED)
-        selector = self._selector(name) if with_payload else [KEY_FIELD]
+        rescored = RESCORED if is_compressed(self._known.of(name).index) else None
+        settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=rescored)
+        selector = self._selector(name) if with_payload else False
         using = self._vector(name) or None
-        if len(rows) == 1:
-            answer = self._call(
-                lambda client: client.query_points(
-                    name,
-                    rows[0].tolist(),
-                    using=using,
-                    query_filter=condition,
-                    search_params=settings,
-                    limit=k,
-                    with_payload=selector,
+        if len(rows) == 1:  # a batch of one would cost the client more
+            answers = [
+                self._call(
+                    lambda client: client.query_points(
+                        name,
+                        rows[0],
+                        using=using,
+                        query_filter=condition,
+                        search_params=settings,
+                        limit=k,
+                        with_payload=selector,
+                    )
                 )
-            )
-            return [self._hits(name, answer.points)]
-        asked = [
-            models.QueryRequest(
-                query=row, using=using, filter=condition, params=settings, limit=k, with_payload=selector
-            )
-            for row in rows.tolist()
-        ]
-        answers = self._call(lambda client: client.query_batch_points(name, asked)) if asked else []
-        return [self._hits(name, answer.points) for answer in answers]
+            ]
+        else:
+            asked = [
+                models.QueryRequest(
+                    query=row, using=using, filter=condition, params=settings, limit=k, with_payload=selector
+                )
+                for row in rows.tolist()
+            ]
+            answers = self._call(lambda client: client.query_batch_points(name, asked)) if asked else []
+        found = [answer.points for answer in answers]
+        if with_payload:
+            return [self._hits(name, points) for points in found]
+        return to_bare_hits(found, lambda ids: self._keys_of(name, ids))
+
+    def _keys_of(self, name: str, ids: list[str]) -> dict[str, str]:
+        records = self._call(lambda client: client.retrieve(name, ids, with_payload=[KEY_FIELD]))
+        return {str(record.id): key_of(record) for record in records}
 
     def _hits(self, name: str, points: Sequence[Any]) -> list[Hit]:
         attached = self._attached.get(name)
@@ -533,7 +546,7 @@ def _open(server: Server, host: tuple[str, int]) -> QdrantClient:
     rest = server.protocol == "http"
     options: dict[str, Any] = {"port" if rest else "grpc_port": host[1]}
     if server.ca_file is not None and rest:
-        options["verify"] = str(server.ca_file)
+        options["verify"] = ssl.create_default_context(cafile=server.ca_file)
     elif server.ca_file is not None:
         options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
     return QdrantClient(

@@ -1,8 +1,9 @@
 """What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from cohorts.connectors.base import Hit, Payload
@@ -18,10 +19,15 @@ from cohorts.connectors.filters import (
     OneOf,
     Value,
 )
+from cohorts.connectors.index import Hnsw, Index
 from cohorts.connectors.qdrant_ids import KEY_FIELD
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
+NOTHING: Payload = MappingProxyType({})
+_new = (
+    tuple.__new__
+)  # Hit(…) passes through a function of Python: a tenth of a whole query on an embedded engine
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -93,6 +99,11 @@ class Compiler:
         return self.terms.field(key=self._path(name), range=limits)
 
 
+def is_compressed(index: Index) -> bool:
+    """Tell whether vectors are kept compressed too, so that a search must score its candidates anew."""
+    return isinstance(index, Hnsw) and index.quantization != "none"
+
+
 def key_of(point: Any) -> str:
     """Return the key that a point was written under."""
     return str((point.payload or {}).get(KEY_FIELD, point.id))
@@ -103,14 +114,28 @@ def shown(payload: Mapping[str, Any] | None) -> Payload:
     return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
 
 
-def to_hits(points: Iterable[Any]) -> list[Hit]:
-    """Return what the engine found, under the keys that it was written under."""
+def to_hits(points: Iterable[Any], flags: Sequence[str] = ()) -> list[Hit]:
+    """Return what the engine found, under the keys that it was written under; `flags` are payload keys of ours."""
     hits = []
     for point in points:
-        payload = point.payload or {}
-        key = payload[KEY_FIELD] if KEY_FIELD in payload else str(point.id)
-        hits.append(Hit(key, point.score, shown(payload)))
+        payload = point.payload or {}  # made for us alone: what is ours is taken out, and nothing copied
+        key = payload.pop(KEY_FIELD, None) or str(point.id)
+        for flag in flags:
+            payload.pop(flag, None)
+        hits.append(_new(Hit, (key, point.score, payload)))
     return hits
+
+
+def to_bare_hits(
+    found: Iterable[Iterable[Any]], keys_of: Callable[[list[str]], Mapping[str, str]]
+) -> list[list[Hit]]:
+    """Return what was found without payloads; numbers are their own keys, the keys of UUIDs are asked for."""
+    rows = [[(point.id, point.score) for point in points] for points in found]
+    hashed = [str(one) for row in rows for one, _ in row if type(one) is not int]
+    if hashed:
+        keys = keys_of(hashed)
+        rows = [[(keys.get(str(one), one), score) for one, score in row] for row in rows]
+    return [[_new(Hit, (str(one), score, NOTHING)) for one, score in row] for row in rows]
 
 
 def complete(

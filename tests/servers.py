@@ -1,6 +1,5 @@
 """The real servers that tests and benchmarks talk to, on loopback and free ports, ended by their process ids."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -13,7 +12,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 QDRANT = HERE.parent / ".servers" / "qdrant"
 START_S = 90.0
-PR_SET_PDEATHSIG = 1
 
 
 def installed() -> bool:
@@ -41,10 +39,6 @@ def answers(port: int) -> bool:
     return True
 
 
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class QdrantNode:
     """One Qdrant process; the same ports and data after a restart."""
 
@@ -65,12 +59,11 @@ class QdrantNode:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [QDRANT, *self.arguments],
+                ["setpriv", "--pdeathsig", "KILL", QDRANT, *self.arguments],  # it dies with the session
                 cwd=self.folder,
                 env={**os.environ, **self.settings},
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
             )
         wait_until(lambda: answers(self.http) and answers(self.grpc), "a Qdrant node that answers")
 
