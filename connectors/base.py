@@ -6,7 +6,7 @@ What crosses the seam are frozen dataclasses. The score is cosine similarity on 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ Vectors = npt.NDArray[np.float32]
 Scalar = str | int | float | bool | None
 PayloadValue = Scalar | list[str]
 Payload = Mapping[str, PayloadValue]
+NOTHING: Payload = MappingProxyType({})
 
 
 FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type[list[str]]

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
 from cohorts.connectors.filters import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
@@ -70,19 +71,21 @@ def unit_rows(vectors: Vectors, dim: int) -> Vectors:
     """Return the rows scaled to length 1. Raises VectorError for a wrong size, NaN, infinity or zeros."""
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise VectorError(f"Vectors of shape {vectors.shape} were given; the collection takes (n, {dim}).")
-    wide = vectors.astype(
-        np.float64
-    )  # float32 squares can't overflow there: an infinite length has an infinite number
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    wide = vectors.astype(np.float64)  # where float32 squares can't overflow
+    lengths = np.sqrt(np.vecdot(wide, wide))
+    if not ((lengths > 0) & (lengths < np.inf)).all():
+        raise _no_direction(lengths)
+    return np.asarray(wide / lengths[:, None], dtype=np.float32)
+
+
+def _no_direction(lengths: npt.NDArray[np.float64]) -> VectorError:
     bad = np.flatnonzero(~np.isfinite(lengths))
     if len(bad):
-        raise VectorError(
+        return VectorError(
             f"{len(bad)} vectors hold NaN or infinity, the first in row {bad[0]}; nothing was sent."
         )
     zero = np.flatnonzero(lengths == 0)
-    if len(zero):
-        raise VectorError(f"{len(zero)} vectors are all zeros, the first in row {zero[0]}; nothing was sent.")
-    return np.asarray(wide / lengths[:, None], dtype=np.float32)
+    return VectorError(f"{len(zero)} vectors are all zeros, the first in row {zero[0]}; nothing was sent.")
 
 
 def check_points(points: Points, collection: Collection) -> Points:

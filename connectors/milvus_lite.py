@@ -3,6 +3,7 @@
 This engine keeps no description of a collection; the definitions stand in a JSON file beside the database.
 """
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -128,9 +129,9 @@ class MilvusLiteConnector(MilvusConnector):
             _users[self._path.resolve()] += 1
         return client
 
-    def _call(self, ask: Callable[[MilvusClient], T]) -> T:
+    def _call(self, ask: Callable[[MilvusClient], T], at_most_s: float = math.inf) -> T:
         try:
-            return super()._call(ask)
+            return super()._call(ask, at_most_s)
         except OSError as error:
             raise EngineError(f"Embedded Milvus can't use its file: {error}") from error
         except EngineError as error:

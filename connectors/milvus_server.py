@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from cohorts.connectors.addresses import Server
 from cohorts.connectors.attachment import Attachment, Inspection, VectorField, choose_vector
 from cohorts.connectors.base import (
+    NOTHING,
     Abilities,
     Collection,
     Connector,
@@ -59,6 +61,7 @@ NOT_FOUND = 100
 PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
+_get = dict.__getitem__  # the client's hits look a key up twice, in Python
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
 _THEIR_TYPES: Mapping[DataType, FieldType] = {
     DataType.VARCHAR: str,
@@ -158,7 +161,7 @@ class MilvusConnector(Connector):
         if name in self._attached:
             return  # the index of others is theirs to build
         until = time.monotonic() + timeout_s
-        self._call(lambda client: client.flush(self._target(name), timeout=timeout_s))
+        self._call(lambda client: client.flush(self._target(name), timeout=timeout_s), timeout_s)
         while (pending := int(self._about_index(name).get("pending_index_rows", 0))) > 0:
             if time.monotonic() > until:
                 raise EngineError(
@@ -343,7 +346,7 @@ class MilvusConnector(Connector):
             **more,
         )
 
-    def _call(self, ask: Callable[[MilvusClient], T]) -> T:
+    def _call(self, ask: Callable[[MilvusClient], T], at_most_s: float = math.inf) -> T:
         """Ask the server, again where the error may pass. Raises EngineError."""
 
         def once() -> T:
@@ -357,7 +360,7 @@ class MilvusConnector(Connector):
             return ask(self._opened)
 
         try:
-            return self._patience.call(once)
+            return self._patience.call(once, at_most_s=at_most_s)
         except (MilvusException, grpc.RpcError) as error:
             raise EngineError(f"{self.title} failed ({_reason(error)})") from error
 
@@ -474,8 +477,11 @@ class MilvusConnector(Connector):
         if attached is not None:
             return [[_their_hit(hit, attached, with_payload) for hit in row] for row in found]
         if not with_payload:
-            return [[Hit(hit[ID], hit["distance"], {}) for hit in row] for row in found]
-        return [[Hit(hit[ID], hit["distance"], hit["entity"][PAYLOAD]) for hit in row] for row in found]
+            return [[Hit(_get(hit, ID), _get(hit, "distance"), NOTHING) for hit in row] for row in found]
+        return [
+            [Hit(_get(hit, ID), _get(hit, "distance"), _get(hit, "entity")[PAYLOAD]) for hit in row]
+            for row in found
+        ]
 
     def _filtered(
         self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter, how: SearchParams

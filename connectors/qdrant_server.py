@@ -27,6 +27,7 @@ from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, che
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search, show_index
+from cohorts.connectors.qdrant_grpc import query, speaks_grpc
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
     INDEXING_THRESHOLD_KB,
@@ -53,6 +54,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
+GIVEN_TIMEOUT_S = 60  # of a search through a client that was passed in
 PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
@@ -449,29 +451,30 @@ class QdrantConnector(Connector):
         settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=rescored)
         selector = self._selector(name) if with_payload else False
         using = self._vector(name) or None
-        if len(rows) == 1:  # a batch of one would cost the client more
-            answers = [
-                self._call(
-                    lambda client: client.query_points(
-                        name,
-                        rows[0],
-                        using=using,
-                        query_filter=condition,
-                        search_params=settings,
-                        limit=k,
-                        with_payload=selector,
-                    )
+        timeout_s = self._server.timeout_s if self._server else GIVEN_TIMEOUT_S
+
+        def ask(client: QdrantClient) -> list[Any]:
+            if speaks_grpc(client):
+                return query(
+                    client,
+                    name,
+                    rows,
+                    k,
+                    using=using,
+                    condition=condition,
+                    settings=settings,
+                    with_payload=selector,
+                    timeout_s=timeout_s,
                 )
-            ]
-        else:
             asked = [
                 models.QueryRequest(
                     query=row, using=using, filter=condition, params=settings, limit=k, with_payload=selector
                 )
                 for row in rows.tolist()
             ]
-            answers = self._call(lambda client: client.query_batch_points(name, asked)) if asked else []
-        found = [answer.points for answer in answers]
+            return [answer.points for answer in client.query_batch_points(name, asked)]
+
+        found = self._call(ask) if len(rows) else []
         if with_payload:
             return [self._hits(name, points) for points in found]
         return to_bare_hits(found, lambda ids: self._keys_of(name, ids))

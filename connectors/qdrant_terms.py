@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from types import MappingProxyType
 from typing import Any
 
-from cohorts.connectors.base import Hit, Payload
+from cohorts.connectors.base import NOTHING, Hit, Payload
 from cohorts.connectors.checks import OUR_PREFIX
 from cohorts.connectors.filters import (
     All,
@@ -24,7 +23,6 @@ from cohorts.connectors.qdrant_ids import KEY_FIELD
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
-NOTHING: Payload = MappingProxyType({})
 _new = (
     tuple.__new__
 )  # Hit(…) passes through a function of Python: a tenth of a whole query on an embedded engine
@@ -130,12 +128,12 @@ def to_bare_hits(
     found: Iterable[Iterable[Any]], keys_of: Callable[[list[str]], Mapping[str, str]]
 ) -> list[list[Hit]]:
     """Return what was found without payloads; numbers are their own keys, the keys of UUIDs are asked for."""
-    rows = [[(point.id, point.score) for point in points] for points in found]
-    hashed = [str(one) for row in rows for one, _ in row if type(one) is not int]
-    if hashed:
-        keys = keys_of(hashed)
-        rows = [[(keys.get(str(one), one), score) for one, score in row] for row in rows]
-    return [[_new(Hit, (str(one), score, NOTHING)) for one, score in row] for row in rows]
+    hits = [[_new(Hit, (str(point.id), point.score, NOTHING)) for point in points] for points in found]
+    hashed = [hit.id for row in hits for hit in row if "-" in hit.id]
+    if not hashed:
+        return hits
+    keys = keys_of(hashed)
+    return [[hit._replace(id=keys.get(hit.id, hit.id)) for hit in row] for row in hits]
 
 
 def complete(
