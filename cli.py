@@ -1,6 +1,7 @@
 """The command line: strings in, objects made, tables out."""
 
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +61,8 @@ class Format(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; errors of ours are one message on stderr, never a traceback."""
+    """Run the command line; errors and warnings of ours are one message on stderr, never a traceback."""
+    warnings.showwarning = lambda message, *_: typer.echo(f"Warning: {message}", err=True)
     try:
         app()
     except CohortsError as error:

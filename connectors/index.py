@@ -127,7 +127,8 @@ def show_index(index: Index) -> str:
     """Return the index as `parse_index` reads it, with every setting: `hnsw(m=32, ef_construction=400)`."""
     settings = {key: value for key, value in vars(index).items() if value != "none"}
     name = next(name for name, kind in KINDS.items() if type(index) is kind)
-    return f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"
+    shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{name}({shown})" if shown else name
 
 
 def parse_index(text: str) -> Index:

@@ -61,8 +61,8 @@ NOT_FOUND = 100
 PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
-_get = dict.__getitem__  # the client's hits look a key up twice, in Python
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
+_get = dict.__getitem__  # the client's hits look a key up twice, in Python
 _THEIR_TYPES: Mapping[DataType, FieldType] = {
     DataType.VARCHAR: str,
     DataType.BOOL: bool,

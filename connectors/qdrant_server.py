@@ -3,8 +3,10 @@
 import json
 import ssl
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import grpc
@@ -46,6 +48,7 @@ from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.version_check import is_compatible
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 T = TypeVar("T")
@@ -552,15 +555,27 @@ def _open(server: Server, host: tuple[str, int]) -> QdrantClient:
         options["verify"] = ssl.create_default_context(cafile=server.ca_file)
     elif server.ca_file is not None:
         options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
-    return QdrantClient(
+    client = QdrantClient(
         host=host[0],
         prefer_grpc=not rest,
         https=server.tls,
         api_key=server.secret.reveal() or None,
         timeout=server.timeout_s,
-        check_compatibility=server.check_compatibility,
+        check_compatibility=False,  # it would ask by REST whatever the protocol, and warn from a thread
         **options,
     )
+    if server.check_compatibility:
+        _compare_versions(version("qdrant-client"), client.info().version)
+    return client
+
+
+def _compare_versions(client: str, server: str) -> None:
+    if not is_compatible(client, server):
+        warnings.warn(
+            f"The Qdrant client is version {client}, the server {server}; they should be of one major version and at "
+            "most one minor version apart. ?check_compatibility=false behind the address says that you know.",
+            stacklevel=2,
+        )
 
 
 def _may_pass(error: BaseException) -> bool:

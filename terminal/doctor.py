@@ -11,6 +11,8 @@ _CLIENTS = ("qdrant-client", "pymilvus")
 _ENGINES = {
     "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "pip install 'cohorts[qdrant-embedded]'"),
     "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "pip install 'cohorts[milvus-embedded]'"),
+    "faiss-cpu": ("reference for ivf (matched recall)", "pip install 'cohorts[reference]'"),
+    "annoy": ("reference for annoy (matched recall)", "pip install 'cohorts[reference]'"),
 }
 _ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 

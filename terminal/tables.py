@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+MAX_COLUMNS = 8  # of fields of others; --format json has them all
 SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
 
 def show_neighbours(found: Neighbours, output: str, description: Description) -> None:
     """Print the neighbours to stdout as a table, as JSON or as CSV."""
-    attached = bool(description.collection.metadata.get("attached"))
+    metadata = description.collection.metadata
+    attached = bool(metadata.get("attached")) and not metadata.get("encoder_fingerprint")
     row_of = partial(_their_row, description.collection) if attached else _row
     rows = [row_of(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
     synthetic = bool(description.collection.metadata.get("synthetic"))
@@ -90,7 +92,7 @@ def show_description(description: Description, name: str) -> None:
     table.add_row("metric", description.metric)
     table.add_row("index", show_index(collection.index))
     if collection.translation:
-        table.add_row("in place of", escape(collection.translation))
+        table.add_row("matched by recall", escape(collection.translation))
     for key, value in collection.metadata.items():
         table.add_row(key.replace("_", " "), escape(str(value)))
     table.add_row("fields to filter by", ", ".join(collection.fields))
@@ -174,11 +176,15 @@ def _their_row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
 
 def _show_their_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in rows[0] if rows else ("rank", "patient", "similarity"):
+    names = list(rows[0])[:MAX_COLUMNS] if rows else ["rank", "patient", "similarity"]
+    for name in names:
         fixed = name in ("rank", "patient", "similarity")
-        table.add_column(name, justify="right" if fixed else "left", no_wrap=True, overflow="ellipsis")
+        width = len(name) if fixed else None
+        table.add_column(
+            name, justify="right" if fixed else "left", no_wrap=True, overflow="ellipsis", min_width=width
+        )
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in names))
     Console().print(table)
 
 

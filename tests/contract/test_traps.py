@@ -209,3 +209,16 @@ def test_filters_of_patients_stand_in_no_error(raw_milvus: MilvusClient) -> None
     with pytest.raises(EngineError) as raised:
         connector._query("c", 'nowhere == "Smith, John"', ["id"])
     assert "Smith" not in str(raised.value)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_server_of_another_age_is_warned_of_unless_the_address_says_so(
+    protocol: str, qdrant: QdrantNode, recwarn: pytest.WarningsRecorder
+) -> None:
+    port = qdrant.http if protocol == "http" else qdrant.grpc
+    with connect(f"qdrant+{protocol}://127.0.0.1:{port}?{UNCHECKED}") as connector:
+        connector.collections()
+    assert len(recwarn) == 0
+    warned = pytest.warns(UserWarning, match=r"server 1\.16\.3.*check_compatibility=false")
+    with connect(f"qdrant+{protocol}://127.0.0.1:{port}") as connector, warned:
+        connector.collections()
