@@ -7,17 +7,19 @@ measured; then the engine's own search parameter is raised until it finds as muc
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Points, Vectors
+from cohorts.connectors.base import Abilities, Collection, Connector, Points, Vectors
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import (
     DEFAULT_NPROBE,
     MAX_EF,
     Annoy,
+    Flat,
     Hnsw,
     Index,
     Ivf,
@@ -25,7 +27,7 @@ from cohorts.connectors.index import (
     pq_subvectors,
     show_index,
 )
-from cohorts.errors import InputError, UnsupportedIndex
+from cohorts.errors import CohortsError, InputError, UnsupportedIndex
 
 SAMPLE = 20_000
 QUERIES = 200
@@ -51,15 +53,17 @@ def match_recall(
 ) -> Matched:
     """Return what to use on an engine that lacks `wanted`; `sample` is (n, dim) float32, unit rows.
 
-    Raises UnsupportedIndex where the reference library is missing, InputError where the sample is too small for it.
+    Raises UnsupportedIndex where there is no reference for it or its library is missing, InputError where the sample is
+    too small for it, EngineError.
     """
+    if not isinstance(wanted, Ivf | Annoy):
+        raise _refusal(wanted, connector.abilities, "Only ivf and annoy are matched by recall.")
     base, queries = _split(sample, k, seed)
-    nearest = _kth_score(base, queries, k)
-    own = Hnsw()
-    check_index(own, connector.abilities)
-    goal = _recall(_reference(connector, wanted, search, base), base, queries, nearest, k)
+    recall_of = partial(_recall, base=base, queries=queries, nearest=_kth_score(base, queries, k), k=k)
+    own = _own_index(wanted, connector.abilities)
+    goal = recall_of(_reference(connector.abilities, wanted, search, base, seed))
     with _calibration(connector, own, base) as search_with:
-        found, recall = _least(search_with, base, queries, nearest, k, goal)
+        found, recall = _least(own, lambda params: recall_of(search_with(params)), goal, k, len(base))
     shown = ", ".join([show_index(own), *(f"{key}={value}" for key, value in vars(found).items() if value)])
     short = "" if recall >= goal else ", the most that it reaches"
     line = (
@@ -69,12 +73,30 @@ def match_recall(
     return Matched(own, found, line)
 
 
+def _own_index(wanted: Ivf | Annoy, abilities: Abilities) -> Index:
+    """Return the engine's own index that stands in: HNSW where it has it, else an inverted file, else none."""
+    if Hnsw in abilities.indexes:
+        return Hnsw()
+    if Ivf in abilities.indexes and "flat" in abilities.ivf:
+        return Ivf(nlist=wanted.nlist) if isinstance(wanted, Ivf) else Ivf()
+    return Flat()
+
+
+def _refusal(wanted: Index, abilities: Abilities, why: str) -> UnsupportedIndex:
+    """Return the error that names what was asked for and what the engine has."""
+    try:
+        check_index(wanted, abilities)
+    except UnsupportedIndex as lacking:
+        return UnsupportedIndex(f"{lacking} {why}")
+    return UnsupportedIndex(why)
+
+
 def _split(sample: Vectors, k: int, seed: int) -> tuple[Vectors, Vectors]:
     """Hold out queries: a vector that is in the index finds itself, and tells nothing."""
     if len(sample) < 4 * k:
         raise InputError(
             f"{len(sample)} vectors are too few to match an index by recall (at least {4 * k}): take an index that the "
-            "engine has."
+            "engine has, or more patients."
         )
     order = np.random.default_rng(seed).permutation(len(sample))
     held = min(QUERIES, len(sample) // 10)
@@ -96,48 +118,52 @@ def _recall(
     return float(((scores >= nearest[:, None] - TIE) & (rows >= 0)).mean())
 
 
-def _reference(connector: Connector, wanted: Index, search: SearchParams, base: Vectors) -> Neighbours:
+def _reference(
+    abilities: Abilities, wanted: Ivf | Annoy, search: SearchParams, base: Vectors, seed: int
+) -> Neighbours:
     try:
-        return _faiss(wanted, search, base) if isinstance(wanted, Ivf) else _annoy(wanted, search, base)
+        if isinstance(wanted, Ivf):
+            return _faiss(wanted, search, base, seed)
+        return _annoy(wanted, search, base, seed)
     except ImportError as error:
-        try:
-            check_index(wanted, connector.abilities)
-        except UnsupportedIndex as lacking:
-            raise UnsupportedIndex(
-                f"{lacking} To match it by recall, install the reference: pip install 'cohorts[reference]'."
-            ) from error
-        raise
+        hint = "To match it by recall, install the reference: pip install 'cohorts[reference]'."
+        raise _refusal(wanted, abilities, hint) from error
 
 
-def _faiss(wanted: Ivf, search: SearchParams, base: Vectors) -> Neighbours:
+def _faiss(wanted: Ivf, search: SearchParams, base: Vectors, seed: int) -> Neighbours:
     import faiss
 
     dim = base.shape[1]
     need = max(wanted.nlist, 2**PQ_BITS if wanted.variant == "pq" else 1)
     if len(base) < need:
+        way = "a smaller nlist" if wanted.nlist > len(base) else "another variant"
         raise InputError(
-            f"{show_index(wanted)} needs at least {need:,} vectors to be matched by recall; {len(base):,} are there. "
-            "Take a smaller nlist, or an index that the engine has."
+            f"{show_index(wanted)} needs at least {need:,} vectors to be matched by recall; {len(base):,} are there "
+            f"beside the queries. Take {way}, an index that the engine has, or more patients (at most {SAMPLE:,} are "
+            "sampled)."
         )
-    codes = {"flat": "Flat", "sq8": "SQ8", "pq": f"PQ{pq_subvectors(dim)}x{PQ_BITS}"}[wanted.variant]
+    # "np" spares polysemous training: it takes most of the time, and reorders the codes without changing a distance
+    codes = {"flat": "Flat", "sq8": "SQ8", "pq": f"PQ{pq_subvectors(dim)}x{PQ_BITS}np"}[wanted.variant]
     index: Any = faiss.index_factory(dim, f"IVF{wanted.nlist},{codes}", faiss.METRIC_INNER_PRODUCT)
     for clustering in (index.cp, index.pq.cp) if wanted.variant == "pq" else (index.cp,):
+        clustering.seed = seed
         clustering.min_points_per_centroid = 1  # it would print a warning of its own
     index.train(base)
     index.add(base)
-    index.nprobe = min(search.nprobe or DEFAULT_NPROBE, wanted.nlist)
+    index.nprobe = _nprobe(wanted, search)
     return lambda queries, k: np.asarray(index.search(queries, k)[1], dtype=np.int64)
 
 
-def _annoy(wanted: Index, search: SearchParams, base: Vectors) -> Neighbours:
+def _annoy(wanted: Annoy, search: SearchParams, base: Vectors, seed: int) -> Neighbours:
     from annoy import AnnoyIndex
 
-    assert isinstance(wanted, Annoy)  # noqa: S101 - every engine that we match for has flat and hnsw
     index = AnnoyIndex(base.shape[1], "angular")
-    index.set_seed(1)
+    index.set_seed(seed + 1)  # 0 is no seed there
     for row, vector in enumerate(base):
         index.add_item(row, vector)
-    index.build(wanted.n_trees)
+    index.build(
+        wanted.n_trees, 1
+    )  # every thread has a seed of its own: more would make the forest the machine's
 
     def nearest(queries: Vectors, k: int) -> npt.NDArray[np.int64]:
         found = [index.get_nns_by_vector(query, k, search.search_k or -1) for query in queries]
@@ -152,7 +178,6 @@ def _calibration(
 ) -> Iterator[Callable[[SearchParams], Neighbours]]:
     """Build the engine's own index over the sample in a collection of its own, dropped at the end."""
     name = f"cohorts_calibration_{uuid.uuid4().hex[:8]}"
-    connector.create(Collection(name, base.shape[1], own))
 
     def search_with(params: SearchParams) -> Neighbours:
         def nearest(queries: Vectors, k: int) -> npt.NDArray[np.int64]:
@@ -164,48 +189,62 @@ def _calibration(
         return nearest
 
     try:
+        connector.create(Collection(name, base.shape[1], own))
         for start in range(0, len(base), BATCH_ROWS):
             rows = base[start : start + BATCH_ROWS]
             ids = [str(start + i) for i in range(len(rows))]
             connector.upsert(name, Points(ids, rows, [{}] * len(rows)))
         connector.finalize(name)
         yield search_with
-    finally:
-        connector.drop(name)
+    except BaseException:
+        with contextlib.suppress(
+            CohortsError
+        ):  # what went wrong first says more than that no drop is possible
+            connector.drop(name)
+        raise
+    connector.drop(name)
 
 
 def _least(
-    search_with: Callable[[SearchParams], Neighbours],
-    base: Vectors,
-    queries: Vectors,
-    nearest: npt.NDArray[np.float32],
-    k: int,
-    goal: float,
+    own: Index, measured: Callable[[SearchParams], float], goal: float, k: int, rows: int
 ) -> tuple[SearchParams, float]:
-    """Return the least ef_search whose measured recall reaches the goal, and that recall; the best where none does."""
+    """Return the least tried ef_search or nprobe whose measured recall reaches the goal, and that recall.
 
-    def measured(ef: int) -> float:
-        return _recall(search_with(SearchParams(ef_search=ef)), base, queries, nearest, k)
+    Where none does, the best of those tried; an engine that only scans has nothing to raise.
+    """
+    if isinstance(own, Hnsw):
+        high, most = k, min(MAX_EF, rows)
+    elif isinstance(own, Ivf):
+        high, most = 1, own.nlist
+    else:
+        return SearchParams(), measured(SearchParams())
 
-    low, high = k - 1, k
-    recall = measured(high)
-    while recall < goal and high < min(MAX_EF, len(base)):
-        low, high = high, min(2 * high, MAX_EF)
-        recall = measured(high)
-    if recall < goal:
-        return SearchParams(ef_search=high), recall
+    def params(value: int) -> SearchParams:
+        return SearchParams(ef_search=value) if isinstance(own, Hnsw) else SearchParams(nprobe=value)
+
+    low, tried = high - 1, {high: measured(params(high))}
+    while tried[high] < goal and high < most:
+        low, high = high, min(2 * high, most)
+        tried[high] = measured(params(high))
+    if tried[high] < goal:
+        high = max(tried, key=lambda value: (tried[value], -value))
+        return params(high), tried[high]
     while high - low > 1:
         middle = (low + high) // 2
-        if (found := measured(middle)) >= goal:
-            high, recall = middle, found
-        else:
-            low = middle
-    return SearchParams(ef_search=high), recall
+        tried[middle] = measured(params(middle))
+        low, high = (low, middle) if tried[middle] >= goal else (middle, high)
+    return params(high), tried[high]
 
 
-def _asked(wanted: Index, search: SearchParams) -> str:
-    more = {Ivf: ("nprobe", search.nprobe), Annoy: ("search_k", search.search_k)}.get(type(wanted))
-    return f"{show_index(wanted)}, {more[0]}={more[1]}" if more and more[1] else show_index(wanted)
+def _nprobe(wanted: Ivf, search: SearchParams) -> int:
+    return min(search.nprobe or DEFAULT_NPROBE, wanted.nlist)
+
+
+def _asked(wanted: Ivf | Annoy, search: SearchParams) -> str:
+    """Return the index asked for with the search parameter that the reference ran with; annoy's own is not shown."""
+    if isinstance(wanted, Ivf):
+        return f"{show_index(wanted)}, nprobe={_nprobe(wanted, search)}"
+    return f"{show_index(wanted)}, search_k={search.search_k}" if search.search_k else show_index(wanted)
 
 
 def _shown(recall: float) -> str:

@@ -27,7 +27,7 @@ from cohorts.connectors.base import (
 from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
-from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams, effective_search
+from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams, effective_search
 from cohorts.connectors.milvus_terms import (
     ID,
     PAYLOAD,
@@ -44,6 +44,7 @@ from cohorts.connectors.milvus_terms import (
     to_schema,
     to_search,
 )
+from cohorts.connectors.milvus_theirs import THEIR_TYPES, is_fit, their_hit, their_index, their_points
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
@@ -56,24 +57,12 @@ BATCH_BYTES = 8 * 1024 * 1024
 WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
 SCAN_ROWS = 5_000
 POLL_S = 0.1
-MAX_SHORT_TEXT = 256
 NOT_FOUND = 100
 PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
 _get = dict.__getitem__  # the client's hits look a key up twice, in Python
-_THEIR_TYPES: Mapping[DataType, FieldType] = {
-    DataType.VARCHAR: str,
-    DataType.BOOL: bool,
-    DataType.INT8: int,
-    DataType.INT16: int,
-    DataType.INT32: int,
-    DataType.INT64: int,
-    DataType.FLOAT: float,
-    DataType.DOUBLE: float,
-    DataType.ARRAY: list[str],
-}
 _SCALAR_INDEX: Mapping[str, str] = {str(str): "Trie", str(int): "STL_SORT", str(float): "STL_SORT"}
 
 
@@ -117,17 +106,15 @@ class MilvusConnector(Connector):
             raise already_there(name)
         description = json.dumps({MARK: to_json(collection)}, ensure_ascii=False)
         schema = to_schema(collection, description)
+        self._call(lambda client: client.create_collection(name, schema=schema, consistency_level="Strong"))
         try:
-            self._call(
-                lambda client: client.create_collection(name, schema=schema, consistency_level="Strong")
-            )
             self._index(name, VECTOR, index_type=kind, metric_type="COSINE", params=params)
             for field, type_ in collection.fields.items():
                 if str(type_) in _SCALAR_INDEX:
                     self._index(name, VALUE + field, index_type=_SCALAR_INDEX[str(type_)])
             self._call(lambda client: client.load_collection(name, timeout=self._timeout_s()))
         except EngineError:
-            self._call(lambda client: client.drop_collection(name))
+            self._call(lambda client: client.drop_collection(name))  # it is ours: it was made above
             raise
         self._known.forget()
 
@@ -206,7 +193,7 @@ class MilvusConnector(Connector):
         outputs = [attached.vector, *attached.paths.values()] if attached else [VECTOR, PAYLOAD]
         key = attached.key if attached else ID
         rows = self._query(name, one_of(key, keys), outputs) if keys else []
-        points = _their_points(rows, attached) if attached else to_points(rows, collection.dim)
+        points = their_points(rows, attached) if attached else to_points(rows, collection.dim)
         at = {key: row for row, key in enumerate(points.ids)}
         order = [at[key] for key in ids if key in at]
         return Points(
@@ -301,10 +288,10 @@ class MilvusConnector(Connector):
         fields: dict[str, FieldType] = {}
         present = {}
         for field in about["fields"]:
-            if _is_fit(field):
-                fields[field["name"]] = _THEIR_TYPES[DataType(field["type"])]
+            if is_fit(field):
+                fields[field["name"]] = THEIR_TYPES[DataType(field["type"])]
                 present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
-        index = _their_index(self._about_index(found.name, chosen.name))
+        index = their_index(self._about_index(found.name, chosen.name))
         return Attachment(
             collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
             vector=chosen.name,
@@ -475,7 +462,7 @@ class MilvusConnector(Connector):
             )
         )
         if attached is not None:
-            return [[_their_hit(hit, attached, with_payload) for hit in row] for row in found]
+            return [[their_hit(hit, attached, with_payload) for hit in row] for row in found]
         if not with_payload:
             return [[Hit(_get(hit, ID), _get(hit, "distance"), NOTHING) for hit in row] for row in found]
         return [
@@ -546,7 +533,7 @@ class MilvusConnector(Connector):
             rows = self._query(name, both, outputs, limit=page, **in_order)
             if not rows:
                 return
-            yield _their_points(rows, attached) if attached else to_points(rows, collection.dim)
+            yield their_points(rows, attached) if attached else to_points(rows, collection.dim)
             rest = beyond(key, max(row[key] for row in rows))
 
     def _refuse_theirs(self, name: str) -> None:
@@ -579,47 +566,6 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return definition
-
-
-def _is_fit(field: Mapping[str, Any]) -> bool:
-    """Tell whether a column of others is mapped unasked: long text may be a patient's note."""
-    kind = DataType(field["type"])
-    if field.get("is_primary") or kind not in _THEIR_TYPES:
-        return False
-    short = int(field.get("params", {}).get("max_length", 0)) <= MAX_SHORT_TEXT
-    return short and (kind is not DataType.ARRAY or field.get("element_type") == DataType.VARCHAR)
-
-
-def _their_index(about: Mapping[str, Any]) -> Index:
-    """Return the index of others in our terms, for the search parameters that it takes."""
-    kind = str(about.get("index_type", "FLAT"))
-    if kind.startswith("HNSW"):
-        return Hnsw(int(about.get("M", 16)), int(about.get("efConstruction", 200)))
-    if kind.startswith("IVF"):
-        return Ivf(int(about.get("nlist", 128)))
-    return Flat()
-
-
-def _their_hit(hit: Mapping[str, Any], attached: Attachment, with_payload: bool) -> Hit:
-    """Return one hit; servers before 2.4 don't name the key, and it comes as `id`."""
-    one = hit[attached.key] if attached.key in hit else hit[ID]
-    return Hit(str(one), hit["distance"], _plain(attached.read(hit["entity"])) if with_payload else {})
-
-
-def _their_points(rows: Sequence[Mapping[str, Any]], attached: Attachment) -> Points:
-    dim = attached.collection.dim
-    vectors = np.array([row[attached.vector] for row in rows], dtype=np.float32).reshape(len(rows), dim)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-    payloads = [_plain(attached.read(row)) for row in rows]
-    return Points([str(row[attached.key]) for row in rows], unit, payloads)
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-        for key, value in row.items()
-    }
 
 
 def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:

@@ -1,24 +1,19 @@
 """Qdrant servers, cloud and clusters, by REST or gRPC (`qdrant+http://…`, `qdrant+grpc://host:port,host:port…`)."""
 
 import json
-import ssl
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from importlib.metadata import version
 from typing import Any, TypeVar
 
-import grpc
 import numpy as np
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, VectorField, choose_vector
+from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, choose_vector
 from cohorts.connectors.base import (
     Abilities,
     Collection,
     Connector,
     Description,
-    FieldType,
     Found,
     Hit,
     Payload,
@@ -28,7 +23,8 @@ from cohorts.connectors.base import (
 from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, unit_rows
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
-from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search, show_index
+from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
+from cohorts.connectors.qdrant_connection import ERRORS, may_pass, open_client, reason
 from cohorts.connectors.qdrant_grpc import query, speaks_grpc
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
@@ -43,13 +39,11 @@ from cohorts.connectors.qdrant_terms import (
     to_bare_hits,
     to_hits,
 )
+from cohorts.connectors.qdrant_theirs import THEIR_TYPES, field_types, vector_fields
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.common.version_check import is_compatible
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 T = TypeVar("T")
 METADATA = "cohorts"  # our key in the collection's metadata
@@ -60,14 +54,6 @@ POLL_S = 0.1
 GIVEN_TIMEOUT_S = 60  # of a search through a client that was passed in
 PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
-_ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
-_PASSING = (
-    grpc.StatusCode.INTERNAL,  # "local shard not found", while a node of a cluster comes back
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.ABORTED,
-)
 _SCHEMA: Mapping[str, models.PayloadSchemaType] = {
     str(str): models.PayloadSchemaType.KEYWORD,
     str(list[str]): models.PayloadSchemaType.KEYWORD,
@@ -76,16 +62,6 @@ _SCHEMA: Mapping[str, models.PayloadSchemaType] = {
     str(bool): models.PayloadSchemaType.BOOL,
     str(date): models.PayloadSchemaType.DATETIME,
 }
-_THEIR_TYPES: Mapping[str, FieldType] = {
-    "keyword": str,
-    "integer": int,
-    "float": float,
-    "bool": bool,
-    "datetime": date,
-    "uuid": str,
-    "list": list[str],
-}
-_PYTHON_TYPES = {str: "keyword", int: "integer", float: "float", bool: "bool"}
 _QUANTIZATION: Mapping[str, Any] = {
     "none": None,
     "scalar": models.ScalarQuantization(
@@ -127,7 +103,7 @@ class QdrantConnector(Connector):
         self._server, self._given = server, client
         self._clients: dict[tuple[str, int], QdrantClient] = {}
         self._at = 0
-        self._patience = Patience(_may_pass, PATIENCE_S)
+        self._patience = Patience(may_pass, PATIENCE_S)
         self._attached: dict[str, Attachment] = {}
         self._known = Remembered(self._look_up)
 
@@ -293,8 +269,8 @@ class QdrantConnector(Connector):
             engine="qdrant",
             count=int(count),
             key="unsigned integers or UUIDs",
-            vectors=_vector_fields(info),
-            fields=_field_types([record.payload or {} for record in sample], indexed),
+            vectors=vector_fields(info),
+            fields=field_types([record.payload or {} for record in sample], indexed),
             state=str(info.status.value),
             aliases=tuple(alias for alias, one in self.aliases().items() if one == target),
             ours=METADATA in (info.config.metadata or {}),
@@ -309,9 +285,9 @@ class QdrantConnector(Connector):
         chosen = choose_vector(found, vector)
         indexed = set(self._info(found.name).payload_schema or {})
         kinds = {
-            path: _THEIR_TYPES[kind]
+            path: THEIR_TYPES[kind]
             for path, kind in found.fields.items()
-            if kind in _THEIR_TYPES and (path in indexed or kind in ("integer", "float", "bool"))
+            if kind in THEIR_TYPES and (path in indexed or kind in ("integer", "float", "bool"))
         }
         paths = {path.rsplit(".", 1)[-1]: path for path in kinds}
         fields = {field: kinds[path] for field, path in paths.items()}
@@ -339,15 +315,15 @@ class QdrantConnector(Connector):
         assert self._server is not None  # noqa: S101 - the constructor made sure
         host = self._server.hosts[self._at % len(self._server.hosts)]
         if host not in self._clients:
-            self._clients[host] = _open(self._server, host)
+            self._clients[host] = open_client(self._server, host)
         return self._clients[host]
 
     def _call(self, ask: Callable[[QdrantClient], T]) -> T:
         """Ask the current node, and the next ones where it fails. Raises EngineError."""
         try:
             return self._patience.call(lambda: ask(self._client()), self._next_host)
-        except _ERRORS as error:
-            raise EngineError(f"Qdrant failed: {_reason(error)}") from error
+        except ERRORS as error:
+            raise EngineError(f"Qdrant failed: {reason(error)}") from error
 
     def _next_host(self) -> None:
         self._at += 1
@@ -548,63 +524,6 @@ class QdrantConnector(Connector):
         self._call(lambda client: client.batch_update_points(name, payloads, wait=True))
 
 
-def _open(server: Server, host: tuple[str, int]) -> QdrantClient:
-    rest = server.protocol == "http"
-    options: dict[str, Any] = {"port" if rest else "grpc_port": host[1]}
-    if server.ca_file is not None and rest:
-        options["verify"] = ssl.create_default_context(cafile=server.ca_file)
-    elif server.ca_file is not None:
-        options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
-    client = QdrantClient(
-        host=host[0],
-        prefer_grpc=not rest,
-        https=server.tls,
-        api_key=server.secret.reveal() or None,
-        timeout=server.timeout_s,
-        check_compatibility=False,  # it would ask by REST whatever the protocol, and warn from a thread
-        **options,
-    )
-    if server.check_compatibility:
-        _compare_versions(version("qdrant-client"), client.info().version)
-    return client
-
-
-def _compare_versions(client: str, server: str) -> None:
-    if not is_compatible(client, server):
-        warnings.warn(
-            f"The Qdrant client is version {client}, the server {server}; they should be of one major version and at "
-            "most one minor version apart. ?check_compatibility=false behind the address says that you know.",
-            stacklevel=2,
-        )
-
-
-def _may_pass(error: BaseException) -> bool:
-    match error:
-        case ResponseHandlingException() | ResourceExhaustedResponse():
-            return True
-        case UnexpectedResponse():
-            return error.status_code in (429, 500, 502, 503, 504)
-        case grpc.RpcError():
-            return error.code() in _PASSING
-    return False
-
-
-def _reason(error: BaseException) -> str:
-    """Return why, in one line and without what was sent."""
-    match error:
-        case UnexpectedResponse():
-            try:
-                said = json.loads(error.content)["status"]["error"]
-            except (ValueError, KeyError, TypeError):
-                said = error.reason_phrase
-            return f"{error.status_code} {said}"
-        case grpc.RpcError():
-            return f"{error.code().name} {error.details()}"
-        case ResponseHandlingException():
-            return f"no answer ({error.source})"
-    return str(error)
-
-
 def _batches(points: Points, dim: int) -> Iterator[slice]:
     """Yield slices of at most 1,000 rows and some 8 MiB: the REST interface takes 32 MiB of JSON."""
     start = size = 0
@@ -620,37 +539,3 @@ def _batches(points: Points, dim: int) -> Iterator[slice]:
 
 def _kept(key: str, payload: Payload) -> dict[str, Any]:
     return {**payload, KEY_FIELD: key} if is_hashed(key) else dict(payload)
-
-
-def _vector_fields(info: Any) -> tuple[VectorField, ...]:
-    vectors = info.config.params.vectors
-    named = vectors if isinstance(vectors, dict) else {"": vectors}
-    whole = info.config.hnsw_config
-    fields = []
-    for name, one in named.items():
-        own = one.hnsw_config
-        m = own.m if own and own.m is not None else whole.m
-        ef = own.ef_construct if own and own.ef_construct is not None else whole.ef_construct
-        index = show_index(Hnsw(m=m, ef_construction=ef)) if m else "none"
-        fields.append(VectorField(name, int(one.size), str(one.distance.value), index))
-    return tuple(fields)
-
-
-def _field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, str]) -> dict[str, str]:
-    """Return the type of every payload key, one level of nesting down; the index says nothing of lists."""
-    types = dict(indexed)
-    for payload in payloads:
-        nested = {
-            f"{key}.{inner}": one
-            for key, value in payload.items()
-            if isinstance(value, dict)
-            for inner, one in value.items()
-        }
-        for path, value in {**payload, **nested}.items():
-            if path.startswith(OUR_PREFIX):
-                continue
-            if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-                types[path] = "list"
-            elif type(value) in _PYTHON_TYPES:
-                types.setdefault(path, _PYTHON_TYPES[type(value)])
-    return types

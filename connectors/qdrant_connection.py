@@ -1,0 +1,82 @@
+"""Connections to Qdrant: the client for an address, which of its errors may pass, and how they are told."""
+
+import json
+import ssl
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+from cohorts.connectors.addresses import Server
+from qdrant_client import QdrantClient
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.version_check import is_compatible
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
+_PASSING = (
+    grpc.StatusCode.INTERNAL,  # "local shard not found", while a node of a cluster comes back
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+)
+
+
+def open_client(server: Server, host: tuple[str, int]) -> QdrantClient:
+    """Return a client of one node; it warns where client and server are of different ages."""
+    rest = server.protocol == "http"
+    options: dict[str, Any] = {"port" if rest else "grpc_port": host[1]}
+    if server.ca_file is not None and rest:
+        options["verify"] = ssl.create_default_context(cafile=server.ca_file)
+    elif server.ca_file is not None:
+        options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
+    client = QdrantClient(
+        host=host[0],
+        prefer_grpc=not rest,
+        https=server.tls,
+        api_key=server.secret.reveal() or None,
+        timeout=server.timeout_s,
+        check_compatibility=False,  # it would ask by REST whatever the protocol, and warn from a thread
+        **options,
+    )
+    if server.check_compatibility:
+        _compare_versions(version("qdrant-client"), client.info().version)
+    return client
+
+
+def _compare_versions(client: str, server: str) -> None:
+    if not is_compatible(client, server):
+        warnings.warn(
+            f"The Qdrant client is version {client}, the server {server}; they should be of one major version and at "
+            "most one minor version apart. ?check_compatibility=false behind the address says that you know.",
+            stacklevel=2,
+        )
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether the same call, made again, may succeed."""
+    match error:
+        case ResponseHandlingException() | ResourceExhaustedResponse():
+            return True
+        case UnexpectedResponse():
+            return error.status_code in (429, 500, 502, 503, 504)
+        case grpc.RpcError():
+            return error.code() in _PASSING
+    return False
+
+
+def reason(error: BaseException) -> str:
+    """Return why, in one line and without what was sent."""
+    match error:
+        case UnexpectedResponse():
+            try:
+                said = json.loads(error.content)["status"]["error"]
+            except (ValueError, KeyError, TypeError):
+                said = error.reason_phrase
+            return f"{error.status_code} {said}"
+        case grpc.RpcError():
+            return f"{error.code().name} {error.details()}"
+        case ResponseHandlingException():
+            return f"no answer ({error.source})"
+    return str(error)
