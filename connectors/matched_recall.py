@@ -7,8 +7,8 @@ measured; then the engine's own search parameter is raised until it finds as muc
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -197,9 +197,7 @@ def _calibration(
         connector.finalize(name)
         yield search_with
     except BaseException:
-        with contextlib.suppress(
-            CohortsError
-        ):  # what went wrong first says more than that no drop is possible
+        with contextlib.suppress(CohortsError):  # what went wrong first is the error to tell
             connector.drop(name)
         raise
     connector.drop(name)

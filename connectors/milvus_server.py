@@ -179,7 +179,8 @@ class MilvusConnector(Connector):
             return Found(self._scan(name, collection, queries, k, where), k, notes)
         if where is None:
             hits = self._nearest(name, queries, k, "", to_search(collection.index, how, k), with_payload)
-            return Found(hits, k, notes)
+            hits, more = self._completed(name, collection, queries, k, hits, where, least=k)
+            return Found(hits, k, notes + more)
         hits, more = self._filtered(name, collection, queries, k, where, how)
         return Found(hits, k, notes + more)
 
@@ -492,17 +493,33 @@ class MilvusConnector(Connector):
             short = [row for row in short if len(best[row]) < wanted]
             if not short:
                 break
-        if short:
-            matching = self._count(
-                name, expression, self.consistency
-            )  # not earlier: its time grows with what matches
-            short = [row for row in short if len(best[row]) < matching]
-            if short:
-                best = _replaced(best, short, self._scan(name, collection, queries[short], k, where))
-                notes.append(
-                    f"{len(short)} of {len(queries)} filtered queries came back short and were scanned exactly"
-                )
-        return [hits[:k] for hits in best], tuple(notes)
+        best, more = self._completed(name, collection, queries, k, best, where, least=wanted)
+        return [hits[:k] for hits in best], (*notes, *more)
+
+    def _completed(
+        self,
+        name: str,
+        collection: Collection,
+        queries: Vectors,
+        k: int,
+        hits: list[list[Hit]],
+        where: Filter | None,
+        *,
+        least: int,
+    ) -> tuple[list[list[Hit]], tuple[str, ...]]:
+        """Scan for the queries that found fewer than `least` though more match: an inverted file may leave some so."""
+        short = [row for row, found in enumerate(hits) if len(found) < least]
+        if not short:
+            return hits, ()
+        expression = self._expression(name, collection, where)
+        matching = self._count(
+            name, expression, self.consistency
+        )  # not earlier: its time grows with what matches
+        short = [row for row in short if len(hits[row]) < matching]
+        if not short:
+            return hits, ()
+        note = f"{len(short)} of {len(queries)} queries came back short and were scanned exactly"
+        return _replaced(hits, short, self._scan(name, collection, queries[short], k, where)), (note,)
 
     def _scan(
         self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter | None
@@ -584,7 +601,6 @@ def _may_pass(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """Return code and message without the filter: its values are patients'."""
     if isinstance(error, MilvusException):
-        return f"code {error.code}): " + re.sub(
-            r"expression: .*", "expression", error.message, flags=re.DOTALL
-        )
+        first_line = error.message.partition("\n")[0]
+        return f"code {error.code}): {first_line.partition('expression: ')[0]}"
     return f"{error.code().name}): {error.details()}"  # type: ignore[attr-defined]

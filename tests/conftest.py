@@ -29,12 +29,19 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def qdrant(server_folder: Path) -> Iterator[servers.QdrantNode]:
+def qdrant_process(server_folder: Path) -> Iterator[servers.QdrantNode]:
     """Start a Qdrant server for the session."""
     node = servers.QdrantNode(server_folder / "qdrant")
     node.start()
     yield node
     node.kill(signal.SIGTERM)
+
+
+@pytest.fixture
+def qdrant(qdrant_process: servers.QdrantNode) -> servers.QdrantNode:
+    """Return the session's Qdrant server, empty."""
+    qdrant_process.empty()
+    return qdrant_process
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +54,16 @@ def qdrant_cluster(server_folder: Path) -> Iterator[servers.QdrantCluster]:
 
 
 @pytest.fixture(scope="session")
-def milvus(server_folder: Path) -> Iterator[servers.Milvus]:
+def milvus_process(server_folder: Path) -> Iterator[servers.Milvus]:
     """Start a Milvus server for the session."""
     server = servers.Milvus(server_folder / "milvus")
     server.start()
     yield server
     server.end()
+
+
+@pytest.fixture
+def milvus(milvus_process: servers.Milvus) -> servers.Milvus:
+    """Return the session's Milvus server, empty."""
+    milvus_process.empty()
+    return milvus_process

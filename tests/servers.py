@@ -67,6 +67,14 @@ class QdrantNode:
             )
         wait_until(lambda: answers(self.http) and answers(self.grpc), "a Qdrant node that answers")
 
+    def empty(self) -> None:
+        from qdrant_client import QdrantClient
+
+        client = QdrantClient(host="127.0.0.1", port=self.http, check_compatibility=False)
+        for one in client.get_collections().collections:
+            client.delete_collection(one.name)
+        client.close()
+
     def kill(self, with_signal: int = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(with_signal)
@@ -105,6 +113,16 @@ class Milvus:
             return False
         client.close()
         return True
+
+    def empty(self) -> None:
+        from pymilvus import MilvusClient
+
+        client = MilvusClient(f"http://127.0.0.1:{self.port}", timeout=60, dedicated=True)
+        for name in client.list_collections():
+            for alias in client.list_aliases(name)["aliases"]:
+                client.drop_alias(alias)
+            client.drop_collection(name)
+        client.close()
 
     def kill(self) -> None:
         os.killpg(self.group, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """One hospital, every engine, the same neighbours: `cohorts query --patient` on synthetic data."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,12 @@ PATIENTS = ("10006", "10123", "10400", "10555", "10777")
 
 
 @pytest.fixture(scope="module")
-def stores(
-    tmp_path_factory: pytest.TempPathFactory, qdrant: QdrantNode, milvus: Milvus
-) -> Iterator[dict[str, str]]:
+def stores(tmp_path_factory: pytest.TempPathFactory, server_folder: Path) -> Iterator[dict[str, str]]:
     """Ingest one synthetic hospital, by one encoder, into every engine; give the address of each."""
     folder = tmp_path_factory.mktemp("same")
+    qdrant, milvus = QdrantNode(folder / "qdrant"), Milvus(folder / "milvus")
+    qdrant.start()
+    milvus.start()
     unchecked = "check_compatibility=false"
     addresses = {
         "embedded Qdrant": "qdrant:./store",
@@ -42,6 +44,8 @@ def stores(
             )
             encoder = str(next(Path("run/encoders").iterdir()))
         yield addresses
+    qdrant.kill(signal.SIGTERM)
+    milvus.end()
 
 
 def exactly(store: str, patient: str) -> dict[str, float]:

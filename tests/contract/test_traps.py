@@ -29,8 +29,6 @@ UNCHECKED = "check_compatibility=false"
 @pytest.fixture
 def raw_qdrant(qdrant: QdrantNode) -> Iterator[QdrantClient]:
     client = QdrantClient(host="127.0.0.1", port=qdrant.http, check_compatibility=False, timeout=60)
-    for one in client.get_collections().collections:
-        client.delete_collection(one.name)
     yield client
     client.close()
 
@@ -38,8 +36,6 @@ def raw_qdrant(qdrant: QdrantNode) -> Iterator[QdrantClient]:
 @pytest.fixture
 def raw_milvus(milvus: Milvus) -> Iterator[MilvusClient]:
     client = MilvusClient(f"http://127.0.0.1:{milvus.port}", timeout=60, dedicated=True)
-    for name in client.list_collections():
-        client.drop_collection(name)
     yield client
     client.close()
 
