@@ -72,7 +72,8 @@ def parse_server(address: str, environment: Mapping[str, str] = os.environ) -> S
         parts = urlsplit(f"//{rest}")
         hosts = tuple(_host(one, PORTS[engine, plain]) for one in parts.netloc.split(","))
     except ValueError as error:
-        raise StoreAddressError(f"{address!r} is no address of a server: {error}.") from error
+        shown = address.partition("?")[0]  # what stands behind it may be a key, put there by mistake
+        raise StoreAddressError(f"{shown!r} is no address of a server: {error}.") from error
     settings = _settings(parts.query)
     database = parts.path.strip("/")
     if engine == "milvus" and len(hosts) > 1:
@@ -81,14 +82,20 @@ def parse_server(address: str, environment: Mapping[str, str] = os.environ) -> S
         )
     if engine == "qdrant" and database:
         raise StoreAddressError(f"A Qdrant address has no path: {database!r} means nothing.")
-    secret = Secret(_secret(SECRETS[engine], environment))
-    return Server(engine, plain, tls, hosts, database=database, secret=secret, **settings)
+    secret = _secret(SECRETS[engine], environment)
+    if engine == "qdrant" and not (secret.isascii() and secret.isprintable()):  # it is sent as a header
+        raise StoreAddressError(
+            f"The key in {SECRETS[engine]}, or in its file, is not one line of plain ASCII characters."
+        )
+    return Server(engine, plain, tls, hosts, database=database, secret=Secret(secret), **settings)
 
 
 def _host(text: str, port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError("it names no host")
+    if parts.port == 0:
+        raise ValueError("nothing listens on port 0")
     return parts.hostname, parts.port or port
 
 
@@ -115,7 +122,7 @@ def _settings(query: str) -> dict[str, Any]:
 
 
 def _secret(name: str, environment: Mapping[str, str]) -> str:
-    value, file = environment.get(name, ""), environment.get(f"{name}_FILE", "")
+    value, file = environment.get(name, "").strip(), environment.get(f"{name}_FILE", "")
     if value or not file:
         return value
     try:

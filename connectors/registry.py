@@ -28,7 +28,8 @@ def connect(address: str) -> Connector:
         return opener(rest)
     if "+" in scheme and rest.startswith("//"):
         return _server(address)
-    shown = f"{scheme}:…" if "@" in address else address  # what stands before an @ may be a password
+    # What stands before an @, or behind a ?, may be a password.
+    shown = f"{scheme}:…" if "@" in address else address.partition("?")[0]
     raise StoreAddressError(f"{shown!r} is no store address. Addresses: {ADDRESSES}.")
 
 
