@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def pq_subvectors(dim: int) -> int:
     return next(parts for parts in range(max(1, dim // 8), 0, -1) if dim % parts == 0)
 
 
+@lru_cache(maxsize=256)
 def effective_search(
     index: Index, defaults: SearchParams, asked: SearchParams | None, k: int
 ) -> tuple[SearchParams, tuple[str, ...]]:
