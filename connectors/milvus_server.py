@@ -143,8 +143,8 @@ class MilvusConnector(Connector):
             self._write(name, [row for row, _ in sized[start : start + step]])
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
-        """Flush, and wait until every row is indexed and visible."""
-        self._known.of(name)
+        """Flush, and wait until every row is indexed, visible, and served from the index."""
+        target = self._known.of(name).name
         if name in self._attached:
             return  # the index of others is theirs to build
         until = time.monotonic() + timeout_s
@@ -156,6 +156,9 @@ class MilvusConnector(Connector):
                     "left. A build that can't succeed is tried for ever and gives no reason here: look into its log."
                 )
             time.sleep(POLL_S)
+        # Without it, searches scan the rows as they came in for another 12 s: exact, and not what was built.
+        left_s = max(1.0, until - time.monotonic())
+        self._call(lambda client: client.refresh_load(target, timeout=left_s), left_s)
         self.count(name)
 
     def search(
@@ -176,13 +179,13 @@ class MilvusConnector(Connector):
         if not len(queries):
             return Found([], k, notes)
         if how.exact and not isinstance(collection.index, Flat):
-            return Found(self._scan(name, collection, queries, k, where), k, notes)
+            return Found(_bare(self._scan(name, collection, queries, k, where), with_payload), k, notes)
         if where is None:
             hits = self._nearest(name, queries, k, "", to_search(collection.index, how, k), with_payload)
             hits, more = self._completed(name, collection, queries, k, hits, where, least=k)
-            return Found(hits, k, notes + more)
-        hits, more = self._filtered(name, collection, queries, k, where, how)
-        return Found(hits, k, notes + more)
+        else:
+            hits, more = self._filtered(name, collection, queries, k, where, how, with_payload)
+        return Found(_bare(hits, with_payload), k, notes + more)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
@@ -472,7 +475,14 @@ class MilvusConnector(Connector):
         ]
 
     def _filtered(
-        self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter, how: SearchParams
+        self,
+        name: str,
+        collection: Collection,
+        queries: Vectors,
+        k: int,
+        where: Filter,
+        how: SearchParams,
+        with_payload: bool,
     ) -> tuple[list[list[Hit]], tuple[str, ...]]:
         """Search wider, then scan: the engine drops what the filter leaves out from the nearest that it visits.
 
@@ -487,7 +497,7 @@ class MilvusConnector(Connector):
         for wider in WIDER[1:]:
             settings = to_search(collection.index, how, wanted, wider)
             best = _replaced(
-                best, short, self._nearest(name, queries[short], wanted, expression, settings, True)
+                best, short, self._nearest(name, queries[short], wanted, expression, settings, with_payload)
             )
             notes.append(f"{len(short)} of {len(queries)} filtered queries searched {wider} times wider")
             short = [row for row in short if len(best[row]) < wanted]
@@ -583,6 +593,11 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return definition
+
+
+def _bare(hits: list[list[Hit]], with_payload: bool) -> list[list[Hit]]:
+    """Return the hits as asked: what was scanned brings its payloads along."""
+    return hits if with_payload else [[hit._replace(payload=NOTHING) for hit in row] for row in hits]
 
 
 def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:

@@ -1,5 +1,6 @@
 """What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,6 +27,7 @@ OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are comp
 _new = (
     tuple.__new__
 )  # Hit(…) passes through a function of Python: a tenth of a whole query on an embedded engine
+_WHOLE = {"gte": math.ceil, "gt": math.floor, "lt": math.ceil, "lte": math.floor}
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -93,6 +95,8 @@ class Compiler:
         if self.fields.get(name) is date:
             limits = self.terms.dates(**bounds)
         else:
+            if self.fields.get(name) is int:  # the engine would cut the fraction off: n >= .5 would find 0
+                bounds = {bound: _WHOLE[bound](value) for bound, value in bounds.items()}
             limits = self.terms.numbers(**{bound: float(value) for bound, value in bounds.items()})
         return self.terms.field(key=self._path(name), range=limits)
 
