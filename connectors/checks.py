@@ -15,6 +15,7 @@ from cohorts.errors import InputError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 
+_SHORT, _LONG = 1e-6, 1e6  # lengths whose squares are far from where float32 loses digits or overflows
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
 
 
@@ -67,15 +68,30 @@ def check_k(k: int, abilities: Abilities) -> None:
         )
 
 
+def check_queries(vectors: Vectors, dim: int) -> Vectors:
+    """Return rows that an engine can take the cosine with: as they are, where its float32 squares do for them.
+
+    Raises VectorError as `unit_rows` does. Beside a search of 1 ms, numpy's functions, cold, would take 3 % of it.
+    """
+    _check_shape(vectors, dim)
+    if all(_SHORT < math.hypot(*row) < _LONG for row in vectors.tolist()):
+        return np.asarray(vectors, dtype=np.float32)
+    return unit_rows(vectors, dim)
+
+
 def unit_rows(vectors: Vectors, dim: int) -> Vectors:
     """Return the rows scaled to length 1. Raises VectorError for a wrong size, NaN, infinity or zeros."""
-    if vectors.ndim != 2 or vectors.shape[1] != dim:
-        raise VectorError(f"Vectors of shape {vectors.shape} were given; the collection takes (n, {dim}).")
+    _check_shape(vectors, dim)
     wide = vectors.astype(np.float64)  # where float32 squares can't overflow
     lengths = np.sqrt(np.vecdot(wide, wide))
     if not ((lengths > 0) & (lengths < np.inf)).all():
         raise _no_direction(lengths)
     return np.asarray(wide / lengths[:, None], dtype=np.float32)
+
+
+def _check_shape(vectors: Vectors, dim: int) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise VectorError(f"Vectors of shape {vectors.shape} were given; the collection takes (n, {dim}).")
 
 
 def _no_direction(lengths: npt.NDArray[np.float64]) -> VectorError:

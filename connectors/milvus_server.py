@@ -23,8 +23,9 @@ from cohorts.connectors.base import (
     Hit,
     Points,
     Vectors,
+    to_hit,
 )
-from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
+from cohorts.connectors.checks import check_collection, check_k, check_points, check_queries, unit_rows
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams, effective_search
@@ -174,18 +175,18 @@ class MilvusConnector(Connector):
         """Return up to k hits per query row, best first."""
         collection = self._known.of(name)
         check_k(k, self.abilities)
-        queries = unit_rows(vectors, collection.dim)
+        queries = check_queries(vectors, collection.dim)
         how, notes = effective_search(collection.index, collection.search, params, k)
         if not len(queries):
             return Found([], k, notes)
         if how.exact and not isinstance(collection.index, Flat):
-            return Found(_bare(self._scan(name, collection, queries, k, where), with_payload), k, notes)
+            return Found(self._scan(name, collection, queries, k, where, with_payload), k, notes)
         if where is None:
             hits = self._nearest(name, queries, k, "", to_search(collection.index, how, k), with_payload)
-            hits, more = self._completed(name, collection, queries, k, hits, where, least=k)
+            hits, more = self._completed(name, collection, queries, k, hits, where, with_payload, least=k)
         else:
             hits, more = self._filtered(name, collection, queries, k, where, how, with_payload)
-        return Found(_bare(hits, with_payload), k, notes + more)
+        return Found(hits, k, notes + more)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
@@ -468,9 +469,9 @@ class MilvusConnector(Connector):
         if attached is not None:
             return [[their_hit(hit, attached, with_payload) for hit in row] for row in found]
         if not with_payload:
-            return [[Hit(_get(hit, ID), _get(hit, "distance"), NOTHING) for hit in row] for row in found]
+            return [[to_hit((_get(hit, ID), _get(hit, "distance"), NOTHING)) for hit in row] for row in found]
         return [
-            [Hit(_get(hit, ID), _get(hit, "distance"), _get(hit, "entity")[PAYLOAD]) for hit in row]
+            [to_hit((_get(hit, ID), _get(hit, "distance"), _get(hit, "entity")[PAYLOAD])) for hit in row]
             for row in found
         ]
 
@@ -503,7 +504,7 @@ class MilvusConnector(Connector):
             short = [row for row in short if len(best[row]) < wanted]
             if not short:
                 break
-        best, more = self._completed(name, collection, queries, k, best, where, least=wanted)
+        best, more = self._completed(name, collection, queries, k, best, where, with_payload, least=wanted)
         return [hits[:k] for hits in best], (*notes, *more)
 
     def _completed(
@@ -514,6 +515,7 @@ class MilvusConnector(Connector):
         k: int,
         hits: list[list[Hit]],
         where: Filter | None,
+        with_payload: bool,
         *,
         least: int,
     ) -> tuple[list[list[Hit]], tuple[str, ...]]:
@@ -521,26 +523,36 @@ class MilvusConnector(Connector):
         short = [row for row, found in enumerate(hits) if len(found) < least]
         if not short:
             return hits, ()
-        expression = self._expression(name, collection, where)
-        matching = self._count(
-            name, expression, self.consistency
-        )  # not earlier: its time grows with what matches
+        # Counted only now: the time of a count grows with what matches.
+        matching = self._count(name, self._expression(name, collection, where), self.consistency)
         short = [row for row in short if len(hits[row]) < matching]
         if not short:
             return hits, ()
         note = f"{len(short)} of {len(queries)} queries came back short and were scanned exactly"
-        return _replaced(hits, short, self._scan(name, collection, queries[short], k, where)), (note,)
+        return _replaced(hits, short, self._scan(name, collection, queries[short], k, where, with_payload)), (
+            note,
+        )
 
     def _scan(
-        self, name: str, collection: Collection, queries: Vectors, k: int, where: Filter | None
+        self,
+        name: str,
+        collection: Collection,
+        queries: Vectors,
+        k: int,
+        where: Filter | None,
+        with_payload: bool,
     ) -> list[list[Hit]]:
         """Compare with all points here: the engine has no exact search beside an index."""
+        queries = unit_rows(queries, collection.dim)
         best: list[list[Hit]] = [[] for _ in queries]
         for page in self._pages(name, self._expression(name, collection, where), SCAN_ROWS):
             scores = queries @ page.vectors.T
             for row, hits in enumerate(best):
                 order = np.argsort(-scores[row], kind="stable")[:k]
-                hits += [Hit(page.ids[i], float(scores[row, i]), page.payloads[i]) for i in order]
+                hits += [
+                    Hit(page.ids[i], float(scores[row, i]), page.payloads[i] if with_payload else NOTHING)
+                    for i in order
+                ]
                 hits.sort(key=lambda hit: -hit.score)
                 del hits[k:]
         return best
@@ -551,10 +563,8 @@ class MilvusConnector(Connector):
         outputs = [attached.vector, *attached.paths.values()] if attached else [ID, VECTOR, PAYLOAD]
         key = attached.key if attached else ID
         rest = f"not ({key} in [])"
-        in_order = {
-            "iterator": "True",
-            "reduce_stop_for_best": "True",
-        }  # the least keys, as its iterator asks for them
+        # The least keys, as its iterator asks for them.
+        in_order = {"iterator": "True", "reduce_stop_for_best": "True"}
         while True:
             both = f"({expression}) and {rest}" if expression else rest
             rows = self._query(name, both, outputs, limit=page, **in_order)
@@ -593,11 +603,6 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return definition
-
-
-def _bare(hits: list[list[Hit]], with_payload: bool) -> list[list[Hit]]:
-    """Return the hits as asked: what was scanned brings its payloads along."""
-    return hits if with_payload else [[hit._replace(payload=NOTHING) for hit in row] for row in hits]
 
 
 def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:

@@ -16,6 +16,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 ERRORS = (grpc.RpcError, ResponseHandlingException, UnexpectedResponse, ResourceExhaustedResponse)
 _PASSING = (
     grpc.StatusCode.INTERNAL,  # "local shard not found", while a node of a cluster comes back
+    grpc.StatusCode.FAILED_PRECONDITION,  # "1 out of 6 shards failed to apply operation", likewise
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -47,7 +47,7 @@ def query(
             limit=k,
             with_payload=selector,
         )
-        for row in rows
+        for row in rows.tolist()
     ]
     if len(asked) == 1:
         return [_scored(client.grpc_points.Query(asked[0], timeout=timeout_s).result, with_payload)]

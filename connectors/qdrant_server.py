@@ -20,7 +20,7 @@ from cohorts.connectors.base import (
     Points,
     Vectors,
 )
-from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, unit_rows
+from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, check_queries
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
@@ -177,7 +177,7 @@ class QdrantConnector(Connector):
         """Return up to k hits per query row, best first."""
         collection = self._known.of(name)
         check_k(k, self.abilities)
-        queries = unit_rows(vectors, collection.dim)
+        queries = check_queries(vectors, collection.dim)
         condition = self._condition(name, collection, where)
         how, notes = effective_search(collection.index, collection.search, params, k)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from cohorts.connectors.base import NOTHING, Hit, Payload
+from cohorts.connectors.base import NOTHING, Hit, Payload, to_hit
 from cohorts.connectors.checks import OUR_PREFIX
 from cohorts.connectors.filters import (
     All,
@@ -24,9 +24,6 @@ from cohorts.connectors.qdrant_ids import KEY_FIELD
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
-_new = (
-    tuple.__new__
-)  # Hit(…) passes through a function of Python: a tenth of a whole query on an embedded engine
 _WHOLE = {"gte": math.ceil, "gt": math.floor, "lt": math.ceil, "lte": math.floor}
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
@@ -120,11 +117,12 @@ def to_hits(points: Iterable[Any], flags: Sequence[str] = ()) -> list[Hit]:
     """Return what the engine found, under the keys that it was written under; `flags` are payload keys of ours."""
     hits = []
     for point in points:
-        payload = point.payload or {}  # made for us alone: what is ours is taken out, and nothing copied
-        key = payload.pop(KEY_FIELD, None) or str(point.id)
+        key, payload = point.id, point.payload or {}  # made for us alone: what is ours is taken out of it
+        key = str(key) if isinstance(key, int) else payload.pop(KEY_FIELD, str(key))
         for flag in flags:
-            payload.pop(flag, None)
-        hits.append(_new(Hit, (key, point.score, payload)))
+            if flag in payload:
+                del payload[flag]
+        hits.append(to_hit((key, point.score, payload)))
     return hits
 
 
@@ -132,7 +130,7 @@ def to_bare_hits(
     found: Iterable[Iterable[Any]], keys_of: Callable[[list[str]], Mapping[str, str]]
 ) -> list[list[Hit]]:
     """Return what was found without payloads; numbers are their own keys, the keys of UUIDs are asked for."""
-    hits = [[_new(Hit, (str(point.id), point.score, NOTHING)) for point in points] for points in found]
+    hits = [[to_hit((str(point.id), point.score, NOTHING)) for point in points] for points in found]
     hashed = [hit.id for row in hits for hit in row if "-" in hit.id]
     if not hashed:
         return hits

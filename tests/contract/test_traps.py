@@ -92,7 +92,10 @@ def test_a_milvus_server_builds_what_was_asked(raw_milvus: MilvusClient, index: 
     about = raw_milvus.describe_index("c", "vector")
     assert (about["index_type"], about["metric_type"], about["pending_index_rows"]) == (kind, "COSINE", 0)
     found = connector.search("c", vectors[:20], 10, params=SearchParams(nprobe=100))
-    assert [hits[0].id for hits in found.hits] == [str(i) for i in range(20)]
+    nearest = [str(i) in [hit.id for hit in hits] for i, hits in enumerate(found.hits)]
+    assert all(nearest), (
+        "a vector is among its own neighbours; first of them only where nothing is compressed"
+    )
     told = "nprobe=100 was asked; there are 16 clusters: all were searched"
     assert (told in found.notes) == isinstance(index, Ivf)
 
