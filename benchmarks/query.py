@@ -122,7 +122,7 @@ def qdrant_embedded(folder: Path, n: int) -> Iterator[tuple[Callable[[bool], Cal
 
 @contextmanager
 def milvus(folder: Path, n: int) -> Iterator[tuple[Callable[[bool], Call], Callable[[bool], Call]]]:
-    server = Milvus(folder / "milvus")
+    server = Milvus(folder / "milvus", settings={})
     server.start()
     client = MilvusClient(f"http://127.0.0.1:{server.port}", timeout=60)
     connector = MilvusConnector(client=client)

@@ -388,7 +388,9 @@ class MilvusConnector(Connector):
         def build(client: MilvusClient) -> None:
             wanted = client.prepare_index_params()
             wanted.add_index(field, **settings)
-            client.create_index(name, wanted, timeout=self._timeout_s())
+            client.create_index(
+                name, wanted, timeout=self._timeout_s(), sync=False
+            )  # nothing is there to wait for
 
         self._call(build)
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -82,17 +82,31 @@ class QdrantNode:
             self.process = None
 
 
-class Milvus:
-    """One Milvus server; the same port and data after a restart."""
+# The server works in turns of .2 to 10 s; a test of few rows would do little but wait for the next one.
+SHORT_TURNS = {
+    "PROXY_TIMETICKINTERVAL": "20",
+    "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
+    "QUERYCOORD_CHECKSEGMENTINTERVAL": "50",
+    "QUERYCOORD_CHECKINDEXINTERVAL": "500",
+    "QUERYCOORD_DISTPULLINTERVAL": "50",
+    "QUERYCOORD_UPDATENEXTTARGETINTERVAL": "1",
+    "QUERYCOORD_LEADERVIEWUPDATEINTERVAL": "1",
+    "INDEXCOORD_SCHEDULER_INTERVAL": "50",
+}
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+
+class Milvus:
+    """One Milvus server; the same port, data and settings (by environment) after a restart."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = SHORT_TURNS) -> None:
+        self.folder, self.port, self.settings = folder, free_port(), settings
         self.relay: subprocess.Popen[str] | None = None
         self.group = 0
 
     def start(self) -> None:
         self.relay = subprocess.Popen(
             [sys.executable, HERE / "milvus_server.py", self.folder, str(self.port)],
+            env={**os.environ, **self.settings},
             stdout=subprocess.PIPE,
             text=True,
         )
