@@ -34,8 +34,8 @@ $(SERVERS): tests/install_servers.sh
 demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant and query it.
 	BIN=$(BIN) bash docs/demo.sh
 
-test: check $(REFERENCE) $(SERVERS)  ## Set up, with the real servers, then every test.
-	$(BIN)/pytest
+test: check $(REFERENCE) $(SERVERS)  ## Set up, with the real servers, then every test; two at a time, for most of them wait.
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
 
 check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/ruff check .

@@ -92,9 +92,9 @@ def test_a_milvus_server_builds_what_was_asked(raw_milvus: MilvusClient, index: 
     about = raw_milvus.describe_index("c", "vector")
     assert (about["index_type"], about["metric_type"], about["pending_index_rows"]) == (kind, "COSINE", 0)
     found = connector.search("c", vectors[:20], 10, params=SearchParams(nprobe=100))
-    nearest = [str(i) in [hit.id for hit in hits] for i, hits in enumerate(found.hits)]
-    assert all(nearest), (
-        "a vector is among its own neighbours; first of them only where nothing is compressed"
+    own = sum(str(i) in [hit.id for hit in hits] for i, hits in enumerate(found.hits))
+    assert own >= (10 if kind == "IVF_PQ" else 20), (
+        "PQ may lose a vector's own neighbourhood: chance is .13 of 20"
     )
     told = "nprobe=100 was asked; there are 16 clusters: all were searched"
     assert (told in found.notes) == isinstance(index, Ivf)
