@@ -49,7 +49,7 @@ bench: $(READY) $(SERVERS)  ## Every benchmark; prints ratios measured in one ru
 lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet torch==2.13.0
-	.venv.lock/bin/pip install --quiet '.[embedded,reference,dev]'
+	.venv.lock/bin/pip install --quiet '.[embedded,hdf5,ray,reference,dev]'
 	.venv.lock/bin/pip freeze --exclude cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
 	.venv.lock/bin/pip freeze | grep '^annoy==' > requirements-reference.lock
 	rm -rf .venv.lock build *.egg-info

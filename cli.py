@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from cohorts.errors import CohortsError, InputError
+from cohorts.terminal import log
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description
     from cohorts.encoders.base import Encoder
+    from cohorts.loaders.run import Run
     from cohorts.loaders.versions import Wanted
+    from cohorts.records.shards import Shard
     from cohorts.records.source import PartitionedSource
 
 app = typer.Typer(
@@ -21,6 +24,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+class UnitName(StrEnum):
+    """What one vector stands for."""
+
+    PATIENT = "patient"
+    ADMISSION = "admission"
+
+
+class Format(StrEnum):
+    """How neighbours are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
 
 Store = Annotated[
     str,
@@ -43,30 +62,35 @@ SettingsFile = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
 ]
-
-
-class UnitName(StrEnum):
-    """What one vector stands for."""
-
-    PATIENT = "patient"
-    ADMISSION = "admission"
-
-
-class Format(StrEnum):
-    """How neighbours are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
+SourceName = Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")]
+SourcePath = Annotated[Path, typer.Option("--path", help="The source's folder (notes-csv: its file).")]
+NotesFolder = Annotated[Path | None, typer.Option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
+Columns = Annotated[
+    str, typer.Option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
+]
+Labels = Annotated[
+    str, typer.Option("--labels", help="notes-csv: label columns to keep, separated by commas.")
+]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Run folder [default: beside the store].")]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Write a new version beside a collection of this name, then switch."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where the last run ended, if it ended too early.")
+]
+LogAs = Annotated[
+    log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
+]
 
 
 def main() -> None:
     """Run the command line; errors and warnings of ours are one message on stderr, never a traceback."""
-    warnings.showwarning = lambda message, *_: typer.echo(f"Warning: {message}", err=True)
+    warnings.showwarning = lambda message, *_: log.say("warning", str(message))
     try:
         app()
     except CohortsError as error:
-        typer.echo(f"Error: {error}", err=True)
+        log.say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
 
 
@@ -85,8 +109,8 @@ def synth(
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Option(help="mimic3, mimic4 or notes-csv.")],
-    path: Annotated[Path, typer.Option(help="The source's folder (notes-csv: its file).")],
+    source: SourceName,
+    path: SourcePath,
     encoder: Annotated[
         str,
         typer.Option(help="word2vec[:key=value,…], trained on the source, or the folder of a saved encoder."),
@@ -98,46 +122,228 @@ def ingest(
     search: SearchText = None,
     settings: SettingsFile = None,
     strict_index: Strict = False,
-    notes: Annotated[Path | None, typer.Option(help="mimic4: the folder of MIMIC-IV-Note.")] = None,
-    columns: Annotated[
-        str, typer.Option(help="notes-csv: column map, as in id=encounter_id,text=note.")
-    ] = "",
-    labels: Annotated[str, typer.Option(help="notes-csv: label columns to keep, separated by commas.")] = "",
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    labels: Labels = "",
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")
     ] = 0.1,
     quarantine: Annotated[
         Path | None, typer.Option(help="File for bad rows [default: in the run folder].")
     ] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Run folder [default: beside the store].")] = None,
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Write a new version beside a collection of this name, then switch."),
+    run_dir: RunDir = None,
+    replace: Replace = False,
+    resume: Resume = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Send only patients whose records changed since they were sent.")
     ] = False,
+    remove_vanished: Annotated[
+        bool, typer.Option("--remove-vanished", help="With --update: remove patients that the source lost.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(help="Load only part i of n, as in 2/4: one job of an array.")
+    ] = None,
+    ray_workers: Annotated[int | None, typer.Option(min=1, help="Encode on Ray, by so many workers.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Ray cluster [default: one on this machine].")
+    ] = None,
+    log_format: LogAs = log.LogFormat.TEXT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
     from cohorts.loaders.guests import open_store
+    from cohorts.loaders.ingest import Ray
     from cohorts.loaders.run import Run
-    from cohorts.loaders.run_dirs import default_run_dir
+    from cohorts.loaders.run_dirs import default_run_dir, file_of_shard
+    from cohorts.loaders.targets import Goal
+    from cohorts.records.shards import parse_shard
     from cohorts.terminal.progress import progress
     from cohorts.terminal.tables import show_summary
 
+    log.choose(log_format)
+    part = parse_shard(shard) if shard else None
+    goal = Goal(
+        collection,
+        _wanted(index, search, settings, strict_index),
+        replace=replace,
+        resume=resume,
+        update=update,
+        remove_vanished=remove_vanished,
+        shard=part,
+    )
     folder = run_dir or default_run_dir(store, collection)
-    run = Run(folder, store, collection, encoder)
-    wanted = _wanted(index, search, settings, strict_index)
+    bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)
+    run = Run(folder, store, goal)
+    ray = Ray(ray_workers, ray_address) if ray_workers else None
     with (
         _open_source(
-            source, path, unit, folder, quarantine, max_bad_share, notes, columns, labels
+            source, path, unit, folder, bad_rows, max_bad_share, notes, columns, labels, part
         ) as records,
-        progress() as tick,
+        progress(run.times) as tick,
     ):
         if dry_run:
             run.read_only(records, tick)
         else:
             with open_store(store, collection) as connector:
-                run.ingest(records, connector, wanted, tick, replace=replace)
+                run.ingest(records, encoder, connector, tick, ray)
     show_summary(run.manifest, dry_run=dry_run)
+    _tell_rejected(run)
+
+
+@app.command()
+def fit(
+    source: SourceName,
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
+    encoder: Annotated[str, typer.Option(help="word2vec[:key=value,…]")] = "word2vec",
+    unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    labels: Labels = "",
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Train an encoder on a source and keep it, for shards and other sources to share."""
+    from cohorts.loaders.run import train_only
+    from cohorts.terminal.progress import progress
+
+    log.choose(log_format)
+    bad_rows = out / "quarantine.csv"
+    with (
+        _open_source(source, path, unit, out, bad_rows, 0.1, notes, columns, labels, None) as records,
+        progress() as tick,
+    ):
+        made = train_only(records, encoder, out, tick)
+    log.say(
+        "note",
+        f"Encoder {made.name}, fingerprint {made.fingerprint}, kept in {out}: use it as --encoder {out}.",
+    )
+
+
+@app.command()
+def load(
+    vectors: Annotated[Path, typer.Option(help="File of vectors: .parquet, .npy, .hdf5.")],
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    id_column: Annotated[str, typer.Option(help="Column (HDF5: dataset) of the ids.")] = "id",
+    vector_column: Annotated[str, typer.Option(help="Column (HDF5: dataset) of the vectors.")] = "vector",
+    payload: Annotated[
+        Path | None, typer.Option(help="npy, HDF5: Parquet or CSV file with ids and payload, row by row.")
+    ] = None,
+    filterable: Annotated[str, typer.Option(help="Payload columns to filter by, separated by commas.")] = "",
+    made_by: Annotated[
+        str, typer.Option(help="What made the vectors; only files of one maker go into one collection.")
+    ] = "",
+    index: IndexText = None,
+    search: SearchText = None,
+    settings: SettingsFile = None,
+    strict_index: Strict = False,
+    run_dir: RunDir = None,
+    replace: Replace = False,
+    resume: Resume = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Load ready vectors, made by any embedding pipeline, with their ids and payload."""
+    from cohorts.connectors.registry import connect
+    from cohorts.loaders.ready import FileOrigin
+    from cohorts.loaders.run import Run
+    from cohorts.loaders.run_dirs import default_run_dir
+    from cohorts.loaders.targets import Goal
+    from cohorts.loaders.vector_files import open_vectors
+    from cohorts.terminal.progress import progress
+    from cohorts.terminal.tables import show_summary
+
+    log.choose(log_format)
+    file = open_vectors(
+        vectors,
+        id_column=id_column,
+        vector_column=vector_column,
+        payload=payload,
+        filterable=_names(filterable),
+    )
+    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
+    run = Run(run_dir or default_run_dir(store, collection), store, goal)
+    with progress(run.times) as tick, connect(store) as connector:
+        run.load(FileOrigin(file, made_by), connector, tick)
+    show_summary(run.manifest, dry_run=False)
+    _tell_rejected(run)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Parquet file to write; it must not be there yet.")],
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Write a collection to a Parquet file, from which `load` makes it again."""
+    from cohorts.loaders.export import export as write
+    from cohorts.loaders.guests import open_store
+    from cohorts.terminal.progress import progress
+
+    log.choose(log_format)
+    with progress() as tick, open_store(store, collection) as connector:
+        many = write(connector, collection, out, tick)
+    log.say("note", f"{many:,} vectors of {collection} written to {out}.")
+
+
+@app.command()
+def copy(
+    origin: Annotated[str, typer.Option("--from", help="Store to copy from.")],
+    target: Annotated[str, typer.Option("--to", help="Store to copy to.")],
+    collection: Name = "cohorts",
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Name of the copy [default: the same name].")
+    ] = None,
+    index: IndexText = None,
+    search: SearchText = None,
+    settings: SettingsFile = None,
+    strict_index: Strict = False,
+    replace: Replace = False,
+    resume: Resume = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Copy a collection to another store, whichever engines they are, and verify the copy."""
+    from cohorts.connectors.registry import connect
+    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.ready import CollectionOrigin
+    from cohorts.loaders.run import Run, copy_encoder
+    from cohorts.loaders.run_dirs import default_run_dir
+    from cohorts.loaders.targets import Goal
+    from cohorts.terminal.progress import progress
+    from cohorts.terminal.tables import show_summary
+
+    log.choose(log_format)
+    name = as_ or collection
+    with open_store(origin, collection) as theirs, connect(target) as ours:
+        source = CollectionOrigin(theirs, collection, origin)
+        wanted = _wanted(index, search, settings, strict_index).or_as(source.definition)
+        run = Run(default_run_dir(target, name), target, Goal(name, wanted, replace=replace, resume=resume))
+        with progress(run.times) as tick:
+            run.load(source, ours, tick)
+    copy_encoder((origin, collection), (target, name), source.definition)
+    show_summary(run.manifest, dry_run=False)
+    _tell_rejected(run)
+
+
+@app.command()
+def verify(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    full: Annotated[bool, typer.Option("--full", help="Compare every point, not a sample of 1,000.")] = False,
+    run_dir: RunDir = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Compare a collection with what was written to it: count, vectors and payloads."""
+    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.run_dirs import default_run_dir
+    from cohorts.loaders.verify import verify_runs
+    from cohorts.terminal.tables import show_verdict
+
+    log.choose(log_format)
+    with open_store(store, collection) as connector:
+        verdict = verify_runs(connector, collection, run_dir or default_run_dir(store, collection), full=full)
+    show_verdict(verdict, collection)
+    verdict.check(collection)
 
 
 @app.command()
@@ -284,11 +490,12 @@ def _open_source(
     path: Path,
     unit: UnitName,
     folder: Path,
-    quarantine: Path | None,
+    quarantine: Path,
     max_bad_share: float,
     notes: Path | None,
     columns: str,
     labels: str,
+    shard: "Shard | None",
 ) -> "PartitionedSource":
     from cohorts.records.base import Unit
     from cohorts.records.sources import open_source
@@ -299,12 +506,27 @@ def _open_source(
         path,
         unit=Unit(unit.value),
         work_dir=folder,
-        quarantine_file=quarantine or folder / "quarantine.csv",
+        quarantine_file=quarantine,
         max_bad_share=max_bad_share,
         notes=notes,
         columns={role.strip(): column.strip() for role, _, column in pairs},
-        labels=[label.strip() for label in labels.split(",") if label.strip()],
+        labels=_names(labels),
+        shard=shard,
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _tell_rejected(run: "Run") -> None:
+    """End with exit code 3 where points were left out."""
+    if rejected := run.manifest.get("rejected"):
+        log.say(
+            "warning",
+            f"{rejected:,} points could not be written; the ids and the reasons are in {run.rejected_file}.",
+        )
+        raise typer.Exit(3)
 
 
 def _query_text(patient: str | None, text: str | None, note_file: Path | None) -> str | None:

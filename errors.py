@@ -9,14 +9,17 @@ The tree::
     │   ├── EncoderError           an encoder can't be fitted, loaded or used here
     │   │   └── FingerprintMismatch  the collection was made by another encoder
     │   ├── FilterError            a filter expression that can't be understood
-    │   ├── VectorError            NaN, infinite, zero or wrong-sized vectors
+    │   ├── PointError             an id, a vector or a payload that the engine can't keep
+    │   │   └── VectorError        NaN, infinite, zero or wrong-sized vectors
     │   ├── StoreAddressError      a store address that can't be understood
     │   ├── CollectionNotFound
     │   ├── CollectionExists
     │   ├── PatientNotFound
     │   ├── UnsupportedIndex       the engine has no such index
     │   └── MissingExtra           an optional package is not installed
-    └── EngineError                the engine failed or can't be reached       (exit code 1)
+    ├── EngineError                the engine failed or can't be reached       (exit code 1)
+    ├── Unverified                 a collection doesn't hold what was written  (exit code 1)
+    └── Stopped                    ended on request; --resume goes on          (exit code 130)
 
 A message says what was got, what is allowed, and what to do. It never holds patient text or a secret.
 """
@@ -54,7 +57,11 @@ class FilterError(InputError):
     """A filter expression that can't be understood."""
 
 
-class VectorError(InputError):
+class PointError(InputError):
+    """An id, a vector or a payload that the engine can't keep; nothing of the batch was sent."""
+
+
+class VectorError(PointError):
     """Vectors that no engine may be sent: NaN, infinite, zero, or of the wrong size."""
 
 
@@ -84,3 +91,13 @@ class MissingExtra(InputError):
 
 class EngineError(CohortsError):
     """The vector engine failed or can't be reached."""
+
+
+class Unverified(CohortsError):
+    """A collection doesn't hold what was written to it."""
+
+
+class Stopped(CohortsError):
+    """The user asked to end; what was acknowledged stays, and `--resume` goes on."""
+
+    exit_code = 130

@@ -90,7 +90,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What an engine can do, declared and never guessed; `ivf` and `quantization` list the variants it has."""
+    """What an engine can do, declared and never guessed; `ivf` and `quantization` list the variants it has.
+
+    `writers` is how many threads may upsert at once to load fastest.
+    """
 
     engine: str
     indexes: tuple[type[Index], ...]
@@ -98,6 +101,7 @@ class Abilities:
     ivf: tuple[str, ...] = ()
     quantization: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    writers: int = 1
 
 
 class Connector(Protocol):

@@ -1,38 +1,31 @@
-"""From a source through an encoder into a collection, batch by batch, with an account of it."""
+"""A source and an encoder as the origin of units: patients or admissions, encoded chunk by chunk."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from dataclasses import replace as dataclass_replace
-from itertools import chain
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from cohorts.connectors.base import Collection, Connector, Payload, Points, Scalar, Vectors
-from cohorts.connectors.matched_recall import SAMPLE
+from cohorts.connectors.base import Collection, Points, Scalar, Vectors
 from cohorts.encoders.base import Encoder
-from cohorts.errors import EngineError, FingerprintMismatch, InputError
+from cohorts.errors import FingerprintMismatch
+from cohorts.loaders.chunks import Chunk, chunks_of_batch
+from cohorts.loaders.load import Summary
 from cohorts.loaders.payload import filterable, payloads
-from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick, Wanted, next_version, switch
+from cohorts.loaders.ray_encode import encode_on_ray
+from cohorts.loaders.versions import Tick
 from cohorts.records.base import Batch, Report, Source, Unit
 
-STAGES = ("read", "train", "encode", "write", "index")
-UPSERT_ROWS = 1_000
+_NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
 
-@dataclass
-class Summary:
-    """What an ingest did. Seconds are spent in that stage alone; `read` counts every pass over the source."""
+class Ray(NamedTuple):
+    """How many workers encode, on the Ray at `address`, or on one of this machine's own."""
 
-    units: int = 0
-    written: int = 0
-    not_encodable: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    @property
-    def vectors_per_s(self) -> float:
-        """Return vectors written and indexed per second of writing and indexing."""
-        busy_s = self.seconds["write"] + self.seconds["index"]
-        return self.written / busy_s if busy_s else 0.0
+    workers: int
+    address: str | None = None
 
 
 class WatchedSource:
@@ -58,100 +51,94 @@ class WatchedSource:
         while True:
             began = time.perf_counter()
             batch = next(batches, None)
-            self._summary.seconds["read"] += time.perf_counter() - began
+            self._summary.spend("read", time.perf_counter() - began)
             if batch is None:
                 return
             self._tick("read", len(batch))
             yield batch
 
 
-def read_only(source: Source, tick: Tick) -> Summary:
-    """Read, check and count the source; encode and write nothing."""
-    summary = Summary()
-    for batch in WatchedSource(source, summary, tick).batches():
-        summary.units += len(batch)
-    return summary
+def read_only(source: Source, summary: Summary, tick: Tick) -> int:
+    """Read and check the source, encode and write nothing; return how many units it has."""
+    return sum(len(batch) for batch in WatchedSource(source, summary, tick).batches())
 
 
 def train(source: Source, encoder: Encoder, summary: Summary, tick: Tick) -> None:
     """Fit the encoder on the source."""
-    began, read_s = time.perf_counter(), summary.seconds["read"]
+    began, read_s = time.perf_counter(), summary.seconds.get("read", 0.0)
     encoder.fit(WatchedSource(source, summary, tick))
-    summary.seconds["train"] += time.perf_counter() - began - (summary.seconds["read"] - read_s)
+    read_s = summary.seconds.get("read", 0.0) - read_s
+    summary.spend("train", time.perf_counter() - began - read_s)
 
 
-def load(
-    source: Source,
-    encoder: Encoder,
-    connector: Connector,
-    name: str,
-    *,
-    wanted: Wanted,
-    summary: Summary,
-    tick: Tick,
-    replace: bool = False,
-) -> Collection:
-    """Encode the source and write it to collection `name`, which is made if need be and left searchable; return it.
+class Records:
+    """The units of a source, as an encoder sees them. A unit with nothing to encode gives no point."""
 
-    Units with nothing to encode are counted and not written. With `replace`, a new version is written beside the
-    collection and takes its name when it is whole. Raises FingerprintMismatch where the collection was made by another
-    encoder, UnsupportedIndex, and EngineError.
-    """
-    blocks = _encoded(WatchedSource(source, summary, tick), encoder, summary, tick)
-    head = _head(blocks, SAMPLE if wanted.lacking(connector) else 1)
-    if not head:
-        return Collection(name, encoder.dim, wanted.index)
-    fields = filterable(head[0].batch, source.unit)
-    made = Collection(name, encoder.dim, fields=fields, metadata=metadata_of(source, encoder))
-    target = _prepare(connector, made, encoder, wanted, lambda: _sample(head), replace)
-    for block in chain(head, blocks):
-        began = time.perf_counter()
-        for start in range(0, len(block.ids), UPSERT_ROWS):
-            some = slice(start, start + UPSERT_ROWS)
-            connector.upsert(target, Points(block.ids[some], block.vectors[some], block.payloads[some]))
-        summary.seconds["write"] += time.perf_counter() - began
-        summary.written += len(block.ids)
-        tick("write", len(block.batch))
-    _finish(connector, target, summary, tick)
-    if replace:
-        switch(connector, name, target)
-    return connector.describe(name).collection
+    def __init__(self, source: Source, encoder: Encoder) -> None:
+        self._source, self._encoder = source, encoder
+        self._units = 0
 
+    @property
+    def expected(self) -> int | None:
+        """Return how many units there are, estimated from the share that was read."""
+        share = self._source.report.share_read
+        return round(self._units / share) if share else None
 
-@dataclass(frozen=True)
-class _Block:
-    """A batch, and what of it is written: `vectors` (n, dim) float32, unit rows only."""
+    def chunks(self, refuse: Callable[[str, str], None]) -> Iterator[Chunk]:  # noqa: ARG002 - sources refuse rows
+        """Yield every unit once."""
+        for batch in self._source.batches():
+            self._units += len(batch)
+            yield from chunks_of_batch(batch)
 
-    batch: Batch
-    ids: list[str]
-    vectors: Vectors
-    payloads: list[Payload]
+    def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
+        """Yield every chunk with the points of the units in which there is something to encode."""
+        for chunk in chunks:
+            batch = _batch_of(chunk)
+            yield chunk, _points(batch, self._encoder.encode(batch))
+
+    def collection(self, name: str, first: Chunk) -> Collection:
+        """Return what a collection for these units is made from."""
+        fields = filterable(_batch_of(first), self._source.unit)
+        return Collection(
+            name, self._encoder.dim, fields=fields, metadata=metadata_of(self._source, self._encoder)
+        )
+
+    def check_fits(self, there: Collection) -> None:
+        """Raise FingerprintMismatch where the collection was made by another encoder."""
+        check_fingerprint(there, self._encoder)
 
 
-def _encoded(source: WatchedSource, encoder: Encoder, summary: Summary, tick: Tick) -> Iterator[_Block]:
-    for batch in source.batches():
-        began = time.perf_counter()
-        vectors = encoder.encode(batch)
-        rows = payloads(batch)
-        ids = batch.units["unit_id"].tolist()
-        kept = np.flatnonzero(vectors.any(axis=1))
-        summary.seconds["encode"] += time.perf_counter() - began
-        summary.units += len(batch)
-        summary.not_encodable += len(batch) - len(kept)
-        tick("encode", len(batch))
-        yield _Block(batch, [ids[i] for i in kept], vectors[kept], [rows[i] for i in kept])
+class RecordsOnRay(Records):
+    """The same, encoded by the workers of a Ray cluster. The whole source is read, and lies in `spool`, before that."""
+
+    def __init__(self, source: Source, encoder: Encoder, folder: Path, spool: Path, ray: Ray) -> None:
+        super().__init__(source, encoder)
+        self._folder, self._spool, self._ray = folder, spool, ray
+
+    def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
+        """Yield every chunk with the points of the units in which there is something to encode."""
+        waiting: deque[Chunk] = deque()  # without their records, which are in the spool
+
+        def batches() -> Iterator[Batch]:
+            for chunk in chunks:
+                waiting.append(replace(chunk, body=_NOTHING))
+                yield _batch_of(chunk)
+
+        workers, address = self._ray
+        done = encode_on_ray(batches(), self._folder, self._spool, workers=workers, address=address)
+        for batch, vectors in done:
+            yield replace(waiting.popleft(), body=batch), _points(batch, vectors)
 
 
-def _head(blocks: Iterator[_Block], many: int) -> list[_Block]:
-    """Take the first blocks that hold `many` vectors: patients come in the order of a hash, so they are a sample."""
-    head: list[_Block] = []
-    while sum(len(block.ids) for block in head) < many and (block := next(blocks, None)) is not None:
-        head.append(block)
-    return head
+def _batch_of(chunk: Chunk) -> Batch:
+    assert isinstance(chunk.body, Batch)  # noqa: S101 - `chunks` made it
+    return chunk.body
 
 
-def _sample(head: list[_Block]) -> Vectors:
-    return np.concatenate([block.vectors for block in head])[:SAMPLE]
+def _points(batch: Batch, vectors: Vectors) -> Points:
+    ids, rows = batch.units["unit_id"].tolist(), payloads(batch)
+    kept = np.flatnonzero(vectors.any(axis=1)).tolist()
+    return Points([ids[row] for row in kept], vectors[kept], [rows[row] for row in kept])
 
 
 def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
@@ -166,32 +153,6 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
     }
 
 
-def _prepare(
-    connector: Connector,
-    made: Collection,
-    encoder: Encoder,
-    wanted: Wanted,
-    sample: Callable[[], Vectors],
-    replace: bool,
-) -> str:
-    """Return the collection to write to: the one there is, or a new version; an alias leads to the first at once."""
-    name = made.name
-    there = name in connector.collections() or name in connector.aliases()
-    if there:
-        old = connector.describe(name).collection
-        if not replace:
-            check_fingerprint(old, encoder)
-            wanted.refuse_other(old)
-            return name
-        if old.metadata.get("attached"):
-            raise InputError(f"Collection {name} belongs to others: --replace would drop it.")
-    fresh = dataclass_replace(made, name=next_version(connector, name))
-    connector.create(wanted.settle(connector, fresh, sample))
-    if not there:
-        connector.alias(name, fresh.name)
-    return fresh.name
-
-
 def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
     """Raise FingerprintMismatch where the collection was not made by this encoder."""
     metadata = collection.metadata
@@ -203,14 +164,3 @@ def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
             "be compared: use the collection's own encoder, or ingest into another --collection, or replace this one "
             "whole with cohorts ingest --replace."
         )
-
-
-def _finish(connector: Connector, name: str, summary: Summary, tick: Tick) -> None:
-    began = time.perf_counter()
-    if summary.written:
-        connector.finalize(name, timeout_s=FINALIZE_TIMEOUT_S)
-        held = connector.count(name)
-        if held < summary.written:
-            raise EngineError(f"{summary.written:,} vectors were written to {name}, and it holds {held:,}.")
-    summary.seconds["index"] += time.perf_counter() - began
-    tick("index", summary.written)

@@ -1,23 +1,35 @@
-"""One run of `cohorts ingest`: its folder, its manifest, its stages."""
+"""One run of loading: its folder, its lock, its journal, its manifest, its stages."""
 
+import csv
 import json
 import platform
 import resource
+import shutil
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cohorts.connectors import attachment as attachments
-from cohorts.connectors.base import Connector
+from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
-from cohorts.loaders.ingest import Summary, load, metadata_of, read_only, train
-from cohorts.loaders.run_dirs import ENCODERS
-from cohorts.loaders.versions import Tick, Wanted
+from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
+from cohorts.loaders.interrupt import stop_on_interrupt
+from cohorts.loaders.journal import Journal
+from cohorts.loaders.load import Origin, Summary, load
+from cohorts.loaders.lock import only_run
+from cohorts.loaders.pipeline import Times
+from cohorts.loaders.ready import CollectionOrigin, FileOrigin
+from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard
+from cohorts.loaders.targets import Goal
+from cohorts.loaders.versions import Tick
 from cohorts.records.base import Source
 
 _VERSIONS = (
@@ -33,81 +45,197 @@ _VERSIONS = (
 
 
 class Run:
-    """Trains or loads the encoder, loads the collection, and keeps the encoder and the manifest in `folder`."""
+    """Loads a collection, and keeps journal, manifest, trained encoder and what was rejected in `folder`."""
 
-    def __init__(self, folder: Path, store: str, collection: str, encoder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, store: str, goal: Goal) -> None:
+        self.folder, self.goal = folder, goal
         self.manifest: dict[str, Any] = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "store": store,
-            "collection": collection,
-            "encoder": {"asked": encoder},
+            "collection": goal.name,
+            "shard": str(goal.shard or ""),
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONS},
         }
+        self._place = store.partition("?")[0]
+        self._began = time.perf_counter()
+        self._summary = Summary()
+
+    @property
+    def times(self) -> Times:
+        """Return the times of the stages, as they go."""
+        return self._summary.times
 
     def read_only(self, source: Source, tick: Tick) -> None:
         """Read, check and count; write nothing but the quarantine."""
-        began = time.perf_counter()
-        self._account(source, read_only(source, tick), began)
+        self._summary.units = read_only(source, self._summary, tick)
+        self._account(source)
 
     def ingest(
-        self, source: Source, connector: Connector, wanted: Wanted, tick: Tick, *, replace: bool
+        self, source: Source, asked: str, connector: Connector, tick: Tick, ray: Ray | None = None
     ) -> None:
-        """Train or load the encoder, encode, write, index, and write the manifest. Raises CohortsError."""
-        began, summary = time.perf_counter(), Summary()
-        encoder = self._encoder(source, summary, tick)
-        self.manifest["encoder"] |= {
-            "name": encoder.name,
-            "dim": encoder.dim,
-            "fingerprint": encoder.fingerprint,
-        }
-        name = self.manifest["collection"]
-        mapping = attachment_file(self.manifest["store"], name)
-        written = None
-        if mapping.exists():
-            written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
-        made = load(
-            source, encoder, connector, name, wanted=wanted, summary=summary, tick=tick, replace=replace
-        )
-        if written is not None:
-            attachments.save(written, mapping)
+        """Train or load the encoder, encode, write, index, verify. Raises CohortsError."""
+        with self._journal() as journal:
+            identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
+            encoder = self._encoder(source, asked, connector, journal, identity, tick)
+            self.manifest["encoder"] = {
+                "asked": asked,
+                "name": encoder.name,
+                "dim": encoder.dim,
+                "fingerprint": encoder.fingerprint,
+            }
+            identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
+            mapping, written = attachment_file(self.manifest["store"], self.goal.name), None
+            if mapping.exists():
+                written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
+            origin = Records(source, encoder)
+            if ray is not None:
+                kept = Path(asked) if Path(asked).is_dir() else self.folder / ENCODERS / encoder.fingerprint
+                origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
+            self._load(origin, connector, journal, identity, tick)
+            if written is not None:
+                attachments.save(written, mapping)
+        self._account(source)
+        self._save_manifest()
+
+    def load(self, origin: FileOrigin | CollectionOrigin, connector: Connector, tick: Tick) -> None:
+        """Write what needs no encoder, index, verify. Raises CohortsError."""
+        with self._journal() as journal:
+            self._load(origin, connector, journal, origin.identity, tick)
+        self._account(None)
+        self._save_manifest()
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        """Hold the collection and open its journal."""
+        file = self.folder / file_of_shard("journal.sqlite", self.goal.shard)
+        with only_run(self._place, self.goal.name, self.goal.shard), Journal(file) as journal:
+            yield journal
+
+    def _load(
+        self, origin: Origin, connector: Connector, journal: Journal, identity: Mapping[str, str], tick: Tick
+    ) -> None:
+        goal = self.goal
+        journal.begin(self._whole(identity), resume=goal.resume)
+        self.manifest["run"] = journal.run
+        try:
+            with stop_on_interrupt() as stop:
+                made = load(origin, connector, goal, journal, self._summary, tick, stop)
+        finally:
+            self.manifest["rejected"] = self._tell_rejected(journal)
         self.manifest["index"] = {
-            "requested": show_index(wanted.index),
+            "requested": show_index(goal.wanted.index),
             "effective": show_index(made.index),
             "search": search_to_json(made.search),
             "translation": made.translation,
         }
-        self._account(source, summary, began)
-        text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
-        (self.folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
-    def _encoder(self, source: Source, summary: Summary, tick: Tick) -> Encoder:
-        asked = self.manifest["encoder"]["asked"]
+    def _whole(self, identity: Mapping[str, str]) -> dict[str, str]:
+        mine = {"store": self._place, "collection": self.goal.name, "mode": self.goal.mode}
+        return {**identity, **mine, "shard": str(self.goal.shard or "none")}
+
+    def _encoder(
+        self,
+        source: Source,
+        asked: str,
+        connector: Connector,
+        journal: Journal,
+        identity: Mapping[str, str],
+        tick: Tick,
+    ) -> Encoder:
+        """Return the encoder in the folder asked for, the one that the run or the collection has already, or train."""
         if Path(asked).is_dir():
             return load_encoder(Path(asked))
+        if self.goal.shard:
+            raise InputError(
+                "Every shard needs the same encoder: train it once with cohorts fit, and give its folder by --encoder."
+            )
+        last = journal.last_run()
+        if self.goal.resume and last is not None:
+            kept = last.identity.get("encoder", "")
+            last.check_same(self._whole({**identity, "encoder asked": asked, "encoder": kept}))
+            return load_encoder(self.folder / ENCODERS / kept)
+        if self.goal.update:
+            return load_encoder(self.folder / ENCODERS / self._made_by(connector))
         encoder = make_encoder(asked)
-        train(source, encoder, summary, tick)
-        encoder.save(self.folder / ENCODERS / encoder.fingerprint)
+        train(source, encoder, self._summary, tick)
+        keep_encoder(encoder, self.folder / ENCODERS / encoder.fingerprint)
         return encoder
 
-    def _account(self, source: Source, summary: Summary, began: float) -> None:
-        report = source.report
+    def _made_by(self, connector: Connector) -> str:
+        return str(connector.describe(self.goal.name).collection.metadata.get("encoder_fingerprint"))
+
+    def _tell_rejected(self, journal: Journal) -> int:
+        """Write down what could not be written, for the user to mend, and return how many they are."""
+        file, rejected = self.rejected_file, journal.rejections()
+        file.unlink(missing_ok=True)
+        if not rejected:
+            return 0
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            file.chmod(0o600)
+            csv.writer(stream).writerows([("id", "reason"), *rejected])
+        return len(rejected)
+
+    @property
+    def rejected_file(self) -> Path:
+        """Return the file of what could not be written."""
+        return self.folder / file_of_shard("rejected.csv", self.goal.shard)
+
+    def _account(self, source: Source | None) -> None:
+        summary = self._summary
+        if source is not None:
+            report = source.report
+            self.manifest |= {
+                "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
+                "synthetic": source.synthetic,
+                "counts": report.counts,
+                "quarantined": report.quarantined,
+                "left_out": report.left_out,
+                "warnings": report.warnings,
+            }
         self.manifest |= {
-            "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
-            "synthetic": source.synthetic,
-            "counts": report.counts,
-            "quarantined": report.quarantined,
-            "left_out": report.left_out,
-            "warnings": report.warnings,
             "units": summary.units,
+            "unchanged": summary.unchanged,
             "written": summary.written,
             "not_encodable": summary.not_encodable,
+            "removed": summary.removed,
+            "vanished": summary.vanished,
             "vectors_per_s": round(summary.vectors_per_s),
             "seconds": {stage: round(spent, 2) for stage, spent in summary.seconds.items()},
-            "total_s": round(time.perf_counter() - began, 2),
+            "waits": summary.times.waits(),
+            "bottleneck": summary.times.bottleneck,
+            "total_s": round(time.perf_counter() - self._began, 2),
             "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }
+
+    def _save_manifest(self) -> None:
+        text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
+        file = self.folder / file_of_shard("manifest.json", self.goal.shard)
+        file.write_text(text + "\n", encoding="utf-8")
+
+
+def train_only(source: Source, asked: str, folder: Path, tick: Tick) -> Encoder:
+    """Train an encoder on a source and keep it in `folder`."""
+    encoder = make_encoder(asked)
+    train(source, encoder, Summary(), tick)
+    encoder.save(folder)
+    return encoder
+
+
+def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: Collection) -> None:
+    """Copy what encodes a text for collection (store, name) to where another one looks for it, if it is there."""
+    kept, fresh = (encoder_dir(*place, collection) for place in (origin, target))
+    if kept.is_dir() and not fresh.exists():
+        shutil.copytree(kept, fresh)
+
+
+def keep_encoder(encoder: Encoder, folder: Path) -> None:
+    """Save the encoder whole or not at all: a run that is resumed takes what it finds there."""
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    encoder.save(fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
 
 
 def _version(package: str) -> str | None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from cohorts.connectors.base import Collection
+from cohorts.records.shards import Shard
 
 ENCODERS = "encoders"
 
@@ -21,3 +22,11 @@ def encoder_dir(store: str, name: str, collection: Collection) -> Path:
     """Return the folder in which an ingest kept the encoder that it trained for collection `name`."""
     fingerprint = str(collection.metadata.get("encoder_fingerprint"))
     return default_run_dir(store, name) / ENCODERS / fingerprint
+
+
+def file_of_shard(name: str, shard: Shard | None) -> str:
+    """Return the name of a shard's own file: journal.sqlite is journal-2-of-4.sqlite there."""
+    if shard is None:
+        return name
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{shard.number}-of-{shard.many}{dot}{suffix}"

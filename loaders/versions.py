@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Vectors
@@ -14,8 +15,13 @@ from cohorts.errors import EngineError, InputError, UnsupportedIndex
 FINALIZE_TIMEOUT_S = 6 * 3600.0
 COPY_ROWS = 1_000
 
-Tick = Callable[[str, int], None]
-"""Called with a stage's name and the units it has just done."""
+
+class Tick(Protocol):
+    """Called with a stage's name, the units it has just done, and, where it can be told, how many there will be."""
+
+    def __call__(self, stage: str, units: int, expected: int | None = None, /) -> None:
+        """Take the news."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,11 @@ class Wanted:
     def index(self) -> Index:
         """Return the index asked for, or the default."""
         return self.asked or Hnsw()
+
+    def or_as(self, there: Collection) -> "Wanted":
+        """Return what is asked for, and what a collection has where nothing is asked for."""
+        search = self.search if self.search != SearchParams() or self.asked else there.search
+        return replace(self, asked=self.asked or there.index, search=search)
 
     def refuse_other(self, there: Collection) -> None:
         """Raise InputError where a collection stands already with another index than the one asked for."""

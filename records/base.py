@@ -81,6 +81,7 @@ class Report:
     quarantined: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    share_read: float = 0.0  # of the pass under way, 0 to 1
 
 
 class Source(Protocol):

@@ -5,6 +5,8 @@ patient's id; a part holds all rows of its patients and is small enough for memo
 user and removed at the end: they hold patient text.
 """
 
+import fcntl
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import pyarrow.ipc
 
 PART_BYTES = 16 * 1024 * 1024
 MAX_PARTS = 512  # files open at once while one table is read
+_PREFIX = ".cohorts-parts-"
+_LOCK = "lock"  # held as long as the process lives: parts that nobody holds were left by one that was killed
 
 
 class Partition:
@@ -23,7 +27,10 @@ class Partition:
     def __init__(self, parent: Path, content_bytes: int) -> None:
         self.parts = min(MAX_PARTS, max(1, round(content_bytes / PART_BYTES)))
         parent.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix=".cohorts-parts-", dir=parent)
+        _remove_orphans(parent)
+        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
+        self._lock = (Path(self._folder.name) / _LOCK).open("w", encoding="utf-8")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def add(self, table: str, frame: pd.DataFrame) -> None:
@@ -55,6 +62,7 @@ class Partition:
         """Remove the parts from the disk."""
         for table in {key[0] for key in self._writers}:
             self.finish(table)
+        self._lock.close()
         self._folder.cleanup()
 
     def _path(self, table: str, part: int) -> Path:
@@ -66,3 +74,13 @@ class Partition:
             options = pyarrow.ipc.IpcWriteOptions(compression="lz4")
             self._writers[table, part] = (pyarrow.ipc.new_stream(sink, schema, options=options), sink)
         return self._writers[table, part][0]
+
+
+def _remove_orphans(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            with (folder / _LOCK).open("w", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # in use, or removed by another run this moment

@@ -14,6 +14,7 @@ from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.columns import BadRow, Table, read_table
 from cohorts.records.partition import Partition
 from cohorts.records.quarantine import Quarantine
+from cohorts.records.shards import Shard, shard_of
 from cohorts.records.tables import content_bytes
 
 Frames = dict[str, pd.DataFrame]
@@ -70,10 +71,13 @@ class Layout(Protocol):
 class PartitionedSource:
     """A Source over any layout; a context manager that removes its files on disk.
 
-    The tables are read at the first call of `batches`, into a private folder below `work_dir`.
+    The tables are read at the first call of `batches`, into a private folder below `work_dir`. Of a `shard`, only its
+    own patients are kept; bad rows are told by every shard alike.
     """
 
-    def __init__(self, layout: Layout, work_dir: Path, quarantine: Quarantine) -> None:
+    def __init__(
+        self, layout: Layout, work_dir: Path, quarantine: Quarantine, shard: Shard | None = None
+    ) -> None:
         self.name = layout.name
         self.unit = layout.unit
         self.synthetic = layout.synthetic
@@ -82,6 +86,7 @@ class PartitionedSource:
         self._feeds = layout.feeds()
         self._work_dir = work_dir
         self._quarantine = quarantine
+        self._shard = shard
         self._partition: Partition | None = None
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
         self._counted: set[int] = set()  # parts whose rows stand in the report
@@ -99,6 +104,7 @@ class PartitionedSource:
         """Yield every patient once: parts in order, patients by id within one. Raises SourceError."""
         partition = self._partition or self._deal()
         for part in range(partition.parts):
+            self.report.share_read = (part + 1) / partition.parts
             frames = self._frames(partition, part)
             if not frames:
                 continue
@@ -139,7 +145,7 @@ class PartitionedSource:
             frame = feed.adapt(chunk.frame).assign(table=table)
             wrong = feed.is_bad(frame)
             self._quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
-            partition.add(table, frame[~wrong])
+            partition.add(table, self._of_shard(frame[~wrong]))
             self._rows[table] += len(chunk.frame) + len(chunk.bad)
             faults += int(wrong.sum())
             recoded += chunk.recoded
@@ -152,6 +158,12 @@ class PartitionedSource:
         if recoded:
             self.report.warnings.append(f"{table}: {recoded:,} bytes are not UTF-8, read as Windows-1252")
         self._quarantine.check_share(table, self._rows[table])
+
+    def _of_shard(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if self._shard is None:
+            return frame
+        number, many = self._shard
+        return frame[[shard_of(patient, many) == number for patient in frame["patient_id"]]]
 
     def _frames(self, partition: Partition, part: int) -> Frames:
         """Return the part's rows by kind; tables of one kind stand one after the other."""

@@ -9,6 +9,7 @@ from cohorts.records.mimic3 import Mimic3
 from cohorts.records.mimic4 import Mimic4
 from cohorts.records.notes_csv import NotesCsv
 from cohorts.records.quarantine import Quarantine
+from cohorts.records.shards import Shard
 from cohorts.records.source import Layout, PartitionedSource
 
 SOURCES = ("mimic3", "mimic4", "notes-csv")
@@ -25,12 +26,19 @@ def open_source(
     notes: Path | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Sequence[str] = (),
+    shard: Shard | None = None,
 ) -> PartitionedSource:
     """Open a source; nothing but headers is read yet.
 
     `work_dir` takes the temporary files (patient text, private, removed at close). `notes` is the folder of
-    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv. Raises SourceError, InputError.
+    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv; of a `shard` only its patients are read.
+    Raises SourceError, InputError.
     """
+    if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
+        raise InputError(
+            f"There is no folder {quarantine_file.parent} for the quarantine file: make it, mount it, or name another "
+            "with --quarantine."
+        )
     layout: Layout
     if name == "mimic3":
         layout = Mimic3(path, unit)
@@ -42,4 +50,4 @@ def open_source(
         layout = NotesCsv(path, dict(columns or {}), labels)
     else:
         raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
-    return PartitionedSource(layout, work_dir, Quarantine(quarantine_file, max_bad_share))
+    return PartitionedSource(layout, work_dir, Quarantine(quarantine_file, max_bad_share), shard)

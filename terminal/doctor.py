@@ -12,6 +12,8 @@ _ENGINES = {
     "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "pip install 'cohorts[qdrant-embedded]'"),
     "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "pip install 'cohorts[milvus-embedded]'"),
     "faiss-cpu": ("reference for ivf (matched recall)", "pip install 'cohorts[reference]'"),
+    "h5py": ("vectors from HDF5 files", "pip install 'cohorts[hdf5]'"),
+    "ray": ("encoding on Ray", "pip install 'cohorts[ray]'"),
     "annoy": ("reference for annoy (matched recall)", "pip install 'cohorts[reference]'"),
 }
 _ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")

@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,8 @@ from cohorts.analysis.neighbours import Neighbours, patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
 from cohorts.connectors.index import KINDS, show_index
+from cohorts.loaders.verify import Verdict
+from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,6 +21,14 @@ from rich.markup import escape
 from rich.table import Table
 
 MAX_COLUMNS = 8  # of fields of others; --format json has them all
+_IF_ANY = {
+    "unchanged": "units that stood there already",
+    "not_encodable": "units with nothing to encode",
+    "rejected": "points that could not be written",
+    "vanished": "units that the source has no more",
+    "removed": "of them removed",
+}
+_TOLD_S = 0.1  # shorter waits are no news
 SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
 
@@ -58,26 +69,73 @@ def show_neighbours(found: Neighbours, output: str, description: Description) ->
 
 def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     """Print what a run read, wrote and took to stderr."""
-    table = _plain_table("read and checked" if dry_run else "ingested")
-    for name in ("counts", "quarantined", "left_out"):
-        for what, count in manifest[name].items():
-            label = {"quarantined": "quarantined: ", "left_out": "left out: "}.get(name, "")
-            table.add_row(label + what, f"{count:>9,}")
-    if not dry_run:
-        table.add_row("vectors written", f"{manifest['written']:>9,}")
-        table.add_row("units with nothing to encode", f"{manifest['not_encodable']:>9,}")
-        table.add_row("vectors per second (write and index)", f"{manifest['vectors_per_s']:>9,}")
-        for stage, spent in manifest["seconds"].items():
-            table.add_row(f"seconds to {stage}", f"{spent:>9,.2f}")
-    table.add_row("seconds in all", f"{manifest['total_s']:>9,.2f}")
-    table.add_row("peak memory (MiB)", f"{manifest['peak_rss_mib']:>9,}")
+    if log.is_json():
+        log.tell("summary", **manifest)
+        return
+    table = _plain_table("read and checked" if dry_run else "loaded")
+    for label, value in (*_read(manifest), *(() if dry_run else _written(manifest)), *_spent(manifest)):
+        table.add_row(label, f"{value:>9}")
     Console(stderr=True).print(table)
+    for note in _notes(manifest, dry_run=dry_run):
+        _note(f"Note: {note}.")
+
+
+def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, head in (("counts", ""), ("quarantined", "quarantined: "), ("left_out", "left out: ")):
+        for what, count in manifest.get(name, {}).items():
+            yield head + what, f"{count:,}"
+
+
+def _written(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "vectors written", f"{manifest['written']:,}"
+    for what, label in _IF_ANY.items():
+        if manifest[what]:
+            yield label, f"{manifest[what]:,}"
+    yield "vectors per second (write and index)", f"{manifest['vectors_per_s']:,}"
+
+
+def _spent(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for stage, spent_s in manifest["seconds"].items():
+        yield f"seconds to {stage}", f"{spent_s:,.2f}"
+        for what, waited_s in manifest["waits"].get(stage, {}).items():
+            if waited_s >= _TOLD_S:
+                yield f"  waited {what.removesuffix('_s').replace('_', ' ')}", f"{waited_s:,.2f}"
+    if manifest["bottleneck"]:
+        yield "the slowest stage", manifest["bottleneck"]
+    yield "seconds in all", f"{manifest['total_s']:,.2f}"
+    yield "peak memory (MiB)", f"{manifest['peak_rss_mib']:,}"
+
+
+def _notes(manifest: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
     if not dry_run and manifest["index"]["translation"]:
-        _note(f"Note: {manifest['index']['translation']}.")
-    for warning in manifest["warnings"]:
-        _note(f"Note: {warning}.")
-    if manifest["synthetic"]:
-        _note(f"Note: {SYNTHETIC}.")
+        yield manifest["index"]["translation"]
+    if manifest["vanished"] > manifest["removed"]:
+        yield (
+            f"{manifest['vanished']:,} units stand in the collection and not in the source any more; --update "
+            "--remove-vanished removes them"
+        )
+    yield from manifest.get("warnings", ())
+    if manifest.get("synthetic"):
+        yield SYNTHETIC
+
+
+def show_verdict(verdict: Verdict, name: str) -> None:
+    """Print what a verification counted and compared to stderr."""
+    if log.is_json():
+        log.tell("verified", collection=name, faults=verdict.faults(), **asdict(verdict))
+        return
+    table = _plain_table(f"collection {name}")
+    for label, count in (
+        ("vectors written", verdict.written),
+        ("vectors there", verdict.held),
+        ("compared, vector and payload", verdict.compared),
+        ("missing", len(verdict.missing)),
+        ("other vector", len(verdict.vectors)),
+        ("other payload", len(verdict.payloads)),
+        ("of others", verdict.strangers),
+    ):
+        table.add_row(label, f"{count:>9,}")
+    Console(stderr=True).print(table)
 
 
 def show_description(description: Description, name: str) -> None:

@@ -137,8 +137,12 @@ def test_manifest_tells_the_run_and_holds_no_text(here: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["synthetic"] is True
     assert manifest["counts"]["patients"] == manifest["written"] == 300
-    assert set(manifest["seconds"]) == {"read", "train", "encode", "write", "index"}
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", "encoders"}  # no parts are left
+    assert set(manifest["seconds"]) == {"read", "train", "encode", "write", "index", "verify"}
+    assert {path.name for path in folder.iterdir()} == {
+        "manifest.json",
+        "journal.sqlite",
+        "encoders",
+    }  # no parts are left
     assert (folder / "encoders" / manifest["encoder"]["fingerprint"]).is_dir()
 
 

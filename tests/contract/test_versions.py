@@ -16,7 +16,7 @@ from engine_contract import FIELDS, cloud, payloads
 N, DIM = 600, 16
 
 
-def nothing(stage: str, units: int) -> None:
+def nothing(stage: str, units: int, expected: int | None = None, /) -> None:
     """Take no notice of progress."""
 
 
@@ -121,7 +121,7 @@ def test_a_collection_that_is_no_alias_is_refused(filled: Connector) -> None:
 def test_a_copy_that_is_not_whole_changes_nothing(filled: Connector) -> None:
     calls = 0
 
-    def write_meanwhile(stage: str, units: int) -> None:
+    def write_meanwhile(stage: str, units: int, expected: int | None = None, /) -> None:
         nonlocal calls
         calls += 1
         if calls == 1:

@@ -1,0 +1,52 @@
+"""One run at a time on a collection: a lock of this machine, which ends with its process, however that ends."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from cohorts.errors import InputError
+from cohorts.records.shards import Shard
+
+
+@contextmanager
+def only_run(store: str, collection: str, shard: Shard | None = None) -> Iterator[None]:
+    """Hold the collection while it is written to; shards hold it together, each its own. Raises InputError."""
+    place = store.partition("?")[0]
+    if "+" not in place.partition(":")[0] and ":" in place:
+        engine, _, path = place.partition(":")
+        place = f"{engine}:{Path(path).resolve()}"
+    whole = _take(f"{place}\n{collection}", collection, shared=shard is not None)
+    try:
+        part = _take(f"{place}\n{collection}\n{shard}", f"{collection}, shard {shard}") if shard else None
+        try:
+            yield
+        finally:
+            if part is not None:
+                part.close()
+    finally:
+        whole.close()
+
+
+def _take(key: str, what: str, *, shared: bool = False) -> TextIO:
+    folder = Path(tempfile.gettempdir()) / f"cohorts-locks-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = (folder / hashlib.sha256(key.encode()).hexdigest()[:32]).open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"The lock of a run can't be made: {error}. Name a folder for it by TMPDIR."
+        ) from error
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"Another run is writing to collection {what}. Wait until it has ended, or stop it; what it wrote is not "
+            "lost."
+        ) from error
+    return file

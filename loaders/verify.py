@@ -1,0 +1,136 @@
+"""Does a collection hold what was written to it? Counted, and read back and compared with the journals' traces."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cohorts.connectors.base import Connector, Points
+from cohorts.errors import InputError, Unverified
+from cohorts.loaders.journal import Journal
+from cohorts.loaders.traces import Trace, same_payload, same_vectors, traces_of
+
+SAMPLE = 1_000
+_PAGE = 1_000
+_SHOWN = 5
+
+
+@dataclass
+class Verdict:
+    """What was compared and what is wrong. `strangers` are points that no journal knows: a fault where all are ours."""
+
+    written: int
+    held: int
+    compared: int = 0
+    missing: list[str] = field(default_factory=list)
+    vectors: list[str] = field(default_factory=list)
+    payloads: list[str] = field(default_factory=list)
+    strangers: int = 0
+    alone: bool = True
+
+    def faults(self) -> list[str]:
+        """Return what is wrong, a line each."""
+        lines = [
+            f"{len(ids):,} {what}, as {', '.join(ids[:_SHOWN])}"
+            for ids, what in (
+                (self.missing, "are missing"),
+                (self.vectors, "have another vector than was written"),
+                (self.payloads, "have another payload than was written"),
+            )
+            if ids
+        ]
+        if self.held < self.written or (self.alone and self.held != self.written):
+            lines.insert(0, f"{self.written:,} were written and {self.held:,} are there")
+        if self.alone and self.strangers:
+            lines.append(f"{self.strangers:,} were never written by these runs")
+        return lines
+
+    def check(self, name: str) -> None:
+        """Raise Unverified where anything is wrong."""
+        if faults := self.faults():
+            raise Unverified(
+                f"Collection {name} does not hold what was written: {'; '.join(faults)}. Somebody else may write to "
+                "it; cohorts ingest, without --resume, writes everything again."
+            )
+
+
+def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) -> Verdict:
+    """Compare collection `name` with all that was written to it by the runs of a folder, every shard included.
+
+    Raises InputError where there is no journal of this collection, or one of a shard is missing.
+    """
+    with ExitStack() as stack:
+        files = sorted(folder.glob("journal*.sqlite"))
+        journals = [stack.enter_context(Journal(file)) for file in files]
+        target = connector.aliases().get(name, name)
+        journals = [one for one in journals if one.target is not None and one.target.name == target]
+        if not journals:
+            raise InputError(
+                f"There is no journal of {name} in {folder}: only what these runs wrote can be verified. Name the run "
+                "folder with --run-dir."
+            )
+        shards = {str((last.identity if (last := one.last_run()) else {}).get("shard")) for one in journals}
+        _check_shards(shards - {"none"}, folder)
+        alone = any(one.target is not None and one.target.alone for one in journals)
+        return verify(connector, name, journals, alone=alone, full=full)
+
+
+def _check_shards(shards: set[str], folder: Path) -> None:
+    """Raise InputError where the journal of a shard is not there."""
+    for many in {int(shard.partition("/")[2]) for shard in shards}:
+        lacking = [f"{number}/{many}" for number in range(1, many + 1) if f"{number}/{many}" not in shards]
+        if lacking:
+            raise InputError(
+                f"The journals of shards {', '.join(lacking)} are not in {folder}. Run these shards, or bring their "
+                "journals here."
+            )
+
+
+def verify(
+    connector: Connector, name: str, journals: Sequence[Journal], *, alone: bool, full: bool = False
+) -> Verdict:
+    """Compare collection `name` with what the journals say was written: a sample of 1,000 points, or every one.
+
+    `alone` says that nothing else was written to it, so that the count must be exact.
+    """
+    collection = connector.describe(name).collection
+    verdict = Verdict(
+        written=sum(journal.count() for journal in journals),
+        held=connector.count(name),
+        alone=alone,
+    )
+    payloads = not collection.metadata.get("attached")  # of others' points, the payload is theirs too
+    pages = connector.scroll(name, _PAGE) if full else _sampled(connector, name, journals, verdict)
+    for points in pages:
+        _compare(points, journals, verdict, payloads=payloads)
+    if full:
+        verdict.missing = [key for journal in journals for key in journal.unseen()]
+    return verdict
+
+
+def _sampled(
+    connector: Connector, name: str, journals: Sequence[Journal], verdict: Verdict
+) -> Iterator[Points]:
+    for journal in journals:
+        ids = journal.sample(SAMPLE // len(journals))
+        points = connector.fetch(name, ids)
+        verdict.missing += sorted(set(ids) - set(points.ids))
+        yield points
+
+
+def _compare(points: Points, journals: Sequence[Journal], verdict: Verdict, *, payloads: bool) -> None:
+    known: dict[str, Trace] = {}
+    for journal in journals:
+        known |= journal.written(points.ids)
+        journal.saw(points.ids)
+    rows = [
+        (key, known[key], trace)
+        for key, trace in zip(points.ids, traces_of(points), strict=True)
+        if key in known
+    ]
+    verdict.strangers += len(points.ids) - len(rows)
+    verdict.compared += len(rows)
+    same = same_vectors([ours for _, ours, _ in rows], [theirs for _, _, theirs in rows])
+    verdict.vectors += [key for (key, _, _), one in zip(rows, same, strict=True) if not one]
+    if payloads:
+        verdict.payloads += [key for key, ours, theirs in rows if not same_payload(ours, theirs)]
