@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Full, Queue
@@ -113,19 +113,29 @@ class Ahead(Generic[T]):
 
 
 def in_flight(items: Iterator[T], work: Callable[[T], R], threads: int, own: StageTimes) -> Iterator[R]:
-    """Yield work(item) in the order of the items, `threads` of them at work at once and one waiting."""
+    """Yield work(item) in the order of the items, `threads` of them at work at once and one waiting.
+
+    Where one fails, those in flight with it land and are yielded before its error is raised.
+    """
     flying: deque[Future[R]] = deque()
+    failure: BaseException | None = None
     with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            flying.append(pool.submit(work, item))
+        while failure is None and (item := next(items, _END)) is not _END:
+            flying.append(pool.submit(work, cast(T, item)))
             if len(flying) > threads:
-                yield _landed(flying, own)
+                failure = yield from _land(flying, own)
         while flying:
-            yield _landed(flying, own)
+            failure = (yield from _land(flying, own)) or failure
+    if failure is not None:
+        raise failure
 
 
-def _landed(flying: deque[Future[R]], own: StageTimes) -> R:
+def _land(flying: deque[Future[R]], own: StageTimes) -> Generator[R, None, BaseException | None]:
+    """Yield what the first one gives; return its error where it failed."""
     began = time.perf_counter()
-    result = flying.popleft().result()
+    first = flying.popleft()
+    error = first.exception()
     own.busy_s += time.perf_counter() - began
-    return result
+    if error is None:
+        yield first.result()
+    return error

@@ -1,0 +1,80 @@
+"""An origin of made-up points, for tests of the loader alone, and the loader as they call it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
+from cohorts.loaders.chunks import Chunk, chunk_of_points, take_points
+from cohorts.loaders.journal import Journal
+from cohorts.loaders.load import Summary, load
+from cohorts.loaders.targets import Goal
+
+DIM = 16
+Content = dict[str, tuple[bytes, dict[str, object]]]
+
+
+def vectors(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
+    rows = np.random.default_rng(seed).normal(size=(n, dim))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+class Rows:
+    """n points, `per` to a chunk; counts the ids that were encoded and calls `at` before each chunk."""
+
+    def __init__(
+        self, n: int, per: int = 100, at: Callable[[int], None] = lambda _: None, seed: int = 0
+    ) -> None:
+        payloads: list[Payload] = [
+            {"age": float(i % 90), "share": i / 7, "sex": "FM"[i % 2]} for i in range(n)
+        ]
+        self.points = Points([str(i) for i in range(n)], vectors(n, seed=seed), payloads)
+        self.per, self.at, self.expected = per, at, n
+        self.encoded_ids: list[str] = []
+
+    def chunks(self, refuse: Callable[[str, str], None]) -> Iterator[Chunk]:
+        for number, start in enumerate(range(0, len(self.points.ids), self.per)):
+            self.at(number)
+            rows = range(start, min(start + self.per, len(self.points.ids)))
+            yield chunk_of_points(take_points(self.points, rows))
+
+    def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
+        for chunk in chunks:
+            assert isinstance(chunk.body, Points)
+            self.encoded_ids += chunk.ids
+            yield chunk, chunk.body
+
+    def collection(self, name: str, first: Chunk) -> Collection:
+        return Collection(name, DIM, fields={"age": float, "sex": str})
+
+    def check_fits(self, there: Collection) -> None:
+        assert there.dim == DIM
+
+
+def silent(stage: str, units: int, expected: int | None = None, /) -> None:
+    """Take no notice of progress."""
+
+
+def run(
+    origin: Rows,
+    connector: Connector,
+    folder: Path,
+    goal: Goal | None = None,
+    *,
+    stop: Event | None = None,
+    source: str = "rows",
+) -> Summary:
+    goal, summary = goal or Goal("c"), Summary()
+    with Journal(folder / "journal.sqlite") as journal:
+        journal.begin({"source": source, "collection": goal.name}, resume=goal.resume)
+        load(origin, connector, goal, journal, summary, silent, stop or Event())
+    return summary
+
+
+def content(connector: Connector, name: str = "c") -> Content:
+    return {
+        key: (vector.tobytes(), dict(payload))
+        for points in connector.scroll(name)
+        for key, vector, payload in zip(points.ids, points.vectors, points.payloads, strict=True)
+    }
