@@ -43,6 +43,7 @@ class MilvusLiteConnector(MilvusConnector):
     )
     title = "Embedded Milvus"
     consistency = "Strong"
+    patience_s = 5.0  # it is of this machine: a full disk, say, does not pass by itself
 
     def __init__(self, path: Path) -> None:
         self._path = path

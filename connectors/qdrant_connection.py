@@ -22,16 +22,18 @@ _PASSING = (
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.ABORTED,
 )
+# gRPC waits up to 2 minutes between attempts to connect, and fails every call meanwhile, though the node is back.
+_RECONNECT = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
 
 
 def open_client(server: Server, host: tuple[str, int]) -> QdrantClient:
     """Return a client of one node; it warns where client and server are of different ages."""
     rest = server.protocol == "http"
-    options: dict[str, Any] = {"port" if rest else "grpc_port": host[1]}
+    options: dict[str, Any] = {"port" if rest else "grpc_port": host[1], "grpc_options": dict(_RECONNECT)}
     if server.ca_file is not None and rest:
         options["verify"] = ssl.create_default_context(cafile=server.ca_file)
     elif server.ca_file is not None:
-        options["grpc_options"] = {"root_certificates": server.ca_file.read_bytes()}
+        options["grpc_options"]["root_certificates"] = server.ca_file.read_bytes()
     client = QdrantClient(
         host=host[0],
         prefer_grpc=not rest,

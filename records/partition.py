@@ -5,15 +5,18 @@ patient's id; a part holds all rows of its patients and is small enough for memo
 user and removed at the end: they hold patient text.
 """
 
+import contextlib
 import fcntl
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
+from cohorts.errors import InputError
 
 PART_BYTES = 16 * 1024 * 1024
 MAX_PARTS = 512  # files open at once while one table is read
@@ -26,10 +29,15 @@ class Partition:
 
     def __init__(self, parent: Path, content_bytes: int) -> None:
         self.parts = min(MAX_PARTS, max(1, round(content_bytes / PART_BYTES)))
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(parent)
-        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
-        self._lock = (Path(self._folder.name) / _LOCK).open("w", encoding="utf-8")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            _remove_orphans(parent)
+            self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
+            self._lock = (Path(self._folder.name) / _LOCK).open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{parent} can't hold the source's parts: {error}. Name another --run-dir."
+            ) from error
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
 
@@ -38,13 +46,15 @@ class Partition:
         part = pd.util.hash_array(frame["patient_id"].to_numpy(dtype=object)) % self.parts
         for number, rows in frame.groupby(part, sort=False):
             batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
-            self._writer(table, int(number), batch.schema).write_batch(batch)  # type: ignore[call-overload]
+            with self._writing():
+                self._writer(table, int(number), batch.schema).write_batch(batch)  # type: ignore[call-overload]
 
     def finish(self, table: str) -> None:
         """Close the table's files; it can be read from now on."""
         for key in [key for key in self._writers if key[0] == table]:
             for closable in self._writers.pop(key):
-                closable.close()
+                with self._writing():
+                    closable.close()
 
     def read(self, table: str, part: int) -> pd.DataFrame | None:
         """Return the table's rows of one part, or None where it has none."""
@@ -60,10 +70,22 @@ class Partition:
 
     def close(self) -> None:
         """Remove the parts from the disk."""
-        for table in {key[0] for key in self._writers}:
-            self.finish(table)
+        for key in list(self._writers):
+            for closable in self._writers.pop(key):
+                with contextlib.suppress(OSError):  # what can't be written any more is removed anyway
+                    closable.close()
         self._lock.close()
         self._folder.cleanup()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"The source's rows can't be dealt out in {Path(self._folder.name).parent}: {error}. Make room, or "
+                "name another folder with --run-dir."
+            ) from error
 
     def _path(self, table: str, part: int) -> Path:
         return Path(self._folder.name) / f"{table}.{part}.arrow"

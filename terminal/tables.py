@@ -12,6 +12,7 @@ from cohorts.analysis.neighbours import Neighbours, patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
 from cohorts.connectors.index import KINDS, show_index
+from cohorts.loaders.ready import EXTERNAL
 from cohorts.loaders.verify import Verdict
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
@@ -36,7 +37,8 @@ def show_neighbours(found: Neighbours, output: str, description: Description) ->
     """Print the neighbours to stdout as a table, as JSON or as CSV."""
     metadata = description.collection.metadata
     attached = bool(metadata.get("attached")) and not metadata.get("encoder_fingerprint")
-    row_of = partial(_their_row, description.collection) if attached else _row
+    theirs = attached or metadata.get("encoder") == EXTERNAL
+    row_of = partial(_their_row, description.collection) if theirs else _row
     rows = [row_of(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
     synthetic = bool(description.collection.metadata.get("synthetic"))
     if output == "json":
@@ -225,9 +227,10 @@ def _row(rank: int, hit: Hit) -> dict[str, Any]:
 
 
 def _their_row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
-    """Return the row of a collection of others: its mapped fields, whatever they are."""
+    """Return the row of vectors that others made: the mapped fields of their collection, or all that they gave us."""
     field = patient_field(collection)
-    fields = {name: hit.payload.get(name) for name in collection.fields if name != field}
+    names = collection.fields if collection.metadata.get("attached") else hit.payload
+    fields = {name: hit.payload.get(name) for name in names if name != field}
     patient = hit.payload.get(field) if field else hit.id
     return {"rank": rank, "patient": patient, "similarity": round(hit.score, 4), **fields}
 
