@@ -6,7 +6,7 @@ REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records terminal
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench bench-load soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
@@ -44,7 +44,14 @@ check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/pytest --quiet tests/test_layout.py
 
 bench: $(READY) $(SERVERS)  ## Every benchmark; prints ratios measured in one run.
-	for script in benchmarks/*.py; do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/load.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
+
+bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langchain, in one run.
+	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
+	PYTHONPATH=tests $(BIN)/python benchmarks/load.py
+
+soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart the servers 20 times during a load.
+	COHORTS_KILLS=50 $(BIN)/pytest tests/faults/test_kills.py tests/faults/test_faults.py --durations=0
 
 lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock

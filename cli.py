@@ -1,6 +1,8 @@
 """The command line: strings in, objects made, tables out."""
 
+import os
 import sys
+import traceback
 import warnings
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from cohorts.loaders.versions import Wanted
     from cohorts.records.shards import Shard
     from cohorts.records.source import PartitionedSource
+
+SHOW_ALL = "COHORTS_TRACEBACK"
 
 app = typer.Typer(
     help="Find patients like this one, on the vector database that you already run.",
@@ -92,6 +96,21 @@ def main() -> None:
     except CohortsError as error:
         log.say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get(SHOW_ALL):
+            raise
+        log.say("error", _withheld(error), exit_code=1)
+        sys.exit(1)
+
+
+def _withheld(error: Exception) -> str:
+    """Return what kind of error of our own it is, and where: its message may quote a record."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"cohorts failed with {type(error).__name__} in {Path(last.filename).name}, line {last.lineno} ({last.name}). "
+        "That should not happen: please report it. Its message is withheld, for it may quote a record; "
+        f"{SHOW_ALL}=1 shows it."
+    )
 
 
 @app.command()

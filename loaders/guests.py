@@ -14,6 +14,7 @@ from cohorts.errors import InputError
 from cohorts.loaders.payload import FIELDS
 from cohorts.loaders.run_dirs import default_run_dir
 
+EXTERNAL = "external"  # the encoder of vectors that were loaded ready
 _TYPES: Mapping[str, FieldType] = {
     "text": str,
     "integer": int,

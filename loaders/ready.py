@@ -8,9 +8,9 @@ from dataclasses import replace
 from cohorts.connectors.base import Collection, Connector, Points, Scalar
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
+from cohorts.loaders.guests import EXTERNAL
 from cohorts.loaders.vector_files import VectorFile
 
-EXTERNAL = "external"
 Refuse = Callable[[str, str], None]
 
 

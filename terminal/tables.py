@@ -6,20 +6,22 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.neighbours import Neighbours, patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
 from cohorts.connectors.index import KINDS, show_index
-from cohorts.loaders.ready import EXTERNAL
-from cohorts.loaders.verify import Verdict
+from cohorts.loaders.guests import EXTERNAL
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from cohorts.loaders.verify import Verdict
 
 MAX_COLUMNS = 8  # of fields of others; --format json has them all
 _IF_ANY = {
@@ -121,7 +123,7 @@ def _notes(manifest: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
         yield SYNTHETIC
 
 
-def show_verdict(verdict: Verdict, name: str) -> None:
+def show_verdict(verdict: "Verdict", name: str) -> None:
     """Print what a verification counted and compared to stderr."""
     if log.is_json():
         log.tell("verified", collection=name, faults=verdict.faults(), **asdict(verdict))
