@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
 from cohorts.connectors.filters import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
-from cohorts.errors import InputError, UnsupportedIndex, VectorError
+from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
+
+MAX_TEXT = 1_000_000  # characters in one field of a payload: below what any server takes in one message
 
 _SHORT, _LONG = 1e-6, 1e6  # lengths whose squares are far from where float32 loses digits or overflows
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
@@ -82,11 +85,13 @@ def check_queries(vectors: Vectors, dim: int) -> Vectors:
 def unit_rows(vectors: Vectors, dim: int) -> Vectors:
     """Return the rows scaled to length 1. Raises VectorError for a wrong size, NaN, infinity or zeros."""
     _check_shape(vectors, dim)
-    wide = vectors.astype(np.float64)  # where float32 squares can't overflow
-    lengths = np.sqrt(np.vecdot(wide, wide))
+    # In float64, where float32 squares can't overflow; by numpy's buffers, faster than a copy of that type.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64, casting="unsafe"))
     if not ((lengths > 0) & (lengths < np.inf)).all():
         raise _no_direction(lengths)
-    return np.asarray(wide / lengths[:, None], dtype=np.float32)
+    units: Vectors = np.empty(vectors.shape, dtype=np.float32)
+    np.divide(vectors, lengths[:, None], out=units, dtype=np.float64, casting="unsafe")
+    return units
 
 
 def _check_shape(vectors: Vectors, dim: int) -> None:
@@ -111,17 +116,57 @@ def check_points(points: Points, collection: Collection) -> Points:
         counts = f"{len(points.ids)} ids, {len(vectors)} vectors and {len(points.payloads)} payloads"
         raise InputError(f"{counts} were given; they must be as many.")
     if not all(isinstance(one, str) and one and _is_text(one) for one in points.ids):
-        raise InputError("An id is empty, no string or no valid Unicode; nothing was sent.")
+        raise PointError("An id is empty, no string or no valid Unicode; nothing was sent.")
     if len(set(points.ids)) != len(points.ids):
-        raise InputError(
+        raise PointError(
             "A batch holds an id twice; which of the two is meant can't be known. Nothing was sent."
         )
-    return Points(points.ids, vectors, [_plain(payload, collection.fields) for payload in points.payloads])
+    payloads = points.payloads
+    if not _are_plain(payloads, collection.fields):
+        payloads = [_plain(payload, collection.fields) for payload in payloads]
+    return Points(points.ids, vectors, payloads)
+
+
+def _are_plain(payloads: Sequence[Payload], fields: Mapping[str, Any]) -> bool:
+    """Tell whether dicts of the same keys can be kept as they are: five times faster by columns than by rows.
+
+    What is no ordinary row is left to `_plain`, which mends it or says what is wrong with it.
+    """
+    keys = set(map(tuple, payloads))
+    if len(keys) != 1 or set(map(type, payloads)) != {dict}:
+        return False
+    (names,) = keys
+    for name in names:
+        _check_key(name)
+    columns = zip(*(payload.values() for payload in payloads), strict=True)
+    return all(
+        _is_plain_column(column, fields.get(name)) for name, column in zip(names, columns, strict=True)
+    )
+
+
+def _is_plain_column(column: Sequence[Any], kind: Any) -> bool:
+    types = set(map(type, column))
+    if type(None) in types:
+        types.remove(type(None))
+        column = [value for value in column if value is not None]
+    if not types:
+        return True
+    found = types.pop()
+    if types or kind not in (None, list[str] if found is list else found):
+        return False
+    if found is list:
+        column = list(chain.from_iterable(column))
+        found = str
+        if not set(map(type, column)) <= {str} or sum(map(len, column)) > MAX_TEXT:
+            return False
+    if found is str and max(map(len, column), default=0) > MAX_TEXT:
+        return False
+    return found in _FITS and all(map(_FITS[found], column))
 
 
 def _check_key(key: Any) -> None:
     if not isinstance(key, str) or not _is_text(key) or key.startswith(OUR_PREFIX):
-        raise InputError(
+        raise PointError(
             f"{key!r} can't be a key: it must be valid text that doesn't begin with {OUR_PREFIX}."
         )
 
@@ -137,6 +182,14 @@ def _is_text(value: str) -> bool:
     return True
 
 
+_FITS: Mapping[type[Any], Callable[[Any], bool]] = {
+    str: _is_text,
+    int: lambda value: abs(value) <= MAX_NUMBER,
+    float: math.isfinite,
+    bool: lambda _: True,
+}
+
+
 def _plain(payload: Payload, fields: Mapping[str, Any]) -> Payload:
     for key in payload:
         _check_key(key)
@@ -149,19 +202,28 @@ def _plain(payload: Payload, fields: Mapping[str, Any]) -> Payload:
             row[key] = float(value)
         elif kind == list[str]:
             if not isinstance(value, list):
-                raise InputError(f"Payload field {key} must be a list of strings.")
+                raise PointError(f"Payload field {key} must be a list of strings.")
         elif kind is date:
             if not is_date(value):
-                raise InputError(f"Payload field {key} must be a date, 'YYYY-MM-DD'.")
+                raise PointError(f"Payload field {key} must be a date, 'YYYY-MM-DD'.")
         elif type(value) is not kind:
-            raise InputError(f"Payload field {key} must be {kind.__name__}, not {type(value).__name__}.")
+            raise PointError(f"Payload field {key} must be {kind.__name__}, not {type(value).__name__}.")
     return row
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(len(one) for one in value if isinstance(one, str))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _plain_value(key: str, value: Any) -> PayloadValue:
     """Return the value as plain Python; a float NaN is a missing value and becomes None."""
     if isinstance(value, np.generic):
         value = value.item()
+    size = _characters(value)
+    if size > MAX_TEXT:
+        raise PointError(f"Payload field {key} has {size:,} characters; a field keeps at most {MAX_TEXT:,}.")
     match value:
         case float() if math.isnan(value):
             return None
@@ -175,7 +237,7 @@ def _plain_value(key: str, value: Any) -> PayloadValue:
             return str(value)
         case list() if all(isinstance(one, str) and _is_text(one) for one in value):
             return [str(one) for one in value]
-    raise InputError(
+    raise PointError(
         f"Payload field {key} holds a {type(value).__name__} that can't be kept. It may hold str, int (up to 2**53), "
         "finite float, bool, list[str] or None (for a missing value)."
     )

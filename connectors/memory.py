@@ -71,7 +71,7 @@ class MemoryConnector(Connector):
         held = self._of(name)
         points = check_points(points, held.collection)
         held.vectors.update(zip(points.ids, points.vectors, strict=True))
-        held.payloads.update(zip(points.ids, points.payloads, strict=True))
+        held.payloads.update(zip(points.ids, map(_copied, points.payloads), strict=True))
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - nothing to wait for
         """Return at once: what is written is searchable."""
@@ -154,3 +154,7 @@ class MemoryConnector(Connector):
             return list(held.vectors)
         check_filter(where, held.collection.fields)
         return [one for one, payload in held.payloads.items() if matches(where, payload)]
+
+
+def _copied(payload: Payload) -> Payload:
+    return {key: [*value] if isinstance(value, list) else value for key, value in payload.items()}

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from cohorts.connectors.checks import check_collection, check_k, check_points, c
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams, effective_search
+from cohorts.connectors.milvus_grpc import send, to_request, to_texts
 from cohorts.connectors.milvus_terms import (
     ID,
     PAYLOAD,
@@ -41,7 +43,6 @@ from cohorts.connectors.milvus_terms import (
     to_expression,
     to_index,
     to_points,
-    to_row,
     to_schema,
     to_search,
 )
@@ -50,6 +51,7 @@ from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
 from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus.grpc_gen.milvus_pb2 import UpsertRequest
 
 T = TypeVar("T")
 MARK = "cohorts"  # our key in the description, which is JSON
@@ -59,7 +61,6 @@ WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second
 SCAN_ROWS = 5_000
 POLL_S = 0.1
 NOT_FOUND = 100
-PATIENCE_S = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
@@ -78,11 +79,13 @@ class MilvusConnector(Connector):
         notes=(
             "A filtered search looks 8 times wider than asked; still short, 64 times; then it scans all that match.",
         ),
+        writers=2,
     )
     title = "Milvus"
     # Sees what this client wrote; "Strong" waits .2-.4 s for every answer. Collections are made Strong all the same: a
     # scan in the order of keys takes the collection's own level.
     consistency = "Session"
+    patience_s = 90.0  # after a crash the server needs 44 s until it has loaded everything again
 
     def __init__(self, server: Server | None = None, *, client: MilvusClient | None = None) -> None:
         """Take an address, or a ready client, which is then not closed."""
@@ -90,7 +93,8 @@ class MilvusConnector(Connector):
             raise InputError("Give either a server's address or a ready client.")
         self._server, self._given = server, client
         self._opened: MilvusClient | None = client
-        self._patience = Patience(_may_pass, PATIENCE_S)
+        self._opening = threading.Lock()
+        self._patience = Patience(_may_pass, self.patience_s)
         self._attached: dict[str, Attachment] = {}
         self._known = Remembered(self._look_up)
 
@@ -136,12 +140,14 @@ class MilvusConnector(Connector):
         collection = self._known.of(name)
         self._refuse_theirs(name)
         points = check_points(points, collection)
-        rows = zip(points.ids, points.vectors, points.payloads, strict=True)
-        sized = [to_row(collection, *row) for row in rows]
-        largest = max((size for _, size in sized), default=1)
+        texts = to_texts(collection, points)
+        # What can be filtered by goes twice: as a column and within the payload.
+        largest = 2 * max(map(len, texts), default=0) + points.vectors.itemsize * collection.dim
         step = max(1, min(BATCH_ROWS, BATCH_BYTES // largest))
-        for start in range(0, len(sized), step):
-            self._write(name, [row for row, _ in sized[start : start + step]])
+        for start in range(0, len(texts), step):
+            some = slice(start, start + step)
+            part = Points(points.ids[some], points.vectors[some], points.payloads[some])
+            self._write(to_request(self._target(name), collection, part, texts[some]))
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
         """Flush, and wait until every row is indexed, visible, and served from the index."""
@@ -209,6 +215,7 @@ class MilvusConnector(Connector):
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages."""
+        self._known.of(name)  # which loads what was reopened
         yield from self._pages(name, "", page)
 
     def count(self, name: str, where: Filter | None = None) -> int:
@@ -224,8 +231,7 @@ class MilvusConnector(Connector):
 
     def drop(self, name: str) -> None:
         """Remove the collection and its aliases."""
-        target = self._known.of(name).name
-        self._refuse_theirs(name)
+        target = self._name_of_ours(name)
         for alias, one in self.aliases().items():
             if one == target:
                 self._drop_alias(alias)
@@ -338,10 +344,8 @@ class MilvusConnector(Connector):
             **more,
         )
 
-    def _call(self, ask: Callable[[MilvusClient], T], at_most_s: float = math.inf) -> T:
-        """Ask the server, again where the error may pass. Raises EngineError."""
-
-        def once() -> T:
+    def _client(self) -> MilvusClient:
+        with self._opening:
             if self._opened is None:
                 for noisy in (
                     "pymilvus",
@@ -349,15 +353,18 @@ class MilvusConnector(Connector):
                 ):  # they log, traceback and all, what is raised anyway
                     logging.getLogger(noisy).setLevel(logging.CRITICAL)
                 self._opened = self._open()
-            return ask(self._opened)
+            return self._opened
+
+    def _call(self, ask: Callable[[MilvusClient], T], at_most_s: float = math.inf) -> T:
+        """Ask the server, again where the error may pass. Raises EngineError."""
 
         try:
-            return self._patience.call(once, at_most_s=at_most_s)
+            return self._patience.call(lambda: ask(self._client()), at_most_s=at_most_s)
         except (MilvusException, grpc.RpcError) as error:
             raise EngineError(f"{self.title} failed ({_reason(error)})") from error
 
-    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
-        self._call(lambda client: client.upsert(self._target(name), rows, timeout=self._timeout_s()))
+    def _write(self, request: UpsertRequest) -> None:
+        self._call(lambda client: send(client, request, self._timeout_s()))
 
     def _query(self, name: str, expression: str, outputs: list[str], **more: Any) -> list[Any]:
         return list(
@@ -419,6 +426,14 @@ class MilvusConnector(Connector):
             raise not_ours(name)
         self._make_readable(target)
         return from_json(target, definition)
+
+    def _name_of_ours(self, name: str) -> str:
+        """Return the collection that a name stands for, however far its making went before somebody died."""
+        self._refuse_theirs(name)
+        about = self._about(name)
+        if _definition(about) is None:
+            raise not_ours(name)
+        return str(about["collection_name"])
 
     def _make_readable(self, name: str) -> None:
         """Load a collection of ours that someone released: it can't be read otherwise."""

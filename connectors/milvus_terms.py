@@ -4,7 +4,6 @@ The vector stands beside two columns per filterable field, the value and whether
 null), and one JSON column with the whole payload, so that what comes back is exactly what went in.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from cohorts.connectors.base import Collection, Payload, Points, Vectors
+from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.filters import (
     All,
     AnyOf,
@@ -34,7 +33,7 @@ from cohorts.connectors.index import (
     SearchParams,
     pq_subvectors,
 )
-from cohorts.errors import InputError, UnsupportedIndex
+from cohorts.errors import UnsupportedIndex
 from pymilvus import DataType, MilvusClient
 
 ID, VECTOR, PAYLOAD = "id", "vector", "payload"
@@ -55,7 +54,7 @@ _SCALARS = {
     float: DataType.DOUBLE,
     bool: DataType.BOOL,
 }
-_MISSING: Mapping[str, Any] = {
+MISSING: Mapping[str, Any] = {
     str(str): "",
     str(date): "",
     str(int): 0,
@@ -194,25 +193,6 @@ def to_schema(collection: Collection, description: str) -> Any:
         schema.add_field(VALUE + field, data_type, **more)
         schema.add_field(PRESENT + field, DataType.BOOL)
     return schema
-
-
-def to_row(collection: Collection, key: str, vector: Vectors, payload: Payload) -> tuple[dict[str, Any], int]:
-    """Return the row to send and about how many bytes it takes. Raises InputError where it can't be stored."""
-    if len(key.encode()) > MAX_ID_BYTES:
-        raise InputError(f"An id has {len(key.encode())} bytes; Milvus takes at most {MAX_ID_BYTES}.")
-    size = len(json.dumps(payload, ensure_ascii=False).encode())
-    if size > MAX_TEXT_BYTES:
-        raise InputError(f"The payload of {key} has {size:,} bytes; Milvus takes at most {MAX_TEXT_BYTES:,}.")
-    row: dict[str, Any] = {ID: key, VECTOR: vector, PAYLOAD: dict(payload)}
-    for field, kind in collection.fields.items():
-        value = payload.get(field)
-        if isinstance(value, list) and len(value) > MAX_ITEMS:
-            raise InputError(
-                f"{field} of {key} has {len(value):,} values; Milvus takes at most {MAX_ITEMS:,}."
-            )
-        row[PRESENT + field] = value is not None and value != []
-        row[VALUE + field] = _MISSING[str(kind)] if value is None else value
-    return row, 2 * size + vector.nbytes
 
 
 def to_points(rows: Sequence[Mapping[str, Any]], dim: int) -> Points:

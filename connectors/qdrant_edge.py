@@ -17,11 +17,10 @@ from cohorts.connectors.base import (
     Description,
     Found,
     Hit,
-    Payload,
     Points,
     Vectors,
 )
-from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, check_queries
+from cohorts.connectors.checks import check_collection, check_k, check_points, check_queries
 from cohorts.connectors.definitions import Definitions
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
@@ -40,7 +39,10 @@ from cohorts.connectors.qdrant_terms import (
 )
 from cohorts.errors import CohortsError, EngineError
 
-FLUSH_POINTS = 5_000  # what is not on disk yet is lost if the process dies, and held in memory until then
+ROOM_BYTES = 32 << 20  # of disk: what a batch, a log and a flush take at most
+FLUSH_POINTS = (
+    5_000  # what is not flushed outlives the process, not the machine, and is held in memory until then
+)
 
 # On disk, as the payload is: in memory a dozen fields take 3 kB a point, several times the vector itself.
 _SCHEMA: Mapping[str, Any] = {
@@ -48,7 +50,7 @@ _SCHEMA: Mapping[str, Any] = {
     str(list[str]): edge.KeywordIndexParams(on_disk=True),
     str(int): edge.IntegerIndexParams(on_disk=True),
     str(float): edge.FloatIndexParams(on_disk=True),
-    str(bool): edge.IntegerIndexParams(on_disk=True),
+    str(bool): edge.BoolIndexParams(on_disk=True),
     str(date): edge.DatetimeIndexParams(on_disk=True),
 }
 _QUANTIZATION: Mapping[str, Any] = {
@@ -57,8 +59,6 @@ _QUANTIZATION: Mapping[str, Any] = {
     "product": edge.ProductQuantizationConfig(edge.CompressionRatio.X16, always_ram=True),
     "binary": edge.BinaryQuantizationConfig(always_ram=True),
 }
-# qdrant-edge-py 0.9 turns MatchValue(True) into MatchValue(1), which matches no boolean: a number stands beside each.
-_BOOL_PREFIX = OUR_PREFIX + "bool_"
 
 
 def to_config(collection: Collection) -> edge.EdgeConfig:
@@ -96,7 +96,8 @@ TERMS = Terms(
     numbers=edge.RangeFloat,
     dates=edge.RangeDateTime,
     empty=edge.IsEmptyCondition,
-    flag=lambda field, value: edge.FieldCondition(_BOOL_PREFIX + field, match=edge.MatchValue(int(value))),
+    # qdrant-edge-py 0.9 takes Python's bool for a number, which matches no boolean; numpy's is no number.
+    flag=lambda field, value: edge.FieldCondition(field, match=edge.MatchValue(np.bool_(value))),  # type: ignore[arg-type]
 )
 
 
@@ -127,6 +128,7 @@ class QdrantEdgeConnector(Connector):
         """Make an empty collection, with its payload indexes: they must stand before the graph is built."""
         check_collection(collection, self.abilities)
         self._hold()
+        self._check_room()
         self._definitions.refuse_existing(collection.name)
         folder = self._path / collection.name
         with _engine_errors:
@@ -134,8 +136,7 @@ class QdrantEdgeConnector(Connector):
             folder.mkdir(parents=True)
             shard = edge.EdgeShard.create(str(folder), to_config(collection))
             for field, kind in collection.fields.items():
-                column = _BOOL_PREFIX + field if kind is bool else field
-                shard.update(edge.UpdateOperation.create_field_index(column, _SCHEMA[str(kind)]))
+                shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMA[str(kind)]))
             shard.flush()
         self._shards[collection.name] = shard
         self._definitions.put(collection)
@@ -158,12 +159,9 @@ class QdrantEdgeConnector(Connector):
         """Write points, replacing those of the same id whole."""
         collection, shard = self._of(name)
         points = check_points(points, collection)
-        rows = zip(points.ids, points.vectors, points.payloads, strict=True)
+        self._check_room()
         if points.ids:
-            batch = [
-                edge.Point(to_point_id(key), vector, _kept(collection, key, payload))
-                for key, vector, payload in rows
-            ]
+            batch = _batch(points)
             with _engine_errors:
                 shard.update(edge.UpdateOperation.upsert_points(batch))
                 self._unflushed[collection.name] += len(batch)
@@ -174,6 +172,8 @@ class QdrantEdgeConnector(Connector):
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:  # noqa: ARG002 - the build runs here
         """Build the index in this process and check that it covers every vector."""
         collection, shard = self._of(name)
+        files = (file for file in (self._path / collection.name).rglob("*") if file.is_file())
+        self._check_room(sum(file.stat().st_size for file in files))  # every segment is written anew
         with _engine_errors:
             while shard.optimize():
                 pass
@@ -221,8 +221,7 @@ class QdrantEdgeConnector(Connector):
                 ]
             if not with_payload:
                 return to_bare_hits(found, lambda ids: _keys_of(shard, ids))
-            flags = [_BOOL_PREFIX + field for field, kind in collection.fields.items() if kind is bool]
-            return [to_hits(row, flags) for row in found]
+            return [to_hits(row) for row in found]
 
         hits = nearest(queries, how)
         if where is not None and not how.exact:
@@ -300,6 +299,15 @@ class QdrantEdgeConnector(Connector):
                 self._lock.close()
                 self._lock = None
 
+    def _check_room(self, wanted: int = 0) -> None:
+        """Raise EngineError on a disk nearly full: the engine would end the process with a bus error."""
+        free = shutil.disk_usage(self._path).free
+        if free < wanted + ROOM_BYTES:
+            raise EngineError(
+                f"Embedded Qdrant needs {(wanted + ROOM_BYTES) >> 20:,} MiB of room in {self._path}, and "
+                f"{free >> 20:,} MiB are free. Make room, then go on; what was written stays."
+            )
+
     def _hold(self) -> None:
         """Take the whole store: the engine locks each shard alone, so another process could drop ours from under us."""
         if self._lock is not None:
@@ -336,14 +344,14 @@ class QdrantEdgeConnector(Connector):
         return condition
 
 
-def _kept(collection: Collection, key: str, payload: Payload) -> dict[str, Any]:
-    flags = [
-        field for field, kind in collection.fields.items() if kind is bool and payload.get(field) is not None
-    ]
-    ours: dict[str, Any] = {_BOOL_PREFIX + field: int(bool(payload[field])) for field in flags}
-    if is_hashed(key):
-        ours[KEY_FIELD] = key
-    return {**payload, **ours}
+def _batch(points: Points) -> list[edge.Point]:
+    """Return points as the engine takes them: lists, which it reads faster than arrays."""
+    batch = []
+    for key, row, payload in zip(points.ids, points.vectors.tolist(), points.payloads, strict=True):
+        point_id = to_point_id(key)
+        kept: Any = {**payload, KEY_FIELD: key} if is_hashed(key, point_id) else payload
+        batch.append(edge.Point(point_id, row, kept))
+    return batch
 
 
 def _keys_of(shard: edge.EdgeShard, ids: list[str]) -> dict[str, str]:

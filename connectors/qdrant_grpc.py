@@ -1,11 +1,18 @@
-"""Search by gRPC in the engine's own messages: through the client's models a query takes some two thirds longer."""
+"""Search and write by gRPC in the engine's own messages.
 
-from collections.abc import Iterable, Sequence
+Through the client's models a query takes some two thirds longer, and a point twice the time to make.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from cohorts.connectors.base import Vectors
+from cohorts.connectors.base import Payload, Vectors
 from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc, grpc_to_payload
+
+_NULL = {"null_value": 0}
+_SCALARS = {str: "string_value", int: "integer_value", float: "double_value", bool: "bool_value"}
 
 
 class Scored(NamedTuple):
@@ -62,3 +69,67 @@ def _scored(points: Iterable[Any], with_payload: bool | Sequence[str]) -> list[S
     return [
         Scored(point.id.uuid or point.id.num, point.score, grpc_to_payload(point.payload)) for point in points
     ]
+
+
+def upsert(
+    client: QdrantClient,
+    name: str,
+    ids: Sequence[int | str],
+    rows: Vectors,
+    payloads: Sequence[Payload],
+    *,
+    most_bytes: int,
+    timeout_s: int,
+) -> None:
+    """Write points, by halves where a message would be larger; each is applied on return. Raises grpc.RpcError."""
+    request, half = _to_request(name, ids, rows, payloads), len(ids) // 2
+    if half and request.ByteSize() > most_bytes:
+        for some in (slice(half), slice(half, None)):
+            upsert(
+                client,
+                name,
+                ids[some],
+                rows[some],
+                payloads[some],
+                most_bytes=most_bytes,
+                timeout_s=timeout_s,
+            )
+        return
+    client.grpc_points.Upsert(request, timeout=timeout_s)
+
+
+def _to_request(
+    name: str, ids: Sequence[int | str], rows: Vectors, payloads: Sequence[Payload]
+) -> grpc.UpsertPoints:
+    """Return the message; numbers are merged into it as they lie in memory, for protobuf copies them one by one."""
+    request = grpc.UpsertPoints(collection_name=name, wait=True)
+    raw, width, start = (
+        rows.astype("<f4", copy=False).tobytes(),
+        4 * rows.shape[1],
+        _vector_start(rows.shape[1]),
+    )
+    for row, (point_id, payload) in enumerate(zip(ids, payloads, strict=True)):
+        point = request.points.add(
+            id={"uuid" if isinstance(point_id, str) else "num": point_id},
+            payload={key: _value(value) for key, value in payload.items()},
+        )
+        point.MergeFromString(start + raw[row * width : (row + 1) * width])
+    return request
+
+
+@cache
+def _vector_start(dim: int) -> bytes:
+    """Return what stands before the numbers of a point that is nothing but a vector: its bytes end with them."""
+    vector = grpc.Vector(dense=grpc.DenseVector(data=[0.0] * dim))
+    point: bytes = grpc.PointStruct(vectors=grpc.Vectors(vector=vector)).SerializeToString()
+    return point[: -4 * dim]
+
+
+def _value(value: Any) -> Mapping[str, Any]:
+    """Return a payload's value as a message's arguments, of which protobuf makes a whole tree at once."""
+    kind = _SCALARS.get(type(value))
+    if kind is not None:
+        return {kind: value}
+    if value is None:
+        return _NULL
+    return {"list_value": {"values": [{"string_value": one} for one in value]}}

@@ -17,9 +17,9 @@ def to_point_id(key: str) -> int | str:
     return str(uuid.uuid5(_NAMESPACE, key))
 
 
-def is_hashed(key: str) -> bool:
-    """Tell whether the key can't be read back from the engine's id."""
-    return str(to_point_id(key)) != key
+def is_hashed(key: str, point_id: int | str) -> bool:
+    """Tell whether the key can't be read back from its id."""
+    return isinstance(point_id, str) and point_id != key
 
 
 def _is_canonical_uuid(key: str) -> bool:

@@ -1,6 +1,7 @@
 """Qdrant servers, cloud and clusters, by REST or gRPC (`qdrant+http://…`, `qdrant+grpc://host:port,host:port…`)."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -25,7 +26,7 @@ from cohorts.connectors.definitions import already_there, from_json, no_such_col
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant_connection import ERRORS, may_pass, open_client, reason
-from cohorts.connectors.qdrant_grpc import query, speaks_grpc
+from cohorts.connectors.qdrant_grpc import query, speaks_grpc, upsert
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
     INDEXING_THRESHOLD_KB,
@@ -51,7 +52,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
-GIVEN_TIMEOUT_S = 60  # of a search through a client that was passed in
+GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _SCHEMA: Mapping[str, models.PayloadSchemaType] = {
@@ -94,6 +95,7 @@ class QdrantConnector(Connector):
         max_k=2**31,
         quantization=("scalar", "product", "binary"),
         notes=("A filtered search that comes back short is run again, exactly.",),
+        writers=2,
     )
 
     def __init__(self, server: Server | None = None, *, client: QdrantClient | None = None) -> None:
@@ -102,6 +104,7 @@ class QdrantConnector(Connector):
             raise InputError("Give either a server's address or a ready client.")
         self._server, self._given = server, client
         self._clients: dict[tuple[str, int], QdrantClient] = {}
+        self._opening = threading.Lock()
         self._at = 0
         self._patience = Patience(may_pass, PATIENCE_S)
         self._attached: dict[str, Attachment] = {}
@@ -147,7 +150,8 @@ class QdrantConnector(Connector):
         if name in self._attached:
             self._annotate(self._attached[name], points)
             return
-        for some in _batches(points, collection.dim):
+        for start in range(0, len(points.ids), BATCH_ROWS):
+            some = slice(start, start + BATCH_ROWS)
             self._write(name, Points(points.ids[some], points.vectors[some], points.payloads[some]))
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
@@ -309,24 +313,36 @@ class QdrantConnector(Connector):
         self._attached = {**others, target: attachment}
         self._known.forget()
 
-    def _client(self) -> QdrantClient:
+    def _client(self, at: int) -> QdrantClient:
         if self._given is not None:
             return self._given
         assert self._server is not None  # noqa: S101 - the constructor made sure
-        host = self._server.hosts[self._at % len(self._server.hosts)]
-        if host not in self._clients:
-            self._clients[host] = open_client(self._server, host)
-        return self._clients[host]
+        host = self._server.hosts[at % len(self._server.hosts)]
+        with self._opening:
+            if host not in self._clients:
+                self._clients[host] = open_client(self._server, host)
+            return self._clients[host]
 
     def _call(self, ask: Callable[[QdrantClient], T]) -> T:
         """Ask the current node, and the next ones where it fails. Raises EngineError."""
+        at = self._at
+
+        def once() -> T:
+            nonlocal at
+            at = self._at
+            return ask(self._client(at))
+
+        def failed() -> None:
+            if self._at == at:  # else another thread, which failed too, has moved on already
+                self._at = at + 1
+
         try:
-            return self._patience.call(lambda: ask(self._client()), self._next_host)
+            return self._patience.call(once, failed)
         except ERRORS as error:
             raise EngineError(f"Qdrant failed: {reason(error)}") from error
 
-    def _next_host(self) -> None:
-        self._at += 1
+    def _timeout_s(self) -> int:
+        return self._server.timeout_s if self._server else GIVEN_TIMEOUT_S
 
     def _info(self, name: str) -> Any:
         return self._call(lambda client: client.get_collection(name))
@@ -374,13 +390,28 @@ class QdrantConnector(Connector):
         self._call(lambda client: client.create_payload_index(name, field, schema, wait=True))
 
     def _write(self, name: str, points: Points) -> None:
-        rows = zip(points.ids, points.payloads, strict=True)
-        batch = models.Batch(
-            ids=[to_point_id(key) for key in points.ids],
-            vectors=points.vectors.tolist(),
-            payloads=[_kept(key, payload) for key, payload in rows],
-        )
-        self._call(lambda client: client.upsert(name, batch, wait=True))
+        ids: list[Any] = [to_point_id(key) for key in points.ids]
+        payloads: list[Any] = [_kept(*row) for row in zip(points.ids, ids, points.payloads, strict=True)]
+
+        def ask(client: QdrantClient) -> None:
+            if speaks_grpc(client):
+                upsert(
+                    client,
+                    name,
+                    ids,
+                    points.vectors,
+                    payloads,
+                    most_bytes=BATCH_BYTES,
+                    timeout_s=self._timeout_s(),
+                )
+                return
+            for some in _batches(payloads, points.vectors.shape[1]):
+                rows = points.vectors[some].tolist()
+                client.upsert(
+                    name, models.Batch(ids=ids[some], vectors=rows, payloads=payloads[some]), wait=True
+                )
+
+        self._call(ask)
 
     def _page(self, name: str, size: int, offset: Any) -> tuple[list[Any], Any]:
         vectors, selector = [self._vector(name)] if self._vector(name) else True, self._selector(name)
@@ -430,7 +461,7 @@ class QdrantConnector(Connector):
         settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=rescored)
         selector = self._selector(name) if with_payload else False
         using = self._vector(name) or None
-        timeout_s = self._server.timeout_s if self._server else GIVEN_TIMEOUT_S
+        timeout_s = self._timeout_s()
 
         def ask(client: QdrantClient) -> list[Any]:
             if speaks_grpc(client):
@@ -524,18 +555,17 @@ class QdrantConnector(Connector):
         self._call(lambda client: client.batch_update_points(name, payloads, wait=True))
 
 
-def _batches(points: Points, dim: int) -> Iterator[slice]:
-    """Yield slices of at most 1,000 rows and some 8 MiB: the REST interface takes 32 MiB of JSON."""
+def _batches(payloads: Sequence[Payload], dim: int) -> Iterator[slice]:
+    """Yield slices of some 8 MiB: the REST interface takes 32 MiB of JSON."""
     start = size = 0
-    for row, payload in enumerate(points.payloads):
+    for row, payload in enumerate(payloads):
         bytes_ = BYTES_PER_NUMBER * dim + len(json.dumps(payload))
-        if row > start and (row - start == BATCH_ROWS or size + bytes_ > BATCH_BYTES):
+        if row > start and size + bytes_ > BATCH_BYTES:
             yield slice(start, row)
             start, size = row, 0
         size += bytes_
-    if start < len(points.ids):
-        yield slice(start, len(points.ids))
+    yield slice(start, len(payloads))
 
 
-def _kept(key: str, payload: Payload) -> dict[str, Any]:
-    return {**payload, KEY_FIELD: key} if is_hashed(key) else dict(payload)
+def _kept(key: str, point_id: int | str, payload: Payload) -> Payload:
+    return {**payload, KEY_FIELD: key} if is_hashed(key, point_id) else payload

@@ -1,7 +1,7 @@
 """What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -113,15 +113,12 @@ def shown(payload: Mapping[str, Any] | None) -> Payload:
     return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
 
 
-def to_hits(points: Iterable[Any], flags: Sequence[str] = ()) -> list[Hit]:
-    """Return what the engine found, under the keys that it was written under; `flags` are payload keys of ours."""
+def to_hits(points: Iterable[Any]) -> list[Hit]:
+    """Return what the engine found, under the keys that it was written under."""
     hits = []
     for point in points:
         key, payload = point.id, point.payload or {}  # made for us alone: what is ours is taken out of it
         key = str(key) if isinstance(key, int) else payload.pop(KEY_FIELD, str(key))
-        for flag in flags:
-            if flag in payload:
-                del payload[flag]
         hits.append(to_hit((key, point.score, payload)))
     return hits
 

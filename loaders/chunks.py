@@ -1,6 +1,7 @@
 """Units on their way into a collection, some hundreds at a time, each with the hash of all that is known of it."""
 
 import hashlib
+import marshal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,7 @@ from cohorts.records.base import Batch
 
 CHUNK_UNITS = 1_000
 HASH_BYTES = 16
+_FORMAT = 2  # the last one of marshal in which equal values are equal bytes; it is only hashed, and nothing read back
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,12 @@ def chunk_of_points(points: Points) -> Chunk:
 def contents_of_points(points: Points) -> list[bytes]:
     """Return a hash of every point's vector and payload."""
     rows = np.ascontiguousarray(points.vectors, dtype=np.float32)
-    payloads = (repr(sorted(payload.items())).encode() for payload in points.payloads)
-    return [_digest(row.tobytes(), payload) for row, payload in zip(rows, payloads, strict=True)]
+    return [
+        hashlib.blake2b(
+            marshal.dumps(dict(payload), _FORMAT) + row.tobytes(), digest_size=HASH_BYTES
+        ).digest()
+        for row, payload in zip(rows, points.payloads, strict=True)
+    ]
 
 
 def _contents_of_batch(batch: Batch) -> list[bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -30,7 +31,7 @@ create table units(
 create table rejected(id text, stage text, reason text not null, primary key(id, stage)) without rowid;
 create table target(name text not null, whole integer not null, alone integer not null, old text not null);
 """
-_MANY = 500  # SQLite takes at most 999 parameters
+_MANY = 500  # rows in one statement: every statement lets go of the interpreter, and must wait to get it back
 
 Identity = Mapping[str, str]
 """What a run is about: its source, encoder, store, collection, … by name; two runs are the same where it is."""
@@ -74,6 +75,14 @@ class LastRun:
 def place_of(identity: Identity) -> tuple[str | None, str | None]:
     """Return the store and the collection that a run is about."""
     return identity.get("store"), identity.get("collection")
+
+
+def put_rows(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]) -> None:
+    """Insert many rows by few statements."""
+    for start in range(0, len(rows), _MANY):
+        some = rows[start : start + _MANY]
+        marks = ",".join([f"({','.join('?' * len(some[0]))})"] * len(some))
+        db.execute(f"{into} values {marks}", list(chain.from_iterable(some)))
 
 
 class Journal:
@@ -156,10 +165,11 @@ class Journal:
             for key, content in zip(chunk.ids, chunk.contents, strict=True)
         ]
         with self._transaction() as db:
-            db.executemany("insert or replace into units values (?, ?, ?, ?, ?, ?)", rows)
-            db.executemany(
-                "delete from rejected where id = ? and stage = 'write'", [(key,) for key in chunk.ids]
-            )
+            put_rows(db, "insert or replace into units", rows)
+            if db.execute("select 1 from rejected where stage = 'write' limit 1").fetchone():
+                db.executemany(
+                    "delete from rejected where id = ? and stage = 'write'", [(key,) for key in chunk.ids]
+                )
             db.executemany("insert into rejected values (?, 'write', ?)", rejected.items())
             db.execute(
                 "update batches set state = 'acknowledged' where run = ? and number = ?", (self._run, number)
@@ -183,7 +193,7 @@ class Journal:
     def saw(self, ids: Sequence[str]) -> None:
         """Note, for as long as the journal is open, that these units are there still."""
         with self._transaction() as db:
-            db.executemany("insert or ignore into temp.seen values (?)", [(key,) for key in ids])
+            put_rows(db, "insert or ignore into temp.seen", [(key,) for key in ids])
 
     def unseen(self) -> list[str]:
         """Return the units that stand in the collection and that `saw` was not told of."""

@@ -9,6 +9,7 @@ from cohorts.connectors.base import Collection, Connector, Points, Scalar
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
 from cohorts.loaders.guests import EXTERNAL
+from cohorts.loaders.journal import put_rows
 from cohorts.loaders.vector_files import VectorFile
 
 Refuse = Callable[[str, str], None]
@@ -125,15 +126,17 @@ class _Seen:
 
     def new(self, chunk: Chunk, refuse: Refuse) -> Chunk:
         """Return the chunk without ids that were there before; those with other content are refused."""
-        rows: list[int] = []
-        self._db.execute("begin")
+        marks = ",".join("?" * len(chunk))
+        before = dict(self._db.execute(f"select * from seen where id in ({marks})", list(chunk.ids)))  # noqa: S608
+        rows: dict[str, int] = {}
         for row, (key, content) in enumerate(zip(chunk.ids, chunk.contents, strict=True)):
-            if self._db.execute("insert or ignore into seen values (?, ?)", (key, content)).rowcount:
-                rows.append(row)
-            elif self._db.execute("select content from seen where id = ?", (key,)).fetchone()[0] != content:
+            known = chunk.contents[rows[key]] if key in rows else before.get(key)
+            if known is None:
+                rows[key] = row
+            elif known != content:
                 refuse(key, "The id stands there twice with different content; the first one was taken.")
-        self._db.execute("commit")
-        return chunk.take(rows)
+        put_rows(self._db, "insert into seen", [(key, chunk.contents[row]) for key, row in rows.items()])
+        return chunk.take(list(rows.values()))
 
     def close(self) -> None:
         """Remove the file."""

@@ -23,7 +23,7 @@ from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
 from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
-from cohorts.loaders.load import Origin, Summary, load
+from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.lock import only_run
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
@@ -120,7 +120,7 @@ class Run:
         self.manifest["run"] = journal.run
         try:
             with stop_on_interrupt() as stop:
-                made = load(origin, connector, goal, journal, self._summary, tick, stop)
+                made = Load(origin, connector, goal, journal, self._summary, tick, stop).run()
         finally:
             self.manifest["rejected"] = self._tell_rejected(journal)
         self.manifest["index"] = {

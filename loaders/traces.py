@@ -6,17 +6,17 @@ a tolerance; the rest of a payload leaves a hash.
 """
 
 import hashlib
-import json
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from cohorts.connectors.base import Payload, PayloadValue, Points, Vectors
+from cohorts.connectors.base import Payload, Points, Vectors
 from cohorts.connectors.checks import unit_rows
 
 DIRECTIONS = 4
+_SKETCH_BYTES = 4 * DIRECTIONS
 TOLERANCE = 1e-5  # of a projection; rounding moves it by some 1e-7
 SUM_TOLERANCE = 1e-12  # of a sum of fractions, relative
 _WHOLE = 2.0**53  # below it, a float that is whole is the number that it seems to be
@@ -36,10 +36,10 @@ def traces_of(points: Points) -> list[Trace]:
     if not len(points.ids):
         return []
     dim = points.vectors.shape[1]
-    sketches = (unit_rows(points.vectors, dim) @ _directions(dim)).astype("<f4")
+    sketches = (unit_rows(points.vectors, dim) @ _directions(dim)).astype("<f4").tobytes()
     return [
-        Trace(*_payload_trace(payload), sketch.tobytes())
-        for payload, sketch in zip(points.payloads, sketches, strict=True)
+        Trace(*_payload_trace(payload), sketches[row * _SKETCH_BYTES : (row + 1) * _SKETCH_BYTES])
+        for row, payload in enumerate(points.payloads)
     ]
 
 
@@ -71,17 +71,22 @@ def _weight(key: str) -> float:
 
 def _payload_trace(payload: Payload) -> tuple[bytes, float]:
     """Return the hash of what the payload means, for engines may drop None or give 60 for 60.0, and its fractions."""
-    row: dict[str, PayloadValue] = {}
+    parts: list[str] = []
     fractions = 0.0
-    for key, value in payload.items():
-        plain = value.item() if isinstance(value, np.generic) else value
-        if plain is None or plain != plain:
-            continue
-        if type(plain) is float:
-            whole = abs(plain) < _WHOLE and plain.is_integer()
-            fractions += 0.0 if whole else abs(plain) * _weight(key)
-            row[key] = int(plain) if whole else "-" if plain < 0 else "+"
-        else:
-            row[key] = plain
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).digest(), fractions
+    for key in sorted(payload):
+        value: Any = payload[key]
+        if isinstance(value, np.generic):
+            value = value.item()
+        if type(value) is str:
+            parts += (key, "'", value)
+        elif type(value) is list:
+            parts += (key, "[", str(len(value)), *value)
+        elif type(value) is not float:
+            parts += () if value is None else (key, repr(value))
+        elif value.is_integer() and abs(value) < _WHOLE:
+            parts += (key, repr(int(value)))
+        elif value == value:
+            parts += (key, "-" if value < 0 else "+")
+            fractions += abs(value) * _weight(key)
+    text = "\0".join(parts).encode(errors="surrogatepass")
+    return hashlib.blake2b(text, digest_size=8).digest(), fractions

@@ -8,7 +8,7 @@ import numpy as np
 from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
 from cohorts.loaders.chunks import Chunk, chunk_of_points, take_points
 from cohorts.loaders.journal import Journal
-from cohorts.loaders.load import Summary, load
+from cohorts.loaders.load import Load, Summary
 from cohorts.loaders.targets import Goal
 
 DIM = 16
@@ -68,7 +68,7 @@ def run(
     goal, summary = goal or Goal("c"), Summary()
     with Journal(folder / "journal.sqlite") as journal:
         journal.begin({"source": source, "collection": goal.name}, resume=goal.resume)
-        load(origin, connector, goal, journal, summary, silent, stop or Event())
+        Load(origin, connector, goal, journal, summary, silent, stop or Event()).run()
     return summary
 
 

@@ -110,11 +110,11 @@ def test_no_marker_is_told_or_kept(folder: Path) -> None:
     kept = [file for runs in folder.glob("*.runs") for file in runs.rglob("*") if file.is_file()]
     kinds = {file.name for file in kept}
     assert {"journal.sqlite", "manifest.json", "rejected.csv", "quarantine.csv"} <= kinds
-    for file in kept:
-        if file.name in ("encoder.json", "model.safetensors"):
+    for kept_file in kept:
+        if kept_file.name in ("encoder.json", "model.safetensors"):
             continue  # a vocabulary of words seen often is what an encoder is
         for marker in MARKERS:
-            assert marker not in file.read_bytes(), file
+            assert marker not in kept_file.read_bytes(), kept_file
 
 
 def test_the_journal_of_a_run_holds_ids_and_hashes_alone(folder: Path) -> None:
