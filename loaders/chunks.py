@@ -1,7 +1,6 @@
 """Units on their way into a collection, some hundreds at a time, each with the hash of all that is known of it."""
 
 import hashlib
-import marshal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.connectors.base import Points
+from cohorts.loaders.traces import traces_of
 from cohorts.records.base import Batch
 
 CHUNK_UNITS = 1_000
 HASH_BYTES = 16
-_FORMAT = 2  # the last one of marshal in which equal values are equal bytes; it is only hashed, and nothing read back
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,8 @@ def chunks_of_batch(batch: Batch) -> Iterator[Chunk]:
 
 
 def chunk_of_points(points: Points) -> Chunk:
-    """Make points that are ready a chunk."""
-    return Chunk(points.ids, contents_of_points(points), points)
-
-
-def contents_of_points(points: Points) -> list[bytes]:
-    """Return a hash of every point's vector and payload."""
-    rows = np.ascontiguousarray(points.vectors, dtype=np.float32)
-    return [
-        hashlib.blake2b(
-            marshal.dumps(dict(payload), _FORMAT) + row.tobytes(), digest_size=HASH_BYTES
-        ).digest()
-        for row, payload in zip(rows, points.payloads, strict=True)
-    ]
+    """Make points that are ready a chunk; what is known of them is their traces."""
+    return Chunk(points.ids, traces_of(points), points)
 
 
 def _contents_of_batch(batch: Batch) -> list[bytes]:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Self
 
 from cohorts.errors import InputError
 from cohorts.loaders.chunks import Chunk
-from cohorts.loaders.traces import Trace
 
 _VERSION = 1
 _TABLES = """
@@ -26,7 +25,7 @@ create table batches(
     units integer not null, digest blob not null, state text not null, primary key(run, number)
 );
 create table units(
-    id text primary key, content blob not null, payload blob, fractions real, vector blob, run integer not null
+    id text primary key, content blob not null, trace blob, run integer not null
 ) without rowid;
 create table rejected(id text, stage text, reason text not null, primary key(id, stage)) without rowid;
 create table target(name text not null, whole integer not null, alone integer not null, old text not null);
@@ -157,11 +156,11 @@ class Journal:
             return self._number
 
     def acknowledged(
-        self, number: int, chunk: Chunk, traces: Mapping[str, Trace], rejected: Mapping[str, str]
+        self, number: int, chunk: Chunk, traces: Mapping[str, bytes], rejected: Mapping[str, str]
     ) -> None:
         """Note that the engine has the batch: `traces` are of what was written, `rejected` why a unit was not."""
         rows = [
-            (key, content, *traces.get(key, (None, None, None)), self._run)
+            (key, content, traces.get(key), self._run)
             for key, content in zip(chunk.ids, chunk.contents, strict=True)
         ]
         with self._transaction() as db:
@@ -198,14 +197,13 @@ class Journal:
     def unseen(self) -> list[str]:
         """Return the units that stand in the collection and that `saw` was not told of."""
         rows = self._ask(
-            "select id from units where vector is not null and id not in (select id from temp.seen) order by id"
+            "select id from units where trace is not null and id not in (select id from temp.seen) order by id"
         )
         return [row[0] for row in rows]
 
-    def written(self, ids: Sequence[str]) -> dict[str, Trace]:
+    def written(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the traces of those among the units that stand in the collection."""
-        rows = self._of(ids, "id, payload, fractions, vector")
-        return {key: Trace(*trace) for key, *trace in rows if trace[-1] is not None}
+        return {key: trace for key, trace in self._of(ids, "id, trace") if trace is not None}
 
     def forget(self, ids: Sequence[str]) -> None:
         """Drop units, which stand in the collection no more."""
@@ -214,11 +212,11 @@ class Journal:
 
     def count(self) -> int:
         """Return how many units stand in the collection."""
-        return int(self._ask("select count(*) from units where vector is not null")[0][0])
+        return int(self._ask("select count(*) from units where trace is not null")[0][0])
 
     def sample(self, many: int) -> list[str]:
         """Return the ids of some of the units that stand in the collection, drawn at random."""
-        rows = self._ask("select id from units where vector is not null order by random() limit ?", many)
+        rows = self._ask("select id from units where trace is not null order by random() limit ?", many)
         return [row[0] for row in rows]
 
     def rejections(self) -> list[tuple[str, str]]:

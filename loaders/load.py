@@ -17,7 +17,7 @@ from cohorts.loaders.chunks import Chunk, take_points
 from cohorts.loaders.journal import Journal, Target
 from cohorts.loaders.pipeline import Ahead, Times, in_flight
 from cohorts.loaders.targets import Goal, Plan, is_made, prepare, take_over
-from cohorts.loaders.traces import Trace, traces_of
+from cohorts.loaders.traces import traces_of
 from cohorts.loaders.verify import verify
 from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick
 
@@ -81,7 +81,7 @@ class _Encoded(NamedTuple):
 class _Sent(NamedTuple):
     number: int
     chunk: Chunk
-    traces: Mapping[str, Trace]
+    traces: Mapping[str, bytes]
     rejected: Mapping[str, str]
 
 
@@ -178,9 +178,10 @@ class Load:
         """Write one batch; what stood there of a unit that could not be written again is removed."""
         chunk, points = encoded
         rejected = upsert_possible(self.connector, target, points)
-        good = [row for row, key in enumerate(points.ids) if key not in rejected]
-        kept = take_points(points, good) if rejected else points
-        traces = dict(zip(kept.ids, traces_of(kept), strict=True))
+        ready = points is chunk.body  # then their traces are what is known of them
+        traces = dict(zip(points.ids, chunk.contents if ready else traces_of(points), strict=True))
+        for key in rejected:
+            del traces[key]
         if outdated := self.journal.written([key for key in chunk.ids if key not in traces]):
             self.connector.delete(target, list(outdated))
         return _Sent(number, chunk, traces, rejected)

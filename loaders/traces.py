@@ -9,51 +9,46 @@ import hashlib
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from cohorts.connectors.base import Payload, Points, Vectors
-from cohorts.connectors.checks import unit_rows
 
 DIRECTIONS = 4
-_SKETCH_BYTES = 4 * DIRECTIONS
 TOLERANCE = 1e-5  # of a projection; rounding moves it by some 1e-7
 SUM_TOLERANCE = 1e-12  # of a sum of fractions, relative
+_TRACE = np.dtype([("payload", "V8"), ("fractions", "<f8"), ("vector", "<f4", DIRECTIONS)])
 _WHOLE = 2.0**53  # below it, a float that is whole is the number that it seems to be
 _SEED = 20_261_121
 
 
-class Trace(NamedTuple):
-    """What a point leaves: its payload's hash, the sum of its fractions, its vector's projections (float32 bytes)."""
-
-    payload: bytes
-    fractions: float
-    vector: bytes
-
-
-def traces_of(points: Points) -> list[Trace]:
-    """Return the trace of every point, whatever the length of its vector. Raises VectorError."""
-    if not len(points.ids):
-        return []
-    dim = points.vectors.shape[1]
-    sketches = (unit_rows(points.vectors, dim) @ _directions(dim)).astype("<f4").tobytes()
-    return [
-        Trace(*_payload_trace(payload), sketches[row * _SKETCH_BYTES : (row + 1) * _SKETCH_BYTES])
-        for row, payload in enumerate(points.payloads)
-    ]
+def traces_of(points: Points) -> list[bytes]:
+    """Return the trace of every point, whatever the length of its vector; of a vector with NaN it is one with NaN."""
+    traces = np.empty(len(points.ids), _TRACE)
+    if len(traces):
+        hashes, fractions = zip(*map(_payload_trace, points.payloads), strict=True)
+        traces["payload"] = np.frombuffer(b"".join(hashes), "V8")
+        traces["fractions"] = fractions
+        traces["vector"] = _projections(points.vectors)
+    size, whole = _TRACE.itemsize, traces.tobytes()
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def same_vectors(ours: Sequence[Trace], theirs: Sequence[Trace]) -> list[bool]:
-    """Tell for every pair of traces whether the vectors are the same but for rounding."""
-    left, right = (np.frombuffer(b"".join(one.vector for one in some), "<f4") for some in (ours, theirs))
-    far = np.abs(left - right).reshape(-1, DIRECTIONS) > TOLERANCE
-    return [not one for one in far.any(axis=1).tolist()]
+def compare(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[list[bool], list[bool]]:
+    """Tell for every pair of traces whether the vectors, and whether the payloads, are the same but for rounding."""
+    left, right = (np.frombuffer(b"".join(some), _TRACE) for some in (ours, theirs))
+    near = np.abs(left["vector"] - right["vector"]) <= TOLERANCE
+    sums = np.isclose(left["fractions"], right["fractions"], rtol=SUM_TOLERANCE, atol=0)
+    return near.all(axis=1).tolist(), ((left["payload"] == right["payload"]) & sums).tolist()
 
 
-def same_payload(ours: Trace, theirs: Trace) -> bool:
-    """Tell whether the payloads are the same but for rounding."""
-    most = SUM_TOLERANCE * max(ours.fractions, theirs.fractions)
-    return ours.payload == theirs.payload and abs(ours.fractions - theirs.fractions) <= most
+def _projections(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Return the unit rows' projections, (n, 4). Not by BLAS, whose threads would spin beside the stages of a load."""
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64, casting="unsafe"))
+        projected = np.einsum("nd,dk->nk", vectors, _directions(vectors.shape[1]))
+        return np.asarray(projected / lengths[:, None], np.float64)
 
 
 @cache

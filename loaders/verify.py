@@ -8,7 +8,7 @@ from pathlib import Path
 from cohorts.connectors.base import Connector, Points
 from cohorts.errors import InputError, Unverified
 from cohorts.loaders.journal import Journal
-from cohorts.loaders.traces import Trace, same_payload, same_vectors, traces_of
+from cohorts.loaders.traces import compare, traces_of
 
 SAMPLE = 1_000
 _PAGE = 1_000
@@ -119,7 +119,7 @@ def _sampled(
 
 
 def _compare(points: Points, journals: Sequence[Journal], verdict: Verdict, *, payloads: bool) -> None:
-    known: dict[str, Trace] = {}
+    known: dict[str, bytes] = {}
     for journal in journals:
         known |= journal.written(points.ids)
         journal.saw(points.ids)
@@ -130,7 +130,7 @@ def _compare(points: Points, journals: Sequence[Journal], verdict: Verdict, *, p
     ]
     verdict.strangers += len(points.ids) - len(rows)
     verdict.compared += len(rows)
-    same = same_vectors([ours for _, ours, _ in rows], [theirs for _, _, theirs in rows])
-    verdict.vectors += [key for (key, _, _), one in zip(rows, same, strict=True) if not one]
+    vectors, same = compare([ours for _, ours, _ in rows], [theirs for _, _, theirs in rows])
+    verdict.vectors += [key for (key, _, _), one in zip(rows, vectors, strict=True) if not one]
     if payloads:
-        verdict.payloads += [key for key, ours, theirs in rows if not same_payload(ours, theirs)]
+        verdict.payloads += [key for (key, _, _), one in zip(rows, same, strict=True) if not one]

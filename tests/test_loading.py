@@ -21,7 +21,7 @@ from cohorts.loaders.chunks import chunks_of_batch
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.pipeline import AHEAD, Ahead, Times, in_flight
 from cohorts.loaders.targets import Goal
-from cohorts.loaders.traces import same_payload, same_vectors, traces_of
+from cohorts.loaders.traces import compare, traces_of
 from cohorts.loaders.verify import verify
 from cohorts.records.base import Batch
 from cohorts.records.sources import open_source
@@ -420,8 +420,9 @@ def test_a_trace_knows_a_payload_whatever_an_engine_does_to_its_numbers(
 ) -> None:
     row = vectors(1)
 
-    def trace(one: dict[str, object]) -> object:
-        return traces_of(Points(["a"], row, [one]))[0]  # type: ignore[list-item]
+    def same(one: dict[str, object], other: dict[str, object]) -> bool:
+        traces = (traces_of(Points(["a"], row, [some])) for some in (one, other))  # type: ignore[list-item]
+        return compare(*traces)[1][0]
 
     def as_engine(value: object) -> object:
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -431,9 +432,9 @@ def test_a_trace_knows_a_payload_whatever_an_engine_does_to_its_numbers(
         return value
 
     read = {key: as_engine(value) for key, value in payload.items() if value is not None}
-    assert same_payload(trace(payload), trace(read))  # type: ignore[arg-type]
+    assert same(payload, read)
     key = data.draw(st.sampled_from("abcdef"))
-    assert not same_payload(trace(payload), trace(payload | {key: "something else"}))  # type: ignore[arg-type]
+    assert not same(payload, payload | {key: "something else"})
 
 
 @pytest.mark.parametrize("dim", [2, 128, 768])
@@ -443,10 +444,10 @@ def test_a_trace_knows_a_vector_whatever_its_length_and_rounding(dim: int) -> No
     ids = [str(i) for i in range(200)]
     ours = traces_of(Points(ids, rows, nothing))  # type: ignore[arg-type]
     longer = traces_of(Points(ids, np.asarray(rows * 7.3, np.float32), nothing))  # type: ignore[arg-type]
-    assert all(same_vectors(ours, longer))
+    assert all(compare(ours, longer)[0])
     turned = rows.copy()
     turned[:, 0] += 1e-3
-    assert not any(same_vectors(ours, traces_of(Points(ids, turned, nothing))))  # type: ignore[arg-type]
+    assert not any(compare(ours, traces_of(Points(ids, turned, nothing)))[0])  # type: ignore[arg-type]
 
 
 # -- the journal itself
