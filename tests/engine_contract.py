@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +37,7 @@ from cohorts.errors import (
     EngineError,
     FilterError,
     InputError,
+    PointError,
     UnsupportedIndex,
     VectorError,
 )
@@ -298,6 +300,29 @@ class EngineContract:
         with pytest.raises(InputError):
             connector.upsert("c", Points(["new", "x"], cloud(2), [{}, row]))
         assert connector.count("c") == 3
+
+    def test_a_payload_too_large_for_any_message_is_refused(self, connector: Connector) -> None:
+        self.filled(connector, points(3))
+        for large in ("x" * 1_000_001, ["x" * 1_000] * 1_001):
+            with pytest.raises(PointError, match=r"z has 1,00[01],00[01] characters"):
+                connector.upsert("c", Points(["new", "x"], cloud(2), [{}, {"z": large}]))
+        assert connector.count("c") == 3
+
+    def test_as_many_threads_write_at_once_as_the_engine_declares(self, connector: Connector) -> None:
+        self.filled(connector, points(3))
+        batch, many = points(2_003), connector.abilities.writers
+        parts = [range(start, start + 100) for start in range(3, 2_003, 100)]
+
+        def write(rows: range) -> None:
+            ids, payloads = [batch.ids[row] for row in rows], [batch.payloads[row] for row in rows]
+            connector.upsert("c", Points(ids, batch.vectors[rows.start : rows.stop], payloads))
+
+        with ThreadPoolExecutor(many) as pool:
+            list(pool.map(write, parts))
+        assert connector.count("c") == 2_003
+        back = connector.fetch("c", batch.ids[97::97])
+        assert [dict(one) for one in back.payloads] == [dict(one) for one in batch.payloads[97::97]]
+        np.testing.assert_allclose(back.vectors, batch.vectors[97::97], atol=1e-6)
 
     def test_ids_that_no_engine_takes_are_refused(self, connector: Connector) -> None:
         self.filled(connector, points(3))
