@@ -9,13 +9,17 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from cohorts.connectors.base import Connector, Points
-from cohorts.connectors.index import Hnsw, SearchParams
+from cohorts.connectors.index import SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.encoders.registry import make_encoder
-from cohorts.loaders.ingest import Summary, load, train
+from cohorts.loaders.ingest import Records, train
+from cohorts.loaders.journal import Journal
+from cohorts.loaders.load import Load, Summary
+from cohorts.loaders.targets import Goal
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 
@@ -23,7 +27,7 @@ K = 10
 SEARCH = SearchParams(ef_search=128)
 
 
-def silent(stage: str, units: int) -> None:
+def silent(stage: str, units: int, expected: int | None = None, /) -> None:
     """Show no progress."""
 
 
@@ -46,7 +50,7 @@ def measure(connector: Connector, held: Points, truth: np.ndarray) -> tuple[floa
     for start in range(0, len(held.ids), 500):
         rows = range(start, min(start + 500, len(held.ids)))
         found = connector.search("icu", held.vectors[start : start + 500], K + 1, params=SEARCH)
-        for row, hits in zip(rows, found, strict=True):
+        for row, hits in zip(rows, found.hits, strict=True):
             others = [place[hit.id] for hit in hits if hit.id != held.ids[row]][:K]
             scores = held.vectors[others] @ held.vectors[row]
             near.append((scores >= truth[row] - 1e-6).sum() / K)
@@ -61,6 +65,13 @@ def tenth_similarity(vectors: np.ndarray) -> np.ndarray:
         np.partition(block @ vectors.T, -K - 1, axis=1)[:, -K - 1] for block in np.array_split(vectors, 20)
     ]
     return np.concatenate(scores)
+
+
+def fill(origin: Records, connector: Connector, folder: Path) -> None:
+    """Load the origin's units into collection icu."""
+    with Journal(folder / "journal.sqlite") as journal:
+        journal.begin({}, resume=False)
+        Load(origin, connector, Goal("icu"), journal, Summary(), silent, Event()).run()
 
 
 def base_rate(held: Points) -> float:
@@ -87,7 +98,7 @@ def main() -> int:
             train(source, encoder, Summary(), silent)
             for store in (f"qdrant:{folder}/qdrant", f"milvus:{folder}/milvus.db", "memory:"):
                 with connect(store) as connector:
-                    load(source, encoder, connector, "icu", index=Hnsw(), summary=Summary(), tick=silent)
+                    fill(Records(source, encoder), connector, folder / connector.abilities.engine)
                     held = everything(connector)
                     precision, recall = measure(connector, held, tenth_similarity(held.vectors))
                 base = base_rate(held)

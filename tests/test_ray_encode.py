@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.errors import (
@@ -32,6 +33,8 @@ from cohorts.records import partition
 from cohorts.records.base import CODE_COLUMNS, Batch
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
+from commands import ok
+from loading import content
 
 # Not importorskip: what Ray listens on is settled when it is imported.
 needs_ray = pytest.mark.skipif(
@@ -264,3 +267,19 @@ def test_no_batches_and_a_source_that_fails(hospital: tuple[list[Batch], Path], 
     with pytest.raises(SourceError):
         next(encode_on_ray(failing(), hospital[1], tmp_path, workers=1))
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_ray
+def test_an_ingest_on_ray_writes_what_one_without_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cohorts.loaders.chunks.CHUNK_UNITS", 20)
+    ok("synth hospital --patients 60 --seed 3")
+    ok("fit --source mimic3 --path hospital --encoder word2vec:dim=16 --out encoder")
+    ingest = "ingest --source mimic3 --path hospital --encoder encoder --collection icu"
+    ok(f"{ingest} --store qdrant:./here")
+    ok(f"{ingest} --store qdrant:./ray --ray-workers 2")
+    with connect("qdrant:./here") as here, connect("qdrant:./ray") as there:
+        assert content(here, "icu") == content(there, "icu")
+    assert not list(Path("ray.runs/icu").glob(".cohorts-*"))
