@@ -29,9 +29,9 @@ class Ray(NamedTuple):
 
 
 class WatchedSource:
-    """A source that keeps the time spent reading it, and ticks for every batch read."""
+    """A source that keeps the time spent reading it, and ticks for every batch read, in the name of a stage."""
 
-    def __init__(self, source: Source, summary: Summary, tick: Tick) -> None:
+    def __init__(self, source: Source, summary: Summary, tick: Tick, stage: str = "read") -> None:
         self.name = source.name
         self.unit: Unit = source.unit
         self.synthetic = source.synthetic
@@ -39,6 +39,7 @@ class WatchedSource:
         self._source = source
         self._summary = summary
         self._tick = tick
+        self._stage = stage
 
     @property
     def fingerprint(self) -> str:
@@ -54,7 +55,7 @@ class WatchedSource:
             self._summary.spend("read", time.perf_counter() - began)
             if batch is None:
                 return
-            self._tick("read", len(batch))
+            self._tick(self._stage, len(batch))
             yield batch
 
 
@@ -66,7 +67,7 @@ def read_only(source: Source, summary: Summary, tick: Tick) -> int:
 def train(source: Source, encoder: Encoder, summary: Summary, tick: Tick) -> None:
     """Fit the encoder on the source."""
     began, read_s = time.perf_counter(), summary.seconds.get("read", 0.0)
-    encoder.fit(WatchedSource(source, summary, tick))
+    encoder.fit(WatchedSource(source, summary, tick, "train"))
     read_s = summary.seconds.get("read", 0.0) - read_s
     summary.spend("train", time.perf_counter() - began - read_s)
 

@@ -21,6 +21,7 @@ from rich.progress import (
 
 _LABELS = {
     "read": "reading",
+    "train": "training",
     "encode": "encoding",
     "write": "writing",
     "index": "indexing",
