@@ -466,12 +466,14 @@ def reindex(
     """Change a collection's index with no pause in answering: a new version beside it, then a switch."""
     from cohorts.connectors.index import show_index
     from cohorts.connectors.registry import connect
-    from cohorts.loaders import versions
+    from cohorts.loaders import targets, versions
     from cohorts.terminal.progress import progress
 
     wanted = _wanted(index, search, settings, strict_index)
     with connect(store) as connector, progress() as tick:
+        old = connector.aliases().get(collection, collection)
         made = versions.reindex(connector, collection, wanted, tick)
+    targets.follow(store, collection, old, made)
     typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
 
 

@@ -143,7 +143,7 @@ class Journal:
         with self._transaction() as db:
             if afresh:
                 db.execute("delete from units")
-                db.execute("delete from rejected")
+                db.execute("delete from rejected where stage = 'write'")
             db.execute("delete from target")
             db.execute("insert into target values (?, ?, ?, ?)", target)
 

@@ -16,7 +16,7 @@ from cohorts.errors import PointError, Stopped
 from cohorts.loaders.chunks import Chunk, take_points
 from cohorts.loaders.journal import Journal, Target
 from cohorts.loaders.pipeline import Ahead, Times, in_flight
-from cohorts.loaders.targets import Goal, Plan, is_made, prepare, take_over
+from cohorts.loaders.targets import Goal, Plan, check_known, is_made, prepare, take_over
 from cohorts.loaders.traces import traces_of
 from cohorts.loaders.verify import verify
 from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick
@@ -112,6 +112,7 @@ class Load:
 
     def fill(self) -> Target | None:
         """Write everything; return where to, or None where there was nothing at all. Raises as `run` does."""
+        check_known(self.connector, self.goal, self.journal)
         times = self.summary.times
         gc.freeze()  # what is there already is looked through no more: on an embedded engine 4 % of the time
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.journal import Journal, Target
+from cohorts.loaders.run_dirs import default_run_dir
 from cohorts.loaders.versions import Wanted, next_version, switch
 from cohorts.records.shards import Shard
 
@@ -62,6 +63,30 @@ def is_made(connector: Connector, goal: Goal, journal: Journal) -> bool:
     if not (goal.resume and target and target.name in connector.collections()):
         return False
     return target.whole or connector.aliases().get(goal.name) == target.name
+
+
+def check_known(connector: Connector, goal: Goal, journal: Journal) -> None:
+    """Raise InputError where the journal, by which units are skipped, is not of the collection that is there now."""
+    target = journal.target
+    if goal.update and (target is None or connector.aliases().get(goal.name, goal.name) != target.name):
+        connector.describe(goal.name)
+        raise InputError(
+            f"{journal.file} does not know what is in {goal.name}: it is of {target.name if target else 'nothing'}. "
+            "Leave --update out to send everything, or name the run folder of its loads with --run-dir."
+        )
+    if goal.resume and target and journal.count() and not is_made(connector, goal, journal):
+        raise InputError(
+            f"{target.name}, which the run before wrote to, is not there any more. Leave --resume out to load anew."
+        )
+
+
+def follow(store: str, name: str, old: str, new: Collection) -> None:
+    """Let the journals of a collection's runs follow it to the new version that holds the same."""
+    for file in default_run_dir(store, name).glob("journal*.sqlite"):
+        with Journal(file) as journal:
+            target = journal.target
+            if target is not None and target.name == old:
+                journal.aim(target._replace(name=new.name), afresh=False)
 
 
 def prepare(connector: Connector, goal: Goal, journal: Journal, plan: Plan) -> Target:

@@ -335,6 +335,32 @@ def test_update_of_a_unit_that_has_nothing_left_to_encode_removes_its_point(tmp_
         assert "5" not in content(engine)
 
 
+def test_update_after_a_reindex_still_knows_what_is_there(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ingest = (
+        f"ingest --source mimic3 --path {hospital}/hospital --encoder {hospital}/encoder --collection icu"
+    )
+    ok(ingest)
+    ok("reindex --collection icu --index flat")
+    ok("verify --collection icu --full")
+    ok(f"{ingest} --update")
+    manifest = json.loads(Path("cohorts.qdrant.runs/icu/manifest.json").read_text())
+    assert (manifest["unchanged"], manifest["written"]) == (120, 0)
+    assert "does not know what is in icu" in refused(f"{ingest} --update --run-dir elsewhere")
+
+
+def test_a_run_whose_collection_is_gone_is_not_resumed(tmp_path: Path) -> None:
+    with MemoryConnector() as engine:
+        run(Rows(300), engine, tmp_path)
+        engine.drop("c")
+        with pytest.raises(InputError, match="c_v1, which the run before wrote to, is not there any more"):
+            run(Rows(300), engine, tmp_path, Goal("c", resume=True))
+        run(Rows(300), engine, tmp_path)
+        assert engine.count("c") == 300
+
+
 # -- what can't be written
 
 
