@@ -50,8 +50,9 @@ bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langc
 	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
 	PYTHONPATH=tests $(BIN)/python benchmarks/load.py
 
-soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart the servers 20 times during a load.
-	COHORTS_KILLS=50 $(BIN)/pytest tests/faults/test_kills.py tests/faults/test_faults.py --durations=0
+soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart both servers 20 times during a load.
+	COHORTS_KILLS=50 $(BIN)/pytest --numprocesses 2 --dist loadscope --durations=0 \
+		tests/faults/test_kills.py tests/faults/test_faults.py
 
 lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock

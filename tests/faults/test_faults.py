@@ -208,9 +208,9 @@ def test_a_journal_that_is_read_only_is_told(hospital: Path, tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def starter() -> Iterator[ThreadPoolExecutor]:
-    """Give a thread that outlives the load's own: a server ends with the thread that started it."""
+    """Give a thread that outlives the load's own: a server, the session's, ends with the thread that started it."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
