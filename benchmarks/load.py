@@ -1,7 +1,8 @@
 """How fast vectors get in: our loader against the raw clients' fastest ways and against langchain, in one run.
 
-Ours is the loader itself, with its hashes and journal, without index and verification. Run by `make bench-load`, or `PYTHONPATH=tests python benchmarks/load.py`; it starts the real servers. Vectors, ids and
-payloads are synthetic and made beforehand; every contender gets a fresh collection, in random order within a round.
+Ours is the loader itself, with its hashes and journal, without index and verification. Run by `make bench-load`, or
+`PYTHONPATH=tests python benchmarks/load.py`; it starts the real servers. Vectors, ids and payloads are synthetic and
+made beforehand; every contender gets a fresh collection, in random order within a round.
 No index is built while loading: Qdrant's threshold is 0 for all (a large one for embedded), Milvus indexes only what
 it has sealed, at 512 MB. The payload indexes of the filterable fields stand from the start for all on Qdrant. Every
 contender is timed until all that it wrote can be counted, on embedded Qdrant until it is on disk.
