@@ -4,6 +4,7 @@ This engine keeps no description of a collection; the definitions stand in a JSO
 """
 
 import math
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ class MilvusLiteConnector(MilvusConnector):
         name, schema = collection.name, to_schema(collection, "")
         if self._call(lambda client: client.has_collection(name)):
             raise already_there(name)  # someone else's: every one of ours has a definition before it is made
+        self._remove_torn(name)
         self._definitions.put(collection)
         try:
             self._call(
@@ -72,6 +74,12 @@ class MilvusLiteConnector(MilvusConnector):
             self._definitions.remove(name)
             raise
         self._known.forget()
+
+    def _remove_torn(self, name: str) -> None:
+        """Remove what the engine left of a create that was killed: it knows no such collection, and can't make it."""
+        torn = self._path / "collections" / name
+        if torn.is_dir() and not (torn / "schema.json").exists():
+            shutil.rmtree(torn)
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
         """Flush, build, load, and check that every vector is indexed and visible."""

@@ -221,3 +221,16 @@ def test_a_server_of_another_age_is_warned_of_unless_the_address_says_so(
     warned = pytest.warns(UserWarning, match=r"server 1\.16\.3.*check_compatibility=false")
     with connect(f"qdrant+{protocol}://127.0.0.1:{port}") as connector, warned:
         connector.collections()
+
+
+def test_embedded_milvus_makes_a_collection_whose_making_was_killed(tmp_path: Path) -> None:
+    """The engine leaves a folder without a schema, knows no collection of that name, and refuses to make it."""
+    with connect(f"milvus:{tmp_path}/s.db") as connector:
+        fill(connector, points(10), Flat())
+    torn = tmp_path / "s.db" / "collections" / "torn"
+    torn.mkdir()
+    (torn / "schema.json.tmp").write_text("{")
+    with connect(f"milvus:{tmp_path}/s.db") as connector:
+        connector.create(Collection("torn", 8, Flat()))
+        assert connector.collections() == ["c", "torn"]
+        assert (connector.count("c"), connector.count("torn")) == (10, 0)
