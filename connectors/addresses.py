@@ -14,6 +14,16 @@ SECRETS = {"qdrant": "COHORTS_QDRANT_API_KEY", "milvus": "COHORTS_MILVUS_TOKEN"}
 _NUMBERS = {"timeout_s": (1, 3_600), "shards": (1, 1_000), "replicas": (1, 100)}
 
 
+def is_server(address: str) -> bool:
+    """Tell whether a store's address names a server; the others are an engine and a path, as `milvus:cohort.db`."""
+    return "+" in address.partition(":")[0]
+
+
+def without_settings(address: str) -> str:
+    """Return the address of the store itself, which stays the same when timeouts and the like change."""
+    return address.partition("?")[0]
+
+
 class Secret:
     """A key or token; only `reveal` shows it."""
 
@@ -72,7 +82,7 @@ def parse_server(address: str, environment: Mapping[str, str] = os.environ) -> S
         parts = urlsplit(f"//{rest}")
         hosts = tuple(_host(one, PORTS[engine, plain]) for one in parts.netloc.split(","))
     except ValueError as error:
-        shown = address.partition("?")[0]  # what stands behind it may be a key, put there by mistake
+        shown = without_settings(address)  # what stands behind it may be a key, put there by mistake
         raise StoreAddressError(f"{shown!r} is no address of a server: {error}.") from error
     settings = _settings(parts.query)
     database = parts.path.strip("/")

@@ -85,13 +85,21 @@ def check_queries(vectors: Vectors, dim: int) -> Vectors:
 def unit_rows(vectors: Vectors, dim: int) -> Vectors:
     """Return the rows scaled to length 1. Raises VectorError for a wrong size, NaN, infinity or zeros."""
     _check_shape(vectors, dim)
-    # In float64, where float32 squares can't overflow; by numpy's buffers, faster than a copy of that type.
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64, casting="unsafe"))
+    lengths = row_lengths(vectors)
     if not ((lengths > 0) & (lengths < np.inf)).all():
         raise _no_direction(lengths)
     units: Vectors = np.empty(vectors.shape, dtype=np.float32)
     np.divide(vectors, lengths[:, None], out=units, dtype=np.float64, casting="unsafe")
     return units
+
+
+def row_lengths(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Return the Euclidean lengths of the rows, (n,)."""
+    # In float64, where float32 squares can't overflow; by numpy's buffers, faster than a copy of that type.
+    squares: npt.NDArray[np.float64] = np.einsum(
+        "nd,nd->n", vectors, vectors, dtype=np.float64, casting="unsafe"
+    )
+    return np.sqrt(squares)
 
 
 def _check_shape(vectors: Vectors, dim: int) -> None:

@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from cohorts.connectors.addresses import parse_server
+from cohorts.connectors.addresses import parse_server, without_settings
 from cohorts.connectors.base import Connector
 from cohorts.errors import MissingExtra, StoreAddressError
 
@@ -29,7 +29,7 @@ def connect(address: str) -> Connector:
     if "+" in scheme and rest.startswith("//"):
         return _server(address)
     # What stands before an @, or behind a ?, may be a password.
-    shown = f"{scheme}:…" if "@" in address else address.partition("?")[0]
+    shown = f"{scheme}:…" if "@" in address else without_settings(address)
     raise StoreAddressError(f"{shown!r} is no store address. Addresses: {ADDRESSES}.")
 
 

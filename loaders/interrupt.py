@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM end a load after the batches in hand; a second one ends it at once."""
 
 import signal
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -16,7 +16,9 @@ def stop_on_interrupt() -> Iterator[Event]:
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal handlers are called
         stop.set()
-        sys.stderr.write("Stopping: the batches in hand are being written. Once more ends at once.\n")
+        warnings.warn(
+            "Stopping: the batches in hand are being written. Once more ends at once.", stacklevel=2
+        )
         for one, handler in before.items():
             signal.signal(one, handler)
 

@@ -221,9 +221,8 @@ def upsert_possible(connector: Connector, name: str, points: Points) -> dict[str
         return {}
     try:
         connector.upsert(name, points)
-    except (
-        PointError
-    ) as error:  # then nothing of the batch was sent: halves are tried until the bad one stands alone
+    except PointError as error:
+        # Nothing of the batch was sent then: halves are tried until the bad one stands alone.
         if len(points.ids) == 1:
             return {points.ids[0]: str(error)}
         half = len(points.ids) // 2

@@ -5,10 +5,11 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.errors import InputError
 from cohorts.records.shards import Shard
 
@@ -16,20 +17,15 @@ from cohorts.records.shards import Shard
 @contextmanager
 def only_run(store: str, collection: str, shard: Shard | None = None) -> Iterator[None]:
     """Hold the collection while it is written to; shards hold it together, each its own. Raises InputError."""
-    place = store.partition("?")[0]
-    if "+" not in place.partition(":")[0] and ":" in place:
+    place = without_settings(store)
+    if ":" in place and not is_server(place):
         engine, _, path = place.partition(":")
         place = f"{engine}:{Path(path).resolve()}"
-    whole = _take(f"{place}\n{collection}", collection, shared=shard is not None)
-    try:
-        part = _take(f"{place}\n{collection}\n{shard}", f"{collection}, shard {shard}") if shard else None
-        try:
-            yield
-        finally:
-            if part is not None:
-                part.close()
-    finally:
-        whole.close()
+    with ExitStack() as held:
+        held.enter_context(_take(f"{place}\n{collection}", collection, shared=shard is not None))
+        if shard:
+            held.enter_context(_take(f"{place}\n{collection}\n{shard}", f"{collection}, shard {shard}"))
+        yield
 
 
 def _take(key: str, what: str, *, shared: bool = False) -> TextIO:

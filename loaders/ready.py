@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
+from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Collection, Connector, Points, Scalar
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
@@ -75,7 +76,7 @@ class CollectionOrigin:
     def identity(self) -> dict[str, str]:
         """Return what a run over this collection is about."""
         made_by = str(self.definition.metadata.get("encoder_fingerprint"))
-        return {"source": f"{self._store.partition('?')[0]} {self._name}", "encoder": made_by}
+        return {"source": f"{without_settings(self._store)} {self._name}", "encoder": made_by}
 
     def chunks(self, refuse: Refuse) -> Iterator[Chunk]:  # noqa: ARG002 - a collection holds an id once
         """Yield every point once."""

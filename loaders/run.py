@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.connectors import attachment as attachments
+from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
@@ -27,7 +28,7 @@ from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.lock import only_run
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard
+from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard, journal_file
 from cohorts.loaders.targets import Goal
 from cohorts.loaders.versions import Tick
 from cohorts.records.base import Source
@@ -57,7 +58,7 @@ class Run:
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONS},
         }
-        self._place = store.partition("?")[0]
+        self._place = without_settings(store)
         self._began = time.perf_counter()
         self._summary = Summary()
 
@@ -108,8 +109,9 @@ class Run:
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
         """Hold the collection and open its journal."""
-        file = self.folder / file_of_shard("journal.sqlite", self.goal.shard)
-        with only_run(self._place, self.goal.name, self.goal.shard), Journal(file) as journal:
+        goal = self.goal
+        file = journal_file(self.folder, goal.shard)
+        with only_run(self._place, goal.name, goal.shard), Journal(file) as journal:
             yield journal
 
     def _load(

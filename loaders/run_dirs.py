@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.connectors.base import Collection
 from cohorts.records.shards import Shard
 
@@ -11,10 +12,10 @@ ENCODERS = "encoders"
 
 def default_run_dir(store: str, collection: str) -> Path:
     """Return the folder of a collection's runs: beside an embedded store, else below the working folder."""
-    engine, _, path = store.partition(":")
-    if "+" in engine:
-        server = re.sub(r"[^\w.]+", "-", store.partition("?")[0])
+    if is_server(store):
+        server = re.sub(r"[^\w.]+", "-", without_settings(store))
         return Path("cohorts.runs") / server / collection
+    path = store.partition(":")[2]
     return Path(f"{(path or 'cohorts').rstrip('/')}.runs") / collection
 
 
@@ -22,6 +23,16 @@ def encoder_dir(store: str, name: str, collection: Collection) -> Path:
     """Return the folder in which an ingest kept the encoder that it trained for collection `name`."""
     fingerprint = str(collection.metadata.get("encoder_fingerprint"))
     return default_run_dir(store, name) / ENCODERS / fingerprint
+
+
+def journal_file(folder: Path, shard: Shard | None) -> Path:
+    """Return the file in which the runs of a folder, or of one shard there, note what they wrote."""
+    return folder / file_of_shard("journal.sqlite", shard)
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """Return the journals that there are in a folder, those of every shard."""
+    return sorted(folder.glob("journal*.sqlite"))
 
 
 def file_of_shard(name: str, shard: Shard | None) -> str:

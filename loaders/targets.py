@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.journal import Journal, Target
-from cohorts.loaders.run_dirs import default_run_dir
+from cohorts.loaders.run_dirs import default_run_dir, journal_files
 from cohorts.loaders.versions import Wanted, next_version, switch
 from cohorts.records.shards import Shard
 
@@ -82,7 +82,7 @@ def check_known(connector: Connector, goal: Goal, journal: Journal) -> None:
 
 def follow(store: str, name: str, old: str, new: Collection) -> None:
     """Let the journals of a collection's runs follow it to the new version that holds the same."""
-    for file in default_run_dir(store, name).glob("journal*.sqlite"):
+    for file in journal_files(default_run_dir(store, name)):
         with Journal(file) as journal:
             target = journal.target
             if target is not None and target.name == old:

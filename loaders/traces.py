@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Payload, Points, Vectors
+from cohorts.connectors.checks import row_lengths
 
 DIRECTIONS = 4
 TOLERANCE = 1e-5  # of a projection; rounding moves it by some 1e-7
@@ -46,9 +47,8 @@ def compare(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[list[bool],
 def _projections(vectors: Vectors) -> npt.NDArray[np.float64]:
     """Return the unit rows' projections, (n, 4). Not by BLAS, whose threads would spin beside the stages of a load."""
     with np.errstate(all="ignore"):
-        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64, casting="unsafe"))
         projected = np.einsum("nd,dk->nk", vectors, _directions(vectors.shape[1]))
-        return np.asarray(projected / lengths[:, None], np.float64)
+        return np.asarray(projected / row_lengths(vectors)[:, None], np.float64)
 
 
 @cache

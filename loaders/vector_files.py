@@ -35,9 +35,7 @@ KEY, AS, EMPTY = b"cohorts:key", b"cohorts:as", b"cohorts:empty"
 PAYLOAD_TYPES = "text, whole numbers, floats, booleans, lists of text, dates, timestamps"
 _BROKEN = (OSError, ValueError, KeyError, RuntimeError, OverflowError, pa.ArrowException)
 _BUFFER_BYTES = 1 << 20
-_CHUNK_CACHE_BYTES = (
-    64 << 20
-)  # without it a chunk of HDF5 that is larger than a batch is unpacked once per batch
+_CHUNK_CACHE_BYTES = 64 << 20  # without it a chunk of HDF5 larger than a batch is unpacked once per batch
 _BENCHMARK_NAMES = ("train", "test", "neighbors", "distances")  # ann-benchmarks' own
 _MISSING: Any = object()
 

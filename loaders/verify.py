@@ -8,6 +8,7 @@ from pathlib import Path
 from cohorts.connectors.base import Connector, Points
 from cohorts.errors import InputError, Unverified
 from cohorts.loaders.journal import Journal
+from cohorts.loaders.run_dirs import journal_files
 from cohorts.loaders.traces import compare, traces_of
 
 SAMPLE = 1_000
@@ -60,8 +61,7 @@ def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) ->
     Raises InputError where there is no journal of this collection, or one of a shard is missing.
     """
     with ExitStack() as stack:
-        files = sorted(folder.glob("journal*.sqlite"))
-        journals = [stack.enter_context(Journal(file)) for file in files]
+        journals = [stack.enter_context(Journal(file)) for file in journal_files(folder)]
         target = connector.aliases().get(name, name)
         journals = [one for one in journals if one.target is not None and one.target.name == target]
         if not journals:
@@ -69,8 +69,8 @@ def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) ->
                 f"There is no journal of {name} in {folder}: only what these runs wrote can be verified. Name the run "
                 "folder with --run-dir."
             )
-        shards = {str((last.identity if (last := one.last_run()) else {}).get("shard")) for one in journals}
-        _check_shards(shards - {"none"}, folder)
+        last_runs = [run for one in journals if (run := one.last_run()) is not None]
+        _check_shards({run.identity.get("shard", "none") for run in last_runs} - {"none"}, folder)
         alone = any(one.target is not None and one.target.alone for one in journals)
         return verify(connector, name, journals, alone=alone, full=full)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import numpy as np
 import pandas as pd
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.columns import BadRow, Table, read_table
@@ -163,7 +164,9 @@ class PartitionedSource:
         if self._shard is None:
             return frame
         number, many = self._shard
-        return frame[[shard_of(patient, many) == number for patient in frame["patient_id"]]]
+        rows, patients = pd.factorize(frame["patient_id"])
+        mine = np.array([shard_of(patient, many) == number for patient in patients], dtype=bool)
+        return frame[mine[rows]]
 
     def _frames(self, partition: Partition, part: int) -> Frames:
         """Return the part's rows by kind; tables of one kind stand one after the other."""
