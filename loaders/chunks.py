@@ -11,6 +11,7 @@ import pandas as pd
 from cohorts.connectors.base import Points
 from cohorts.loaders.traces import traces_of
 from cohorts.records.base import Batch
+from cohorts.records.views import take_units
 
 CHUNK_UNITS = 1_000
 HASH_BYTES = 16
@@ -39,16 +40,6 @@ class Chunk:
             return self
         body = take_units(self.body, rows) if isinstance(self.body, Batch) else take_points(self.body, rows)
         return Chunk([self.ids[row] for row in rows], [self.contents[row] for row in rows], body)
-
-
-def take_units(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Return the batch of some units."""
-    units = batch.units.iloc[list(rows)]
-    frames = [
-        frame[frame["unit_id"].isin(units["unit_id"])]
-        for frame in (batch.codes, batch.notes, batch.measurements)
-    ]
-    return Batch(units.reset_index(drop=True), *(frame.reset_index(drop=True) for frame in frames))
 
 
 def take_points(points: Points, rows: Sequence[int]) -> Points:

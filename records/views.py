@@ -1,0 +1,90 @@
+"""Parts of a source: some of its units, or what was written by a certain time."""
+
+import re
+from collections.abc import Iterator, Sequence, Set
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+from cohorts.errors import InputError
+from cohorts.records.base import Batch, Report, Source, Unit
+
+_AS_OF = re.compile(r"admission\+(\d{1,5})([hd])")
+
+
+def take_units(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Return the batch of some units, in the order of `rows`, which ascends."""
+    units = batch.units.iloc[list(rows)]
+    frames = [
+        frame[frame["unit_id"].isin(units["unit_id"])]
+        for frame in (batch.codes, batch.notes, batch.measurements)
+    ]
+    return Batch(units.reset_index(drop=True), *(frame.reset_index(drop=True) for frame in frames))
+
+
+class _View:
+    """A source whose batches are made of another's."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.unit: Unit = source.unit
+        self.synthetic = source.synthetic
+        self.report: Report = source.report
+        self._source = source
+
+    @property
+    def fingerprint(self) -> str:
+        """Return that of the whole source."""
+        return self._source.fingerprint
+
+
+class Subset(_View):
+    """The units of a source whose ids are in `ids`."""
+
+    def __init__(self, source: Source, ids: Set[str]) -> None:
+        super().__init__(source)
+        self._ids = ids
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield them in the source's order."""
+        for batch in self._source.batches():
+            rows = np.flatnonzero(batch.units["unit_id"].isin(self._ids)).tolist()
+            if rows:
+                yield take_units(batch, rows)
+
+
+class AsOf(_View):
+    """A source as it was known some time after the admission that a unit describes: what is written later is not there.
+
+    A note or measurement that has a day and no time of day counts from the end of that day, one without a day never.
+    Codes have no time, and diagnoses are coded after the stay: there are none.
+    """
+
+    def __init__(self, source: Source, after_admission: timedelta) -> None:
+        super().__init__(source)
+        self._after = after_admission
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all units, with what was known of them by then."""
+        for batch in self._source.batches():
+            until = batch.units.set_index("unit_id")["admitted"] + self._after
+            yield Batch(
+                batch.units,
+                batch.codes.iloc[:0],
+                _known(batch.notes, until),
+                _known(batch.measurements, until),
+            )
+
+
+def parse_as_of(text: str) -> timedelta:
+    """Read `admission+24h` or `admission+2d`. Raises InputError."""
+    found = _AS_OF.fullmatch(text.replace(" ", ""))
+    if found is None:
+        raise InputError(f"--as-of {text!r}: write admission+24h, or admission+2d for two days.")
+    return timedelta(**{"hours" if found[2] == "h" else "days": int(found[1])})
+
+
+def _known(rows: pd.DataFrame, until: "pd.Series[pd.Timestamp]") -> pd.DataFrame:
+    time = rows["time"]
+    written = time.mask(time == time.dt.normalize(), time + pd.Timedelta(days=1))
+    return rows[(written <= rows["unit_id"].map(until)).to_numpy(dtype=bool)].reset_index(drop=True)
