@@ -151,15 +151,7 @@ def qdrant_grpc(folder: Path, data: Data) -> Iterator[list[Contender]]:
 
     node = QdrantNode(folder / "qdrant")
     node.start()
-    client = QdrantClient(
-        host="127.0.0.1",
-        port=node.http,
-        grpc_port=node.grpc,
-        prefer_grpc=True,
-        check_compatibility=False,
-        timeout=60,
-    )
-    rest = QdrantClient(host="127.0.0.1", port=node.http, check_compatibility=False, timeout=60)
+    client, rest = node.client(prefer_grpc=True), node.client()
     connector, numbers = QdrantConnector(client=client), [int(one) for one in data.ids]
 
     def fresh(within: str = "") -> None:

@@ -26,7 +26,7 @@ from cohorts.connectors.milvus_server import MilvusConnector
 from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
 from cohorts.connectors.qdrant_server import QdrantConnector
 from pymilvus import MilvusClient
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 from servers import Milvus, QdrantNode
 
 DIM, K, EF = 256, 100, 128
@@ -77,14 +77,7 @@ def ours(connector: Connector, with_payload: bool) -> Call:
 def qdrant_grpc(folder: Path, n: int) -> Iterator[tuple[Callable[[bool], Call], Callable[[bool], Call]]]:
     node = QdrantNode(folder / "qdrant")
     node.start()
-    client = QdrantClient(
-        host="127.0.0.1",
-        port=node.http,
-        grpc_port=node.grpc,
-        prefer_grpc=True,
-        check_compatibility=False,
-        timeout=60,
-    )
+    client = node.client(prefer_grpc=True)
     connector = QdrantConnector(client=client)
     fill(connector, n)
     how = models.SearchParams(hnsw_ef=EF)

@@ -1,5 +1,6 @@
-"""An origin of made-up points, for tests of the loader alone, and the loader as they call it."""
+"""Made-up points for tests of the loader alone, a hospital for tests of the ingest, and both as tests call them."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -10,6 +11,7 @@ from cohorts.loaders.chunks import Chunk, chunk_of_points, take_points
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Summary
 from cohorts.loaders.targets import Goal
+from commands import ok
 
 DIM = 16
 Content = dict[str, tuple[bytes, dict[str, object]]]
@@ -78,3 +80,28 @@ def content(connector: Connector, name: str = "c") -> Content:
         for points in connector.scroll(name)
         for key, vector, payload in zip(points.ids, points.vectors, points.payloads, strict=True)
     }
+
+
+def make_hospital(folder: Path, patients: int, dim: int) -> Path:
+    """Make a synthetic hospital and an encoder trained on it; return the folder of both."""
+    ok(f"synth {folder}/hospital --patients {patients} --seed 3")
+    ok(f"fit --source mimic3 --path {folder}/hospital --encoder word2vec:dim={dim} --out {folder}/encoder")
+    return folder
+
+
+def ingest_arguments(hospital: Path, *more: str) -> list[str]:
+    """Return the arguments that ingest what `make_hospital` made."""
+    return [
+        "ingest",
+        "--source=mimic3",
+        f"--path={hospital}/hospital",
+        f"--encoder={hospital}/encoder",
+        "--collection=icu",
+        *more,
+    ]
+
+
+def cohorts_in_chunks_of(units: int) -> list[str]:
+    """Return the command itself, in chunks small enough for many to be under way when something goes wrong."""
+    small = f"from cohorts.loaders import chunks; chunks.CHUNK_UNITS = {units}"
+    return [sys.executable, "-c", f"{small}; from cohorts.cli import main; main()"]

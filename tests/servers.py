@@ -8,6 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
 
 HERE = Path(__file__).resolve().parent
 QDRANT = HERE.parent / ".servers" / "qdrant"
@@ -67,10 +71,20 @@ class QdrantNode:
             )
         wait_until(lambda: answers(self.http) and answers(self.grpc), "a Qdrant node that answers")
 
-    def empty(self) -> None:
+    def client(self, *, prefer_grpc: bool = False) -> "QdrantClient":
         from qdrant_client import QdrantClient
 
-        client = QdrantClient(host="127.0.0.1", port=self.http, check_compatibility=False)
+        return QdrantClient(
+            host="127.0.0.1",
+            port=self.http,
+            grpc_port=self.grpc,
+            prefer_grpc=prefer_grpc,
+            check_compatibility=False,
+            timeout=60,
+        )
+
+    def empty(self) -> None:
+        client = self.client()
         for one in client.get_collections().collections:
             client.delete_collection(one.name)
         client.close()

@@ -12,7 +12,7 @@ import pytest
 from cohorts import cli
 from commands import ok, refused, run
 from engine_contract import cloud
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 from servers import Milvus, QdrantNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -257,7 +257,7 @@ def real_ports(qdrant: QdrantNode, milvus: Milvus) -> dict[str, str]:
 
 def make_their_collection(qdrant: QdrantNode) -> None:
     """Make the collection of others that the README attaches to."""
-    client = QdrantClient(host="127.0.0.1", port=qdrant.http, check_compatibility=False)
+    client = qdrant.client()
     client.delete_collection("visits_of_others")
     client.create_collection("visits_of_others", models.VectorParams(size=8, distance=models.Distance.COSINE))
     client.create_payload_index("visits_of_others", "metadata.subject_id", models.PayloadSchemaType.INTEGER)

@@ -29,7 +29,7 @@ from commands import ok, refused
 from commands import run as command
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import Rows, content, run, vectors
+from loading import Rows, content, ingest_arguments, make_hospital, run, vectors
 
 
 class Failing(MemoryConnector):
@@ -118,10 +118,7 @@ def test_in_flight_keeps_the_order_and_the_number() -> None:
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("loading")
-    ok(f"synth {folder}/hospital --patients 120 --seed 3")
-    ok(f"fit --source mimic3 --path {folder}/hospital --encoder word2vec:dim=16 --out {folder}/encoder")
-    return folder
+    return make_hospital(tmp_path_factory.mktemp("loading"), 120, 16)
 
 
 @pytest.fixture
@@ -339,9 +336,7 @@ def test_update_after_a_reindex_still_knows_what_is_there(
     hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ingest = (
-        f"ingest --source mimic3 --path {hospital}/hospital --encoder {hospital}/encoder --collection icu"
-    )
+    ingest = " ".join(ingest_arguments(hospital))
     ok(ingest)
     ok("reindex --collection icu --index flat")
     ok("verify --collection icu --full")

@@ -9,7 +9,6 @@ from cohorts.connectors.base import Collection, Connector, Points
 from cohorts.connectors.registry import connect
 from cohorts.errors import CohortsError
 from engine_contract import DIM, cloud
-from qdrant_client import QdrantClient
 from servers import QdrantCluster, QdrantNode, wait_until
 
 BATCH = 20
@@ -75,7 +74,7 @@ class Load:
 def all_active(nodes: list[QdrantNode]) -> bool:
     """Tell whether every replica is active, as every node sees it."""
     for node in nodes:
-        client = QdrantClient(host="127.0.0.1", port=node.http, check_compatibility=False)
+        client = node.client()
         about = client.collection_cluster_info("c")
         client.close()
         states = [str(vars(shard)["state"].value) for shard in [*about.local_shards, *about.remote_shards]]

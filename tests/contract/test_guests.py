@@ -29,9 +29,7 @@ THEIRS = cloud(N, DIM)
 @pytest.fixture
 def qdrant_client(qdrant: QdrantNode) -> Iterator[QdrantClient]:
     """A client of the owner of a collection, made as another tool would make it."""
-    client = QdrantClient(
-        host="127.0.0.1", port=qdrant.http, grpc_port=qdrant.grpc, prefer_grpc=True, check_compatibility=False
-    )
+    client = qdrant.client(prefer_grpc=True)
     client.delete_collection("theirs")
     size = {"note": DIM, "cohorts": OUR_DIM}
     client.create_collection(

@@ -28,7 +28,7 @@ UNCHECKED = "check_compatibility=false"
 
 @pytest.fixture
 def raw_qdrant(qdrant: QdrantNode) -> Iterator[QdrantClient]:
-    client = QdrantClient(host="127.0.0.1", port=qdrant.http, check_compatibility=False, timeout=60)
+    client = qdrant.client()
     yield client
     client.close()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import pytest
 from cohorts.connectors.registry import connect
 from cohorts.loaders.journal import Journal
 from commands import ok, refused
-from loading import Rows, content, run
+from loading import Rows, cohorts_in_chunks_of, content, ingest_arguments, make_hospital, run
 from servers import Milvus, QdrantNode, wait_until
 
 RESTARTS = 20
+COHORTS = [sys.executable, "-c", "from cohorts.cli import main; main()"]
 # The command itself, in small batches that take their time: there is always one in hand.
 SLOWLY = """
 import time
@@ -41,26 +43,12 @@ MAY_MOUNT = subprocess.run(
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faults")
-    ok(f"synth {folder}/hospital --patients 600 --seed 3")
-    ok(f"fit --source mimic3 --path {folder}/hospital --encoder word2vec:dim=32 --out {folder}/encoder")
-    return folder
-
-
-def arguments(hospital: Path, *more: str) -> list[str]:
-    return [
-        "ingest",
-        "--source=mimic3",
-        f"--path={hospital}/hospital",
-        f"--encoder={hospital}/encoder",
-        "--collection=icu",
-        *more,
-    ]
+    return make_hospital(tmp_path_factory.mktemp("faults"), 600, 32)
 
 
 def start(hospital: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SLOWLY, *arguments(hospital, *more)],
+        [sys.executable, "-c", SLOWLY, *ingest_arguments(hospital, *more)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -76,9 +64,11 @@ def acknowledged(folder: Path) -> int:
         return sum(state == "acknowledged" for *_, state in journal.batches())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_after_the_batch_in_hand(hospital: Path, tmp_path: Path, how: signal.Signals) -> None:
-    process = start(hospital, tmp_path)
+@pytest.mark.parametrize(("how", "form"), [(signal.SIGINT, "json"), (signal.SIGTERM, "text")])
+def test_a_signal_ends_after_the_batch_in_hand(
+    hospital: Path, tmp_path: Path, how: signal.Signals, form: str
+) -> None:
+    process = start(hospital, tmp_path, f"--log-format={form}")
     wait_until(lambda: acknowledged(tmp_path) > 3, "some batches")
     process.send_signal(how)
     out, err = process.communicate(timeout=60)
@@ -87,14 +77,13 @@ def test_a_signal_ends_after_the_batch_in_hand(hospital: Path, tmp_path: Path, h
     assert "Stopping: the batches in hand are being written" in err
     assert "--resume goes on" in err
     assert "Traceback" not in err
+    if form == "json":
+        assert [json.loads(line)["event"] for line in err.splitlines()][-2:] == ["warning", "error"]
     with Journal(tmp_path / "cohorts.qdrant.runs" / "icu" / "journal.sqlite") as journal:
         assert {state for *_, state in journal.batches()} == {"acknowledged"}
         assert 0 < journal.count() < 600
-    subprocess.run(
-        [sys.executable, "-m", "cohorts.cli", *arguments(hospital, "--resume")], cwd=tmp_path, check=False
-    )
     done = subprocess.run(
-        [sys.executable, "-c", "from cohorts.cli import main; main()", *arguments(hospital, "--resume")],
+        [*COHORTS, *ingest_arguments(hospital, "--resume")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -111,24 +100,25 @@ def test_a_second_run_on_the_collection_is_refused(
     process = start(hospital, tmp_path)
     wait_until(lambda: acknowledged(tmp_path) > 0, "a batch")
     monkeypatch.chdir(tmp_path)
-    message = refused(" ".join(arguments(hospital, "--store=qdrant:./cohorts.qdrant", "--run-dir=elsewhere")))
+    message = refused(
+        " ".join(ingest_arguments(hospital, "--store=qdrant:./cohorts.qdrant", "--run-dir=elsewhere"))
+    )
     assert "Another run is writing to collection icu" in message
     process.kill()
     process.communicate()
-    ok(" ".join(arguments(hospital, "--resume")))
+    ok(" ".join(ingest_arguments(hospital, "--resume")))
 
 
 def test_a_quarantine_folder_that_is_missing_is_told_at_once(hospital: Path, tmp_path: Path) -> None:
-    message = refused(" ".join(arguments(hospital, f"--quarantine={tmp_path}/nowhere/bad.csv")))
+    message = refused(" ".join(ingest_arguments(hospital, f"--quarantine={tmp_path}/nowhere/bad.csv")))
     assert f"There is no folder {tmp_path}/nowhere" in message
 
 
-SMALL_DISK = """
+SMALL_DISK = f"""
 set -u
 mount -t tmpfs -o size=$1 none disk
 shift
-small='from cohorts.loaders import chunks; chunks.CHUNK_UNITS = 20; from cohorts.cli import main; main()'
-cohorts() { python -c "$small" "$@"; }
+cohorts() {{ {shlex.join(cohorts_in_chunks_of(20))} "$@"; }}
 cohorts "$@"
 echo "first $?"
 $MEND
@@ -143,17 +133,11 @@ def on_a_small_disk(
     hospital: Path, folder: Path, *, size: str, store: str, run_dir: str, mend: str
 ) -> subprocess.CompletedProcess[str]:
     (folder / "disk").mkdir()
-    command = arguments(hospital, f"--store={store}", f"--run-dir={run_dir}")
+    command = ingest_arguments(hospital, f"--store={store}", f"--run-dir={run_dir}")
     return subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", SMALL_DISK, "bash", size, *command],
         cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "MEND": mend,
-            "STORE": store,
-            "RUN": run_dir,
-        },
+        env={**os.environ, "MEND": mend, "STORE": store, "RUN": run_dir},
         capture_output=True,
         text=True,
         check=False,
@@ -189,16 +173,11 @@ def test_a_journal_that_is_read_only_is_told(hospital: Path, tmp_path: Path) -> 
         "mount -o remount,rw,size=500m none disk",
     )
     (tmp_path / "disk").mkdir()
-    command = arguments(hospital, "--store=qdrant:./store", "--run-dir=disk")
+    command = ingest_arguments(hospital, "--store=qdrant:./store", "--run-dir=disk")
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", script, "bash", "60k", *command],
         cwd=tmp_path,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "STORE": "qdrant:./store",
-            "RUN": "disk",
-        },
+        env={**os.environ, "STORE": "qdrant:./store", "RUN": "disk"},
         capture_output=True,
         text=True,
         check=False,
@@ -257,9 +236,8 @@ def test_a_load_outlives_restarts_of_milvus(starter: Executor, milvus: Milvus, t
 
 
 def test_a_log_in_json_is_json_to_the_last_line(hospital: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from cohorts.cli import main; main()"]
     done = subprocess.run(
-        [*command, *arguments(hospital, "--log-format=json")],
+        [*COHORTS, *ingest_arguments(hospital, "--log-format=json")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -276,7 +254,7 @@ def test_a_log_in_json_is_json_to_the_last_line(hospital: Path, tmp_path: Path) 
     )
     assert events[-1]["bottleneck"] in ("read", "encode", "write")
     failed = subprocess.run(
-        [*command, *arguments(hospital, "--log-format=json", "--store=qdrant+http://127.0.0.1:9")],
+        [*COHORTS, *ingest_arguments(hospital, "--log-format=json", "--store=qdrant+http://127.0.0.1:9")],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,51 +13,28 @@ from pathlib import Path
 import pytest
 from cohorts.connectors.registry import connect
 from commands import ok
+from loading import Content, cohorts_in_chunks_of, content, ingest_arguments, make_hospital
 from servers import Milvus, QdrantNode
 
 KILLS = int(os.environ.get("COHORTS_KILLS", "3"))
 SEED = int(os.environ.get("COHORTS_SEED", "0"))
-# The command itself, in batches small enough for many of them to be under way when it dies.
-COHORTS = [
-    sys.executable,
-    "-c",
-    "from cohorts.loaders import chunks; chunks.CHUNK_UNITS = 25; from cohorts.cli import main; main()",
-]
-Content = dict[str, tuple[bytes, dict[str, object]]]
 
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a synthetic hospital and an encoder trained on it."""
-    folder = tmp_path_factory.mktemp("kills")
-    ok(f"synth {folder}/hospital --patients 600 --seed 3")
-    ok(f"fit --source mimic3 --path {folder}/hospital --encoder word2vec:dim=32 --out {folder}/encoder")
-    return folder
+    return make_hospital(tmp_path_factory.mktemp("kills"), 600, 32)
 
 
 def ingest(hospital: Path, store: str, run_dir: Path, *more: str) -> list[str]:
-    return [
-        *COHORTS,
-        "ingest",
-        "--source=mimic3",
-        f"--path={hospital}/hospital",
-        f"--encoder={hospital}/encoder",
-        f"--store={store}",
-        "--collection=icu",
-        f"--run-dir={run_dir}",
-        *more,
-    ]
+    given = (f"--store={store}", f"--run-dir={run_dir}", *more)
+    return [*cohorts_in_chunks_of(25), *ingest_arguments(hospital, *given)]
 
 
-def content(store: str) -> Content:
+def only_content(store: str) -> Content:
     with connect(store) as connector:
         assert connector.collections() == ["icu_v1"], "nothing is left of what died"
         assert connector.aliases() == {"icu": "icu_v1"}
-        return {
-            key: (vector.tobytes(), dict(payload))
-            for points in connector.scroll("icu")
-            for key, vector, payload in zip(points.ids, points.vectors, points.payloads, strict=True)
-        }
+        return content(connector, "icu")
 
 
 def undisturbed(command: list[str]) -> float:
@@ -87,7 +63,7 @@ def die_and_resume(
 def survives(hospital: Path, store: str, folder: Path, empty: Callable[[], None]) -> None:
     draw, done, rounds = random.Random(SEED), 0, 0
     length_s = undisturbed(ingest(hospital, store, folder / "whole"))
-    expected = content(store)
+    expected = only_content(store)
     assert len(expected) == 600
     while done < KILLS:
         empty()
@@ -102,7 +78,7 @@ def survives(hospital: Path, store: str, folder: Path, empty: Callable[[], None]
         done += died
         last = subprocess.run(ingest(hospital, store, run_dir, "--resume"), capture_output=True, text=True)
         assert last.returncode == 0, last.stderr
-        assert content(store) == expected
+        assert only_content(store) == expected
         assert not list(run_dir.glob(".cohorts-parts-*")), (
             "patient text of a killed run is removed by the next"
         )

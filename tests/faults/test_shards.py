@@ -1,7 +1,6 @@
 """A source in shards: the same collection as in one go, on a cluster that loses a node meanwhile."""
 
 import subprocess
-import sys
 import time
 from itertools import chain
 from pathlib import Path
@@ -14,7 +13,7 @@ from cohorts.records.sources import open_source
 from commands import ok, refused, run
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import content
+from loading import cohorts_in_chunks_of, content, ingest_arguments, make_hospital
 from servers import QdrantCluster, QdrantNode, wait_until
 
 MANY = 4
@@ -22,22 +21,7 @@ MANY = 4
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shards")
-    ok(f"synth {folder}/hospital --patients 800 --seed 3")
-    ok(f"fit --source mimic3 --path {folder}/hospital --encoder word2vec:dim=16 --out {folder}/encoder")
-    return folder
-
-
-def arguments(hospital: Path, store: str, *more: str) -> list[str]:
-    return [
-        "ingest",
-        "--source=mimic3",
-        f"--path={hospital}/hospital",
-        f"--encoder={hospital}/encoder",
-        f"--store={store}",
-        "--collection=icu",
-        *more,
-    ]
+    return make_hospital(tmp_path_factory.mktemp("shards"), 800, 16)
 
 
 @given(st.text(min_size=1), st.integers(1, 50))
@@ -71,12 +55,12 @@ def test_shards_fill_one_collection_and_are_verified_together(
     hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ok(" ".join(arguments(hospital, "qdrant:./whole")))
+    ok(" ".join(ingest_arguments(hospital, "--store=qdrant:./whole")))
     refused(" ".join(["ingest --source=mimic3", f"--path={hospital}/hospital", "--shard=1/2"]))
     for number in (1, 2):
         message = refused("verify --store qdrant:./parts --collection icu") if number == 2 else ""
         assert ("The journals of shards 2/2 are not in" in message) is (number == 2)
-        ok(" ".join(arguments(hospital, "qdrant:./parts", f"--shard={number}/2")))
+        ok(" ".join(ingest_arguments(hospital, "--store=qdrant:./parts", f"--shard={number}/2")))
     ok("verify --store qdrant:./parts --collection icu --full")
     with connect("qdrant:./whole") as whole, connect("qdrant:./parts") as parts:
         one, other = content(whole, "icu"), content(parts, "icu")
@@ -96,11 +80,13 @@ def test_four_processes_fill_a_cluster_that_loses_a_node(
     monkeypatch.chdir(tmp_path)
     hosts = ",".join(f"127.0.0.1:{node.grpc}" for node in qdrant_cluster.nodes)
     store = f"qdrant+grpc://{hosts}?check_compatibility=false&shards=6&replicas=2"
-    ok(" ".join(arguments(hospital, "qdrant:./whole")))
-    small = "from cohorts.loaders import chunks; chunks.CHUNK_UNITS = 5; from cohorts.cli import main; main()"
+    ok(" ".join(ingest_arguments(hospital, "--store=qdrant:./whole")))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", small, *arguments(hospital, store, f"--shard={number}/{MANY}")],
+            [
+                *cohorts_in_chunks_of(5),
+                *ingest_arguments(hospital, f"--store={store}", f"--shard={number}/{MANY}"),
+            ],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
