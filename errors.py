@@ -18,6 +18,7 @@ The tree::
     │   ├── UnsupportedIndex       the engine has no such index
     │   └── MissingExtra           an optional package is not installed
     ├── EngineError                the engine failed or can't be reached       (exit code 1)
+    ├── LeakageError               a trained part was about to see what it will be judged by  (exit code 1)
     ├── Unverified                 a collection doesn't hold what was written  (exit code 1)
     └── Stopped                    ended on request; --resume goes on          (exit code 130)
 
@@ -91,6 +92,10 @@ class MissingExtra(InputError):
 
 class EngineError(CohortsError):
     """The vector engine failed or can't be reached."""
+
+
+class LeakageError(CohortsError):
+    """A trained part was about to see units that it will be judged by; nothing was trained."""
 
 
 class Unverified(CohortsError):

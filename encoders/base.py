@@ -1,8 +1,8 @@
 """The Encoder seam: records in, unit vectors out. scikit-learn manners."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ class Encoder(Protocol):
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros as above. Raises EncoderError if the space has no text."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a user may want to know of it: name, dim, fingerprint, settings, and what was learnt."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -6,16 +6,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from cohorts.encoders import fineehr_training, word2vec
 from cohorts.encoders.base import Encoder
-from cohorts.encoders.word2vec import Settings, Word2Vec
+from cohorts.encoders.fineehr import FineEhr
+from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
 
-_MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {"word2vec": (Settings, Word2Vec)}
-_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {"word2vec": Word2Vec.load}
+_MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
+    "word2vec": (word2vec.Settings, Word2Vec),
+    "fineehr": (fineehr_training.Settings, FineEhr),
+}
+_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {"word2vec": Word2Vec.load, "fineehr": FineEhr.load}
+_KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 
 def make_encoder(spec: str) -> Encoder:
-    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64,input=codes`.
+    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64,input=codes` or `fineehr:full`.
 
     Raises EncoderError, which names what there is.
     """
@@ -47,12 +53,15 @@ def load_encoder(folder: Path) -> Encoder:
 def _settings(kind: type[Any], text: str) -> Any:
     known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
     values: dict[str, Any] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if parts and "=" not in parts[0] and "setting" in known:
+        parts[0] = f"setting={parts[0]}"
+    for pair in parts:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if key not in known or not equals:
             raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
         try:
             values[key] = known[key](value)
         except ValueError as error:
-            raise EncoderError(f"{key}={value}: it is a whole number.") from error
+            raise EncoderError(f"{key}={value}: it is {_KINDS[known[key]]}.") from error
     return kind(**values)

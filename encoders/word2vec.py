@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
@@ -102,6 +102,16 @@ class Word2Vec:
             )
         rows = ((row, words(clean(text))) for row, text in enumerate(texts))
         return self.pool(rows, len(texts))
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return settings and size."""
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "vocabulary": len(self._words),
+        }
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `model.safetensors` into `folder`."""

@@ -22,7 +22,7 @@ def take_units(batch: Batch, rows: Sequence[int]) -> Batch:
     return Batch(units.reset_index(drop=True), *(frame.reset_index(drop=True) for frame in frames))
 
 
-class _View:
+class View:
     """A source whose batches are made of another's."""
 
     def __init__(self, source: Source) -> None:
@@ -38,7 +38,7 @@ class _View:
         return self._source.fingerprint
 
 
-class Subset(_View):
+class Subset(View):
     """The units of a source whose ids are in `ids`."""
 
     def __init__(self, source: Source, ids: Set[str]) -> None:
@@ -53,7 +53,7 @@ class Subset(_View):
                 yield take_units(batch, rows)
 
 
-class AsOf(_View):
+class AsOf(View):
     """A source as it was known some time after the admission that a unit describes: what is written later is not there.
 
     A note or measurement that has a day and no time of day counts from the end of that day, one without a day never.

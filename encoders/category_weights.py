@@ -1,0 +1,117 @@
+"""How much each category of notes counts in the vector of an admission, learnt from who died.
+
+Source: FineEHR, section III-C: a linear model over the category vectors and a classifier on what it gives. Whether it
+weighs whole categories or maps their dimensions is unsaid: `scalar` is a weight per category, above 0 and 1 in sum, and
+`map` a matrix per category. An admission without notes of a category is the mean over those that it has: their weights
+are divided by their sum. A vector of zeros in its place would say "no echo" where nothing was said.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.encoders.base import Vectors
+from cohorts.encoders.training import EarlyStopping, one_thread
+
+if TYPE_CHECKING:
+    import torch
+
+_CHECK_STEPS = 50
+_MAX_STEPS = 3_000
+_PATIENCE = 6
+_BATCH = 256
+_LEARNING_RATE = 1e-2
+
+Present = npt.NDArray[np.bool_]
+
+
+def category_means(
+    notes: Vectors, group: npt.NDArray[np.intp], category: npt.NDArray[np.intp], shape: tuple[int, int]
+) -> tuple[Vectors, Present]:
+    """Return the mean note of every group and category, (*shape, dim), zeros without one, and which there are.
+
+    `notes` is (n, dim); `group` and `category` are (n,), below the two numbers of `shape`.
+    """
+    from scipy.sparse import csr_array
+
+    cell = group * shape[1] + category
+    counts = np.bincount(cell, minlength=shape[0] * shape[1])
+    share = (1 / counts[cell]).astype(np.float32)
+    index = (cell, np.arange(len(notes)))
+    means = csr_array((share, index), shape=(len(counts), len(notes))) @ notes
+    return np.asarray(means, np.float32).reshape(*shape, -1), counts.reshape(shape) > 0
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Return the rows scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def pool(means: Vectors, present: Present, weights: Vectors) -> Vectors:
+    """Return unit rows, (n, dim), of (n, categories, dim) means; `weights` (categories,) or (categories, dim, dim)."""
+    if weights.ndim == 1:
+        share = weights * present
+        return unit_rows(np.einsum("nc,ncd->nd", share, means))
+    return unit_rows(np.einsum("ncd,cde->ne", means, weights, optimize=True))
+
+
+@one_thread()
+def learn_weights(
+    means: Vectors, present: Present, died: npt.NDArray[np.bool_], validation: Present, kind: str, seed: int
+) -> Vectors:
+    """Learn weights of `kind` scalar or map, by the cross-entropy of who died; they stop as the networks do.
+
+    `means` is (n, categories, dim), `present` (n, categories); `died` and `validation` are (n,).
+    """
+    import torch
+
+    categories, dim = means.shape[1:]
+    start = torch.zeros(categories) if kind == "scalar" else torch.eye(dim).repeat(categories, 1, 1)
+    free = start.requires_grad_()
+    head = torch.zeros(dim + 1, requires_grad=True)
+    optimizer = torch.optim.Adam([free, head], lr=_LEARNING_RATE)
+    inputs = [torch.from_numpy(one) for one in (means, present.astype(np.float32), died.astype(np.float32))]
+    rare = torch.tensor(float((~died[~validation]).sum() / died[~validation].sum()))
+    rng = np.random.default_rng(seed)
+    judged, learnt = np.flatnonzero(validation), np.flatnonzero(~validation)
+    watch = EarlyStopping[Vectors](_PATIENCE)
+    for step in range(_MAX_STEPS + 1):
+        if step % _CHECK_STEPS == 0:
+            with torch.no_grad():
+                loss = float(_loss(free, head, inputs, judged, rare))
+            if watch.is_over(loss, _weights(free).detach().numpy().copy()):
+                break
+        optimizer.zero_grad()
+        batch = rng.choice(learnt, _BATCH)
+        _loss(free, head, inputs, batch, rare).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert watch.best is not None  # noqa: S101 - the first check keeps one
+    return watch.best
+
+
+def _weights(free: "torch.Tensor") -> "torch.Tensor":
+    return free.softmax(dim=0) if free.ndim == 1 else free
+
+
+def _loss(
+    free: "torch.Tensor",
+    head: "torch.Tensor",
+    inputs: "list[torch.Tensor]",
+    rows: npt.NDArray[np.intp],
+    rare: "torch.Tensor",
+) -> "torch.Tensor":
+    """Return the cross-entropy, in which those who died weigh as much as those who did not."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+
+    means, present, died = (one[torch.from_numpy(rows)] for one in inputs)
+    weights = _weights(free)
+    if weights.ndim == 1:
+        pooled = torch.einsum("nc,ncd->nd", weights * present, means)
+    else:
+        pooled = torch.einsum("ncd,cde->ne", means, weights)
+    pooled = (
+        normalize(pooled, dim=1) * means.shape[2] ** 0.5
+    )  # numbers of about 1, which a classifier learns from
+    return binary_cross_entropy_with_logits(pooled @ head[:-1] + head[-1], died, pos_weight=rare)

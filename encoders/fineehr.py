@@ -1,0 +1,184 @@
+"""FineEHR: notes as means of word vectors, refined and weighed by category for what tells who died.
+
+Source: Wu et al., 2023, arXiv:2304.11794. `baseline` is the mean of the category vectors; `metric` refines the notes
+by a Siamese network per category; `weight` weighs the categories; `full` does both. docs/fineehr.md says where the
+paper is silent, what was chosen, and what was measured.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from cohorts.encoders.base import Vectors
+from cohorts.encoders.category_weights import category_means, pool, unit_rows
+from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
+from cohorts.encoders.note_vectors import NoteVectors, note_vectors
+from cohorts.encoders.siamese import Refiner, Trace
+from cohorts.encoders.word2vec import Word2Vec
+from cohorts.errors import EncoderError
+from cohorts.records.base import Batch, Source
+from cohorts.records.cleaning import clean, words
+
+_FILES = ("encoder.json", "model.safetensors")
+_WORDS = "words"  # the folder of the word vectors, which are an encoder of their own
+_LONG_AGO_DAYS = -1e6  # the end of a stay whose notes have no time
+
+
+class FineEhr:
+    """The encoder `fineehr`. Its words stand in plain text, as those of word2vec do."""
+
+    name = "fineehr"
+
+    def __init__(self, settings: Settings | None = None, parts: Parts | None = None) -> None:
+        self.settings = settings or Settings()
+        self.dim = self.settings.dim
+        self.parts = parts or Parts(Word2Vec(self.settings.words))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash over settings, words and weights (hex). Raises EncoderError before `fit`."""
+        digest = hashlib.sha256(json.dumps(asdict(self.settings), sort_keys=True).encode())
+        digest.update(self.parts.words.fingerprint.encode())
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(name.encode() + b"\0" + tensor.tobytes())
+        return digest.hexdigest()[:16]
+
+    def fit(self, source: Source, training: Set[str] | None = None) -> Self:
+        """Train on the units whose ids are in `training`, on all where None. Same source, same weights.
+
+        Raises EncoderError where there is nothing to learn from, LeakageError where others reach a trained part.
+        """
+        (self.parts,) = train(source, [self.settings], training)
+        return self
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Return (len(batch), dim) float32 unit rows; a unit without a known word is a row of zeros."""
+        return self.encode_notes(note_vectors(batch, self.parts.words))
+
+    def encode_notes(self, notes: NoteVectors) -> Vectors:
+        """Return (notes.units, dim) float32 unit rows of notes that are vectors of this encoder's words."""
+        names, index = np.unique(notes.category, return_inverse=True)
+        refined = refine(notes.vectors, notes.category, self.parts.refiners)
+        means, present = category_means(refined, notes.stay, index, (len(notes.stay_unit), len(names)))
+        stays = pool(means, present, self._weights_of(names.tolist()))
+        return unit_rows(self._shares(notes) @ stays)
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32 unit rows, zeros as above: a text is a note of no known category."""
+        tokens = ((row, words(clean(text))) for row, text in enumerate(texts))
+        notes = self.parts.words.pool(tokens, len(texts))
+        known = notes.any(axis=1)
+        refined = refine(notes[known], np.full(known.sum(), ANY), self.parts.refiners)
+        vectors = np.zeros_like(notes)
+        vectors[known] = pool(refined[:, None], np.ones((len(refined), 1), np.bool_), self._weights_of([ANY]))
+        return vectors
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return settings, size, weights, and how the training of each network went."""
+        words_known = len(self.parts.words.vocabulary)
+        weights = {name: _strength(one) for name, one in self.parts.weights.items() if name != ANY}
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "vocabulary": words_known,
+            "weights": dict(sorted(weights.items(), key=lambda pair: -pair[1])),
+            "training": {name: trace._asdict() for name, trace in self.parts.traces.items()},
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json`, `model.safetensors` and the words' own folder into `folder`."""
+        from safetensors.numpy import save_file
+
+        about = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "training": {name: trace._asdict() for name, trace in self.parts.traces.items()},
+        }
+        self.parts.words.save(folder / _WORDS)
+        (folder / _FILES[0]).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+        save_file(self._tensors(), folder / _FILES[1])
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        words_known = Word2Vec.load(folder / _WORDS)
+        try:
+            about = json.loads((folder / _FILES[0]).read_text(encoding="utf-8"))
+            parts = _parts(words_known, load_file(folder / _FILES[1]), about["training"])
+            encoder = cls(Settings(**about["settings"]), parts)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise EncoderError(
+                f"{folder} holds no complete fineehr encoder: {type(error).__name__}."
+            ) from error
+        if about["fingerprint"] != encoder.fingerprint:
+            raise EncoderError(
+                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
+            )
+        return encoder
+
+    def _weights_of(self, names: list[str]) -> Vectors:
+        """Return the weights of some categories, (names,) or (names, dim, dim): all alike where none are learnt."""
+        learnt = self.parts.weights
+        if not learnt:
+            return np.ones(len(names), np.float32)
+        return np.stack([learnt.get(name, learnt[ANY]) for name in names])
+
+    def _shares(self, notes: NoteVectors) -> Any:
+        """Return how much each stay counts in its unit's vector, sparse (units, stays): `history`."""
+        from scipy.sparse import csr_array
+
+        unit, stays = notes.stay_unit, np.arange(len(notes.stay_unit))
+        end_days = notes.stay_end.astype(np.float64) / 86_400e6
+        end_days[np.isnat(notes.stay_end)] = _LONG_AGO_DAYS
+        if self.settings.history == "last":
+            order = np.lexsort((end_days, unit))
+            last = order[np.flatnonzero(np.append(np.diff(unit[order]), 1))]
+            share = np.isin(stays, last).astype(np.float32)
+        elif self.settings.history == "mean":
+            share = np.ones(len(stays), np.float32)
+        else:
+            latest = np.full(notes.units, -np.inf)
+            np.maximum.at(latest, unit, end_days)
+            share = (0.5 ** ((latest[unit] - end_days) / self.settings.half_life_days)).astype(np.float32)
+        return csr_array((share, (unit, stays)), shape=(notes.units, len(stays)))
+
+    def _tensors(self) -> dict[str, Vectors]:
+        refiners = {
+            f"refiner/{name}/{part}": tensor
+            for name, refiner in self.parts.refiners.items()
+            for part, tensor in refiner._asdict().items()
+        }
+        return refiners | {f"weight/{name}": np.asarray(one) for name, one in self.parts.weights.items()}
+
+
+def _parts(words_known: Word2Vec, tensors: Mapping[str, Vectors], traces: Mapping[str, Any]) -> Parts:
+    refiners: dict[str, dict[str, Vectors]] = {}
+    weights: dict[str, Vectors] = {}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        if kind == "weight":
+            weights[name] = tensor
+        else:
+            name, _, part = name.rpartition("/")
+            refiners.setdefault(name, {})[part] = tensor
+    return Parts(
+        words_known,
+        {name: Refiner(**parts) for name, parts in refiners.items()},
+        weights,
+        {name: Trace(**trace) for name, trace in traces.items()},
+    )
+
+
+def _strength(weight: Vectors) -> float:
+    """Return a scalar weight, or the factor by which a map changes the length of a vector of random direction."""
+    return float(weight) if weight.ndim == 0 else float(np.linalg.norm(weight) / len(weight) ** 0.5)

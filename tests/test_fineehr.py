@@ -1,0 +1,281 @@
+"""The encoder fineehr on a synthetic hospital: four settings, new patients and categories, who may be learnt from."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohorts.encoders.category_weights import unit_rows
+from cohorts.encoders.fineehr import FineEhr
+from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
+from cohorts.encoders.note_vectors import joined, note_vectors
+from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.training import Checked, TrainingIds, held_back
+from cohorts.errors import EncoderError, LeakageError
+from cohorts.records.base import Batch, Unit
+from cohorts.records.source import PartitionedSource
+from cohorts.records.sources import open_source
+from cohorts.records.synth import synthesize
+from cohorts.records.views import Subset, take_units
+
+QUICK = Settings(dim=24, epochs=2, steps=200, patience=3)
+
+
+def open_units(folder: Path, work: Path, unit: Unit) -> PartitionedSource:
+    return open_source("mimic3", folder, unit=unit, work_dir=work, quarantine_file=work / "bad.csv")
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fineehr") / "tables"
+    synthesize(folder, 1_500, seed=11)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartitionedSource]:
+    with open_units(hospital, tmp_path_factory.mktemp("admissions"), Unit.ADMISSION) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def batch(source: PartitionedSource) -> Batch:
+    batches = list(source.batches())
+    assert len(batches) == 1
+    return batches[0]
+
+
+@pytest.fixture(scope="module")
+def encoders(source: PartitionedSource) -> dict[str, FineEhr]:
+    settings = [replace(QUICK, setting=name) for name in SETTINGS]
+    return {
+        one.setting: FineEhr(one, part)
+        for one, part in zip(settings, train(source, settings, None), strict=True)
+    }
+
+
+@pytest.fixture(params=SETTINGS)
+def encoder(encoders: dict[str, FineEhr], request: pytest.FixtureRequest) -> FineEhr:
+    return encoders[request.param]
+
+
+def with_notes(batch: Batch, **columns: Any) -> Batch:
+    return replace(batch, notes=batch.notes.assign(**columns))
+
+
+def test_unit_rows_in_the_batchs_order(encoder: FineEhr, batch: Batch) -> None:
+    vectors = encoder.encode(batch)
+    assert vectors.shape == (len(batch), 24)
+    assert vectors.dtype == np.float32
+    known = batch.units["unit_id"].isin(batch.notes["unit_id"]).to_numpy()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), known.astype(float), atol=1e-6)
+    rows = [3, 40, 41]
+    np.testing.assert_allclose(encoder.encode(take_units(batch, rows)), vectors[rows], atol=1e-6)
+
+
+def test_a_setting_is_trained_alone_as_with_the_others(
+    encoders: dict[str, FineEhr], source: PartitionedSource
+) -> None:
+    alone = FineEhr(replace(QUICK, setting="full")).fit(source)
+    assert alone.fingerprint == encoders["full"].fingerprint
+    assert len({one.fingerprint for one in encoders.values()}) == 4
+
+
+def test_what_each_setting_learns(encoders: dict[str, FineEhr]) -> None:
+    parts = {name: one.parts for name, one in encoders.items()}
+    assert not parts["baseline"].refiners and not parts["baseline"].weights  # noqa: PT018 - one thing
+    assert parts["metric"].refiners.keys() == parts["full"].refiners.keys()
+    assert {"Discharge summary", "Radiology", ANY} <= parts["full"].refiners.keys()
+    assert parts["weight"].weights.keys() == parts["full"].weights.keys()
+    own = [float(one) for name, one in parts["weight"].weights.items() if name != ANY]
+    assert sum(own) == pytest.approx(1, abs=1e-5)
+    assert float(parts["weight"].weights[ANY]) == pytest.approx(np.mean(own), rel=1e-5)
+
+
+def test_the_baseline_is_the_mean_of_the_category_means(encoders: dict[str, FineEhr], batch: Batch) -> None:
+    baseline = encoders["baseline"]
+    row = int(np.argmax(batch.notes.groupby("unit_id")["category"].nunique().reindex(batch.units["unit_id"])))
+    one = take_units(batch, [row])
+    vectors = baseline.parts.words.encode_text(list(one.notes["text"]))
+    by_category = [
+        vectors[(one.notes["category"] == name).to_numpy()].mean(0) for name in one.notes["category"].unique()
+    ]
+    assert len(by_category) > 3
+    expected = unit_rows(np.mean(by_category, axis=0)[None])
+    np.testing.assert_allclose(baseline.encode(one), expected, atol=1e-6)
+
+
+def test_saved_and_loaded_it_encodes_the_same_bytes(encoder: FineEhr, batch: Batch, tmp_path: Path) -> None:
+    encoder.save(tmp_path / "kept")
+    loaded = load_encoder(tmp_path / "kept")
+    assert isinstance(loaded, FineEhr)
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode(batch).tobytes() == encoder.encode(batch).tobytes()
+    texts = ["worsening heart failure", "xyzzy"]
+    assert loaded.encode_text(texts).tobytes() == encoder.encode_text(texts).tobytes()
+    assert loaded.describe() == encoder.describe()
+    assert {file.suffix for file in (tmp_path / "kept").rglob("*") if file.is_file()} == {
+        ".json",
+        ".safetensors",
+    }
+
+
+def test_a_damaged_folder_is_refused(encoders: dict[str, FineEhr], tmp_path: Path) -> None:
+    encoders["full"].save(tmp_path / "kept")
+    about = tmp_path / "kept" / "encoder.json"
+    text = about.read_text()
+    about.write_text(text.replace('"margin": 2.0', '"margin": 1.0'))
+    with pytest.raises(EncoderError, match="changed since it was saved"):
+        load_encoder(tmp_path / "kept")
+    about.write_text(json.dumps({"name": "fineehr"}))
+    with pytest.raises(EncoderError, match="no complete fineehr encoder"):
+        load_encoder(tmp_path / "kept")
+    shutil.rmtree(tmp_path / "kept" / "words")
+    with pytest.raises(EncoderError, match="no complete word2vec"):
+        load_encoder(tmp_path / "kept")
+
+
+def test_notes_of_an_unknown_category_go_by_what_holds_for_any(encoder: FineEhr, batch: Batch) -> None:
+    one = take_units(batch, [0])
+    text = one.notes["text"].iloc[0]
+    for category in ("Podiatry", None):
+        unknown = replace(one, notes=one.notes.iloc[:1].assign(category=category))
+        np.testing.assert_allclose(encoder.encode(unknown), encoder.encode_text([text]), atol=1e-6)
+    mixed = encoder.encode(with_notes(one, category=["Podiatry", *one.notes["category"][1:]]))
+    np.testing.assert_allclose(np.linalg.norm(mixed, axis=1), 1, atol=1e-6)
+
+
+def test_a_new_patient_is_encoded_as_one_seen_in_training(encoders: dict[str, FineEhr], batch: Batch) -> None:
+    rows = [5, 6]
+    seen = take_units(batch, rows)
+    new = replace(
+        seen,
+        units=seen.units.assign(unit_id=["a", "b"]),
+        notes=seen.notes.assign(
+            unit_id=seen.notes["unit_id"].map(dict(zip(seen.units["unit_id"], "ab", strict=True)))
+        ),
+    )
+    np.testing.assert_array_equal(encoders["full"].encode(new), encoders["full"].encode(seen))
+
+
+@pytest.fixture(scope="module")
+def patients(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    with open_units(hospital, tmp_path_factory.mktemp("patients"), Unit.PATIENT) as opened:
+        (whole,) = opened.batches()
+        return whole
+
+
+def test_a_patient_from_admissions(encoders: dict[str, FineEhr], batch: Batch, patients: Batch) -> None:
+    full = encoders["full"]
+    histories = {
+        name: FineEhr(replace(full.settings, history=name, half_life_days=30), full.parts).encode(patients)
+        for name in ("last", "mean", "decay")
+    }
+    by_stay = pd.DataFrame(
+        {
+            "patient": batch.units["patient_id"],
+            "vector": list(full.encode(batch)),
+            "end": batch.units["unit_id"].map(batch.notes.groupby("unit_id")["time"].max()),
+        }
+    ).dropna()
+    several = 0
+    for row, patient in enumerate(patients.units["unit_id"]):
+        stays = by_stay[by_stay["patient"] == patient].sort_values("end")
+        if stays.empty:
+            continue
+        several += len(stays) > 2
+        vectors = np.stack(stays["vector"].to_list())
+        age = (stays["end"].iloc[-1] - stays["end"]).dt.total_seconds().to_numpy() / 86_400
+        decayed = (0.5 ** (age / 30))[:, None] * vectors
+        expected = {"last": vectors[-1], "mean": vectors.mean(0), "decay": decayed.sum(0)}
+        for name, vector in expected.items():
+            np.testing.assert_allclose(histories[name][row], vector / np.linalg.norm(vector), atol=1e-5)
+    assert several > 10
+
+
+def test_admissions_without_any_time_count_alike(encoders: dict[str, FineEhr], patients: Batch) -> None:
+    rows = np.flatnonzero(patients.units["admissions"] > 1)[:5].tolist()
+    undated = with_notes(take_units(patients, rows), time=pd.NaT)
+    full = encoders["full"]
+    decay, mean = (
+        FineEhr(replace(full.settings, history=name), full.parts).encode(undated)
+        for name in ("decay", "mean")
+    )
+    np.testing.assert_allclose(decay, mean, atol=1e-6)
+
+
+def test_batches_joined_are_as_one_batch(encoders: dict[str, FineEhr], patients: Batch) -> None:
+    words = encoders["full"].parts.words
+    cuts = [
+        take_units(patients, range(start, min(start + 400, len(patients))))
+        for start in range(0, len(patients), 400)
+    ]
+    whole = encoders["full"].encode_notes(joined([note_vectors(cut, words) for cut in cuts]))
+    np.testing.assert_allclose(whole, encoders["full"].encode(patients), atol=1e-6)
+
+
+def test_only_training_ids_are_learnt_from(source: PartitionedSource, batch: Batch) -> None:
+    ids = frozenset(batch.units["unit_id"][::2])
+    some = FineEhr(replace(QUICK, setting="full")).fit(source, ids)
+    same = FineEhr(replace(QUICK, setting="full")).fit(Subset(source, ids))
+    assert some.fingerprint == same.fingerprint
+
+
+def test_a_unit_that_is_not_of_the_training_set_stops_every_part(
+    source: PartitionedSource, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = frozenset(batch.units["unit_id"][:-1])
+    with pytest.raises(LeakageError, match=r"1 units .* reached the training of the word vectors"):
+        list(Checked(source, TrainingIds(ids), "the word vectors").batches())
+    TrainingIds(None).check(["anybody"], "it")
+    # The guard is not the filter: with the filter broken, nothing is trained.
+    monkeypatch.setattr("cohorts.encoders.fineehr_training.Subset", lambda whole, ids: whole)
+    with pytest.raises(LeakageError, match="nothing was trained"):
+        FineEhr(QUICK).fit(source, ids)
+
+
+def test_a_patient_is_held_back_with_all_admissions() -> None:
+    patients = [str(row // 3) for row in range(3_000)]
+    held = held_back(patients, seed=0)
+    by_patient = pd.Series(held).groupby(patients).nunique()
+    assert (by_patient == 1).all()
+    assert 0.1 < held.mean() < 0.2
+
+
+def test_too_few_deaths_are_told_with_the_remedy(source: PartitionedSource, batch: Batch) -> None:
+    few = frozenset(batch.units["unit_id"][:60])
+    with pytest.raises(EncoderError, match=r"too few notes of units that died.*fineehr:baseline"):
+        FineEhr(QUICK).fit(source, few)
+    FineEhr(replace(QUICK, setting="baseline", min_count=1)).fit(source, few)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("fineehr:best", "setting is 'best'; it is one of baseline, metric, weight, full"),
+        ("fineehr:weights=matrix", "weights is 'matrix'; it is one of scalar, map"),
+        ("fineehr:history=first", "history is 'first'"),
+        ("fineehr:margin=-1", "margin is -1.0; it must be above 0"),
+        ("fineehr:margin=wide", "margin=wide: it is a number"),
+        ("fineehr:dim=0", "dim is 0"),
+        ("fineehr:full,metric", "'metric' is no setting"),
+        ("word2vec:full", "'full' is no setting"),
+    ],
+)
+def test_settings_that_cannot_be(spec: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        make_encoder(spec)
+
+
+def test_settings_as_they_are_written() -> None:
+    made = make_encoder("fineehr:metric, dim=32, margin=1.5, sg=1")
+    assert isinstance(made, FineEhr)
+    assert made.settings == Settings(setting="metric", dim=32, margin=1.5, sg=1)
+    assert make_encoder("fineehr").name == "fineehr"
+    with pytest.raises(EncoderError, match="not trained yet"):
+        _ = make_encoder("fineehr").fingerprint
