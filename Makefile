@@ -4,7 +4,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
-PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders loaders records terminal
+PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders harness loaders records terminal
 
 .PHONY: demo test check bench bench-load soak lock clean
 .DELETE_ON_ERROR:

@@ -37,6 +37,13 @@ class UnitName(StrEnum):
     ADMISSION = "admission"
 
 
+class SplitName(StrEnum):
+    """Of what a part is held out."""
+
+    PATIENT = "patient"
+    ADMISSION = "admission"
+
+
 class Format(StrEnum):
     """How neighbours are printed."""
 
@@ -132,7 +139,10 @@ def ingest(
     path: SourcePath,
     encoder: Annotated[
         str,
-        typer.Option(help="word2vec[:key=value,…], trained on the source, or the folder of a saved encoder."),
+        typer.Option(
+            help="word2vec[:key=value,…] or fineehr[:SETTING,key=value,…], trained on the source, or the folder of a "
+            "saved encoder."
+        ),
     ] = "word2vec",
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
@@ -214,7 +224,9 @@ def fit(
     source: SourceName,
     path: SourcePath,
     out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
-    encoder: Annotated[str, typer.Option(help="word2vec[:key=value,…]")] = "word2vec",
+    encoder: Annotated[
+        str, typer.Option(help="word2vec[:key=value,…] or fineehr[:SETTING,key=value,…]")
+    ] = "word2vec",
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
     notes: NotesFolder = None,
     columns: Columns = "",
@@ -407,12 +419,73 @@ def query(
     show_neighbours(found, output.value, description)
 
 
+evaluations = typer.Typer(help="Measure encoders on a source.", no_args_is_help=True)
+app.add_typer(evaluations, name="evaluate")
+
+
+@evaluations.command("fineehr")
+def evaluate_fineehr(
+    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "fineehr-evaluation"
+    ),
+    encoder: Annotated[
+        str, typer.Option(help="fineehr[:key=value,…]: settings that all four settings share.")
+    ] = "fineehr",
+    as_of: Annotated[
+        str | None, typer.Option(help="Measure with what was written by admission+24h too, side by side.")
+    ] = None,
+    split: Annotated[
+        SplitName, typer.Option(help="Hold out patients, or admissions as the paper does.")
+    ] = SplitName.PATIENT,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    notes: NotesFolder = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """FineEHR's Table II on a source: settings × classifiers, baselines, and whether neighbours are alike."""
+    from cohorts.encoders.fineehr import FineEhr
+    from cohorts.encoders.registry import make_encoder
+    from cohorts.harness.fineehr import Plan, evaluate
+    from cohorts.harness.report import manifest_of, write_report
+    from cohorts.harness.splits import SplitBy
+    from cohorts.harness.statistics import summarize_predictions, summarize_retrieval
+    from cohorts.records.views import parse_as_of
+    from cohorts.terminal.evaluation import show_predictions, show_retrieval
+
+    log.choose(log_format)
+    asked = make_encoder(encoder)
+    if not isinstance(asked, FineEhr):
+        raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
+    plan = Plan(seeds, SplitBy(split.value), asked.settings, parse_as_of(as_of) if as_of else None)
+    bad_rows = out / "quarantine.csv"
+    with _open_source(source, path, UnitName.ADMISSION, out, bad_rows, 0.1, notes, "", "", None) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_predictions(summarize_predictions(result.predictions), synthetic=manifest["synthetic"])
+    show_retrieval(summarize_retrieval(result.retrieval), synthetic=manifest["synthetic"])
+    log.say("note", f"Report: {page}; every measurement: {out}/predictions.csv, {out}/retrieval.csv.")
+
+
 @app.command()
-def describe(store: Store = "qdrant:./cohorts.qdrant", collection: Name = "cohorts") -> None:
+def describe(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Show the encoder in this folder instead, and what it learnt.")
+    ] = None,
+) -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
     from cohorts.loaders.guests import open_store
     from cohorts.terminal.tables import show_description
 
+    if encoder is not None:
+        from cohorts.encoders.registry import load_encoder
+        from cohorts.terminal.evaluation import show_encoder
+
+        show_encoder(load_encoder(encoder).describe())
+        return
     with open_store(store, collection) as connector:
         show_description(connector.describe(collection), collection)
 

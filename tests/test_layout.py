@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERYTHING = {"records", "encoders", "connectors", "loaders", "analysis", "terminal", "errors"}
+EVERYTHING = {"records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal", "errors"}
 MAY_IMPORT = {
     "records": {"errors"},
     "encoders": {"records", "errors"},
     "connectors": {"errors"},
     "loaders": {"records", "encoders", "connectors", "errors"},
     "analysis": {"records", "connectors", "errors"},
-    "terminal": {"loaders", "analysis", "connectors", "errors"},
+    "harness": {"records", "encoders", "connectors", "loaders", "analysis", "errors"},
+    "terminal": {"loaders", "harness", "analysis", "connectors", "errors"},
     "errors": set(),
     "cli": EVERYTHING,
     "__init__": EVERYTHING,
@@ -59,6 +60,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {f"cohorts/{file.relative_to(ROOT)}" for file in modules()} | {"cohorts/py.typed"}
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "records").rglob("*.toml")}
+    expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "harness").rglob("*.html")}
     assert held == expected
 
 

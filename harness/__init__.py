@@ -1,0 +1,1 @@
+"""Measures: how well vectors tell who dies, and whether neighbours are clinically alike."""

@@ -1,0 +1,245 @@
+"""FineEHR's Table II on any source: settings × classifiers, baselines that the paper lacks, and retrieval beside them.
+
+Source: Wu et al., 2023, arXiv:2304.11794, section IV. Everything is fitted on the training side alone; TrainingIds
+checks it at every part.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from cohorts.encoders.category_weights import category_means
+from cohorts.encoders.fineehr import FineEhr
+from cohorts.encoders.fineehr_training import SETTINGS, Settings, train
+from cohorts.encoders.note_vectors import NoteVectors, note_vectors
+from cohorts.encoders.training import TrainingIds
+from cohorts.errors import InputError
+from cohorts.harness.classifiers import CLASSIFIERS, score
+from cohorts.harness.retrieval import precision_by_phenotype
+from cohorts.harness.splits import Split, SplitBy, listed, split
+from cohorts.harness.stages import Stages
+from cohorts.harness.tfidf import tfidf, word_counts
+from cohorts.records.base import Source
+from cohorts.records.phenotyping import phenotypes_of
+from cohorts.records.views import AsOf
+
+CONCATENATION = "concatenation"
+TFIDF = "TF-IDF"
+WORD2VEC = "word2vec"
+ALL_NOTES = "all notes"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate: seeds, split, the encoder's settings, and a time after admission, beside all notes."""
+
+    seeds: int = 3
+    split_by: SplitBy = SplitBy.PATIENT
+    settings: Settings = Settings()
+    as_of: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds were asked for; at least 1 is needed.")
+
+
+class PredictionRow(NamedTuple):
+    """How well one classifier tells who dies, from the vectors of one setting or baseline."""
+
+    notes: str
+    encoder: str
+    classifier: str
+    seed: int
+    auc: float
+    auc_pr: float
+
+
+class RetrievalRow(NamedTuple):
+    """Precision@10 of one encoder for the queries of one phenotype."""
+
+    notes: str
+    encoder: str
+    phenotype: str
+    seed: int
+    queries: int
+    precision: float
+    base: float
+
+
+@dataclass
+class Result:
+    """All that was measured. `learnt` is what the `full` encoder of the first seed says of itself, by kind of notes."""
+
+    predictions: list[PredictionRow] = field(default_factory=list)
+    retrieval: list[RetrievalRow] = field(default_factory=list)
+    learnt: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What is known of every admission: ids, who died, phenotype of the principal diagnosis ("" for none)."""
+
+    ids: list[str]
+    patients: "pd.Series[str]"
+    died: npt.NDArray[np.bool_]
+    phenotype: npt.NDArray[np.str_]
+
+
+def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
+    """Measure everything, seed by seed. `source` has a unit per admission. Raises InputError, EncoderError."""
+    result = Result()
+    units = _read_units(source, result)
+    views: dict[str, Source] = {ALL_NOTES: source}
+    if plan.as_of is not None:
+        views[as_of_text(plan.as_of)] = AsOf(source, plan.as_of)
+    result.stages.begin("TF-IDF")
+    counts = {notes: word_counts(view) for notes, view in views.items()}
+    for notes, of_view in counts.items():
+        result.counts[f"admissions with words, {notes}"] = int((np.diff(of_view.indptr) > 0).sum())
+    for seed in range(plan.seeds):
+        for notes in reversed(
+            views
+        ):  # the one with fewer notes first: if they are too few, that is told at once
+            _Seed(views[notes], units, counts[notes], plan, seed, notes, result, tell).run()
+    result.stages.end()
+    result.predictions.sort(key=lambda row: list(views).index(row.notes))
+    result.retrieval.sort(key=lambda row: list(views).index(row.notes))
+    result.learnt = {notes: result.learnt[notes] for notes in views}
+    return result
+
+
+def as_of_text(after_admission: timedelta) -> str:
+    """Return `admission+24h` as it is asked for."""
+    return f"admission+{after_admission // timedelta(hours=1)}h"
+
+
+def _read_units(source: Source, result: Result) -> _Units:
+    result.stages.begin("reading")
+    frames = [batch.units for batch in source.batches()]
+    if not frames:
+        raise InputError("The source holds no admissions.")
+    units = pd.concat(frames, ignore_index=True)
+    if units["died"].isna().any():
+        raise InputError(
+            f"Of {int(units['died'].isna().sum()):,} admissions it is not known whether they ended with death: this "
+            "table needs a source that says so, as mimic3 and mimic4 do."
+        )
+    codes = units.rename(columns={"principal_system": "system", "principal_code": "code"})
+    died = units["died"].to_numpy(dtype=np.bool_)
+    result.counts |= {
+        "admissions": len(units),
+        "patients": units["patient_id"].nunique(),
+        "died": int(died.sum()),
+    }
+    return _Units(
+        units["unit_id"].tolist(),
+        units["patient_id"],
+        died,
+        phenotypes_of(codes).fillna("").to_numpy(dtype=np.str_),
+    )
+
+
+class _Seed:
+    """One split of one view of the source, and all that is measured with it."""
+
+    def __init__(
+        self,
+        view: Source,
+        units: _Units,
+        counts: Any,
+        plan: Plan,
+        seed: int,
+        notes: str,
+        result: Result,
+        tell: Tell,
+    ) -> None:
+        self._view, self._units, self._counts = view, units, counts
+        self._seed, self._notes, self._result = seed, notes, result
+        self._settings = [replace(plan.settings, setting=name, seed=seed) for name in SETTINGS]
+        self._split: Split = split(units.patients, units.died, plan.split_by, seed)
+        self._allowed = TrainingIds(listed(units.ids, self._split.training))
+        self._tell, self._which = tell, f"{notes}, seed {seed + 1} of {plan.seeds}"
+
+    def run(self) -> None:
+        """Train, encode, predict, retrieve."""
+        encoders = self._train()
+        self._begin("notes to vectors")
+        vectors, concatenated = self._encode(encoders)
+        vectors[TFIDF] = tfidf(self._counts, self._split.training)
+        self._begin("classifiers")
+        for name, features in {**vectors, CONCATENATION: concatenated}.items():
+            self._predict(name, features)
+        self._begin("retrieval")
+        for name, features in vectors.items():
+            self._retrieve(name, features)
+
+    def _begin(self, stage: str) -> None:
+        self._tell(f"{self._which}: {stage}")
+        self._result.stages.begin(stage)
+
+    def _train(self) -> dict[str, FineEhr]:
+        training = listed(self._units.ids, self._split.training)
+        parts = train(self._view, self._settings, training, self._begin)
+        made = {one.setting: FineEhr(one, part) for one, part in zip(self._settings, parts, strict=True)}
+        self._result.learnt.setdefault(self._notes, made["full"].describe())
+        return made
+
+    def _encode(self, encoders: Mapping[str, FineEhr]) -> tuple[dict[str, Any], Any]:
+        """Return the vectors of every unit, by encoder, and the concatenation of category means and presence flags."""
+        words = encoders["full"].parts.words
+        categories = sorted(set(encoders["full"].parts.weights) - {"*"})
+        made: dict[str, list[Any]] = {name: [] for name in (*encoders, WORD2VEC, CONCATENATION)}
+        for batch in self._view.batches():
+            notes = note_vectors(batch, words)
+            for name, encoder in encoders.items():
+                made[name].append(encoder.encode_notes(notes))
+            made[WORD2VEC].append(words.encode(batch))
+            made[CONCATENATION].append(concatenation(notes, categories))
+        stacked = {name: np.concatenate(parts) for name, parts in made.items()}
+        return stacked, stacked.pop(CONCATENATION)
+
+    def _predict(self, name: str, features: Any) -> None:
+        died, train_rows, test_rows = self._units.died, self._split.train, self._split.test
+        self._allowed.check(listed(self._units.ids, train_rows), "the classifiers")
+        for classifier in ["logistic regression"] if name == TFIDF else CLASSIFIERS:
+            scored = score(
+                classifier,
+                self._seed,
+                (features[train_rows], died[train_rows]),
+                (features[test_rows], died[test_rows]),
+            )
+            self._result.predictions.append(PredictionRow(self._notes, name, classifier, self._seed, *scored))
+
+    def _retrieve(self, name: str, features: Any) -> None:
+        patient = pd.factorize(self._units.patients)[0].astype(np.intp)
+        found = precision_by_phenotype(features, self._units.phenotype, patient, self._split.held_out)
+        self._result.retrieval += [
+            RetrievalRow(self._notes, name, one.phenotype, self._seed, one.queries, one.precision, one.base)
+            for one in found
+        ]
+
+
+def concatenation(notes: NoteVectors, categories: list[str]) -> npt.NDArray[np.float32]:
+    """Return (units, categories · (dim + 1)): the category means side by side, and a flag for each that is there."""
+    known = np.isin(notes.category, categories)
+    means, present = category_means(
+        notes.vectors[known],
+        notes.unit[known],
+        np.searchsorted(categories, notes.category[known]),
+        (notes.units, len(categories)),
+    )
+    return np.concatenate([means.reshape(notes.units, -1), present.astype(np.float32)], axis=1)
+
+
+def tables(result: Result) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield what was measured as tables, by name, to be kept beside the report."""
+    yield "predictions", pd.DataFrame(result.predictions, columns=list(PredictionRow._fields))
+    yield "retrieval", pd.DataFrame(result.retrieval, columns=list(RetrievalRow._fields))

@@ -1,0 +1,134 @@
+"""The page of a measurement, and the tables it is made from, kept beside it."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cohorts.harness import published
+from cohorts.harness.fineehr import Plan, Result, tables
+from cohorts.harness.statistics import (
+    PredictionSummary,
+    RetrievalSummary,
+    summarize_predictions,
+    summarize_retrieval,
+)
+from cohorts.records.base import Source
+
+_VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+
+
+def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
+    """Return what is needed to measure the same again."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "synthetic": source.synthetic,
+        "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
+        "plan": {
+            "seeds": plan.seeds,
+            "split_by": str(plan.split_by),
+            "as_of_h": plan.as_of.total_seconds() / 3600 if plan.as_of else None,
+            "encoder": asdict(plan.settings),
+        },
+        "counts": result.counts,
+        "seconds": {stage: round(spent, 2) for stage, spent in result.stages.seconds.items()},
+        "peak_rss_mib": result.stages.peak_rss_mib,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+    }
+
+
+def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> Path:
+    """Write report.html, predictions.csv, retrieval.csv and manifest.json; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in tables(result):
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    text = json.dumps({**manifest, "learnt": result.learnt}, indent=2, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    page = folder / "report.html"
+    page.write_text(_page(manifest, result), encoding="utf-8")
+    return page
+
+
+def _page(manifest: Mapping[str, Any], result: Result) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("cohorts.harness"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    predictions, retrieval = summarize_predictions(result.predictions), summarize_retrieval(result.retrieval)
+    notes = list(dict.fromkeys(row.notes for row in predictions))
+    phenotypes = list(dict.fromkeys(row.phenotype for row in retrieval))
+    return environment.get_template("fineehr.html").render(
+        manifest=manifest,
+        notes=notes,
+        predictions=prediction_lines(predictions, notes),
+        phenotypes=phenotypes,
+        retrieval=retrieval_lines(retrieval, notes[0], phenotypes),
+        learnt=result.learnt,
+        traces={name: _traces(facts) for name, facts in result.learnt.items()},
+        published_label=published.FINEEHR_LABEL,
+        published_source=published.FINEEHR_SOURCE,
+        spread=lambda sd: "–" if sd != sd else f"{100 * sd:.1f}",
+        p=show_p,
+    )
+
+
+def show_p(p: float) -> str:
+    """Return a p-value as it is printed; – where there is none."""
+    return "–" if p != p else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def prediction_lines(rows: Sequence[PredictionSummary], notes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a line per encoder and classifier, with a cell for each kind of notes, and what was published."""
+    cells = {(row.encoder, row.classifier, row.notes): row for row in rows}
+    lines: list[dict[str, Any]] = []
+    for encoder in dict.fromkeys(row.encoder for row in rows):
+        for classifier in dict.fromkeys(row.classifier for row in rows if row.encoder == encoder):
+            lines.append(
+                {
+                    "encoder": encoder,
+                    "classifier": classifier,
+                    "first": not lines or lines[-1]["encoder"] != encoder,
+                    "cells": [cells.get((encoder, classifier, name)) for name in notes],
+                    "published": published.FINEEHR.get((encoder, classifier)),
+                }
+            )
+    return lines
+
+
+def retrieval_lines(
+    rows: Sequence[RetrievalSummary], notes: str, phenotypes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return a line per encoder, with a cell for each phenotype."""
+    cells = {(row.encoder, row.phenotype): row for row in rows if row.notes == notes}
+    encoders = dict.fromkeys(row.encoder for row in rows)
+    return [
+        {"encoder": encoder, "cells": [cells.get((encoder, name)) for name in phenotypes]}
+        for encoder in encoders
+    ]
+
+
+def _traces(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how each network's training went: its first check, the one kept, and its last."""
+    return {category: trace_ends(trace) for category, trace in facts["training"].items()}
+
+
+def trace_ends(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return loss and effective rank of a training at its start, at the step kept, and at its end."""
+    at = (0, trace["steps"].index(trace["kept_step"]), -1)
+    return {
+        "notes": trace["notes"],
+        "kept_step": trace["kept_step"],
+        "last_step": trace["steps"][-1],
+        "loss": [trace["validation_loss"][place] for place in at],
+        "rank": [trace["effective_rank"][place] for place in at],
+    }

@@ -1,0 +1,60 @@
+"""Are a patient's neighbours clinically alike? Precision@k for one phenotype in common, by exact search."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+K = 10
+_BLOCK = 500
+
+
+class Precision(NamedTuple):
+    """Precision@k over the queries of one phenotype, beside the share of candidates that have it (`base`)."""
+
+    phenotype: str
+    queries: int
+    precision: float
+    base: float
+
+
+def precision_by_phenotype(
+    vectors: Any,
+    phenotype: npt.NDArray[np.str_],
+    patient: npt.NDArray[np.intp],
+    queries: npt.NDArray[np.intp],
+) -> list[Precision]:
+    """Return the precision of every phenotype's queries and, first, of all queries (phenotype "all").
+
+    `vectors` (n, dim) are unit rows, dense or sparse; `phenotype` ("" for none) and `patient` are (n,), `queries` rows
+    of them. A patient's own admissions are no candidates. A query without phenotype is none; one whose vector is zero
+    finds nobody and counts as 0.
+    """
+    queries = queries[phenotype[queries] != ""]
+    if not len(queries):
+        return []
+    found = np.concatenate(list(_precisions(vectors, phenotype, patient, queries)))
+    shares = {name: float((phenotype == name).mean()) for name in np.unique(phenotype[queries])}
+    base = np.array([shares[name] for name in phenotype[queries]])
+    return [Precision("all", len(queries), float(found.mean()), float(base.mean()))] + [
+        Precision(str(name), int(of.sum()), float(found[of].mean()), share)
+        for name, share in shares.items()
+        for of in [phenotype[queries] == name]
+    ]
+
+
+def _precisions(
+    vectors: Any,
+    phenotype: npt.NDArray[np.str_],
+    patient: npt.NDArray[np.intp],
+    queries: npt.NDArray[np.intp],
+) -> Iterator[npt.NDArray[np.float64]]:
+    for start in range(0, len(queries), _BLOCK):
+        block = queries[start : start + _BLOCK]
+        product = vectors[block] @ vectors.T
+        scores = product.toarray() if hasattr(product, "toarray") else product
+        scores[patient[block][:, None] == patient] = -np.inf
+        nearest = np.argpartition(-scores, K, axis=1)[:, :K]
+        alike = phenotype[nearest] == phenotype[block][:, None]
+        yield (alike & (np.take_along_axis(scores, nearest, axis=1) > 0)).mean(axis=1)

@@ -1,0 +1,28 @@
+"""What each stage of a measurement takes: seconds, and the largest size of the process by its end."""
+
+import resource
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Stages:
+    """Seconds by stage, summed, and the process's peak resident size by its end (MiB)."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_rss_mib: dict[str, int] = field(default_factory=dict)
+    _open: tuple[str, float] | None = None
+
+    def begin(self, stage: str) -> None:
+        """End the stage under way and begin another one."""
+        self.end()
+        self._open = (stage, time.perf_counter())
+
+    def end(self) -> None:
+        """End the stage under way."""
+        if self._open is None:
+            return
+        stage, began = self._open
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+        self.peak_rss_mib[stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        self._open = None

@@ -1,0 +1,91 @@
+"""Several seeds in one line: mean, standard deviation, and a paired test against the baseline."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from cohorts.harness.fineehr import PredictionRow, RetrievalRow
+
+AVERAGE = "average"
+BASELINE = "baseline"
+
+
+class PredictionSummary(NamedTuple):
+    """Mean and sample standard deviation over the seeds; `p` is that of the AUC, NaN where it can't be tested."""
+
+    notes: str
+    encoder: str
+    classifier: str
+    auc: float
+    auc_sd: float
+    auc_pr: float
+    auc_pr_sd: float
+    p: float
+
+
+class RetrievalSummary(NamedTuple):
+    """Mean precision@10 over the seeds, its standard deviation, and the mean base rate."""
+
+    notes: str
+    encoder: str
+    phenotype: str
+    precision: float
+    precision_sd: float
+    base: float
+
+
+def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSummary]:
+    """Return a line for every encoder and classifier, and one for the average of all classifiers where there are more.
+
+    `p` is of a two-sided paired t-test over the seeds, against the baseline setting with the same classifier.
+    """
+    frame = pd.DataFrame(rows, columns=list(PredictionRow._fields))
+    several = frame.groupby(["notes", "encoder"])["classifier"].transform("nunique") > 1
+    mean = frame[several].groupby(["notes", "encoder", "seed"], sort=False)[["auc", "auc_pr"]].mean()
+    frame = pd.concat([frame, mean.reset_index().assign(classifier=AVERAGE)])
+    groups = {
+        (str(notes), str(encoder), str(classifier)): group.sort_values("seed")
+        for (notes, encoder, classifier), group in frame.groupby(
+            ["notes", "encoder", "classifier"], sort=False
+        )
+    }
+    return [
+        PredictionSummary(
+            notes,
+            encoder,
+            classifier,
+            float(group["auc"].mean()),
+            float(group["auc"].std()),
+            float(group["auc_pr"].mean()),
+            float(group["auc_pr"].std()),
+            _paired_p(group["auc"], groups[notes, BASELINE, classifier]["auc"]),
+        )
+        for (notes, encoder, classifier), group in groups.items()
+    ]
+
+
+def summarize_retrieval(rows: Sequence[RetrievalRow]) -> list[RetrievalSummary]:
+    """Return a line for every encoder and phenotype."""
+    frame = pd.DataFrame(rows, columns=list(RetrievalRow._fields))
+    return [
+        RetrievalSummary(
+            str(notes),
+            str(encoder),
+            str(phenotype),
+            float(group["precision"].mean()),
+            float(group["precision"].std()),
+            float(group["base"].mean()),
+        )
+        for (notes, encoder, phenotype), group in frame.groupby(["notes", "encoder", "phenotype"], sort=False)
+    ]
+
+
+def _paired_p(ours: "pd.Series[float]", base: "pd.Series[float]") -> float:
+    """Return the p-value; NaN for a single seed, and where every difference is the same."""
+    from scipy.stats import ttest_rel
+
+    differences = ours.to_numpy() - base.to_numpy()
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return float("nan")
+    return float(ttest_rel(ours.to_numpy(), base.to_numpy()).pvalue)

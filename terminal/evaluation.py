@@ -1,0 +1,108 @@
+"""Tables of an evaluation, and what an encoder says of itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cohorts.harness.report import prediction_lines, retrieval_lines, show_p, trace_ends
+from cohorts.harness.statistics import PredictionSummary, RetrievalSummary
+from cohorts.terminal.tables import SYNTHETIC
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_BAR_CELLS = 30
+
+
+def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> None:
+    """Print settings × classifiers to stdout, the kinds of notes side by side."""
+    notes = list(dict.fromkeys(row.notes for row in rows))
+    table = _table("Who dies in hospital: mean ± sd over the seeds, %; p against baseline", synthetic)
+    table.add_column("\nvectors\n  classifier", no_wrap=True)
+    for name in notes:
+        above = name.replace(" ", "\n").replace("+", "\n+")
+        for column in (f"{above}\nAUC", "\n\nAUC-PR", "\n\np"):
+            table.add_column(column, justify="right", no_wrap=True)
+    for line in prediction_lines(rows, notes):
+        if line["first"]:
+            table.add_row(line["encoder"], style="bold")
+        cells = [text for cell in line["cells"] for text in _prediction(cell)]
+        table.add_row(f"  {line['classifier']}", *cells)
+    Console().print(table)
+
+
+def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
+    """Print precision@10 by phenotype to stdout, encoders side by side; of the first kind of notes."""
+    phenotypes, notes = list(dict.fromkeys(row.phenotype for row in rows)), rows[0].notes
+    lines = retrieval_lines(rows, notes, phenotypes)
+    table = _table(f"Precision@10, one phenotype in common, exact search, {notes}, %", synthetic)
+    table.add_column("phenotype")
+    for line in lines:
+        table.add_column(line["encoder"], justify="right")
+    table.add_column("base rate", justify="right")
+    for place, phenotype in enumerate(phenotypes):
+        cells = [line["cells"][place] for line in lines]
+        table.add_row(
+            phenotype.replace("_", " "),
+            *(f"{100 * cell.precision:.1f}" for cell in cells),
+            f"{100 * cells[0].base:.1f}",
+        )
+    Console().print(table)
+
+
+def show_encoder(facts: Mapping[str, Any]) -> None:
+    """Print an encoder's settings, learnt weights and training to stdout."""
+    table = Table(title=f"encoder {facts['name']}", show_header=False, title_justify="left", box=SIMPLE_HEAD)
+    for key in ("fingerprint", "dim", "vocabulary"):
+        table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
+    table.add_row("settings", ", ".join(f"{key}={value}" for key, value in facts["settings"].items()))
+    Console().print(table)
+    if facts.get("weights"):
+        _show_weights(facts["weights"])
+    if facts.get("training"):
+        _show_training(facts["training"])
+
+
+def _show_weights(weights: Mapping[str, float]) -> None:
+    table = _table("learnt weight of each category of notes", synthetic=False)
+    for name, justify in (("category", "left"), ("weight", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for category, weight in weights.items():
+        table.add_row(
+            escape(category),
+            f"{weight:.3f}",
+            "█" * max(1, round(_BAR_CELLS * weight / max(weights.values()))),
+        )
+    Console().print(table)
+
+
+def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
+    table = _table("training of the networks: start → step kept → end", synthetic=False)
+    table.add_column("category")
+    for name in ("notes", "step kept", "of", "validation loss", "effective rank"):
+        table.add_column(name, justify="right")
+    for category, trace in training.items():
+        ends = trace_ends(trace)
+        table.add_row(
+            "any other" if category == "*" else escape(category),
+            f"{ends['notes']:,}",
+            str(ends["kept_step"]),
+            str(ends["last_step"]),
+            " → ".join(f"{number:.3f}" for number in ends["loss"]),
+            " → ".join(f"{number:.0f}" for number in ends["rank"]),
+        )
+    Console().print(table)
+
+
+def _table(title: str, synthetic: bool) -> Table:
+    if synthetic:
+        title = f"{title}\n{SYNTHETIC}"
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def _prediction(cell: PredictionSummary | None) -> tuple[str, str, str]:
+    if cell is None:
+        return "", "", ""
+    numbers = ((cell.auc, cell.auc_sd), (cell.auc_pr, cell.auc_pr_sd))
+    auc, auc_pr = (f"{100 * mean:.1f}" + ("" if sd != sd else f"±{100 * sd:.1f}") for mean, sd in numbers)
+    return auc, auc_pr, show_p(cell.p)
