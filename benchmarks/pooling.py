@@ -1,7 +1,8 @@
 """Raw notes to unit vectors on one core: cleaning, and sparse pooling against a Python mean, in one run.
 
-Texts are the transcriptions of mtsamples beside the checkout, else synthetic notes, and called so. Bars: the sparse
-product pools at least 5 times as many notes per second as `KeyedVectors.get_mean_vector`; cleaning with words 8 MB/s.
+Texts are synthetic notes, and the transcriptions of mtsamples where they stand beside the checkout. Bars: the sparse
+product pools at least 5 times as many notes per second as `KeyedVectors.get_mean_vector`; on mtsamples, cleaning
+with words 8 MB/s; on synthetic notes, of some 500 characters, raw text to vectors 8,000 notes/s.
 """
 
 import statistics
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from cohorts.encoders.note_vectors import note_vectors
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.cleaning import clean, sentences, words
@@ -35,7 +37,9 @@ class Notes:
         ids = [str(row) for row in range(len(texts))]
         self.synthetic = synthetic
         self.report = Report(counts={"notes": len(texts)})
-        notes = pd.DataFrame({"unit_id": ids, "text": texts})
+        notes = pd.DataFrame({"unit_id": ids, "text": texts}).assign(
+            admission_id=None, category=None, time=pd.NaT
+        )
         self.batch = Batch(pd.DataFrame({"unit_id": ids}), pd.DataFrame(), notes, pd.DataFrame())
 
     def batches(self) -> Iterator[Batch]:
@@ -43,12 +47,12 @@ class Notes:
         yield self.batch
 
 
-def texts(folder: Path) -> Notes:
-    """Return the notes to measure on."""
+def texts(folder: Path) -> Iterator[Notes]:
+    """Yield the notes to measure on."""
+    synthesize(folder, 1_500, seed=2026)
+    yield Notes(list(pd.read_csv(folder / "NOTEEVENTS.csv")["TEXT"].dropna()), synthetic=True)
     if MTSAMPLES.is_file():
-        return Notes(list(pd.read_csv(MTSAMPLES)["text"].dropna()), synthetic=False)
-    synthesize(folder, 500, seed=2026)
-    return Notes(list(pd.read_csv(folder / "NOTEEVENTS.csv")["TEXT"].dropna()), synthetic=True)
+        yield Notes(list(pd.read_csv(MTSAMPLES)["text"].dropna()), synthetic=False)
 
 
 def keyed_vectors(encoder: Word2Vec, folder: Path) -> KeyedVectors:
@@ -70,12 +74,10 @@ def seconds(work: Callable[[], object]) -> float:
     return statistics.median(spent)
 
 
-def main() -> int:
-    """Run it and print the ratios."""
-    with tempfile.TemporaryDirectory() as name:
-        source = texts(Path(name) / "hospital")
-        encoder = Word2Vec(Settings()).fit(source)
-        vectors = keyed_vectors(encoder, Path(name) / "encoder")
+def measure(source: Notes, folder: Path) -> bool:
+    """Measure on these notes, print the ratios, and tell whether a bar is missed."""
+    encoder = Word2Vec(Settings()).fit(source)
+    vectors = keyed_vectors(encoder, folder)
     notes = list(source.batch.notes["text"])
     tokens = [words(clean(text)) for text in notes]
 
@@ -94,7 +96,7 @@ def main() -> int:
         lambda: [[words(part) for part in sentences(clean(text))] for text in notes]
     )
     pooled, plain = len(notes) / seconds(sparse), len(notes) / seconds(mean_of_each)
-    whole = len(notes) / seconds(lambda: encoder.encode(source.batch))
+    whole = len(notes) / seconds(lambda: note_vectors(source.batch, encoder))
     print(
         f"{'synthetic notes' if source.synthetic else 'mtsamples'}: {len(notes):,}, {size:.1f} MB, one core"
     )
@@ -103,7 +105,16 @@ def main() -> int:
         f"words to vectors: sparse {pooled:,.0f} notes/s, Python mean {plain:,.0f}: {pooled / plain:.1f} times"
     )
     print(f"raw text to vectors: {whole:,.0f} notes/s")
-    return int(pooled < 5 * plain or as_words < 8)
+    return pooled < 5 * plain or (whole < 8_000 if source.synthetic else as_words < 8)
+
+
+def main() -> int:
+    """Run it on all notes there are."""
+    with tempfile.TemporaryDirectory() as name:
+        return max(
+            int(measure(source, Path(name) / str(place)))
+            for place, source in enumerate(texts(Path(name) / "hospital"))
+        )
 
 
 if __name__ == "__main__":

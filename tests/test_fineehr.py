@@ -22,6 +22,7 @@ from cohorts.records.source import PartitionedSource
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 from cohorts.records.views import Subset, take_units
+from commands import ok
 
 QUICK = Settings(dim=24, epochs=2, steps=200, patience=3)
 
@@ -279,3 +280,23 @@ def test_settings_as_they_are_written() -> None:
     assert make_encoder("fineehr").name == "fineehr"
     with pytest.raises(EncoderError, match="not trained yet"):
         _ = make_encoder("fineehr").fingerprint
+
+
+@pytest.mark.parametrize("store", ["qdrant:store.qdrant", "milvus:store.db"])
+def test_ingest_and_query_on_both_engines(
+    hospital: Path, patients: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = "fineehr:full,dim=24,epochs=2,steps=200,patience=3"
+    ok(f"ingest --source mimic3 --path {hospital} --encoder {asked} --store {store} --collection icu")
+    found = json.loads(ok(f"query --store {store} --collection icu --patient 10006 -k 10 --format json"))
+    (kept,) = tmp_path.glob("store.*.runs/icu/encoders/*")
+    vectors = load_encoder(kept).encode(patients)
+    ids = patients.units["unit_id"].tolist()
+    scores = vectors @ vectors[ids.index("10006")]
+    exact = [row for row in np.argsort(-scores) if ids[row] != "10006"][:10]
+    assert found["synthetic"] is True
+    assert [one["similarity"] for one in found["neighbours"]] == pytest.approx(scores[exact], abs=2e-4)
+    text = f'query --store {store} --collection icu --text "worsening heart failure" -k 3 --format json'
+    assert len(json.loads(ok(text))["neighbours"]) == 3
+    ok(f"verify --store {store} --collection icu --full")
