@@ -2,8 +2,8 @@
 
 Source: FineEHR, section III-C: a linear model over the category vectors and a classifier on what it gives. Whether it
 weighs whole categories or maps their dimensions is unsaid: `scalar` is a weight per category, above 0 and 1 in sum, and
-`map` a matrix per category. An admission without notes of a category is the mean over those that it has: their weights
-are divided by their sum. A vector of zeros in its place would say "no echo" where nothing was said.
+`map` a matrix per category. An admission is the weighted mean over the categories that it has notes of. As every vector is
+scaled to length 1, an absent category may enter the sum as zeros: it changes nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -22,12 +22,10 @@ _PATIENCE = 6
 _BATCH = 256
 _LEARNING_RATE = 1e-2
 
-Present = npt.NDArray[np.bool_]
-
 
 def category_means(
     notes: Vectors, group: npt.NDArray[np.intp], category: npt.NDArray[np.intp], shape: tuple[int, int]
-) -> tuple[Vectors, Present]:
+) -> tuple[Vectors, npt.NDArray[np.bool_]]:
     """Return the mean note of every group and category, (*shape, dim), zeros without one, and which there are.
 
     `notes` is (n, dim); `group` and `category` are (n,), below the two numbers of `shape`.
@@ -48,21 +46,20 @@ def unit_rows(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
-def pool(means: Vectors, present: Present, weights: Vectors) -> Vectors:
+def pool(means: Vectors, weights: Vectors) -> Vectors:
     """Return unit rows, (n, dim), of (n, categories, dim) means; `weights` (categories,) or (categories, dim, dim)."""
     if weights.ndim == 1:
-        share = weights * present
-        return unit_rows(np.einsum("nc,ncd->nd", share, means))
+        return unit_rows(np.einsum("c,ncd->nd", weights, means))
     return unit_rows(np.einsum("ncd,cde->ne", means, weights, optimize=True))
 
 
 @one_thread()
 def learn_weights(
-    means: Vectors, present: Present, died: npt.NDArray[np.bool_], validation: Present, kind: str, seed: int
+    means: Vectors, died: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_], kind: str, seed: int
 ) -> Vectors:
     """Learn weights of `kind` scalar or map, by the cross-entropy of who died; they stop as the networks do.
 
-    `means` is (n, categories, dim), `present` (n, categories); `died` and `validation` are (n,).
+    `means` is (n, categories, dim), zeros for what is absent; `died` and `validation` are (n,).
     """
     import torch
 
@@ -71,7 +68,7 @@ def learn_weights(
     free = start.requires_grad_()
     head = torch.zeros(dim + 1, requires_grad=True)
     optimizer = torch.optim.Adam([free, head], lr=_LEARNING_RATE)
-    inputs = [torch.from_numpy(one) for one in (means, present.astype(np.float32), died.astype(np.float32))]
+    inputs = torch.from_numpy(means), torch.from_numpy(died.astype(np.float32))
     rare = torch.tensor(float((~died[~validation]).sum() / died[~validation].sum()))
     rng = np.random.default_rng(seed)
     judged, learnt = np.flatnonzero(validation), np.flatnonzero(~validation)
@@ -97,7 +94,7 @@ def _weights(free: "torch.Tensor") -> "torch.Tensor":
 def _loss(
     free: "torch.Tensor",
     head: "torch.Tensor",
-    inputs: "list[torch.Tensor]",
+    inputs: "tuple[torch.Tensor, torch.Tensor]",
     rows: npt.NDArray[np.intp],
     rare: "torch.Tensor",
 ) -> "torch.Tensor":
@@ -105,10 +102,10 @@ def _loss(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
-    means, present, died = (one[torch.from_numpy(rows)] for one in inputs)
+    means, died = (one[torch.from_numpy(rows)] for one in inputs)
     weights = _weights(free)
     if weights.ndim == 1:
-        pooled = torch.einsum("nc,ncd->nd", weights * present, means)
+        pooled = torch.einsum("c,ncd->nd", weights, means)
     else:
         pooled = torch.einsum("ncd,cde->ne", means, weights)
     pooled = (

@@ -63,8 +63,8 @@ class FineEhr:
         """Return (notes.units, dim) float32 unit rows of notes that are vectors of this encoder's words."""
         names, index = np.unique(notes.category, return_inverse=True)
         refined = refine(notes.vectors, notes.category, self.parts.refiners)
-        means, present = category_means(refined, notes.stay, index, (len(notes.stay_unit), len(names)))
-        stays = pool(means, present, self._weights_of(names.tolist()))
+        means, _ = category_means(refined, notes.stay, index, (len(notes.stay_unit), len(names)))
+        stays = pool(means, self._weights_of(names.tolist()))
         return unit_rows(self._shares(notes) @ stays)
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
@@ -74,7 +74,7 @@ class FineEhr:
         known = notes.any(axis=1)
         refined = refine(notes[known], np.full(known.sum(), ANY), self.parts.refiners)
         vectors = np.zeros_like(notes)
-        vectors[known] = pool(refined[:, None], np.ones((len(refined), 1), np.bool_), self._weights_of([ANY]))
+        vectors[known] = pool(refined[:, None], self._weights_of([ANY]))
         return vectors
 
     def describe(self) -> Mapping[str, Any]:

@@ -175,7 +175,6 @@ class _Learner:
         some = present.any(axis=1)
         learnt = learn_weights(
             means[some],
-            present[some],
             self._died[some],
             self._validation[some],
             self._settings.weights,
