@@ -2,8 +2,8 @@
 
 Source: FineEHR, section III-C: a linear model over the category vectors and a classifier on what it gives. Whether it
 weighs whole categories or maps their dimensions is unsaid: `scalar` is a weight per category, above 0 and 1 in sum, and
-`map` a matrix per category. An admission is the weighted mean over the categories that it has notes of. As every vector is
-scaled to length 1, an absent category may enter the sum as zeros: it changes nothing.
+`map` a matrix per category. An admission is the weighted mean over the categories that it has notes of. As every vector
+is scaled to length 1, an absent category may enter the sum as zeros: it changes nothing.
 """
 
 from typing import TYPE_CHECKING
