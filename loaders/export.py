@@ -18,7 +18,7 @@ from cohorts.connectors.base import Collection, Connector, Payload, Points
 from cohorts.connectors.definitions import to_json
 from cohorts.connectors.filters import MAX_NUMBER
 from cohorts.errors import EngineError, InputError
-from cohorts.loaders.vector_files import AS, DEFINITION, EMPTY, ID, KEY, VECTOR
+from cohorts.loaders.export_format import AS, DEFINITION, EMPTY, ID, KEY, VECTOR
 
 ROW_GROUP_BYTES = 32 << 20  # held in memory until written; small groups make the file's foot long
 

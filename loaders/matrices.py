@@ -1,0 +1,52 @@
+"""A matrix of numbers as vectors: what it must be, and an npy file that holds one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.connectors.base import Vectors
+from cohorts.errors import InputError
+from cohorts.loaders.file_checks import readable
+
+
+def check_matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise InputError for what is no matrix of numbers."""
+    if len(shape) != 2 or shape[1] < 1:
+        raise InputError(f"{path} holds an array of shape {shape}; vectors are a matrix (rows, dimensions).")
+    if dtype.kind not in "fiu":
+        raise InputError(f"{path} holds values of type {dtype}; vectors are numbers, float32 for example.")
+
+
+def float32(values: npt.NDArray[Any]) -> Vectors:
+    """Return a copy; what is too large for float32 becomes infinite, as which the loader finds it."""
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float32)
+
+
+class NpyVectors:
+    """A matrix mapped into memory, not read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        matrix = self._map()
+        check_matrix(path, matrix.shape, matrix.dtype)
+        self.rows, self.dim = matrix.shape
+
+    def pages(self, rows: int) -> Iterator[Vectors]:
+        """Yield the vectors, `rows` at a time, the last page shorter."""
+        with readable(self._path):
+            matrix = self._map()
+        for first in range(0, self.rows, rows):
+            yield float32(matrix[first : first + rows])
+
+    def _map(self) -> npt.NDArray[Any]:
+        try:
+            return np.lib.format.open_memmap(self._path, mode="r")
+        except ValueError as error:
+            if "Python objects" in str(error):  # a pickle, which could run anything
+                raise InputError(
+                    f"{self._path} holds Python objects; save a matrix of floats, float32 for example."
+                ) from error
+            raise
