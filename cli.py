@@ -90,6 +90,9 @@ Replace = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where the last run ended, if it ended too early.")
 ]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
+]
 LogAs = Annotated[
     log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
 ]
@@ -140,8 +143,8 @@ def ingest(
     encoder: Annotated[
         str,
         typer.Option(
-            help="word2vec[:key=value,…] or fineehr[:SETTING,key=value,…], trained on the source, or the folder of a "
-            "saved encoder."
+            help="word2vec[:key=value,…] or fineehr[:SETTING,…], trained on the source; bert[:MODEL,…]; or the folder "
+            "of a saved encoder."
         ),
     ] = "word2vec",
     store: Store = "qdrant:./cohorts.qdrant",
@@ -176,10 +179,12 @@ def ingest(
     ray_address: Annotated[
         str | None, typer.Option(help="HOST:PORT of a Ray cluster [default: one on this machine].")
     ] = None,
+    download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
+    from cohorts.encoders.registry import download_checkpoint
     from cohorts.loaders.guests import open_store
     from cohorts.loaders.ingest import Ray
     from cohorts.loaders.run import Run
@@ -190,6 +195,8 @@ def ingest(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
+    if download:
+        download_checkpoint(encoder)
     part = parse_shard(shard) if shard else None
     goal = Goal(
         collection,
@@ -225,19 +232,23 @@ def fit(
     path: SourcePath,
     out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
     encoder: Annotated[
-        str, typer.Option(help="word2vec[:key=value,…] or fineehr[:SETTING,key=value,…]")
+        str, typer.Option(help="word2vec[:key=value,…], fineehr[:SETTING,…], bert[:MODEL,…]")
     ] = "word2vec",
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
     notes: NotesFolder = None,
     columns: Columns = "",
     labels: Labels = "",
+    download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
+    from cohorts.encoders.registry import download_checkpoint
     from cohorts.loaders.run import train_only
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
+    if download:
+        download_checkpoint(encoder)
     bad_rows = out / "quarantine.csv"
     with (
         _open_source(source, path, unit, out, bad_rows, 0.1, notes, columns, labels, None) as records,

@@ -7,7 +7,8 @@ The tree::
     │   ├── SourceError            a table or a column is missing or mangled
     │   │   └── TooManyBadRows     the share of quarantined rows is above the limit
     │   ├── EncoderError           an encoder can't be fitted, loaded or used here
-    │   │   └── FingerprintMismatch  the collection was made by another encoder
+    │   │   ├── FingerprintMismatch  the collection was made by another encoder
+    │   │   └── CheckpointNotFound   a text model is neither here nor in the cache
     │   ├── FilterError            a filter expression that can't be understood
     │   ├── PointError             an id, a vector or a payload that the engine can't keep
     │   │   └── VectorError        NaN, infinite, zero or wrong-sized vectors
@@ -52,6 +53,10 @@ class EncoderError(InputError):
 
 class FingerprintMismatch(EncoderError):
     """The collection was made by another encoder than the one at hand."""
+
+
+class CheckpointNotFound(EncoderError):
+    """A text model is neither a folder nor in the cache; nothing was tried on the network unless asked for."""
 
 
 class FilterError(InputError):

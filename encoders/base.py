@@ -19,7 +19,16 @@ class Encoder(Protocol):
     """
 
     name: str
-    dim: int
+
+    @property
+    def dim(self) -> int:
+        """Return how many numbers a vector has."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return what was cut or left out while encoding, to be told to the user; counts of 0 are no news."""
+        ...
 
     @property
     def fingerprint(self) -> str:

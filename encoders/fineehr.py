@@ -39,6 +39,11 @@ class FineEhr:
         self.parts = parts or Parts(Word2Vec(self.settings.words))
 
     @property
+    def counts(self) -> Mapping[str, int]:
+        """Return nothing: all words are read."""
+        return {}
+
+    @property
     def fingerprint(self) -> str:
         """Return a hash over settings, words and weights (hex). Raises EncoderError before `fit`."""
         digest = hashlib.sha256(json.dumps(asdict(self.settings), sort_keys=True).encode())

@@ -6,8 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import fineehr_training, word2vec
+from cohorts.encoders import bert, fineehr_training, word2vec
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.bert import Bert
+from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
@@ -15,13 +17,20 @@ from cohorts.errors import EncoderError
 _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
     "word2vec": (word2vec.Settings, Word2Vec),
     "fineehr": (fineehr_training.Settings, FineEhr),
+    "bert": (bert.Settings, Bert),
 }
-_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {"word2vec": Word2Vec.load, "fineehr": FineEhr.load}
+_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {
+    "word2vec": Word2Vec.load,
+    "fineehr": FineEhr.load,
+    "bert": Bert.load,
+}
 _KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 
 def make_encoder(spec: str) -> Encoder:
-    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64,input=codes` or `fineehr:full`.
+    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64`, `fineehr:full` or `bert:biobert`.
+
+    The first setting may stand without its name where it is text.
 
     Raises EncoderError, which names what there is.
     """
@@ -31,6 +40,14 @@ def make_encoder(spec: str) -> Encoder:
         raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
     settings, make = _MAKERS[name]
     return make(_settings(settings, rest))
+
+
+def download_checkpoint(spec: str) -> None:
+    """Fetch the checkpoint of an untrained text encoder into the Hugging Face cache. Raises EncoderError."""
+    made = make_encoder(spec)
+    if not isinstance(made, Bert):
+        raise EncoderError(f"Encoder {made.name} has no checkpoint to download: leave --download out.")
+    find_checkpoint(made.settings.model, download=True)
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -54,8 +71,9 @@ def _settings(kind: type[Any], text: str) -> Any:
     known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
     values: dict[str, Any] = {}
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if parts and "=" not in parts[0] and "setting" in known:
-        parts[0] = f"setting={parts[0]}"
+    first, kind_of_first = next(iter(known.items()))
+    if parts and "=" not in parts[0] and kind_of_first is str:
+        parts[0] = f"{first}={parts[0]}"
     for pair in parts:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if key not in known or not equals:

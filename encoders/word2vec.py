@@ -62,6 +62,11 @@ class Word2Vec:
         self._embedding: Vectors = np.empty((0, self.dim), np.float32)
 
     @property
+    def counts(self) -> Mapping[str, int]:
+        """Return nothing: all words are read."""
+        return {}
+
+    @property
     def vocabulary(self) -> list[str]:
         """Return the known words in the order of the weights' rows; none before `fit`."""
         return list(self._words)

@@ -94,6 +94,7 @@ class Run:
                 kept = Path(asked) if Path(asked).is_dir() else self.folder / ENCODERS / encoder.fingerprint
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
             self._load(origin, connector, journal, identity, tick)
+            self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if written is not None:
                 attachments.save(written, mapping)
         self._account(source)

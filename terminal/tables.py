@@ -85,7 +85,12 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
 
 
 def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, head in (("counts", ""), ("quarantined", "quarantined: "), ("left_out", "left out: ")):
+    for name, head in (
+        ("counts", ""),
+        ("quarantined", "quarantined: "),
+        ("left_out", "left out: "),
+        ("cut", ""),
+    ):
         for what, count in manifest.get(name, {}).items():
             yield head + what, f"{count:,}"
 

@@ -242,7 +242,7 @@ def test_a_source_without_notes_is_told_of_its_codes(shared_data: Path, tmp_path
 
 def test_wrong_settings_are_refused() -> None:
     for spec, message in (
-        ("bert", "Encoders: word2vec"),
+        ("gpt", "Encoders: word2vec, fineehr, bert"),
         ("word2vec:size=3", "a key of dim"),
         ("word2vec:dim=x", "whole number"),
         ("word2vec:dim=0", "at least 1"),

@@ -1,0 +1,174 @@
+"""The encoder `bert`: notes through any BERT-like checkpoint, a patient as the mean of the notes.
+
+`chunk-mean` cuts every note into overlapping windows: a note is the mean of its windows, each the mean of its tokens,
+and a unit the mean of its notes. `cls-truncate` is the way of the gated-fusion paper: all notes in one text, the [CLS]
+of its first window; what stands behind is not seen. Notes are cleaned but for the steps that expect lower case.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from cohorts.encoders.base import Vectors
+from cohorts.encoders.category_weights import unit_rows
+from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
+from cohorts.encoders.note_cache import NoteCache, text_key
+from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision, windows_of
+from cohorts.errors import EncoderError
+from cohorts.records.base import Batch, Source
+from cohorts.records.cleaning import clean, cleaning_version
+
+POOLINGS = ("chunk-mean", "cls-truncate")
+CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
+_FILE = "encoder.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`model` is a folder, a preset or a Hugging Face id; a note has `max_windows` that share `overlap` tokens."""
+
+    model: str = "clinicalbert"
+    pooling: str = "chunk-mean"
+    overlap: int = 64
+    max_windows: int = 32
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("pooling", POOLINGS), ("precision", ("auto", *PRECISIONS))):
+            if getattr(self, name) not in allowed:
+                raise EncoderError(
+                    f"bert {name} is {getattr(self, name)!r}; it is one of {', '.join(allowed)}."
+                )
+        if self.max_windows < 1:
+            raise EncoderError(f"bert max_windows is {self.max_windows}; it must be at least 1.")
+
+
+class Bert:
+    """The encoder `bert`. Nothing of it is trained; weights are read when they are first needed."""
+
+    name = "bert"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        asked = settings or Settings()
+        # Which precision it was is a part of what the vectors are: chosen once, kept with the encoder.
+        self.settings = replace(
+            asked, precision=best_precision() if asked.precision == "auto" else asked.precision
+        )
+        self.counts: Counter[str] = Counter()
+
+    @cached_property
+    def _folder(self) -> Path:
+        return find_checkpoint(self.settings.model)
+
+    @cached_property
+    def _transformer(self) -> Transformer:
+        return Transformer(load_checkpoint(self._folder), self.settings.precision)
+
+    @cached_property
+    def _cache(self) -> NoteCache:
+        return NoteCache(self.fingerprint, self.dim)
+
+    @cached_property
+    def dim(self) -> int:
+        """Return the model's width. Raises CheckpointNotFound."""
+        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
+        return int(config["hidden_size"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash over the checkpoint's files, the settings and the cleaning (hex). Raises CheckpointNotFound."""
+        kept = {key: value for key, value in asdict(self.settings).items() if key != "model"}
+        parts = (content_hash(self._folder), json.dumps(kept, sort_keys=True), cleaning_version())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def fit(self, source: Source) -> Self:  # noqa: ARG002 - as encoders are fitted
+        """Return self: the checkpoint is taken as it is. Raises CheckpointNotFound, EncoderError."""
+        _ = self._transformer
+        return self
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Return (len(batch), dim) float32 unit rows; a unit without a note is a row of zeros."""
+        texts, unit_of = list(batch.notes["text"]), batch.notes["unit_id"]
+        if self.settings.pooling == "cls-truncate":
+            joined = batch.notes.groupby("unit_id")["text"].agg("\n".join).reindex(batch.units["unit_id"])
+            return self.encode_text(joined.fillna("").tolist())
+        place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
+        return unit_rows(_means(self._notes(texts), [place[unit] for unit in unit_of], len(batch)))
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32 unit rows, zeros for a text without a token."""
+        return unit_rows(self._notes(texts))
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return settings and size."""
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "checkpoint": content_hash(self._folder),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json`: which checkpoint it is, and the hash of its files. The weights stay where they are."""
+        about = {"name": self.name, "fingerprint": self.fingerprint, "settings": asdict(self.settings)}
+        if Path(self.settings.model).is_dir():
+            about["settings"]["model"] = str(Path(self.settings.model).resolve())  # type: ignore[index]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _FILE).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises EncoderError where the checkpoint is gone or another one."""
+        try:
+            about = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            encoder = cls(Settings(**about["settings"]))
+            known = about["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EncoderError(f"{folder} holds no complete bert encoder: {type(error).__name__}.") from error
+        if encoder.fingerprint != known:
+            raise EncoderError(
+                f"The checkpoint {encoder.settings.model} is not the one that the encoder in {folder} was made with."
+            )
+        return encoder
+
+    def _notes(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim): each text's vector, from the cache where it is known."""
+        cleaned = [clean(text, CLEANING) for text in texts]
+        keys = [text_key(text) for text in cleaned]
+        known = self._cache.get(list(dict.fromkeys(keys)))
+        fresh = {key: text for key, text in zip(keys, cleaned, strict=True) if key not in known}
+        made = dict(zip(fresh, self._embed(fresh.values()), strict=True))
+        self._cache.put(made)
+        known |= made
+        return np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
+
+    def _embed(self, texts: Iterable[str]) -> Vectors:
+        first_only = self.settings.pooling == "cls-truncate"
+        most = 1 if first_only else self.settings.max_windows
+        windows: list[Window] = []
+        owners: list[int] = []
+        count = 0
+        for row, text in enumerate(texts):
+            cut = windows_of(self._transformer.checkpoint, text, self.settings.overlap)
+            self.counts["windows of notes left out"] += max(0, len(cut) - most)
+            self.counts["notes cut"] += len(cut) > most
+            windows += cut[:most]
+            owners += [row] * len(cut[:most])
+            count = row + 1
+        vectors = self._transformer.embed(windows, "cls" if first_only else "mean")
+        return _means(vectors, owners, count)
+
+
+def _means(vectors: Vectors, owners: Sequence[int], count: int) -> Vectors:
+    """Return (count, dim): the mean of each owner's rows, zeros without one."""
+    sums = np.zeros((count, vectors.shape[1]), np.float32)
+    np.add.at(sums, np.asarray(owners, np.intp), vectors)
+    many = np.bincount(np.asarray(owners, np.intp), minlength=count)
+    return np.asarray(sums / np.maximum(many, 1)[:, None], np.float32)

@@ -1,0 +1,169 @@
+"""BERT-like checkpoints: where they are looked for, and how they are read.
+
+A folder comes first, then the Hugging Face cache. Nothing is downloaded unless asked for: a checkpoint that is not
+there is told at once, without a try at the network.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError  # what torch's weights-only reader raises at what is no tensor
+from typing import Any
+
+from cohorts.errors import CheckpointNotFound, EncoderError
+
+PRESETS = {
+    "clinicalbert": "emilyalsentzer/Bio_ClinicalBERT",
+    "biobert": "dmis-lab/biobert-base-cased-v1.1",
+}
+_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # in the order of preference
+_READ = (
+    "config.json",
+    "*.index.json",
+    *_WEIGHTS,
+    "vocab*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "merges.txt",
+)
+_MAX_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A tokenizer and a model (float32, in evaluation mode). `max_tokens` counts the special tokens in."""
+
+    tokenizer: Any
+    model: Any
+    max_tokens: int
+    width: int
+
+
+def find_checkpoint(model: str, *, download: bool = False) -> Path:
+    """Return the folder of a checkpoint, which is named by a folder, a preset or a Hugging Face id.
+
+    Raises CheckpointNotFound, EncoderError.
+    """
+    if Path(model).is_dir():
+        return _complete(Path(model))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name = PRESETS.get(model, model)
+    remedy = (
+        f"It was looked for as a folder and in the cache {HF_HUB_CACHE}. Fetch it by --download where there is a "
+        "network, or copy its folder here and name that."
+    )
+    try:
+        return _complete(
+            Path(snapshot_download(name, allow_patterns=list(_READ), local_files_only=not download))
+        )
+    except HFValidationError as error:
+        raise EncoderError(
+            f"{model!r} is no folder, no preset ({', '.join(PRESETS)}), and no id like OWNER/NAME."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        tried = (
+            f"Checkpoint {name} can't be fetched from the network. "
+            if download
+            else f"There is no checkpoint {name}. "
+        )
+        raise CheckpointNotFound(tried + remedy) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointNotFound(
+            f"Checkpoint {name} can't be fetched: {type(error).__name__}. {remedy}"
+        ) from error
+
+
+def content_hash(folder: Path) -> str:
+    """Return a hash of all that the vectors depend on: weights, configuration, vocabulary (hex)."""
+    digest = hashlib.sha256()
+    for file in sorted(
+        {
+            file
+            for pattern in (_weights_of(folder), "config.json", "vocab*", "tokenizer*", "merges.txt")
+            for file in folder.glob(pattern)
+        }
+    ):
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read tokenizer and weights: safetensors where there are any, else a .bin by torch's weights-only reader.
+
+    Raises EncoderError where they can't be read, or where weights of the model are missing: transformers would make
+    them up.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **options, **_case(folder))
+            model, loaded = AutoModel.from_pretrained(
+                folder,
+                **options,
+                use_safetensors=_weights_of(folder) == _WEIGHTS[0],
+                weights_only=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
+        raise EncoderError(f"The checkpoint in {folder} can't be read: {type(error).__name__}.") from error
+    lacking = [key for key in loaded["missing_keys"] if not key.startswith("pooler.")]  # which is not used
+    if lacking:
+        raise EncoderError(
+            f"The checkpoint in {folder} lacks {len(lacking)} weights of its model, as {lacking[0]}."
+        )
+    limit = min(
+        tokenizer.model_max_length,
+        getattr(model.config, "max_position_embeddings", _MAX_TOKENS),
+        _MAX_TOKENS,
+    )
+    return Checkpoint(tokenizer, model.eval(), limit, model.config.hidden_size)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from writing bars and reports to stderr, which belongs to the user's program."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _complete(folder: Path) -> Path:
+    if not (folder / "config.json").is_file() or not any(
+        True for pattern in _WEIGHTS for _ in folder.glob(pattern)
+    ):
+        raise CheckpointNotFound(
+            f"{folder} holds no whole checkpoint: it has config.json and model.safetensors, or pytorch_model.bin."
+        )
+    return folder
+
+
+def _weights_of(folder: Path) -> str:
+    return next(pattern for pattern in _WEIGHTS if any(folder.glob(pattern)))
+
+
+def _case(folder: Path) -> dict[str, bool]:
+    """Say whether to lower the case, where only the vocabulary knows: without this, cased ones would be lowered too."""
+    about = folder / "tokenizer_config.json"
+    told = about.is_file() and "do_lower_case" in json.loads(about.read_text(encoding="utf-8"))
+    vocabulary = folder / "vocab.txt"
+    if told or (folder / "tokenizer.json").is_file() or not vocabulary.is_file():
+        return {}
+    tokens = vocabulary.read_text(encoding="utf-8").split("\n")
+    return {"do_lower_case": not any(token != token.lower() for token in tokens if not token.startswith("["))}

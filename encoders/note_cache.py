@@ -1,0 +1,69 @@
+"""Vectors of notes, kept on disk by the hash of their text: a second run, or another fusion, costs nothing for text.
+
+Vectors can be inverted to text: the file is as private as the notes, and readable by the user alone.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from cohorts.encoders.base import Vectors
+from cohorts.errors import InputError
+
+FOLDER = "COHORTS_CACHE"
+_ASKED_AT_ONCE = 500
+
+
+def cache_folder() -> Path:
+    """Return the folder named by COHORTS_CACHE, else ~/.cache/cohorts."""
+    return Path(os.environ.get(FOLDER, Path.home() / ".cache" / "cohorts"))
+
+
+def text_key(text: str) -> bytes:
+    """Return the hash by which a text is known."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+class NoteCache:
+    """The vectors that one way of embedding (`fingerprint`) gave. Raises InputError where the file can't be made."""
+
+    def __init__(self, fingerprint: str, width: int, folder: Path | None = None) -> None:
+        place = folder or cache_folder()
+        self._width = width
+        try:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = place / f"notes-{fingerprint}.sqlite"
+            file.touch(mode=0o600)
+            self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute(
+                "create table if not exists notes(key blob primary key, vector blob) without rowid"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"The cache of note vectors in {place} can't be used: {error}. Name another folder by {FOLDER}."
+            ) from error
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """Return the vectors, (width,), of those that are known."""
+        found: dict[bytes, Vectors] = {}
+        for start in range(0, len(keys), _ASKED_AT_ONCE):
+            part = keys[start : start + _ASKED_AT_ONCE]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"select key, vector from notes where key in ({marks})", part)  # noqa: S608
+            found |= {key: np.frombuffer(vector, np.float32) for key, vector in rows}
+        return found
+
+    def put(self, vectors: Mapping[bytes, Vectors]) -> None:
+        """Keep vectors, all or none of them."""
+        rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
+        self._db.execute("begin immediate")
+        self._db.executemany("insert or replace into notes values (?, ?)", rows)
+        self._db.execute("commit")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,35 @@
+"""Tiny BERT checkpoints, made in a second: the vocabulary of some texts, and random weights."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertModel
+
+WORDS = 1_900
+
+
+def make_checkpoint(
+    folder: Path, texts: Iterable[str], *, cased: bool = True, seed: int = 0, width: int = 64
+) -> Path:
+    """Write config, vocabulary and safetensors; no tokenizer_config.json, as the published clinical checkpoints."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(re.findall(r"\w+|[^\w\s]", text if cased else text.lower()))
+    letters = sorted({letter for word in counts for letter in word})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    pieces += [word for word, _ in counts.most_common(WORDS) if len(word) > 1]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * width,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
