@@ -1,0 +1,64 @@
+"""Codes as features: a column for each group of diagnoses and procedures, and for each drug, learnt in training.
+
+ICD-9 and ICD-10 share their columns (records/grouping.py). A unit has a code or has it not; how often does not count.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cohorts.records.base import Batch
+from cohorts.records.grouping import drug_name, group_of
+
+
+class CodeFeatures:
+    """The columns of a sparse multi-hot matrix. `counts` tells what had no column, by kind and reason."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
+        self.counts: Counter[str] = Counter()
+        self._places = {name: place for place, name in enumerate(self.columns)}
+
+    @classmethod
+    def learn(cls, batches: Iterable[Batch], min_units: int) -> "CodeFeatures":
+        """Take every column that at least `min_units` units have."""
+        units_with: Counter[str] = Counter()
+        for batch in batches:
+            pairs = set(zip(batch.codes["unit_id"], tokens_of(batch.codes), strict=True))
+            units_with.update(token for _, token in pairs if token is not None)
+        return cls(sorted(token for token, many in units_with.items() if many >= min_units))
+
+    def transform(self, batch: Batch) -> Any:
+        """Return what every unit has, scipy CSR (len(batch), columns) float32, and count what has no column."""
+        from scipy.sparse import csr_array
+
+        row_of = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
+        cells = set()
+        for unit, kind, token in zip(
+            batch.codes["unit_id"], batch.codes["kind"], tokens_of(batch.codes), strict=True
+        ):
+            place = self._places.get(token) if token is not None else None
+            if place is not None:
+                cells.add((row_of[unit], place))
+            else:
+                self.counts[
+                    f"{kind} codes {'without a group' if token is None else 'not seen in training'}"
+                ] += 1
+        rows, columns = np.array(sorted(cells), np.int64).reshape(-1, 2).T
+        ones = np.ones(len(rows), np.float32)
+        return csr_array((ones, (rows, columns)), shape=(len(batch), len(self.columns)))
+
+
+def tokens_of(codes: pd.DataFrame) -> list[str | None]:
+    """Return the column of every code, as diagnosis:heart_failure or drug:furosemide; None where no group has it."""
+    return [
+        _token(str(kind), str(system), str(code))
+        for kind, system, code in zip(codes["kind"], codes["system"], codes["code"], strict=True)
+    ]
+
+
+def _token(kind: str, system: str, code: str) -> str | None:
+    name = drug_name(code) if kind == "drug" else group_of(kind, system, code)
+    return f"{kind}:{name}" if name else None

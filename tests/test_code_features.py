@@ -1,0 +1,97 @@
+"""Codes as features, and what is withheld from them and from the notes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohorts.encoders.code_features import CodeFeatures, tokens_of
+from cohorts.encoders.withholding import Withheld
+from cohorts.errors import EncoderError
+from cohorts.records.base import Batch
+from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
+from cohorts.records.sources import open_source
+
+ROWS = [
+    ("1", "diagnosis", "ICD-9", "4280"),
+    ("1", "diagnosis", "ICD-10", "I509"),  # the same group
+    ("1", "drug", "name", "Furosemide 40mg Tab"),
+    ("2", "diagnosis", "ICD-10", "I5021"),
+    ("2", "drug", "name", "furosemide"),
+    ("2", "procedure", "ICD-9", "3995"),
+    ("3", "diagnosis", "ICD-9", "0389"),
+    ("3", "procedure", "ICD-10", "ZZZ"),  # no group has it
+]
+
+
+def batch_of(rows: list[tuple[str, str, str, str]], texts: list[str] | None = None) -> Batch:
+    units = pd.DataFrame({"unit_id": ["1", "2", "3"]})
+    notes = pd.DataFrame({"unit_id": "1", "text": texts or []})
+    return Batch(
+        units, pd.DataFrame(rows, columns=["unit_id", "kind", "system", "code"]), notes, pd.DataFrame()
+    )
+
+
+def test_both_classifications_share_columns_and_rare_ones_are_left_out() -> None:
+    features = CodeFeatures.learn([batch_of(ROWS)], min_units=2)
+    assert features.columns == ["diagnosis:heart_failure", "drug:furosemide"]
+    matrix = features.transform(batch_of(ROWS))
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix.toarray(), [[1, 1], [1, 1], [0, 0]])
+    assert features.counts == {
+        "procedure codes not seen in training": 1,
+        "diagnosis codes not seen in training": 1,
+        "procedure codes without a group": 1,
+    }
+
+
+def test_a_unit_counts_once_over_batches_and_no_codes_are_no_crash() -> None:
+    features = CodeFeatures.learn([batch_of(ROWS), batch_of([])], min_units=1)
+    assert len(features.columns) == 4
+    assert features.transform(batch_of([])).shape == (3, 4)
+    assert CodeFeatures.learn([], 1).transform(batch_of(ROWS)).shape == (3, 0)
+
+
+def test_an_unknown_phenotype_is_told_with_those_there_are() -> None:
+    with pytest.raises(
+        EncoderError, match=r"no phenotype 'flu' to withhold. Phenotypes: acute_kidney_injury, "
+    ):
+        Withheld(("flu",))
+
+
+def test_nothing_withheld_changes_nothing() -> None:
+    batch = batch_of(ROWS, ["sepsis"])
+    assert Withheld().apply(batch) is batch
+    assert Withheld().mask("sepsis") == "sepsis"
+
+
+@pytest.mark.parametrize("name", [one.name for one in load_phenotypes()])
+def test_no_withheld_code_reaches_the_features(shared_data: Path, tmp_path: Path, name: str) -> None:
+    seen = 0
+    for source, folder in (("mimic3", "mimic3-demo"), ("mimic4", "mimic4-demo")):
+        with open_source(
+            source, shared_data / folder, work_dir=tmp_path, quarantine_file=tmp_path / "bad"
+        ) as opened:
+            for batch in opened.batches():
+                seen += int((phenotypes_of(batch.codes) == name).sum())
+                left = Withheld((name,)).apply(batch)
+                assert not (phenotypes_of(left.codes) == name).any()
+                assert len(left.codes) == len(batch.codes) - (phenotypes_of(batch.codes) == name).sum()
+                assert CodeFeatures.learn([left], 1).transform(left).sum() > 0
+    assert seen
+
+
+def test_withheld_words_leave_the_notes_in_whatever_case_they_stand() -> None:
+    texts = ["Admission Dx: SEPSIS.", "Congestive  Heart\nFailure, CHF; no chfx", "fracture of hip"]
+    withheld = Withheld(("sepsis", "heart_failure"), text=True)
+    masked = list(withheld.apply(batch_of(ROWS, texts)).notes["text"])
+    assert [" ".join(text.split()) for text in masked] == [
+        "Admission Dx: .",
+        ", ; no chfx",
+        "fracture of hip",
+    ]
+    assert list(Withheld(("sepsis",)).apply(batch_of(ROWS, texts)).notes["text"]) == texts
+
+
+def test_tokens_name_their_kind() -> None:
+    assert tokens_of(batch_of(ROWS).codes)[2:6:3] == ["drug:furosemide", "procedure:dialysis"]
