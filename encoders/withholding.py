@@ -18,7 +18,7 @@ MASK = " "
 
 @dataclass(frozen=True)
 class Withheld:
-    """Phenotypes by name, and whether their mentions in notes are masked too. Raises EncoderError for an unknown one."""
+    """Phenotypes by name, and whether their mentions in notes are masked too. Raises EncoderError for unknown ones."""
 
     phenotypes: tuple[str, ...] = ()
     text: bool = False
