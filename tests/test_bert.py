@@ -143,7 +143,7 @@ def test_a_bin_is_read_by_weights_only_and_safetensors_go_first(tiny: Path, tmp_
             return (Path.touch, (tmp_path / "harm",))
 
     with (folder / "pytorch_model.bin").open("wb") as stream:
-        pickle.dump(Harmful(), stream)
+        pickle.dump(Harmful(), stream, protocol=2)
     with pytest.raises(EncoderError, match="can't be read"):
         load_checkpoint(folder)
     assert not (tmp_path / "harm").exists()

@@ -214,7 +214,7 @@ def test_real_codes_go_in_and_answer(
         ("query --store milvus:x --patient 1", "must end in .db"),
         ("ingest --source eicu --path hospital", "Sources: mimic3, mimic4, notes-csv"),
         ("ingest --source mimic3 --path nowhere", "Table PATIENTS is missing"),
-        ("ingest --source mimic3 --path hospital --encoder bert", "Encoders: word2vec"),
+        ("ingest --source mimic3 --path hospital --encoder gpt", "Encoders: word2vec"),
         (
             "ingest --source mimic3 --path hospital --index ivf --strict-index",
             "qdrant-edge has no index ivf(nlist=1024, variant=flat). It has: flat, hnsw (scalar, product, binary).",

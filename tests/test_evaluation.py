@@ -183,7 +183,7 @@ def test_test_ids_that_reach_the_classifiers_stop_the_measurement(
 def test_learning_from_those_who_are_judged_by_flatters(tmp_path: Path) -> None:
     """What the guard is for: with the held-out admissions among the training ids, the same AUC comes out higher."""
     synthesize(tmp_path / "tables", 1_000, seed=11)
-    settings = Settings(setting="metric", dim=96, epochs=2, steps=600)
+    settings = Settings(setting="metric", dim=96, epochs=1, steps=300, patience=3)
     with admissions(tmp_path / "tables", tmp_path) as source:
         (batch,) = source.batches()
         died, ids = batch.units["died"].to_numpy(dtype=np.bool_), batch.units["unit_id"]
@@ -196,7 +196,7 @@ def test_learning_from_those_who_are_judged_by_flatters(tmp_path: Path) -> None:
             )
             auc = [
                 score(
-                    "logistic regression",
+                    "random forest",
                     seed,
                     (vectors[made.train], died[made.train]),
                     (vectors[made.held_out], died[made.held_out]),
@@ -211,7 +211,7 @@ def test_learning_from_those_who_are_judged_by_flatters(tmp_path: Path) -> None:
 def evaluated(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("evaluated") / "report"
     shown = ok(
-        f"evaluate fineehr --source mimic3 --path {hospital} --encoder {QUICK} --seeds 2 --as-of admission+9d "
+        f"evaluate fineehr --source mimic3 --path {hospital} --encoder {QUICK} --seeds 1 --as-of admission+9d "
         f"--out {out}"
     )
     return out, shown
@@ -237,10 +237,9 @@ def test_every_measurement_is_kept(evaluated: tuple[Path, str]) -> None:
         for classifier in CLASSIFIERS
     ]
     expected = {
-        (notes, encoder, classifier, seed)
+        (notes, encoder, classifier, 0)
         for notes in ("all notes", "admission+216h")
         for encoder, classifier in [*four, ("TF-IDF", "logistic regression")]
-        for seed in (0, 1)
     }
     assert (
         set(predictions[["notes", "encoder", "classifier", "seed"]].itertuples(index=False, name=None))
