@@ -10,7 +10,6 @@ from cohorts.encoders.checkpoints import Checkpoint
 from cohorts.errors import EncoderError
 
 PRECISIONS = ("fp32", "bf16")
-POOLINGS = ("mean", "cls")
 _BATCH_TOKENS = 8_192  # of one forward pass, padding counted in
 
 Window = Sequence[int]  # token ids, special tokens counted in

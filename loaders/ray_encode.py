@@ -33,6 +33,7 @@ _LOCAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # whatever the system: Ray listens on 127.0.0.1 alone
     "RAY_AUTH_MODE": "token",
+    "RAY_gcs_server_port_wait_time_s": "120",  # its 30 s are too short where the processor is busy
 }
 
 
