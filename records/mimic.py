@@ -26,8 +26,10 @@ ADMISSIONS = Table(
         "subject_id": Kind.KEY,
         "hadm_id": Kind.KEY,
         "admittime": Kind.TIME,
+        "dischtime": Kind.TIME_OR_NONE,
         "hospital_expire_flag": Kind.NUMBER,
     },
+    optional=("dischtime",),
 )
 LABS = Table(
     "LABEVENTS",
@@ -81,7 +83,8 @@ def admissions(frame: pd.DataFrame) -> pd.DataFrame:
     """Adapt ADMISSIONS."""
     flag = frame["hospital_expire_flag"]
     died = flag.eq(1).astype("boolean").mask(flag.isna())
-    return frame.rename(columns={**IDS, "admittime": "admitted"}).assign(died=died)
+    days = (frame["dischtime"] - frame["admittime"]) / pd.Timedelta(days=1)
+    return frame.rename(columns={**IDS, "admittime": "admitted"}).assign(died=died, stay_days=days)
 
 
 def codes(frame: pd.DataFrame, kind: str, system: str | pd.Series, code: pd.Series) -> pd.DataFrame:
