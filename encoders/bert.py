@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.category_weights import unit_rows
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.note_cache import NoteCache, text_key
+from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision, windows_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
@@ -99,7 +99,8 @@ class Bert:
             joined = batch.notes.groupby("unit_id")["text"].agg("\n".join).reindex(batch.units["unit_id"])
             return self.encode_text(joined.fillna("").tolist())
         place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
-        return unit_rows(_means(self._notes(texts), [place[unit] for unit in unit_of], len(batch)))
+        rows = np.array([place[unit] for unit in unit_of], np.intp)
+        return unit_rows(group_means(self._notes(texts), rows, len(batch)))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros for a text without a token."""
@@ -163,12 +164,4 @@ class Bert:
             owners += [row] * len(cut[:most])
             count = row + 1
         vectors = self._transformer.embed(windows, "cls" if first_only else "mean")
-        return _means(vectors, owners, count)
-
-
-def _means(vectors: Vectors, owners: Sequence[int], count: int) -> Vectors:
-    """Return (count, dim): the mean of each owner's rows, zeros without one."""
-    sums = np.zeros((count, vectors.shape[1]), np.float32)
-    np.add.at(sums, np.asarray(owners, np.intp), vectors)
-    many = np.bincount(np.asarray(owners, np.intp), minlength=count)
-    return np.asarray(sums / np.maximum(many, 1)[:, None], np.float32)
+        return group_means(vectors, np.array(owners, np.intp), count)

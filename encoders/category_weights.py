@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
+from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.training import EarlyStopping, one_thread
 
 if TYPE_CHECKING:
@@ -30,20 +31,10 @@ def category_means(
 
     `notes` is (n, dim); `group` and `category` are (n,), below the two numbers of `shape`.
     """
-    from scipy.sparse import csr_array
-
-    cell = group * shape[1] + category
-    counts = np.bincount(cell, minlength=shape[0] * shape[1])
-    share = (1 / counts[cell]).astype(np.float32)
-    index = (cell, np.arange(len(notes)))
-    means = csr_array((share, index), shape=(len(counts), len(notes))) @ notes
-    return np.asarray(means, np.float32).reshape(*shape, -1), counts.reshape(shape) > 0
-
-
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Return the rows scaled to length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+    present = np.zeros(shape, np.bool_)
+    present[group, category] = True
+    means = group_means(notes, group * shape[1] + category, shape[0] * shape[1])
+    return means.reshape(*shape, notes.shape[1]), present
 
 
 def pool(means: Vectors, weights: Vectors) -> Vectors:

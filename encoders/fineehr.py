@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.category_weights import category_means, pool, unit_rows
+from cohorts.encoders.category_weights import category_means, pool
 from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError

@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
+from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, cleaning_version, sentences, words
@@ -231,8 +232,7 @@ class Word2Vec:
         index = (np.repeat(np.array(owners, np.int64), lengths), np.array(places, np.int64))
         ones = np.ones(len(places), np.float32)
         sums = csr_array((ones, index), shape=(count, len(self._words))) @ self._embedding
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)  # a mean and its sum have one direction
-        return np.asarray(sums / np.where(norms > 0, norms, 1), np.float32)
+        return unit_rows(sums)  # a mean and its sum have one direction
 
     def _check_fitted(self) -> None:
         if not self._words:

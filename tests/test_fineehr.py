@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts.encoders.category_weights import unit_rows
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.note_vectors import joined, note_vectors
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.training import Checked, TrainingIds, held_back
 from cohorts.errors import EncoderError, LeakageError

@@ -1,0 +1,23 @@
+"""Rows of vectors put together: to the mean of their group, and to length 1."""
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.encoders.base import Vectors
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Return the rows scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def group_means(vectors: Vectors, group: npt.NDArray[np.intp], count: int) -> Vectors:
+    """Return the mean row of every group, (count, dim) float32, zeros without one.
+
+    `vectors` is (n, dim); `group` is (n,), below `count`.
+    """
+    from scipy.sparse import csr_array
+
+    share = (1 / np.bincount(group, minlength=count)[group]).astype(np.float32)
+    index = (group, np.arange(len(vectors)))
+    return np.asarray(csr_array((share, index), shape=(count, len(vectors))) @ vectors, np.float32)
