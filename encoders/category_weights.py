@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import group_means, unit_rows
-from cohorts.encoders.training import EarlyStopping, one_thread
+from cohorts.encoders.training import optimize
 
 if TYPE_CHECKING:
     import torch
 
-_CHECK_STEPS = 50
-_MAX_STEPS = 3_000
-_PATIENCE = 6
 _BATCH = 256
 _LEARNING_RATE = 1e-2
 
@@ -44,7 +41,6 @@ def pool(means: Vectors, weights: Vectors) -> Vectors:
     return unit_rows(np.einsum("ncd,cde->ne", means, weights, optimize=True))
 
 
-@one_thread()
 def learn_weights(
     means: Vectors, died: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_], kind: str, seed: int
 ) -> Vectors:
@@ -58,24 +54,19 @@ def learn_weights(
     start = torch.zeros(categories) if kind == "scalar" else torch.eye(dim).repeat(categories, 1, 1)
     free = start.requires_grad_()
     head = torch.zeros(dim + 1, requires_grad=True)
-    optimizer = torch.optim.Adam([free, head], lr=_LEARNING_RATE)
     inputs = torch.from_numpy(means), torch.from_numpy(died.astype(np.float32))
     rare = torch.tensor(float((~died[~validation]).sum() / died[~validation].sum()))
     rng = np.random.default_rng(seed)
     judged, learnt = np.flatnonzero(validation), np.flatnonzero(~validation)
-    watch = EarlyStopping[Vectors](_PATIENCE)
-    for step in range(_MAX_STEPS + 1):
-        if step % _CHECK_STEPS == 0:
-            with torch.no_grad():
-                loss = float(_loss(free, head, inputs, judged, rare))
-            if watch.is_over(loss, _weights(free).detach().numpy().copy()):
-                break
-        optimizer.zero_grad()
-        batch = rng.choice(learnt, _BATCH)
-        _loss(free, head, inputs, batch, rare).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert watch.best is not None  # noqa: S101 - the first check keeps one
-    return watch.best
+
+    def batch_loss() -> torch.Tensor:
+        return _loss(free, head, inputs, rng.choice(learnt, _BATCH), rare)
+
+    def check() -> tuple[torch.Tensor, Vectors]:
+        return _loss(free, head, inputs, judged, rare), _weights(free).detach().numpy().copy()
+
+    best, _ = optimize([free, head], _LEARNING_RATE, batch_loss, check)
+    return best
 
 
 def _weights(free: "torch.Tensor") -> "torch.Tensor":

@@ -10,7 +10,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.category_weights import category_means, learn_weights
 from cohorts.encoders.note_vectors import Labelled, labelled
 from cohorts.encoders.siamese import Refiner, SiameseSettings, Trace, can_learn, train_refiner
-from cohorts.encoders.training import Checked, TrainingIds, held_back
+from cohorts.encoders.training import MAX_STEPS, PATIENCE, Checked, TrainingIds, held_back
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
 from cohorts.records.base import Source
@@ -38,8 +38,8 @@ class Settings:
     sg: int = 0
     seed: int = 0
     margin: float = 2.0
-    steps: int = 3_000
-    patience: int = 6
+    steps: int = MAX_STEPS
+    patience: int = PATIENCE
     weights: str = "scalar"
     history: str = "last"
     half_life_days: float = 365.0

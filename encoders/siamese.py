@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.training import EarlyStopping, one_thread
+from cohorts.encoders.training import CHECK_STEPS, MAX_STEPS, PATIENCE, optimize
 
 if TYPE_CHECKING:
     import torch
 
-CHECK_STEPS = 50
 BATCH_PAIRS = 128
 VALIDATION_PAIRS = 4_096
 MIN_NOTES = 40  # of either ending, to learn from
@@ -66,8 +65,8 @@ class SiameseSettings:
     """`max_steps` bounds the training, which ends `patience` checks, 50 steps each, after the last gain."""
 
     margin: float = 2.0
-    max_steps: int = 3_000
-    patience: int = 6
+    max_steps: int = MAX_STEPS
+    patience: int = PATIENCE
     seed: int = 0
 
 
@@ -110,7 +109,6 @@ def can_learn(died: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_]) ->
     )
 
 
-@one_thread()
 def train_refiner(
     notes: Vectors,
     died: npt.NDArray[np.bool_],
@@ -125,26 +123,21 @@ def train_refiner(
 
     rng = np.random.default_rng(settings.seed)
     weights = [torch.tensor(one, requires_grad=True) for one in identity(notes.shape[1])]
-    optimizer = torch.optim.Adam(weights, lr=_LEARNING_RATE)
     judged, learnt = notes[validation], notes[~validation]
     judged_pairs = draw_pairs(died[validation], VALIDATION_PAIRS, rng)
-    watch = EarlyStopping[Refiner](settings.patience)
-    steps, ranks = [], []
-    for step in range(settings.max_steps + 1):
-        if step % CHECK_STEPS == 0:
-            with torch.no_grad():
-                loss = float(_loss(judged, judged_pairs, weights, settings.margin))
-            steps.append(step)
-            now = Refiner(*(one.detach().numpy().copy() for one in weights))
-            ranks.append(effective_rank(now.refine(judged[:_RANK_NOTES])))
-            if watch.is_over(loss, now):
-                break
-        optimizer.zero_grad()
-        batch = draw_pairs(died[~validation], BATCH_PAIRS, rng)
-        _loss(learnt, batch, weights, settings.margin).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert watch.best is not None  # noqa: S101 - the first check keeps one
-    return watch.best, Trace(len(learnt), steps[watch.kept], steps, watch.losses, ranks)
+    ranks: list[float] = []
+
+    def batch_loss() -> torch.Tensor:
+        return _loss(learnt, draw_pairs(died[~validation], BATCH_PAIRS, rng), weights, settings.margin)
+
+    def check() -> tuple[torch.Tensor, Refiner]:
+        now = Refiner(*(one.detach().numpy().copy() for one in weights))
+        ranks.append(effective_rank(now.refine(judged[:_RANK_NOTES])))
+        return _loss(judged, judged_pairs, weights, settings.margin), now
+
+    best, watch = optimize(weights, _LEARNING_RATE, batch_loss, check, settings.max_steps, settings.patience)
+    steps = [CHECK_STEPS * place for place in range(len(watch.losses))]
+    return best, Trace(len(learnt), steps[watch.kept], steps, watch.losses, ranks)
 
 
 def effective_rank(vectors: Vectors) -> float:

@@ -1,9 +1,9 @@
 """What the trained parts of an encoder share: whom they may see, whom they hold back, and when they stop."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,13 @@ from cohorts.errors import LeakageError
 from cohorts.records.base import Batch, Source
 from cohorts.records.views import View
 
+if TYPE_CHECKING:
+    import torch
+
 VALIDATION_SHARE = 0.15  # of the training patients
+CHECK_STEPS = 50
+MAX_STEPS = 3_000
+PATIENCE = 6
 
 State = TypeVar("State")
 
@@ -83,3 +89,33 @@ class EarlyStopping(Generic[State]):
         if self.best is None or loss < self.losses[self.kept] - 1e-5:
             self.best, self.kept = state, len(self.losses) - 1
         return len(self.losses) - 1 - self.kept >= self.patience
+
+
+@one_thread()
+def optimize(
+    parameters: Sequence["torch.Tensor"],
+    learning_rate: float,
+    batch_loss: Callable[[], "torch.Tensor"],
+    check: Callable[[], tuple["torch.Tensor", State]],
+    max_steps: int = MAX_STEPS,
+    patience: int = PATIENCE,
+) -> tuple[State, EarlyStopping[State]]:
+    """Lower the loss of one batch after the other, until `check`, every 50 steps, has shown no gain for long.
+
+    `check` gives the loss on the validation patients and the state that had it. Returns the best state, and all checks.
+    """
+    import torch
+
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    watch = EarlyStopping[State](patience)
+    for step in range(max_steps + 1):
+        if step % CHECK_STEPS == 0:
+            with torch.no_grad():
+                loss, state = check()
+            if watch.is_over(float(loss), state):
+                break
+        optimizer.zero_grad()
+        batch_loss().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert watch.best is not None  # noqa: S101 - the first check keeps one
+    return watch.best, watch
