@@ -19,6 +19,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.note_cache import NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
+from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision, windows_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
@@ -40,13 +41,8 @@ class Settings:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("pooling", POOLINGS), ("precision", ("auto", *PRECISIONS))):
-            if getattr(self, name) not in allowed:
-                raise EncoderError(
-                    f"bert {name} is {getattr(self, name)!r}; it is one of {', '.join(allowed)}."
-                )
-        if self.max_windows < 1:
-            raise EncoderError(f"bert max_windows is {self.max_windows}; it must be at least 1.")
+        one_of("bert", self, pooling=POOLINGS, precision=("auto", *PRECISIONS))
+        at_least_one("bert", self, "max_windows")
 
 
 class Bert:

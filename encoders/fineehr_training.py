@@ -9,6 +9,7 @@ from cohorts.encoders import word2vec
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.category_weights import category_means, learn_weights
 from cohorts.encoders.note_vectors import Labelled, labelled
+from cohorts.encoders.settings import one_of
 from cohorts.encoders.siamese import Refiner, SiameseSettings, Trace, can_learn, train_refiner
 from cohorts.encoders.training import MAX_STEPS, PATIENCE, Checked, TrainingIds, held_back
 from cohorts.encoders.word2vec import Word2Vec
@@ -17,6 +18,8 @@ from cohorts.records.base import Source
 from cohorts.records.views import Subset
 
 SETTINGS = ("baseline", "metric", "weight", "full")
+WEIGHTS = ("scalar", "map")
+HISTORIES = ("last", "mean", "decay")
 ANY = "*"  # in place of a category: notes of unknown and rare categories, and queries by text
 
 Stage = Callable[[str], None]
@@ -45,12 +48,7 @@ class Settings:
     half_life_days: float = 365.0
 
     def __post_init__(self) -> None:
-        allowed = {"setting": SETTINGS, "weights": ("scalar", "map"), "history": ("last", "mean", "decay")}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise EncoderError(
-                    f"fineehr {name} is {getattr(self, name)!r}; it is one of {', '.join(values)}."
-                )
+        one_of("fineehr", self, setting=SETTINGS, weights=WEIGHTS, history=HISTORIES)
         for name in ("margin", "steps", "patience", "half_life_days"):
             if not getattr(self, name) > 0:
                 raise EncoderError(f"fineehr {name} is {getattr(self, name)}; it must be above 0.")

@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, cleaning_version, sentences, words
@@ -41,11 +42,8 @@ class Settings:
     input: str = "notes"
 
     def __post_init__(self) -> None:
-        if self.input not in _INPUTS:
-            raise EncoderError(f"word2vec input is {self.input!r}; it is one of {', '.join(_INPUTS)}.")
-        for name in ("dim", "window", "min_count", "epochs"):
-            if getattr(self, name) < 1:
-                raise EncoderError(f"word2vec {name} is {getattr(self, name)}; it must be at least 1.")
+        one_of("word2vec", self, input=_INPUTS)
+        at_least_one("word2vec", self, "dim", "window", "min_count", "epochs")
 
 
 class Word2Vec:
