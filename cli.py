@@ -90,6 +90,15 @@ Replace = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where the last run ended, if it ended too early.")
 ]
+Withhold = Annotated[
+    str | None,
+    typer.Option(
+        help="Keep the codes of these phenotypes from the encoder: names separated by commas, or all."
+    ),
+]
+WithholdText = Annotated[
+    bool, typer.Option("--withhold-text", help="With --withhold: mask their mentions in notes too.")
+]
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
 ]
@@ -143,10 +152,12 @@ def ingest(
     encoder: Annotated[
         str,
         typer.Option(
-            help="word2vec[:key=value,…] or fineehr[:SETTING,…], trained on the source; bert[:MODEL,…]; or the folder "
-            "of a saved encoder."
+            help="word2vec[:key=value,…], fineehr[:SETTING,…] or fused[:FUSION,…], trained on the source; "
+            "bert[:MODEL,…]; or the folder of a saved encoder."
         ),
     ] = "word2vec",
+    withhold: Withhold = None,
+    withhold_text: WithholdText = False,
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
@@ -195,6 +206,7 @@ def ingest(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
+    encoder = _asked(encoder, withhold, withhold_text)
     if download:
         download_checkpoint(encoder)
     part = parse_shard(shard) if shard else None
@@ -232,8 +244,11 @@ def fit(
     path: SourcePath,
     out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
     encoder: Annotated[
-        str, typer.Option(help="word2vec[:key=value,…], fineehr[:SETTING,…], bert[:MODEL,…]")
+        str,
+        typer.Option(help="word2vec[:key=value,…], fineehr[:SETTING,…], fused[:FUSION,…], bert[:MODEL,…]"),
     ] = "word2vec",
+    withhold: Withhold = None,
+    withhold_text: WithholdText = False,
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
     notes: NotesFolder = None,
     columns: Columns = "",
@@ -247,6 +262,7 @@ def fit(
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
+    encoder = _asked(encoder, withhold, withhold_text)
     if download:
         download_checkpoint(encoder)
     bad_rows = out / "quarantine.csv"
@@ -577,6 +593,17 @@ def doctor(
         names = connector.collections()
         show_abilities(connector.abilities)
     typer.echo(f"The store answers. Collections: {', '.join(names) or 'none'}.", err=True)
+
+
+def _asked(encoder: str, withhold: str | None, withhold_text: bool) -> str:
+    """Return the encoder that is asked for, with what is to be withheld from it."""
+    from cohorts.encoders.withholding import parse_withheld
+
+    if withhold is None:
+        if withhold_text:
+            raise InputError("--withhold-text needs --withhold: it says whose mentions are masked.")
+        return encoder
+    return parse_withheld(withhold, text=withhold_text).asked_of(encoder)
 
 
 def _wanted(index: str | None, search: str | None, settings: Path | None, strict: bool) -> "Wanted":

@@ -1,14 +1,26 @@
 """The Encoder seam: records in, unit vectors out. scikit-learn manners."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.records.base import Batch, Source
 
 Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a unit's vector is what it is: the share that came from its notes, and what moved it most, strongest first.
+
+    A reason is a code, a laboratory item or a category of notes, with its share of the vector's length.
+    """
+
+    from_notes: float
+    reasons: tuple[tuple[str, float], ...]
 
 
 class Encoder(Protocol):
@@ -52,10 +64,16 @@ class Encoder(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write safetensors and JSON into `folder`, made if need be."""
+        """Write safetensors and JSON into `folder`, made if need be: `registry.load_encoder` reads them, and what it
+        makes encodes byte-identically.
+        """
         ...
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; encodes byte-identically. Raises EncoderError."""
+
+@runtime_checkable
+class Explains(Protocol):
+    """An encoder that can tell why."""
+
+    def explain(self, batch: Batch) -> list[Explanation]:
+        """Return one explanation per unit."""
         ...

@@ -96,11 +96,11 @@ class Bert:
             return self.encode_text(joined.fillna("").tolist())
         place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
         rows = np.array([place[unit] for unit in unit_of], np.intp)
-        return unit_rows(group_means(self._notes(texts), rows, len(batch)))
+        return unit_rows(group_means(self.encode_notes(texts), rows, len(batch)))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros for a text without a token."""
-        return unit_rows(self._notes(texts))
+        return unit_rows(self.encode_notes(texts))
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
@@ -135,8 +135,8 @@ class Bert:
             )
         return encoder
 
-    def _notes(self, texts: Sequence[str]) -> Vectors:
-        """Return (len(texts), dim): each text's vector, from the cache where it is known."""
+    def encode_notes(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32, of any length: each text's vector, from the cache where it is known."""
         cleaned = [clean(text, CLEANING) for text in texts]
         keys = [text_key(text) for text in cleaned]
         known = self._cache.get(list(dict.fromkeys(keys)))

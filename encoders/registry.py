@@ -6,11 +6,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import bert, fineehr_training, word2vec
+from cohorts.encoders import bert, fineehr_training, fusion_settings, word2vec
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.fineehr import FineEhr
+from cohorts.encoders.fused import Fused
+from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
 
@@ -18,11 +20,13 @@ _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
     "word2vec": (word2vec.Settings, Word2Vec),
     "fineehr": (fineehr_training.Settings, FineEhr),
     "bert": (bert.Settings, Bert),
+    "fused": (fusion_settings.Settings, Fused),
 }
 _LOADERS: Mapping[str, Callable[[Path], Encoder]] = {
     "word2vec": Word2Vec.load,
     "fineehr": FineEhr.load,
     "bert": Bert.load,
+    "fused": Fused.load,
 }
 _KINDS = {int: "a whole number", float: "a number", str: "text"}
 
@@ -30,11 +34,19 @@ _KINDS = {int: "a whole number", float: "a number", str: "text"}
 def make_encoder(spec: str) -> Encoder:
     """Make an untrained encoder from its name and settings, as in `word2vec:dim=64`, `fineehr:full` or `bert:biobert`.
 
-    The first setting may stand without its name where it is text.
+    The first setting may stand without its name where it is text. What is withheld from it follows, as in
+    `fused:gated without sepsis+stroke`.
 
     Raises EncoderError, which names what there is.
     """
+    spec, withheld = parse_asked(spec)
+    if withheld is not None:
+        return Withholding(make_encoder(spec), withheld)
     name, _, rest = spec.partition(":")
+    if Path(spec).is_dir():
+        raise EncoderError(
+            f"The encoder in {spec} is trained already: phenotypes are withheld from one that is yet to be trained."
+        )
     if name not in _MAKERS:
         known = ", ".join(_MAKERS)
         raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
@@ -44,14 +56,15 @@ def make_encoder(spec: str) -> Encoder:
 
 def download_checkpoint(spec: str) -> None:
     """Fetch the checkpoint of an untrained text encoder into the Hugging Face cache. Raises EncoderError."""
-    made = make_encoder(spec)
-    if not isinstance(made, Bert):
+    made = make_encoder(parse_asked(spec)[0])
+    text = made.text if isinstance(made, Fused) else made
+    if not isinstance(text, Bert):
         raise EncoderError(f"Encoder {made.name} has no checkpoint to download: leave --download out.")
-    find_checkpoint(made.settings.model, download=True)
+    find_checkpoint(text.settings.model, download=True)
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Load a saved encoder. Raises EncoderError where the folder holds none."""
+    """Load a saved encoder, from which is withheld what was. Raises EncoderError where the folder holds none."""
     about = folder / "encoder.json"
     if not about.is_file():
         raise EncoderError(
@@ -64,7 +77,8 @@ def load_encoder(folder: Path) -> Encoder:
         raise EncoderError(
             f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}."
         ) from error
-    return load(folder)
+    encoder, withheld = load(folder), restore_withheld(folder)
+    return encoder if withheld is None else Withholding(encoder, withheld)
 
 
 def _settings(kind: type[Any], text: str) -> Any:

@@ -4,27 +4,40 @@ The codes that define a cohort are removed from the input. The words stand in th
 with `text`, they are masked too, as far as the phenotype's terms name them.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
+from cohorts.encoders.base import Encoder, Explains, Explanation, Vectors
 from cohorts.errors import EncoderError
-from cohorts.records.base import Batch
+from cohorts.records.base import Batch, Source
 from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
+from cohorts.records.views import View
 
 MASK = " "
+FILE = "withheld.json"
+_WITHOUT, _IN_NOTES = " without ", " in notes too"  # of the text that asks for an encoder
 
 
 @dataclass(frozen=True)
 class Withheld:
-    """Phenotypes by name, and whether their mentions in notes are masked too. Raises EncoderError for unknown ones."""
+    """Phenotypes by name, and whether their mentions in notes are masked too.
 
-    phenotypes: tuple[str, ...] = ()
+    Raises EncoderError for none, and for unknown ones.
+    """
+
+    phenotypes: tuple[str, ...]
     text: bool = False
 
     def __post_init__(self) -> None:
         known = [one.name for one in load_phenotypes()]
+        if not self.phenotypes:
+            raise EncoderError(f"Name the phenotypes to withhold, or all. Phenotypes: {', '.join(known)}.")
         for name in self.phenotypes:
             if name not in known:
                 raise EncoderError(
@@ -33,8 +46,6 @@ class Withheld:
 
     def apply(self, batch: Batch) -> Batch:
         """Return the batch without the codes, and without the words, that are withheld."""
-        if not self.phenotypes:
-            return batch
         codes = batch.codes[~phenotypes_of(batch.codes).isin(self.phenotypes).to_numpy()]
         notes = batch.notes
         if self.text:
@@ -42,8 +53,12 @@ class Withheld:
         return replace(batch, codes=codes.reset_index(drop=True), notes=notes)
 
     def mask(self, text: str) -> str:
-        """Return a text without the terms of the phenotypes, in whatever case they stand."""
-        return self._pattern.sub(MASK, text) if self.phenotypes else text
+        """Return a text without the terms of the phenotypes, in whatever case they stand, where texts are masked."""
+        return self._pattern.sub(MASK, text) if self.text else text
+
+    def asked_of(self, encoder: str) -> str:
+        """Return the text that asks for an encoder with this withheld from it; `parse_asked` reads it."""
+        return f"{encoder}{_WITHOUT}{'+'.join(self.phenotypes)}{_IN_NOTES if self.text else ''}"
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -53,3 +68,97 @@ class Withheld:
         longest_first = sorted(terms, key=len, reverse=True)
         words = (r"\s+".join(map(re.escape, term.split())) for term in longest_first)
         return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+
+
+def parse_withheld(names: str, *, text: bool) -> Withheld:
+    """Read names of phenotypes, separated by commas, or `all`. Raises EncoderError."""
+    every = [one.name for one in load_phenotypes()]
+    chosen = every if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    return Withheld(tuple(sorted(set(chosen))), text)
+
+
+def parse_asked(asked: str) -> tuple[str, Withheld | None]:
+    """Return the encoder that is asked for, and what is to be withheld from it. Raises EncoderError."""
+    encoder, _, names = asked.partition(_WITHOUT)
+    if not names:
+        return encoder, None
+    return encoder, Withheld(tuple(names.removesuffix(_IN_NOTES).split("+")), names.endswith(_IN_NOTES))
+
+
+class WithheldSource(View):
+    """A source without what is withheld."""
+
+    def __init__(self, source: Source, withheld: Withheld) -> None:
+        super().__init__(source)
+        self._withheld = withheld
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the source's batches."""
+        return map(self._withheld.apply, self._source.batches())
+
+
+class Withholding:
+    """Any encoder, kept from what is withheld: in training, in encoding, and in queries by text."""
+
+    def __init__(self, encoder: Encoder, withheld: Withheld) -> None:
+        self.encoder, self.withheld = encoder, withheld
+        self.name = encoder.name
+        self._codes = 0
+
+    @property
+    def dim(self) -> int:
+        """Return the encoder's own."""
+        return self.encoder.dim
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return the encoder's own, and how many codes were withheld from it."""
+        return {**self.encoder.counts, "codes withheld": self._codes}
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash over the encoder's own and what is withheld (hex). Raises EncoderError before `fit`."""
+        facts = json.dumps({"encoder": self.encoder.fingerprint, **self._facts()}, sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def fit(self, source: Source) -> Self:
+        """Train on the source without what is withheld. Raises EncoderError."""
+        self.encoder.fit(WithheldSource(source, self.withheld))
+        return self
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Return (len(batch), dim) float32 unit rows; a unit with nothing left to encode is a row of zeros."""
+        left = self.withheld.apply(batch)
+        self._codes += len(batch.codes) - len(left.codes)
+        return self.encoder.encode(left)
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32 unit rows; mentions in them are masked where those in notes are."""
+        return self.encoder.encode_text([self.withheld.mask(text) for text in texts])
+
+    def explain(self, batch: Batch) -> list[Explanation]:
+        """Return one explanation per unit, or none where the encoder has none to give."""
+        return self.encoder.explain(self.withheld.apply(batch)) if isinstance(self.encoder, Explains) else []
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the encoder says of itself, and what is withheld from it."""
+        return {**self.encoder.describe(), "fingerprint": self.fingerprint, **self._facts()}
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder, and `withheld.json` beside it."""
+        self.encoder.save(folder)
+        (folder / FILE).write_text(json.dumps(self._facts(), indent=1), encoding="utf-8")
+
+    def _facts(self) -> dict[str, Any]:
+        return {"withheld": list(self.withheld.phenotypes), "withheld_text": self.withheld.text}
+
+
+def restore_withheld(folder: Path) -> Withheld | None:
+    """Return what is withheld from the encoder in a folder. Raises EncoderError where `withheld.json` can't be read."""
+    if not (folder / FILE).exists():
+        return None
+    try:
+        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Withheld(tuple(facts["withheld"]), facts["withheld_text"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"{folder / FILE} can't be read: {type(error).__name__}.") from error

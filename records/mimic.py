@@ -83,7 +83,7 @@ def admissions(frame: pd.DataFrame) -> pd.DataFrame:
     """Adapt ADMISSIONS."""
     flag = frame["hospital_expire_flag"]
     died = flag.eq(1).astype("boolean").mask(flag.isna())
-    days = (frame["dischtime"] - frame["admittime"]) / pd.Timedelta(days=1)
+    days = (frame["dischtime"] - frame["admittime"]).dt.total_seconds() / 86_400
     return frame.rename(columns={**IDS, "admittime": "admitted"}).assign(died=died, stay_days=days)
 
 

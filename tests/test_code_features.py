@@ -57,12 +57,8 @@ def test_an_unknown_phenotype_is_told_with_those_there_are() -> None:
         EncoderError, match=r"no phenotype 'flu' to withhold. Phenotypes: acute_kidney_injury, "
     ):
         Withheld(("flu",))
-
-
-def test_nothing_withheld_changes_nothing() -> None:
-    batch = batch_of(ROWS, ["sepsis"])
-    assert Withheld().apply(batch) is batch
-    assert Withheld().mask("sepsis") == "sepsis"
+    with pytest.raises(EncoderError, match="Name the phenotypes to withhold, or all"):
+        Withheld(())
 
 
 @pytest.mark.parametrize("name", [one.name for one in load_phenotypes()])

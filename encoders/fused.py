@@ -1,0 +1,252 @@
+"""The encoder `fused`: notes through a BERT-like checkpoint, and structured records, fused into one vector.
+
+Source: the gated fusion for cohort discovery. docs/fused.md says where the paper is silent or wrong, what was chosen,
+and what was measured.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.encoders.base import Explanation, Vectors
+from cohorts.encoders.bert import Bert
+from cohorts.encoders.fusion_explained import categories_of, explain
+from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
+from cohorts.encoders.fusion_settings import Settings
+from cohorts.encoders.fusion_training import FusionTrace, Known, train_fusion
+from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.errors import EncoderError
+from cohorts.records.base import Batch, Source
+from cohorts.records.views import Subset
+
+if TYPE_CHECKING:
+    from cohorts.encoders.fusion import Fusion
+
+_FILES = ("encoder.json", "model.safetensors")
+_TEXT = "text"  # the folder of the text encoder, which is an encoder of its own
+_AT_ONCE = 1_024  # units
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is learnt: the network, how its training went, and the columns of records, where they enter."""
+
+    fusion: "Fusion"
+    trace: FusionTrace
+    features: RecordFeatures | None
+
+
+class Fused:
+    """The encoder `fused`. A unit that lacks notes or records is encoded by what it has, and counted."""
+
+    name = "fused"
+
+    def __init__(self, settings: Settings | None = None, text: Bert | None = None) -> None:
+        self.settings = settings or Settings()
+        self.dim = self.settings.dim
+        self.text = (text or Bert(self.settings.bert)) if self.settings.reads_text else None
+        self._parts: Parts | None = None
+        self._lacking: Counter[str] = Counter()
+
+    @property
+    def parts(self) -> Parts:
+        """Return what is learnt. Raises EncoderError before `fit`."""
+        if self._parts is None:
+            raise EncoderError("This fused encoder is not trained yet: call fit, or load a saved one.")
+        return self._parts
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return units that lack notes or records, codes and values without a column, and what was cut of notes."""
+        features = self._parts.features if self._parts else None
+        return (
+            Counter(self.text.counts if self.text else {})
+            + self._lacking
+            + (features.counts if features else Counter())
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash over settings, checkpoint, columns and weights (hex). Raises EncoderError before `fit`."""
+        features = self.parts.features
+        facts = {
+            **asdict(self.settings),
+            "model": self.text.fingerprint if self.text else "",
+            "features": features.facts() if features else None,
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(name.encode() + b"\0" + tensor.tobytes())
+        return digest.hexdigest()[:16]
+
+    def fit(self, source: Source, training: Set[str] | None = None) -> Self:
+        """Train on the units whose ids are in `training`, on all where None. Same source, same weights.
+
+        Raises EncoderError where there is too little to learn from, LeakageError where others reach a trained part.
+        """
+        checked = Checked(
+            source if training is None else Subset(source, training), TrainingIds(training), "the fusion"
+        )
+        features = self.learn_features(checked)
+        inputs, known = self.gather(checked.batches(), features)
+        self._parts = Parts(*train_fusion(inputs, known, self.settings), features)
+        if features:
+            features.forget_counts()
+        return self
+
+    def learn_features(self, source: Source) -> RecordFeatures | None:
+        """Return the columns of a source's records, None where records don't enter. Raises EncoderError."""
+        settings = self.settings
+        if not settings.reads_records:
+            return None
+        features = RecordFeatures.learn(source.batches, settings.min_units, settings.lab_hours)
+        if not features.columns:
+            raise EncoderError(
+                f"No code and no laboratory value stands in {settings.min_units} units of this source: use fused:text."
+            )
+        return features
+
+    def gather(self, batches: Iterable[Batch], features: RecordFeatures | None) -> tuple[Inputs, Known]:
+        """Return the inputs of many units, and what is known of them. Raises EncoderError where none has a note."""
+        pairs = [(self.inputs_of(batch, features), Known.of(batch)) for batch in batches]
+        if not pairs:
+            raise EncoderError("The source holds nobody to learn from.")
+        inputs = Inputs.join([one for one, _ in pairs])
+        if self.text is not None and not inputs.has_text.any():
+            raise EncoderError("The source holds no notes to learn from: use fused:structured.")
+        return inputs, Known.join([one for _, one in pairs])
+
+    def inputs_of(self, batch: Batch, features: RecordFeatures | None) -> Inputs:
+        """Return what the network sees of a batch."""
+        text = self.text.encode(batch) if self.text else np.zeros((len(batch), 0), np.float32)
+        return Inputs(text, features.transform(batch) if features else _no_records(len(batch), 0))
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Return (len(batch), dim) float32 unit rows; a unit with neither notes nor records is a row of zeros."""
+        inputs = self.inputs_of(batch, self.parts.features)
+        if self.settings.reads_text and self.settings.reads_records:
+            self._lacking["units without notes"] += int((~inputs.has_text & inputs.has_records).sum())
+            self._lacking["units without codes"] += int((inputs.has_text & ~inputs.has_records).sum())
+        return fuse(self.parts.fusion, inputs)
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Return (len(texts), dim) float32 unit rows, as of units with one note and no records; zeros as above.
+
+        Raises EncoderError for fused:structured.
+        """
+        if self.text is None:
+            raise EncoderError("fused:structured knows no text; query by --patient.")
+        features = self.parts.features
+        none = _no_records(len(texts), len(features.columns) if features else 0)
+        return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))
+
+    def explain(self, batch: Batch) -> list[Explanation]:
+        """Return why the units' vectors are what they are; categories of notes with the pooling chunk-mean alone."""
+        features, categories = self.parts.features, None
+        inputs = self.inputs_of(batch, features)
+        if self.text is not None and self.text.settings.pooling == "chunk-mean":
+            categories = categories_of(batch, self.text.encode_notes(batch.notes["text"].tolist()))
+        return explain(self.parts.fusion, inputs, features.columns if features else [], categories)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return settings, size, and how training went."""
+        features = self.parts.features
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "columns": len(features.columns) if features else 0,
+            "epochs": self.parts.trace._asdict(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json`, `model.safetensors` and the text encoder's own folder into `folder`."""
+        from safetensors.numpy import save_file
+
+        features = self.parts.features
+        about = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "settings": asdict(self.settings),
+            "features": features.facts() if features else None,
+            "training": self.parts.trace._asdict(),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.text is not None:
+            self.text.save(folder / _TEXT)
+        (folder / _FILES[0]).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+        save_file(self._tensors(), folder / _FILES[1])
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises EncoderError where it is incomplete or changed, or its checkpoint gone."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            about = json.loads((folder / _FILES[0]).read_text(encoding="utf-8"))
+            settings = Settings(**about["settings"])
+            text = Bert.load(folder / _TEXT) if settings.reads_text else None
+            encoder = cls(settings, text)
+            encoder._parts = _parts(settings, about, load_file(folder / _FILES[1]))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise EncoderError(
+                f"{folder} holds no complete fused encoder: {type(error).__name__}."
+            ) from error
+        if about["fingerprint"] != encoder.fingerprint:
+            raise EncoderError(
+                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
+            )
+        return encoder
+
+    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
+        fusion, features = self.parts.fusion, self.parts.features
+        weights = {f"fusion/{name}": one.numpy() for name, one in fusion.state_dict().items()}
+        labs = features.tensors() if features else {}
+        return weights | {f"labs/{name}": one for name, one in labs.items()}
+
+
+def fuse(fusion: "Fusion", inputs: Inputs) -> Vectors:
+    """Return (n, width) float32 unit rows, zeros where there is nothing to fuse."""
+    import torch
+
+    made = [np.zeros((0, 0), np.float32)] if not len(inputs) else []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(inputs)))
+            made.append(fusion(inputs.tensors(rows)).direction.numpy())
+    vectors = np.concatenate(made)
+    vectors[~inputs.has_text & ~inputs.has_records] = 0
+    return vectors
+
+
+def _parts(settings: Settings, about: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Parts:
+    import torch
+    from cohorts.encoders.fusion import Fusion
+
+    named: dict[str, dict[str, npt.NDArray[Any]]] = {"fusion": {}, "labs": {}}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
+        named[part][name] = tensor
+    features = RecordFeatures.restore(about["features"], named["labs"]) if about["features"] else None
+    fusion = Fusion(
+        settings.fusion,
+        len(named["fusion"]["text_mean"]),
+        len(features.columns) if features else 0,
+        settings.dim,
+    )
+    fusion.load_state_dict({name: torch.from_numpy(one) for name, one in named["fusion"].items()})
+    return Parts(fusion.eval(), FusionTrace(**about["training"]), features)
+
+
+def _no_records(units: int, columns: int) -> Any:
+    from scipy.sparse import csr_array
+
+    return csr_array((units, columns), dtype=np.float32)
