@@ -418,6 +418,9 @@ def query(
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
@@ -443,7 +446,7 @@ def query(
         else:
             vector = made_by.encode_text([note])[0]
             found = neighbours.of_vector(connector, collection, vector, k, where=condition, params=params)
-    show_neighbours(found, output.value, description)
+    show_neighbours(found, output.value, description, explain=explain)
 
 
 evaluations = typer.Typer(help="Measure encoders on a source.", no_args_is_help=True)

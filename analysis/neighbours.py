@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Hit
+from cohorts.connectors.base import Collection, Connector, Hit, Payload
 from cohorts.connectors.filters import Comparison, Filter
 from cohorts.connectors.index import SearchParams
 from cohorts.errors import InputError, PatientNotFound
@@ -19,11 +19,15 @@ MAX_PAGES = 500  # of a thousand rows, looked through for ids like one that is n
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The hits, best first, how many were asked for (a filter may leave fewer), and what the search did otherwise."""
+    """The hits, best first, how many were asked for (a filter may leave fewer), and what the search did otherwise.
+
+    `own` is what is stored of the patient that was asked for.
+    """
 
     hits: list[Hit]
     asked: int
     notes: tuple[str, ...] = ()
+    own: tuple[Payload, ...] = ()
 
 
 def of_patient(
@@ -48,10 +52,11 @@ def of_patient(
             or "none: the collection is empty"
         )
         raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. The nearest ids: {near}.")
-    mean = connector.fetch(name, own).vectors.mean(axis=0)
+    stored = connector.fetch(name, own)
+    mean = stored.vectors.mean(axis=0)
     found = connector.search(name, mean[None, :], k + len(own), where=where, params=params)
     hits = [hit for hit in found.hits[0] if hit.id not in set(own)]
-    return Neighbours(hits[:k], k, found.notes)
+    return Neighbours(hits[:k], k, found.notes, tuple(stored.payloads))
 
 
 def patient_field(collection: Collection) -> str | None:

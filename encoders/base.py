@@ -74,6 +74,6 @@ class Encoder(Protocol):
 class Explains(Protocol):
     """An encoder that can tell why."""
 
-    def explain(self, batch: Batch) -> list[Explanation]:
-        """Return one explanation per unit."""
+    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
+        """Return what `encode` returns, and an explanation of every row; or none at all."""
         ...

@@ -129,11 +129,7 @@ class Fused:
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit with neither notes nor records is a row of zeros."""
-        inputs = self.inputs_of(batch, self.parts.features)
-        if self.settings.reads_text and self.settings.reads_records:
-            self._lacking["units without notes"] += int((~inputs.has_text & inputs.has_records).sum())
-            self._lacking["units without codes"] += int((inputs.has_text & ~inputs.has_records).sum())
-        return fuse(self.parts.fusion, inputs)
+        return fuse(self.parts.fusion, self._counted(batch))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, as of units with one note and no records; zeros as above.
@@ -146,13 +142,13 @@ class Fused:
         none = _no_records(len(texts), len(features.columns) if features else 0)
         return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))
 
-    def explain(self, batch: Batch) -> list[Explanation]:
-        """Return why the units' vectors are what they are; categories of notes with the pooling chunk-mean alone."""
-        features, categories = self.parts.features, None
-        inputs = self.inputs_of(batch, features)
+    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
+        """Return what `encode` returns, and why; categories of notes are told with the pooling chunk-mean alone."""
+        inputs, features, categories = self._counted(batch), self.parts.features, None
         if self.text is not None and self.text.settings.pooling == "chunk-mean":
             categories = categories_of(batch, self.text.encode_notes(batch.notes["text"].tolist()))
-        return explain(self.parts.fusion, inputs, features.columns if features else [], categories)
+        told = explain(self.parts.fusion, inputs, features.columns if features else [], categories)
+        return fuse(self.parts.fusion, inputs), told
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings, size, and how training went."""
@@ -205,6 +201,15 @@ class Fused:
                 f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
             )
         return encoder
+
+    def _counted(self, batch: Batch) -> Inputs:
+        inputs = self.inputs_of(batch, self.parts.features)
+        if self.settings.reads_text and self.settings.reads_records:
+            self._lacking["units without notes"] += int((~inputs.has_text & inputs.has_records).sum())
+            self._lacking["units without codes or values"] += int(
+                (inputs.has_text & ~inputs.has_records).sum()
+            )
+        return inputs
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
         fusion, features = self.parts.fusion, self.parts.features

@@ -49,6 +49,10 @@ class Inputs:
         parts = (self.text[chosen], self.has_text[chosen], records, self.has_records[chosen])
         return Modalities(*map(torch.from_numpy, parts))
 
+    def take(self, rows: npt.NDArray[np.intp]) -> "Inputs":
+        """Return those of some units."""
+        return Inputs(self.text[rows], self.records[rows])
+
     @classmethod
     def join(cls, parts: list["Inputs"]) -> "Inputs":
         """Return the units of several as one."""

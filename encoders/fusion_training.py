@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BATCH = {"mortality": 32, "multitask": 32, "contrastive": 128}  # whose other patients are the negatives
-_FEWEST = 10  # units that can be learnt from, and of either ending, on either side of the split
+_FEWEST = 5  # units that can be learnt from, and of either ending, on either side of the split
 _JUDGED_AT_ONCE = 1_024
 
 Rows = npt.NDArray[np.intp]
@@ -55,6 +55,11 @@ class Known:
             units["stay_days"].to_numpy(dtype=np.float32),
             np.array(phenotypes, np.float32).reshape(len(units), len(names)),
         )
+
+    def take(self, rows: Rows) -> "Known":
+        """Return what is known of some units."""
+        patients = [self.patients[row] for row in rows.tolist()]
+        return Known(patients, self.died[rows], self.stay_days[rows], self.phenotypes[rows])
 
     @classmethod
     def join(cls, parts: "list[Known]") -> "Known":

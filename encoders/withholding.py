@@ -128,17 +128,17 @@ class Withholding:
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit with nothing left to encode is a row of zeros."""
-        left = self.withheld.apply(batch)
-        self._codes += len(batch.codes) - len(left.codes)
-        return self.encoder.encode(left)
+        return self.encoder.encode(self._left(batch))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows; mentions in them are masked where those in notes are."""
         return self.encoder.encode_text([self.withheld.mask(text) for text in texts])
 
-    def explain(self, batch: Batch) -> list[Explanation]:
-        """Return one explanation per unit, or none where the encoder has none to give."""
-        return self.encoder.explain(self.withheld.apply(batch)) if isinstance(self.encoder, Explains) else []
+    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
+        """Return what `encode` returns, and an explanation of every row where the encoder has one to give."""
+        if isinstance(self.encoder, Explains):
+            return self.encoder.explain(self._left(batch))
+        return self.encode(batch), []
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the encoder says of itself, and what is withheld from it."""
@@ -148,6 +148,11 @@ class Withholding:
         """Write the encoder, and `withheld.json` beside it."""
         self.encoder.save(folder)
         (folder / FILE).write_text(json.dumps(self._facts(), indent=1), encoding="utf-8")
+
+    def _left(self, batch: Batch) -> Batch:
+        left = self.withheld.apply(batch)
+        self._codes += len(batch.codes) - len(left.codes)
+        return left
 
     def _facts(self) -> dict[str, Any]:
         return {"withheld": list(self.withheld.phenotypes), "withheld_text": self.withheld.text}

@@ -34,7 +34,7 @@ def precision_by_phenotype(
     queries = queries[phenotype[queries] != ""]
     if not len(queries):
         return []
-    found = np.concatenate(list(_precisions(vectors, phenotype, patient, queries)))
+    found = np.concatenate(list(_precisions(vectors, vectors, phenotype, patient, queries)))
     shares = {name: float((phenotype == name).mean()) for name in np.unique(phenotype[queries])}
     base = np.array([shares[name] for name in phenotype[queries]])
     return [Precision("all", len(queries), float(found.mean()), float(base.mean()))] + [
@@ -44,7 +44,25 @@ def precision_by_phenotype(
     ]
 
 
+def precision_of_queries(
+    asked: Any,
+    vectors: Any,
+    phenotype: npt.NDArray[np.str_],
+    patient: npt.NDArray[np.intp],
+    queries: npt.NDArray[np.intp],
+) -> float:
+    """Return the mean precision of all queries that have a phenotype, NaN for none, where `asked` (n, dim) stand for them.
+
+    All else is as in `precision_by_phenotype`.
+    """
+    queries = queries[phenotype[queries] != ""]
+    if not len(queries):
+        return float("nan")
+    return float(np.concatenate(list(_precisions(asked, vectors, phenotype, patient, queries))).mean())
+
+
 def _precisions(
+    asked: Any,
     vectors: Any,
     phenotype: npt.NDArray[np.str_],
     patient: npt.NDArray[np.intp],
@@ -52,7 +70,7 @@ def _precisions(
 ) -> Iterator[npt.NDArray[np.float64]]:
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
-        product = vectors[block] @ vectors.T
+        product = asked[block] @ vectors.T
         scores = product.toarray() if hasattr(product, "toarray") else product
         scores[patient[block][:, None] == patient] = -np.inf
         nearest = np.argpartition(-scores, K, axis=1)[:, :K]

@@ -2,18 +2,18 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
-from cohorts.encoders.base import Encoder
+from cohorts.encoders.base import Encoder, Explains, Explanation
 from cohorts.errors import FingerprintMismatch
 from cohorts.loaders.chunks import Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
-from cohorts.loaders.payload import filterable, payloads
+from cohorts.loaders.payload import explained, filterable, payloads
 from cohorts.loaders.ray_encode import encode_on_ray
 from cohorts.loaders.versions import Tick
 from cohorts.records.base import Batch, Report, Source, Unit
@@ -95,7 +95,12 @@ class Records:
         """Yield every chunk with the points of the units in which there is something to encode."""
         for chunk in chunks:
             batch = _batch_of(chunk)
-            yield chunk, _points(batch, self._encoder.encode(batch))
+            encoder, told = self._encoder, list[Explanation]()
+            if isinstance(encoder, Explains):
+                vectors, told = encoder.explain(batch)
+            else:
+                vectors = encoder.encode(batch)
+            yield chunk, _points(batch, vectors, told)
 
     def collection(self, name: str, first: Chunk) -> Collection:
         """Return what a collection for these units is made from."""
@@ -136,8 +141,10 @@ def _batch_of(chunk: Chunk) -> Batch:
     return chunk.body
 
 
-def _points(batch: Batch, vectors: Vectors) -> Points:
+def _points(batch: Batch, vectors: Vectors, told: Sequence[Explanation] = ()) -> Points:
     ids, rows = batch.units["unit_id"].tolist(), payloads(batch)
+    if told:
+        rows = [{**row, **explained(why)} for row, why in zip(rows, told, strict=True)]
     kept = np.flatnonzero(vectors.any(axis=1)).tolist()
     return Points([ids[row] for row in kept], vectors[kept], [rows[row] for row in kept])
 

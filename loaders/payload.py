@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from cohorts.connectors.base import Payload, PayloadValue
+from cohorts.encoders.base import Explanation
 from cohorts.records.base import Batch, Unit
 from cohorts.records.phenotyping import phenotype_of
 
@@ -21,6 +22,8 @@ FIELDS: Mapping[str, type[Any]] = {
     "principal_title": str,
     "phenotype": str,
     "codes": list[str],
+    "from_notes": float,  # of an encoder that explains itself, as are the reasons: `heart_failure=0.21`
+    "reasons": list[str],
 }
 FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
 LABEL_PREFIX = "label_"
@@ -48,6 +51,20 @@ def payloads(batch: Batch) -> list[Payload]:
         }
         rows.append(row)
     return rows
+
+
+def explained(explanation: Explanation) -> Payload:
+    """Return why a unit's vector is what it is, as payload."""
+    reasons = [f"{name}={much:.4f}" for name, much in explanation.reasons]
+    return {"from_notes": round(explanation.from_notes, 4), "reasons": reasons}
+
+
+def reasons_of(payload: Payload) -> dict[str, float] | None:
+    """Return the reasons that a payload holds, strongest first; None where it holds none."""
+    kept = payload.get("reasons")
+    if not isinstance(kept, list):
+        return None
+    return {name: float(much) for name, _, much in (str(one).rpartition("=") for one in kept)}
 
 
 def _diagnoses(batch: Batch) -> dict[str, list[str]]:

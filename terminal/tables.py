@@ -15,6 +15,7 @@ from cohorts.connectors.index import KINDS, show_index
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
+from cohorts.terminal.explanations import check_explained, show_explanations, why
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -35,13 +36,22 @@ _TOLD_S = 0.1  # shorter waits are no news
 SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
 
-def show_neighbours(found: Neighbours, output: str, description: Description) -> None:
-    """Print the neighbours to stdout as a table, as JSON or as CSV."""
+def show_neighbours(
+    found: Neighbours, output: str, description: Description, *, explain: bool = False
+) -> None:
+    """Print the neighbours to stdout as a table, as JSON or as CSV; with `explain`, why their vectors are as they are.
+
+    Raises InputError where the collection can't tell.
+    """
+    if explain:
+        check_explained(found, description)
     metadata = description.collection.metadata
     attached = bool(metadata.get("attached")) and not metadata.get("encoder_fingerprint")
     theirs = attached or metadata.get("encoder") == EXTERNAL
     row_of = partial(_their_row, description.collection) if theirs else _row
     rows = [row_of(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    if explain:
+        rows = [{**row, **why(hit.payload)} for row, hit in zip(rows, found.hits, strict=True)]
     synthetic = bool(description.collection.metadata.get("synthetic"))
     if output == "json":
         result = {
@@ -51,6 +61,7 @@ def show_neighbours(found: Neighbours, output: str, description: Description) ->
             "index": show_index(description.collection.index),
             "translation": description.collection.translation,
             "notes": found.notes,
+            **({"patient": [why(one) for one in found.own]} if explain else {}),
             "neighbours": rows,
         }
         print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
@@ -64,6 +75,8 @@ def show_neighbours(found: Neighbours, output: str, description: Description) ->
         _show_their_table(rows)
     else:
         _show_table(rows, synthetic)
+    if explain and output == "table":
+        show_explanations(found)
     if len(rows) < found.asked:
         _note(f"{found.asked} were asked for, {len(rows)} found: no more match.")
     for note in (description.collection.translation, *found.notes):

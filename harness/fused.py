@@ -1,0 +1,252 @@
+"""The ablation of the gated fusion on any source: five fusions, three objectives, and what they have to beat.
+
+Source: the gated fusion for cohort discovery (docs/fused.md). The codes of the phenotypes that neighbours are judged by
+are withheld; with `mask_notes`, everything is measured again with their mentions in notes masked too. Whatever is
+trained sees training patients alone; TrainingIds checks it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from cohorts.encoders.base import Vectors
+from cohorts.encoders.bert import Bert
+from cohorts.encoders.fused import fuse
+from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
+from cohorts.encoders.fusion_settings import FUSIONS, OBJECTIVES, Settings
+from cohorts.encoders.fusion_training import Known, train_fusion
+from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.encoders.withholding import Withheld, WithheldSource
+from cohorts.errors import InputError
+from cohorts.harness.classifiers import score
+from cohorts.harness.pairs import broad_groups, pair_auc
+from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
+from cohorts.harness.splits import Split, SplitBy, listed, split
+from cohorts.harness.stages import Stages
+from cohorts.records.base import Source
+from cohorts.records.phenotyping import phenotypes_of
+from cohorts.records.views import Subset
+
+RAW, CENTRED, RECORDS = "notes, raw", "notes, centred", "records, cosine"
+CODES_WITHHELD, MENTIONS_TOO = "codes withheld", "codes and mentions withheld"
+BINS = 20
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: the settings that all fusions share, what is withheld, and how many splits and trainings."""
+
+    settings: Settings
+    withheld: Withheld
+    seeds: int = 3
+    mask_notes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds were asked for; at least 1 is needed.")
+
+
+class Row(NamedTuple):
+    """What one seed measured of one encoder; nan where there is none. All but the seconds and the epoch are 0 to 1.
+
+    `precision` is precision@10 for one principal phenotype in common, `precision_text` that of queries by a single note;
+    `auc` and `auc_pr` are of a logistic regression for death, `pair_auc` of the pairwise validator.
+    """
+
+    withheld: str
+    encoder: str
+    seed: int
+    precision: float
+    precision_text: float
+    base: float
+    pair_auc: float
+    pair_auc_hard: float
+    auc: float
+    auc_pr: float
+    train_s: float
+    kept_epoch: float
+
+
+@dataclass
+class Result:
+    """All that was measured. `gates` counts patients of the first seed by the weight of their notes, in 20 bins."""
+
+    rows: list[Row] = field(default_factory=list)
+    gates: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+
+
+@dataclass(frozen=True)
+class _Patients:
+    """What is known of every unit: ids, patients, who died, phenotype and broad group of the principal diagnosis."""
+
+    ids: list[str]
+    patients: "pd.Series[str]"
+    died: npt.NDArray[np.bool_]
+    phenotype: npt.NDArray[np.str_]
+    group: npt.NDArray[np.str_]
+
+
+def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
+    """Yield every fusion with every objective that it can be trained for, by name."""
+    for objective in OBJECTIVES:
+        for fusion in FUSIONS:
+            if objective != "contrastive" or fusion not in ("text", "structured"):
+                yield f"{fusion}, {objective}", replace(settings, fusion=fusion, objective=objective)
+
+
+def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
+    """Measure everything, seed by seed. Raises InputError, EncoderError."""
+    result, text = Result(), Bert(plan.settings.bert)
+    patients = _read_patients(source, result)
+    modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
+    if plan.mask_notes:
+        modes[MENTIONS_TOO] = replace(plan.withheld, text=True)
+    for mode, withheld in modes.items():
+        view = WithheldSource(source, withheld)
+        tell(f"{mode}: notes to vectors")
+        result.stages.begin("notes to vectors")
+        notes = _Notes.read(view, text)
+        for seed in range(plan.seeds):
+            _Seed(view, notes, patients, plan, seed, mode, result, tell).run()
+    result.stages.end()
+    return result
+
+
+def _read_patients(source: Source, result: Result) -> _Patients:
+    result.stages.begin("reading")
+    units = pd.concat([batch.units for batch in source.batches()], ignore_index=True)
+    unknown = int(units["died"].isna().sum())
+    if not len(units) or unknown:
+        raise InputError(
+            f"Of {len(units):,} patients it is not known of {unknown:,} whether they died in hospital: this table needs a "
+            "source that says so, as mimic3 and mimic4 do."
+        )
+    codes = units.rename(columns={"principal_system": "system", "principal_code": "code"})
+    phenotype = phenotypes_of(codes).fillna("").to_numpy(dtype=np.str_)
+    died = units["died"].to_numpy(dtype=np.bool_)
+    result.counts |= {
+        "patients": len(units),
+        "died": int(died.sum()),
+        "with a phenotype": int((phenotype != "").sum()),
+    }
+    return _Patients(units["unit_id"].tolist(), units["patient_id"], died, phenotype, broad_groups(phenotype))
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """The notes of every unit as one vector, the longest one alone, and what else is known; the same for all seeds."""
+
+    vectors: Vectors
+    longest: Vectors
+    known: Known
+
+    @classmethod
+    def read(cls, view: Source, text: Bert) -> "_Notes":
+        vectors, longest, known = [], [], []
+        for batch in view.batches():
+            vectors.append(text.encode(batch))
+            notes = batch.notes.assign(length=batch.notes["text"].str.len()).sort_values(
+                "length", kind="stable"
+            )
+            last = notes.drop_duplicates("unit_id", keep="last").set_index("unit_id")["text"]
+            longest.append(text.encode_text(last.reindex(batch.units["unit_id"]).fillna("").tolist()))
+            known.append(Known.of(batch))
+        return cls(np.concatenate(vectors), np.concatenate(longest), Known.join(known))
+
+
+class _Seed:
+    """One split of the patients, and all that is measured with it."""
+
+    def __init__(
+        self,
+        view: Source,
+        notes: _Notes,
+        patients: _Patients,
+        plan: Plan,
+        seed: int,
+        mode: str,
+        result: Result,
+        tell: Tell,
+    ) -> None:
+        self._view, self._notes, self._patients, self._plan = view, notes, patients, plan
+        self._seed, self._mode, self._result = seed, mode, result
+        self._tell, self._which = tell, f"{mode}, seed {seed + 1} of {plan.seeds}"
+        self._split: Split = split(patients.patients, patients.died, SplitBy.PATIENT, seed)
+        self._allowed = TrainingIds(listed(patients.ids, self._split.training))
+        self._number = pd.factorize(patients.patients)[0].astype(np.intp)
+
+    def run(self) -> None:
+        """Train and judge every encoder."""
+        self._begin("codes and values to columns")
+        inputs = Inputs(self._notes.vectors, self._records())
+        queries = Inputs(self._notes.longest, inputs.records * 0)
+        for name, vectors, asked in self._baselines(inputs):
+            self._judge(name, vectors, asked, float("nan"), float("nan"))
+        for name, settings in encoders_of(replace(self._plan.settings, seed=self._seed)):
+            self._begin("training")
+            began = time.perf_counter()
+            learnt = _narrowed(inputs, settings).take(self._split.training)
+            self._allowed.check(listed(self._patients.ids, self._split.training), "the fusion")
+            fusion, trace = train_fusion(learnt, self._notes.known.take(self._split.training), settings)
+            train_s = time.perf_counter() - began
+            vectors = fuse(fusion, _narrowed(inputs, settings))
+            asked = fuse(fusion, _narrowed(queries, settings)) if settings.reads_text else None
+            self._judge(name, vectors, asked, train_s, trace.kept_epoch)
+            if settings.fusion == "gated" and self._seed == 0:
+                self._keep_gates(name, fusion, inputs)
+
+    def _begin(self, stage: str) -> None:
+        self._tell(f"{self._which}: {stage}")
+        self._result.stages.begin(stage)
+
+    def _records(self) -> Any:
+        from scipy.sparse import vstack
+
+        settings, training = self._plan.settings, listed(self._patients.ids, self._split.training)
+        seen = Checked(Subset(self._view, training), self._allowed, "the columns")
+        features = RecordFeatures.learn(seen.batches, settings.min_units, settings.lab_hours)
+        return vstack([features.transform(batch) for batch in self._view.batches()], format="csr")
+
+    def _baselines(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:
+        """Yield what the notes' vectors and the columns do by themselves, with the queries by text where there are any."""
+        mean = inputs.text[self._split.training].mean(axis=0)
+        yield RAW, inputs.text, self._notes.longest
+        yield CENTRED, unit_rows(inputs.text - mean), unit_rows(self._notes.longest - mean)
+        yield RECORDS, unit_rows(inputs.records.toarray()), None
+
+    def _judge(self, name: str, vectors: Vectors, asked: Vectors | None, train_s: float, kept: float) -> None:
+        self._result.stages.begin("judging")
+        people, held_out, seed = self._patients, self._split.held_out, self._seed
+        labels = (people.phenotype, self._number, held_out)
+        found = precision_by_phenotype(vectors, *labels)[0]
+        by_text = float("nan") if asked is None else precision_of_queries(asked, vectors, *labels)
+        pairs = pair_auc(
+            vectors, people.phenotype, people.group, self._number, self._split.training, held_out, seed
+        )
+        sides = [(vectors[rows], people.died[rows]) for rows in (self._split.train, self._split.test)]
+        death = score("logistic regression", seed, *sides)
+        measured = (found.precision, by_text, found.base, pairs.auc, pairs.auc_hard, *death, train_s, kept)
+        self._result.rows.append(Row(self._mode, name, seed, *measured))
+
+    def _keep_gates(self, name: str, fusion: Any, inputs: Inputs) -> None:
+        import torch
+
+        both = np.flatnonzero(inputs.has_text & inputs.has_records)
+        with torch.inference_mode():
+            weight = 1 - fusion(inputs.tensors(both)).gate.mean(dim=1).numpy()
+        self._result.gates[self._mode, name] = np.histogram(weight, BINS, (0, 1))[0].tolist()
+
+
+def _narrowed(inputs: Inputs, settings: Settings) -> Inputs:
+    """Return the inputs without those that the fusion does not read."""
+    text = inputs.text if settings.reads_text else inputs.text[:, :0]
+    return Inputs(text, inputs.records if settings.reads_records else inputs.records[:, :0])
