@@ -53,9 +53,11 @@ def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None
 def show_encoder(facts: Mapping[str, Any]) -> None:
     """Print an encoder's settings, learnt weights and training to stdout."""
     table = Table(title=f"encoder {facts['name']}", show_header=False, title_justify="left", box=SIMPLE_HEAD)
-    for key in ("fingerprint", "dim", "vocabulary"):
-        table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
-    table.add_row("settings", ", ".join(f"{key}={value}" for key, value in facts["settings"].items()))
+    for key in ("fingerprint", "dim", "vocabulary", "checkpoint"):  # the last two as the encoder has them
+        if key in facts:
+            table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
+    settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items())
+    table.add_row("settings", escape(settings))  # which may name a path
     Console().print(table)
     if facts.get("weights"):
         _show_weights(facts["weights"])

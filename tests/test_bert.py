@@ -271,6 +271,14 @@ def test_saved_and_loaded_it_encodes_the_same_bytes(
     assert loaded.describe()["checkpoint"] == content_hash(tiny)
 
 
+def test_describe_shows_which_checkpoint_it_is(tiny: Path, tmp_path: Path) -> None:
+    encoder = encoder_of(tiny)
+    encoder.save(tmp_path / "kept")
+    shown = ok(f"describe --encoder {tmp_path / 'kept'}")
+    for told in ("encoder bert", encoder.fingerprint, content_hash(tiny), "pooling=chunk-mean"):
+        assert told in shown
+
+
 def test_another_checkpoint_in_the_same_place_is_refused(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "model", SHORT)
     encoder_of(folder).save(tmp_path / "kept")
