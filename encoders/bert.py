@@ -19,6 +19,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.note_cache import NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
+from cohorts.encoders.saving import identity_of, read_about, reading, write_about
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision, windows_of
 from cohorts.errors import EncoderError
@@ -27,7 +28,6 @@ from cohorts.records.cleaning import clean, cleaning_version
 
 POOLINGS = ("chunk-mean", "cls-truncate")
 CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
-_FILE = "encoder.json"
 
 
 @dataclass(frozen=True)
@@ -104,31 +104,22 @@ class Bert:
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "checkpoint": content_hash(self._folder),
-        }
+        return {**identity_of(self), "dim": self.dim, "checkpoint": content_hash(self._folder)}
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`: which checkpoint it is, and the hash of its files. The weights stay where they are."""
-        about = {"name": self.name, "fingerprint": self.fingerprint, "settings": asdict(self.settings)}
+        about = identity_of(self)
         if Path(self.settings.model).is_dir():
-            about["settings"]["model"] = str(Path(self.settings.model).resolve())  # type: ignore[index]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FILE).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+            about["settings"]["model"] = str(Path(self.settings.model).resolve())
+        write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where the checkpoint is gone or another one."""
-        try:
-            about = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        with reading(cls.name, folder):
+            about = read_about(folder)
             encoder = cls(Settings(**about["settings"]))
             known = about["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EncoderError(f"{folder} holds no complete bert encoder: {type(error).__name__}.") from error
         if encoder.fingerprint != known:
             raise EncoderError(
                 f"The checkpoint {encoder.settings.model} is not the one that the encoder in {folder} was made with."

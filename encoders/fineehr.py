@@ -18,13 +18,19 @@ from cohorts.encoders.category_weights import category_means, pool
 from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.saving import (
+    TENSORS,
+    check_unchanged,
+    identity_of,
+    read_about,
+    reading,
+    write_about,
+)
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
-from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, words
 
-_FILES = ("encoder.json", "model.safetensors")
 _WORDS = "words"  # the folder of the word vectors, which are an encoder of their own
 _LONG_AGO_DAYS = -1e6  # the end of a stay whose notes have no time
 
@@ -85,51 +91,34 @@ class FineEhr:
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings, size, weights, and how the training of each network went."""
-        words_known = len(self.parts.words.vocabulary)
         weights = {name: _strength(one) for name, one in self.parts.weights.items() if name != ANY}
         return {
-            "name": self.name,
+            **identity_of(self),
             "dim": self.dim,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "vocabulary": words_known,
+            "vocabulary": len(self.parts.words.vocabulary),
             "weights": dict(sorted(weights.items(), key=lambda pair: -pair[1])),
-            "training": {name: trace._asdict() for name, trace in self.parts.traces.items()},
+            "training": self._training(),
         }
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `model.safetensors` and the words' own folder into `folder`."""
         from safetensors.numpy import save_file
 
-        about = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "training": {name: trace._asdict() for name, trace in self.parts.traces.items()},
-        }
         self.parts.words.save(folder / _WORDS)
-        (folder / _FILES[0]).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
-        save_file(self._tensors(), folder / _FILES[1])
+        write_about(folder, {**identity_of(self), "training": self._training()})
+        save_file(self._tensors(), folder / TENSORS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         words_known = Word2Vec.load(folder / _WORDS)
-        try:
-            about = json.loads((folder / _FILES[0]).read_text(encoding="utf-8"))
-            parts = _parts(words_known, load_file(folder / _FILES[1]), about["training"])
+        with reading(cls.name, folder):
+            about = read_about(folder)
+            parts = _parts(words_known, load_file(folder / TENSORS), about["training"])
             encoder = cls(Settings(**about["settings"]), parts)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise EncoderError(
-                f"{folder} holds no complete fineehr encoder: {type(error).__name__}."
-            ) from error
-        if about["fingerprint"] != encoder.fingerprint:
-            raise EncoderError(
-                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
-            )
+        check_unchanged(encoder, about, folder)
         return encoder
 
     def _weights_of(self, names: list[str]) -> Vectors:
@@ -157,6 +146,10 @@ class FineEhr:
             np.maximum.at(latest, unit, end_days)
             share = (0.5 ** ((latest[unit] - end_days) / self.settings.half_life_days)).astype(np.float32)
         return csr_array((share, (unit, stays)), shape=(notes.units, len(stays)))
+
+    def _training(self) -> dict[str, dict[str, Any]]:
+        """Return how the training of each network went, by category."""
+        return {name: trace._asdict() for name, trace in self.parts.traces.items()}
 
     def _tensors(self) -> dict[str, Vectors]:
         refiners = {

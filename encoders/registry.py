@@ -1,6 +1,5 @@
 """The encoders by name, as `--encoder` knows them."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from cohorts.encoders.bert import Bert
 from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fused import Fused
+from cohorts.encoders.saving import ABOUT, read_about
 from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
@@ -65,13 +65,13 @@ def download_checkpoint(spec: str) -> None:
 
 def load_encoder(folder: Path) -> Encoder:
     """Load a saved encoder, from which is withheld what was. Raises EncoderError where the folder holds none."""
-    about = folder / "encoder.json"
+    about = folder / ABOUT
     if not about.is_file():
         raise EncoderError(
             f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
         )
     try:
-        name = json.loads(about.read_text(encoding="utf-8"))["name"]
+        name = read_about(folder)["name"]
         load = _LOADERS[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderError(

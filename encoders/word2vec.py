@@ -19,6 +19,14 @@ from typing import IO, Any, Self
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.saving import (
+    TENSORS,
+    check_unchanged,
+    identity_of,
+    read_about,
+    reading,
+    write_about,
+)
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
@@ -26,7 +34,6 @@ from cohorts.records.cleaning import clean, cleaning_version, sentences, words
 
 _MAX_RAW_VOCABULARY = 500_000  # words counted at once while reading; rare ones are forgotten beyond it
 _INPUTS = ("notes", "codes", "both")
-_FILES = ("encoder.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -109,52 +116,30 @@ class Word2Vec:
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "vocabulary": len(self._words),
-        }
+        return {**identity_of(self), "dim": self.dim, "vocabulary": len(self._words)}
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `model.safetensors` into `folder`."""
         from safetensors.numpy import save_file
 
-        about = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "cleaning": cleaning_version(),
-            "vocabulary": self._words,
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FILES[0]).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
-        save_file({"embedding": self._embedding}, folder / _FILES[1])
+        more = {"cleaning": cleaning_version(), "vocabulary": self._words}
+        write_about(folder, {**identity_of(self), **more})
+        save_file({"embedding": self._embedding}, folder / TENSORS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
-            about = json.loads((folder / _FILES[0]).read_text(encoding="utf-8"))
-            tensors = load_file(folder / _FILES[1])
+        with reading(cls.name, folder):
+            about = read_about(folder)
             encoder = cls(Settings(**about["settings"]))
-            encoder._hold(about["vocabulary"], tensors["embedding"])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise EncoderError(
-                f"{folder} holds no complete word2vec encoder: {type(error).__name__}."
-            ) from error
+            encoder._hold(about["vocabulary"], load_file(folder / TENSORS)["embedding"])
         if about["cleaning"] != cleaning_version():
             raise EncoderError(
                 f"The encoder in {folder} was trained with another cleaning of notes; train it anew."
             )
-        if about["fingerprint"] != encoder.fingerprint:
-            raise EncoderError(
-                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
-            )
+        check_unchanged(encoder, about, folder)
         return encoder
 
     def _write_corpus(self, source: Source, corpus: IO[str]) -> None:
