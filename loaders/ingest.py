@@ -16,7 +16,8 @@ from cohorts.loaders.load import Summary
 from cohorts.loaders.payload import explained, filterable, payloads
 from cohorts.loaders.ray_encode import encode_on_ray
 from cohorts.loaders.versions import Tick
-from cohorts.records.base import Batch, Report, Source, Unit
+from cohorts.records.base import Batch, Source
+from cohorts.records.views import View
 
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
@@ -28,23 +29,14 @@ class Ray(NamedTuple):
     address: str | None = None
 
 
-class WatchedSource:
+class WatchedSource(View):
     """A source that keeps the time spent reading it, and ticks for every batch read, in the name of a stage."""
 
     def __init__(self, source: Source, summary: Summary, tick: Tick, stage: str = "read") -> None:
-        self.name = source.name
-        self.unit: Unit = source.unit
-        self.synthetic = source.synthetic
-        self.report: Report = source.report
-        self._source = source
+        super().__init__(source)
         self._summary = summary
         self._tick = tick
         self._stage = stage
-
-    @property
-    def fingerprint(self) -> str:
-        """Return the source's own."""
-        return self._source.fingerprint
 
     def batches(self) -> Iterator[Batch]:
         """Yield the source's batches."""
