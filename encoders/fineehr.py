@@ -29,7 +29,6 @@ from cohorts.encoders.saving import (
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.records.base import Batch, Source
-from cohorts.records.cleaning import clean, words
 
 _WORDS = "words"  # the folder of the word vectors, which are an encoder of their own
 _LONG_AGO_DAYS = -1e6  # the end of a stay whose notes have no time
@@ -81,8 +80,7 @@ class FineEhr:
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros as above: a text is a note of no known category."""
-        tokens = ((row, words(clean(text))) for row, text in enumerate(texts))
-        notes = self.parts.words.pool(tokens, len(texts))
+        notes = self.parts.words.encode_text(texts)
         known = notes.any(axis=1)
         refined = refine(notes[known], np.full(known.sum(), ANY), self.parts.refiners)
         vectors = np.zeros_like(notes)

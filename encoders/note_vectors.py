@@ -9,7 +9,6 @@ import pandas as pd
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.records.base import Batch
-from cohorts.records.cleaning import clean, words
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class NoteVectors:
 def note_vectors(batch: Batch, encoder: Word2Vec) -> NoteVectors:
     """Return the notes of a batch, each as the direction of the mean of its words' vectors."""
     notes = batch.notes
-    vectors = encoder.pool(((row, words(clean(text))) for row, text in enumerate(notes["text"])), len(notes))
+    vectors = encoder.encode_text(notes["text"].tolist())
     known = np.flatnonzero(vectors.any(axis=1))
     notes = notes.iloc[known]
     unit = pd.Index(batch.units["unit_id"]).get_indexer(pd.Index(notes["unit_id"]))
