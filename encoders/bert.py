@@ -63,12 +63,16 @@ class Bert:
         return find_checkpoint(self.settings.model)
 
     @cached_property
+    def _checkpoint_hash(self) -> str:
+        return content_hash(self._folder)
+
+    @cached_property
     def _transformer(self) -> Transformer:
         return Transformer(load_checkpoint(self._folder), self.settings.precision)
 
     @cached_property
     def _cache(self) -> NoteCache:
-        return NoteCache(self.fingerprint, self.dim)
+        return NoteCache(self.fingerprint)
 
     @cached_property
     def dim(self) -> int:
@@ -80,7 +84,7 @@ class Bert:
     def fingerprint(self) -> str:
         """Return a hash over the checkpoint's files, the settings and the cleaning (hex). Raises CheckpointNotFound."""
         kept = {key: value for key, value in asdict(self.settings).items() if key != "model"}
-        parts = (content_hash(self._folder), json.dumps(kept, sort_keys=True), cleaning_version())
+        parts = (self._checkpoint_hash, json.dumps(kept, sort_keys=True), cleaning_version())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def fit(self, source: Source) -> Self:  # noqa: ARG002 - as encoders are fitted
@@ -90,13 +94,12 @@ class Bert:
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a note is a row of zeros."""
-        texts, unit_of = list(batch.notes["text"]), batch.notes["unit_id"]
         if self.settings.pooling == "cls-truncate":
             joined = batch.notes.groupby("unit_id")["text"].agg("\n".join).reindex(batch.units["unit_id"])
             return self.encode_text(joined.fillna("").tolist())
         place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
-        rows = np.array([place[unit] for unit in unit_of], np.intp)
-        return unit_rows(group_means(self.encode_notes(texts), rows, len(batch)))
+        rows = np.array([place[unit] for unit in batch.notes["unit_id"]], np.intp)
+        return unit_rows(group_means(self.encode_notes(batch.notes["text"].tolist()), rows, len(batch)))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros for a text without a token."""
@@ -104,7 +107,7 @@ class Bert:
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
-        return {**identity_of(self), "dim": self.dim, "checkpoint": content_hash(self._folder)}
+        return {**identity_of(self), "dim": self.dim, "checkpoint": self._checkpoint_hash}
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`: which checkpoint it is, and the hash of its files. The weights stay where they are."""

@@ -23,7 +23,6 @@ HISTORIES = ("last", "mean", "decay")
 ANY = "*"  # in place of a category: notes of unknown and rare categories, and queries by text
 
 Stage = Callable[[str], None]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,10 @@ class _Learner:
         notes = sample.notes
         self._notes, self._died, self._settings = notes, sample.died, settings
         self._validation = held_back(sample.patients, settings.seed)
-        self._rows = {str(name): np.flatnonzero(notes.category == name) for name in np.unique(notes.category)}
-        self._learnable = {name: rows for name, rows in self._rows.items() if self._can_learn(rows)}
+        of_category = {
+            str(name): np.flatnonzero(notes.category == name) for name in np.unique(notes.category)
+        }
+        self._learnable = {name: rows for name, rows in of_category.items() if self._can_learn(rows)}
         if not self._learnable:
             raise EncoderError(
                 "fineehr learns from who died in hospital, and this source has too few notes of units that died, or of "

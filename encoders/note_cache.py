@@ -30,9 +30,8 @@ def text_key(text: str) -> bytes:
 class NoteCache:
     """The vectors that one way of embedding (`fingerprint`) gave. Raises InputError where the file can't be made."""
 
-    def __init__(self, fingerprint: str, width: int, folder: Path | None = None) -> None:
-        place = folder or cache_folder()
-        self._width = width
+    def __init__(self, fingerprint: str) -> None:
+        place = cache_folder()
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = place / f"notes-{fingerprint}.sqlite"
@@ -63,7 +62,3 @@ class NoteCache:
         self._db.execute("begin immediate")
         self._db.executemany("insert or replace into notes values (?, ?)", rows)
         self._db.execute("commit")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()

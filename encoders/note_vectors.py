@@ -67,7 +67,6 @@ class Labelled:
     """Notes of units of which it is known whether they died; `died` and `patients` are (units,)."""
 
     notes: NoteVectors
-    ids: list[str]
     died: npt.NDArray[np.bool_]
     patients: list[str]
 
@@ -80,7 +79,7 @@ def labelled(batches: Iterator[Batch], encoder: Word2Vec) -> Labelled:
         units = batch.units[batch.units["died"].notna()]
         notes = batch.notes[batch.notes["unit_id"].isin(units["unit_id"])]
         parts.append(note_vectors(Batch(units, batch.codes, notes, batch.measurements), encoder))
-        frames.append(units[["unit_id", "patient_id", "died"]])
+        frames.append(units[["patient_id", "died"]])
     units = pd.concat(frames)
     died = units["died"].to_numpy(dtype=np.bool_)
-    return Labelled(joined(parts), units["unit_id"].tolist(), died, units["patient_id"].tolist())
+    return Labelled(joined(parts), died, units["patient_id"].tolist())

@@ -42,12 +42,6 @@ def drug_name(ordered: str) -> str:
 
 
 @cache
-def groups(kind: str) -> tuple[str, ...]:
-    """Return the names of all groups of diagnoses or of procedures."""
-    return tuple(_table()[kind])
-
-
-@cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, list[str]]]]:
     text = files("cohorts.records").joinpath("code_groups.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
