@@ -7,8 +7,8 @@ from functools import cache
 from importlib.resources import files
 
 from cohorts.errors import SourceError
+from cohorts.records.codes import FIELDS, longest_prefix
 
-_FIELDS = {"ICD-9": "icd9", "ICD-10": "icd10"}
 _ASIDE = re.compile(r"\(.*?\)|\*.*?\*")
 _WORD = re.compile(r"(?<![\w.])[a-z][a-z0-9-]*")
 _UNITS = "mg mcg g ml l unit units meq mmol hr in"
@@ -26,9 +26,7 @@ _BESIDE = frozenset(f"{_UNITS} {_SALTS} {_FORMS}".split())
 @cache
 def group_of(kind: str, system: str, code: str) -> str | None:
     """Return the group of a diagnosis or procedure code (no dot); None where no group has it."""
-    table = _prefixes(kind, _FIELDS.get(system, ""))
-    found = (table.get(code[:length]) for length in range(len(code), 0, -1))
-    return next((name for name in found if name), None)
+    return longest_prefix(_prefixes(kind, FIELDS.get(system, "")), code)
 
 
 @cache

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from cohorts.errors import SourceError
+from cohorts.records.codes import FIELDS, longest_prefix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,6 @@ _LISTS = {  # what every entry looks like
     "icd10": re.compile(r"[A-Z]\d[0-9A-Z]{1,5}"),
     "terms": re.compile(r"\S(?:.*\S)?"),
 }
-_FIELDS = {"ICD-9": "icd9", "ICD-10": "icd10"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def parse_phenotypes(texts: dict[str, str]) -> tuple[Phenotype, ...]:
     Raises SourceError where one is not well formed, or where a code would belong to two of them.
     """
     found = tuple(_parse(file, texts[file]) for file in sorted(texts))
-    for field in _FIELDS.values():
+    for field in FIELDS.values():
         _check_apart(field, [(prefix, one.name) for one in found for prefix in getattr(one, field)])
     return found
 
@@ -67,9 +67,7 @@ def parse_phenotypes(texts: dict[str, str]) -> tuple[Phenotype, ...]:
 @cache
 def phenotype_of(system: str, code: str) -> str | None:
     """Return the name of the phenotype that a diagnosis code (no dot) belongs to, None where there is none."""
-    prefixes = _prefixes(system)
-    found = (prefixes.get(code[:length]) for length in range(len(code), 2, -1))
-    return next((name for name in found if name), None)
+    return longest_prefix(_prefixes(system), code)
 
 
 def phenotypes_of(codes: "pd.DataFrame") -> "pd.Series[str]":
@@ -85,9 +83,9 @@ def phenotypes_of(codes: "pd.DataFrame") -> "pd.Series[str]":
 
 @cache
 def _prefixes(system: str) -> dict[str, str]:
-    if system not in _FIELDS:
+    if system not in FIELDS:
         return {}
-    return {prefix: one.name for one in load_phenotypes() for prefix in getattr(one, _FIELDS[system])}
+    return {prefix: one.name for one in load_phenotypes() for prefix in getattr(one, FIELDS[system])}
 
 
 def _parse(file: str, text: str) -> Phenotype:
