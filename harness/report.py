@@ -1,11 +1,8 @@
 """The page of a measurement, and the tables it is made from, kept beside it."""
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from cohorts.harness.statistics import (
     summarize_predictions,
     summarize_retrieval,
 )
+from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
 _VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
@@ -25,9 +23,8 @@ _VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "t
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
     """Return what is needed to measure the same again."""
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "synthetic": source.synthetic,
-        "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
+        **made_with(_VERSIONS),
+        **made_from(source),
         "plan": {
             "seeds": plan.seeds,
             "split_by": str(plan.split_by),
@@ -37,8 +34,6 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
         "counts": result.counts,
         "seconds": {stage: round(spent, 2) for stage, spent in result.stages.seconds.items()},
         "peak_rss_mib": result.stages.peak_rss_mib,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _VERSIONS},
     }
 
 

@@ -2,14 +2,11 @@
 
 import csv
 import json
-import platform
 import resource
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.lock import only_run
+from cohorts.loaders.manifest import made_from, made_with
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
 from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard, journal_file
@@ -51,12 +49,10 @@ class Run:
     def __init__(self, folder: Path, store: str, goal: Goal) -> None:
         self.folder, self.goal = folder, goal
         self.manifest: dict[str, Any] = {
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            **made_with(_VERSIONS),
             "store": store,
             "collection": goal.name,
             "shard": str(goal.shard or ""),
-            "python": platform.python_version(),
-            "versions": {name: _version(name) for name in _VERSIONS},
         }
         self._place = without_settings(store)
         self._began = time.perf_counter()
@@ -189,8 +185,7 @@ class Run:
         if source is not None:
             report = source.report
             self.manifest |= {
-                "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
-                "synthetic": source.synthetic,
+                **made_from(source),
                 "counts": report.counts,
                 "quarantined": report.quarantined,
                 "left_out": report.left_out,
@@ -239,10 +234,3 @@ def keep_encoder(encoder: Encoder, folder: Path) -> None:
     encoder.save(fresh)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except ModuleNotFoundError:
-        return None
