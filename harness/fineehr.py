@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.category_weights import category_means
 from cohorts.encoders.fineehr import FineEhr
-from cohorts.encoders.fineehr_training import SETTINGS, Settings, train
+from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.training import TrainingIds
 from cohorts.errors import InputError
@@ -195,7 +195,7 @@ class _Seed:
     def _encode(self, encoders: Mapping[str, FineEhr]) -> tuple[dict[str, Any], Any]:
         """Return the vectors of every unit, by encoder, and the concatenation of category means and presence flags."""
         words = encoders["full"].parts.words
-        categories = sorted(set(encoders["full"].parts.weights) - {"*"})
+        categories = sorted(set(encoders["full"].parts.weights) - {ANY})
         made: dict[str, list[Any]] = {name: [] for name in (*encoders, WORD2VEC, CONCATENATION)}
         for batch in self._view.batches():
             notes = note_vectors(batch, words)

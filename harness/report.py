@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cohorts.encoders.fineehr_training import ANY
 from cohorts.harness import published
 from cohorts.harness.fineehr import Plan, Result, tables
 from cohorts.harness.statistics import (
@@ -110,6 +111,11 @@ def retrieval_lines(
         {"encoder": encoder, "cells": [cells.get((encoder, name)) for name in phenotypes]}
         for encoder in encoders
     ]
+
+
+def category_name(category: str) -> str:
+    """Return a category of notes as it is printed."""
+    return "any other" if category == ANY else category
 
 
 def _traces(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

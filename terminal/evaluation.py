@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cohorts.harness.report import prediction_lines, retrieval_lines, show_p, trace_ends
+from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import PredictionSummary, RetrievalSummary
 from cohorts.terminal.tables import SYNTHETIC
 from rich.box import SIMPLE_HEAD
@@ -86,7 +86,7 @@ def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
     for category, trace in training.items():
         ends = trace_ends(trace)
         table.add_row(
-            "any other" if category == "*" else escape(category),
+            escape(category_name(category)),
             f"{ends['notes']:,}",
             str(ends["kept_step"]),
             str(ends["last_step"]),
