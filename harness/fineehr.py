@@ -7,6 +7,7 @@ checks it at every part.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,11 @@ class _Units:
     patients: "pd.Series[str]"
     died: npt.NDArray[np.bool_]
     phenotype: npt.NDArray[np.str_]
+
+    @cached_property
+    def patient(self) -> npt.NDArray[np.intp]:
+        """Return the number of every admission's patient, (n,)."""
+        return pd.factorize(self.patients)[0].astype(np.intp)
 
 
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
@@ -219,8 +225,8 @@ class _Seed:
             self._result.predictions.append(PredictionRow(self._notes, name, classifier, self._seed, *scored))
 
     def _retrieve(self, name: str, features: Any) -> None:
-        patient = pd.factorize(self._units.patients)[0].astype(np.intp)
-        found = precision_by_phenotype(features, self._units.phenotype, patient, self._split.held_out)
+        units = self._units
+        found = precision_by_phenotype(features, units.phenotype, units.patient, self._split.held_out)
         self._result.retrieval += [
             RetrievalRow(self._notes, name, one.phenotype, self._seed, one.queries, one.precision, one.base)
             for one in found
