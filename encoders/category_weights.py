@@ -90,7 +90,6 @@ def _loss(
         pooled = torch.einsum("c,ncd->nd", weights, means)
     else:
         pooled = torch.einsum("ncd,cde->ne", means, weights)
-    pooled = (
-        normalize(pooled, dim=1) * means.shape[2] ** 0.5
-    )  # numbers of about 1, which a classifier learns from
+    # Numbers of about 1, which a classifier learns from.
+    pooled = normalize(pooled, dim=1) * means.shape[2] ** 0.5
     return binary_cross_entropy_with_logits(pooled @ head[:-1] + head[-1], died, pos_weight=rare)

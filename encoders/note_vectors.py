@@ -1,7 +1,7 @@
 """The notes of some units as vectors, and what is needed to put them together: category, stay, unit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ def labelled(batches: Iterator[Batch], encoder: Word2Vec) -> Labelled:
     for batch in batches:
         units = batch.units[batch.units["died"].notna()]
         notes = batch.notes[batch.notes["unit_id"].isin(units["unit_id"])]
-        parts.append(note_vectors(Batch(units, batch.codes, notes, batch.measurements), encoder))
+        parts.append(note_vectors(replace(batch, units=units, notes=notes), encoder))
         frames.append(units[["patient_id", "died"]])
     units = pd.concat(frames)
     died = units["died"].to_numpy(dtype=np.bool_)

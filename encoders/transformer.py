@@ -80,9 +80,8 @@ class Transformer:
             ids[row, : len(window)] = torch.tensor(window)
             mask[row, : len(window)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        hidden = self._model(
-            input_ids=ids, attention_mask=mask
-        ).last_hidden_state.float()  # (n, tokens, width)
+        # (n, tokens, width)
+        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         if pooling == "cls":
             return hidden[:, 0].cpu().numpy()
         weights = mask[..., None].float()

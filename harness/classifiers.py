@@ -61,9 +61,8 @@ def score(
 
     model = CLASSIFIERS[classifier](seed)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # the defaults are the protocol, their bounds included
+        # The defaults are the protocol, their bounds included.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(*train)
     likely = model.predict_proba(test[0])[:, 1]
     return Score(float(roc_auc_score(test[1], likely)), float(average_precision_score(test[1], likely)))

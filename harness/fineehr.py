@@ -111,9 +111,8 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     for notes, of_view in counts.items():
         result.counts[f"admissions with words, {notes}"] = int((np.diff(of_view.indptr) > 0).sum())
     for seed in range(plan.seeds):
-        for notes in reversed(
-            views
-        ):  # the one with fewer notes first: if they are too few, that is told at once
+        # The one with fewer notes first: if they are too few, that is told at once.
+        for notes in reversed(views):
             _Seed(views[notes], units, counts[notes], plan, seed, notes, result, tell).run()
     result.stages.end()
     result.predictions.sort(key=lambda row: list(views).index(row.notes))

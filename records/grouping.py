@@ -33,9 +33,8 @@ def group_of(kind: str, system: str, code: str) -> str | None:
 def drug_name(ordered: str) -> str:
     """Return a drug's name without doses, salts and forms, in lower case: `Furosemide 40mg Tab` is furosemide."""
     words = _WORD.findall(_ASIDE.sub(" ", ordered.lower()))
-    kept = words[:1] + [
-        word for word in words[1:] if word not in _BESIDE
-    ]  # sodium chloride is no salt of anything
+    # The first word stays, whatever it is: sodium chloride is no salt of anything.
+    kept = words[:1] + [word for word in words[1:] if word not in _BESIDE]
     return " ".join(kept) or ordered.strip().lower()
 
 

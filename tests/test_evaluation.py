@@ -59,9 +59,8 @@ def test_a_split_is_balanced_and_holds_out_a_fifth(by: SplitBy) -> None:
     for rows in (made.train, made.test):
         assert died[rows].mean() == 0.5
         assert len(set(rows)) == len(rows)
-    assert (
-        died[made.train].sum() == died[made.training].sum()
-    )  # survivors are sampled, the dead are all there
+    # Survivors are sampled, the dead are all there.
+    assert died[made.train].sum() == died[made.training].sum()
     shared = set(patients[made.training]) & set(patients[made.held_out])
     assert bool(shared) == (by is SplitBy.ADMISSION)
     other = split(patients, died, by, seed=2)

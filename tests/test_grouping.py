@@ -14,12 +14,8 @@ from cohorts.records.grouping import drug_name, group_of
     [
         ("diagnosis", "ICD-9", "4280", "heart_failure"),
         ("diagnosis", "ICD-10", "I5021", "heart_failure"),
-        (
-            "diagnosis",
-            "ICD-9",
-            "40291",
-            "heart_failure",
-        ),  # hypertension with heart failure; 402.90 is without
+        # Hypertension with heart failure; 402.90 is without.
+        ("diagnosis", "ICD-9", "40291", "heart_failure"),
         ("diagnosis", "ICD-9", "40290", "hypertension"),
         ("diagnosis", "ICD-9", "0389", "sepsis"),
         ("diagnosis", "ICD-10", "R6521", "sepsis"),
