@@ -18,14 +18,7 @@ from cohorts.encoders.category_weights import category_means, pool
 from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.saving import (
-    TENSORS,
-    check_unchanged,
-    identity_of,
-    read_about,
-    reading,
-    write_about,
-)
+from cohorts.encoders.saving import TENSORS, check_unchanged, identity_of, read_about, reading, write_about
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.records.base import Batch, Source

@@ -19,14 +19,7 @@ from typing import IO, Any, Self
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.saving import (
-    TENSORS,
-    check_unchanged,
-    identity_of,
-    read_about,
-    reading,
-    write_about,
-)
+from cohorts.encoders.saving import TENSORS, check_unchanged, identity_of, read_about, reading, write_about
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
