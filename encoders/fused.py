@@ -20,6 +20,14 @@ from cohorts.encoders.fusion_explained import categories_of, explain
 from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
 from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.fusion_training import FusionTrace, Known, train_fusion
+from cohorts.encoders.saving import (
+    TENSORS,
+    check_unchanged,
+    identity_of,
+    read_about,
+    reading,
+    write_about,
+)
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
@@ -28,7 +36,6 @@ from cohorts.records.views import Subset
 if TYPE_CHECKING:
     from cohorts.encoders.fusion import Fusion
 
-_FILES = ("encoder.json", "model.safetensors")
 _TEXT = "text"  # the folder of the text encoder, which is an encoder of its own
 _AT_ONCE = 1_024  # units
 
@@ -74,11 +81,10 @@ class Fused:
     @property
     def fingerprint(self) -> str:
         """Return a hash over settings, checkpoint, columns and weights (hex). Raises EncoderError before `fit`."""
-        features = self.parts.features
         facts = {
             **asdict(self.settings),
             "model": self.text.fingerprint if self.text else "",
-            "features": features.facts() if features else None,
+            "features": self._facts(),
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
@@ -154,10 +160,8 @@ class Fused:
         """Return settings, size, and how training went."""
         features = self.parts.features
         return {
-            "name": self.name,
+            **identity_of(self),
             "dim": self.dim,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
             "columns": len(features.columns) if features else 0,
             "epochs": self.parts.trace._asdict(),
         }
@@ -166,41 +170,27 @@ class Fused:
         """Write `encoder.json`, `model.safetensors` and the text encoder's own folder into `folder`."""
         from safetensors.numpy import save_file
 
-        features = self.parts.features
-        about = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "settings": asdict(self.settings),
-            "features": features.facts() if features else None,
-            "training": self.parts.trace._asdict(),
-        }
-        folder.mkdir(parents=True, exist_ok=True)
+        learnt = {"features": self._facts(), "epochs": self.parts.trace._asdict()}
+        write_about(folder, {**identity_of(self), **learnt})
+        save_file(self._tensors(), folder / TENSORS)
         if self.text is not None:
             self.text.save(folder / _TEXT)
-        (folder / _FILES[0]).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
-        save_file(self._tensors(), folder / _FILES[1])
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or changed, or its checkpoint gone."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
-            about = json.loads((folder / _FILES[0]).read_text(encoding="utf-8"))
+        with reading(cls.name, folder):
+            about = read_about(folder)
             settings = Settings(**about["settings"])
-            text = Bert.load(folder / _TEXT) if settings.reads_text else None
-            encoder = cls(settings, text)
-            encoder._parts = _parts(settings, about, load_file(folder / _FILES[1]))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise EncoderError(
-                f"{folder} holds no complete fused encoder: {type(error).__name__}."
-            ) from error
-        if about["fingerprint"] != encoder.fingerprint:
-            raise EncoderError(
-                f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
-            )
+            encoder = cls(settings, Bert.load(folder / _TEXT) if settings.reads_text else None)
+            encoder._parts = _parts(settings, about, load_file(folder / TENSORS))
+        check_unchanged(encoder, about, folder)
         return encoder
+
+    def _facts(self) -> dict[str, Any] | None:
+        return self.parts.features.facts() if self.parts.features else None
 
     def _counted(self, batch: Batch) -> Inputs:
         inputs = self.inputs_of(batch, self.parts.features)
@@ -247,8 +237,11 @@ def _parts(settings: Settings, about: Mapping[str, Any], tensors: Mapping[str, n
         len(features.columns) if features else 0,
         settings.dim,
     )
-    fusion.load_state_dict({name: torch.from_numpy(one) for name, one in named["fusion"].items()})
-    return Parts(fusion.eval(), FusionTrace(**about["training"]), features)
+    try:
+        fusion.load_state_dict({name: torch.from_numpy(one) for name, one in named["fusion"].items()})
+    except RuntimeError as error:
+        raise ValueError("weights of another network") from error
+    return Parts(fusion.eval(), FusionTrace(**about["epochs"]), features)
 
 
 def _no_records(units: int, columns: int) -> Any:

@@ -56,7 +56,7 @@ class Plan:
 class Row(NamedTuple):
     """What one seed measured of one encoder; nan where there is none. All but the seconds and the epoch are 0 to 1.
 
-    `precision` is precision@10 for one principal phenotype in common, `precision_text` that of queries by a single note;
+    `precision` is precision@10 for one principal phenotype in common, `precision_text` that of queries by one note;
     `auc` and `auc_pr` are of a logistic regression for death, `pair_auc` of the pairwise validator.
     """
 
@@ -127,8 +127,8 @@ def _read_patients(source: Source, result: Result) -> _Patients:
     unknown = int(units["died"].isna().sum())
     if not len(units) or unknown:
         raise InputError(
-            f"Of {len(units):,} patients it is not known of {unknown:,} whether they died in hospital: this table needs a "
-            "source that says so, as mimic3 and mimic4 do."
+            f"Of {len(units):,} patients it is not known of {unknown:,} whether they died in hospital: this table "
+            "needs a source that says so, as mimic3 and mimic4 do."
         )
     codes = units.rename(columns={"principal_system": "system", "principal_code": "code"})
     phenotype = phenotypes_of(codes).fillna("").to_numpy(dtype=np.str_)
@@ -217,7 +217,7 @@ class _Seed:
         return vstack([features.transform(batch) for batch in self._view.batches()], format="csr")
 
     def _baselines(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:
-        """Yield what the notes' vectors and the columns do by themselves, with the queries by text where there are any."""
+        """Yield what the notes' vectors and the columns do by themselves, and the queries by text, where there are."""
         mean = inputs.text[self._split.training].mean(axis=0)
         yield RAW, inputs.text, self._notes.longest
         yield CENTRED, unit_rows(inputs.text - mean), unit_rows(self._notes.longest - mean)

@@ -51,7 +51,7 @@ def precision_of_queries(
     patient: npt.NDArray[np.intp],
     queries: npt.NDArray[np.intp],
 ) -> float:
-    """Return the mean precision of all queries that have a phenotype, NaN for none, where `asked` (n, dim) stand for them.
+    """Return the mean precision of the queries that have a phenotype, NaN for none; `asked` (n, dim) are their vectors.
 
     All else is as in `precision_by_phenotype`.
     """

@@ -1,4 +1,4 @@
-"""The encoder fused on a synthetic hospital, with tiny checkpoints: training, missing modalities, reasons, withholding."""
+"""The encoder fused on a synthetic hospital, with tiny checkpoints."""
 
 import csv
 import json
@@ -27,6 +27,8 @@ from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 from cohorts.records.views import Subset, take_units
 from commands import ok, refused
+
+pytestmark = pytest.mark.filterwarnings("ignore:fused. the loss on the patients held back:UserWarning")
 
 QUICK = Settings(model="", epochs=3, dim=32, min_units=3)
 Make = Callable[..., Fused]
