@@ -8,24 +8,26 @@ of its first window; what stands behind is not seen. Notes are cleaned but for t
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
-from cohorts.encoders.note_cache import NoteCache, text_key
+from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import identity_of, read_about, reading, write_about
 from cohorts.encoders.settings import at_least_one, one_of
-from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision, windows_of
+from cohorts.encoders.transformer import PRECISIONS, Transformer, best_precision, windows_of
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, cleaning_version
 
+_KEPT_AT_ONCE = 500  # texts: what a run that is ended early loses at most
 POOLINGS = ("chunk-mean", "cls-truncate")
 CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
 
@@ -135,23 +137,22 @@ class Bert:
         keys = [text_key(text) for text in cleaned]
         known = self._cache.get(list(dict.fromkeys(keys)))
         fresh = {key: text for key, text in zip(keys, cleaned, strict=True) if key not in known}
-        made = dict(zip(fresh, self._embed(fresh.values()), strict=True))
-        self._cache.put(made)
-        known |= made
-        return np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
+        for start in range(0, len(fresh), _KEPT_AT_ONCE):
+            part = dict(islice(fresh.items(), start, start + _KEPT_AT_ONCE))
+            made = dict(zip(part, self._embed(list(part.values())), strict=True))
+            self._cache.put(made)
+            known |= made
+        left_out = [known[key].windows_left_out for key in keys]
+        self.counts["windows of notes left out"] += sum(left_out)
+        self.counts["notes cut"] += sum(many > 0 for many in left_out)
+        return np.stack([known[key].vector for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
 
-    def _embed(self, texts: Iterable[str]) -> Vectors:
+    def _embed(self, texts: Sequence[str]) -> list[Embedded]:
         first_only = self.settings.pooling == "cls-truncate"
         most = 1 if first_only else self.settings.max_windows
-        windows: list[Window] = []
-        owners: list[int] = []
-        count = 0
-        for row, text in enumerate(texts):
-            cut = windows_of(self._transformer.checkpoint, text, self.settings.overlap)
-            self.counts["windows of notes left out"] += max(0, len(cut) - most)
-            self.counts["notes cut"] += len(cut) > most
-            windows += cut[:most]
-            owners += [row] * len(cut[:most])
-            count = row + 1
-        vectors = self._transformer.embed(windows, "cls" if first_only else "mean")
-        return group_means(vectors, np.array(owners, np.intp), count)
+        windows = [windows_of(self._transformer.checkpoint, text, self.settings.overlap) for text in texts]
+        seen = [cut[:most] for cut in windows]
+        owner = np.repeat(np.arange(len(texts)), [len(cut) for cut in seen])
+        vectors = self._transformer.embed(list(chain.from_iterable(seen)), "cls" if first_only else "mean")
+        means = group_means(vectors, owner, len(texts))
+        return [Embedded(mean, max(0, len(cut) - most)) for mean, cut in zip(means, windows, strict=True)]

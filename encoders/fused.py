@@ -102,8 +102,7 @@ class Fused:
         features = self.learn_features(checked)
         inputs, known = self.gather(checked.batches(), features)
         self._parts = Parts(*train_fusion(inputs, known, self.settings), features)
-        if features:
-            features.forget_counts()
+        self._forget_counts()
         return self
 
     def learn_features(self, source: Source) -> RecordFeatures | None:
@@ -191,6 +190,14 @@ class Fused:
 
     def _facts(self) -> dict[str, Any] | None:
         return self.parts.features.facts() if self.parts.features else None
+
+    def _forget_counts(self) -> None:
+        """Begin to count anew: what was cut for training is cut again when it is encoded."""
+        self._lacking.clear()
+        if self.text is not None:
+            self.text.counts.clear()
+        if self._parts and self._parts.features:
+            self._parts.features.forget_counts()
 
     def _counted(self, batch: Batch) -> Inputs:
         inputs = self.inputs_of(batch, self.parts.features)

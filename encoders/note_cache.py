@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from cohorts.encoders.base import Vectors
@@ -27,6 +28,13 @@ def text_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
+class Embedded(NamedTuple):
+    """A text's vector, (width,) float32, and how many of its windows the model did not see."""
+
+    vector: Vectors
+    windows_left_out: int
+
+
 class NoteCache:
     """The vectors that one way of embedding (`fingerprint`) gave. Raises InputError where the file can't be made."""
 
@@ -39,26 +47,27 @@ class NoteCache:
             self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute(
-                "create table if not exists notes(key blob primary key, vector blob) without rowid"
+                "create table if not exists embedded"
+                "(key blob primary key, vector blob, windows_left_out integer) without rowid"
             )
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"The cache of note vectors in {place} can't be used: {error}. Name another folder by {FOLDER}."
             ) from error
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
-        """Return the vectors, (width,), of those that are known."""
-        found: dict[bytes, Vectors] = {}
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Embedded]:
+        """Return what is known of these texts."""
+        found: dict[bytes, Embedded] = {}
         for start in range(0, len(keys), _ASKED_AT_ONCE):
             part = keys[start : start + _ASKED_AT_ONCE]
             marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"select key, vector from notes where key in ({marks})", part)  # noqa: S608
-            found |= {key: np.frombuffer(vector, np.float32) for key, vector in rows}
+            rows = self._db.execute(f"select * from embedded where key in ({marks})", part)  # noqa: S608
+            found |= {key: Embedded(np.frombuffer(vector, np.float32), cut) for key, vector, cut in rows}
         return found
 
-    def put(self, vectors: Mapping[bytes, Vectors]) -> None:
-        """Keep vectors, all or none of them."""
-        rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
+    def put(self, made: Mapping[bytes, Embedded]) -> None:
+        """Keep texts' vectors, all or none of them."""
+        rows = [(key, one.vector.tobytes(), one.windows_left_out) for key, one in made.items()]
         self._db.execute("begin immediate")
-        self._db.executemany("insert or replace into notes values (?, ?)", rows)
+        self._db.executemany("insert or replace into embedded values (?, ?, ?)", rows)
         self._db.execute("commit")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.category_weights import unit_rows
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import EarlyStopping, held_back
 from cohorts.errors import InputError, LeakageError
 from cohorts.records.phenotyping import load_phenotypes

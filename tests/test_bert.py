@@ -249,6 +249,32 @@ def test_a_text_is_embedded_once(tiny: Path, own_cache: Path, monkeypatch: pytes
         encoder_of(tiny, max_windows=3).encode_text([LONG])  # another way of embedding shares nothing
 
 
+def test_what_was_cut_is_told_whether_or_not_the_vector_is_known(tiny: Path) -> None:
+    first, again = (encoder_of(tiny, max_windows=1) for _ in range(2))
+    for encoder in (first, again):
+        encoder.encode_text([LONG, SHORT[0], LONG])
+    assert first.counts == again.counts
+    assert first.counts["notes cut"] == 2
+    assert first.counts["windows of notes left out"] >= 2
+
+
+def test_a_run_that_ends_early_keeps_what_it_embedded(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cohorts.encoders.bert._KEPT_AT_ONCE", 2)
+    embed, calls = Transformer.embed, []
+
+    def stop_at_the_second(self: Transformer, windows: Any, pooling: str) -> Any:
+        calls.append(len(windows))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return embed(self, windows, pooling)
+
+    monkeypatch.setattr(Transformer, "embed", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        encoder_of(tiny).encode_text(SHORT)
+    encoder_of(tiny).encode_text(SHORT)
+    assert calls == [2, 1, 1]  # the first two were kept, the third is embedded by the second run
+
+
 def test_a_cache_that_cannot_be_written_is_told(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
