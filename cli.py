@@ -498,6 +498,51 @@ def evaluate_fineehr(
     log.say("note", f"Report: {page}; every measurement: {out}/predictions.csv, {out}/retrieval.csv.")
 
 
+@evaluations.command("fused")
+def evaluate_fused(
+    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "fused-evaluation"
+    ),
+    encoder: Annotated[
+        str, typer.Option(help="fused[:key=value,…]: settings that all fusions and objectives share.")
+    ] = "fused",
+    withhold: Annotated[
+        str, typer.Option(help="Phenotypes whose codes no encoder sees: names separated by commas, or all.")
+    ] = "all",
+    withhold_text: Annotated[
+        bool, typer.Option("--withhold-text", help="Measure with their mentions in notes masked too.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    notes: NotesFolder = None,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
+    from cohorts.encoders.fused import Fused
+    from cohorts.encoders.registry import download_checkpoint, make_encoder
+    from cohorts.encoders.withholding import parse_withheld
+    from cohorts.harness.fused import Plan, evaluate
+    from cohorts.harness.fused_report import manifest_of, summarize, write_report
+    from cohorts.terminal.evaluation import show_fused
+
+    log.choose(log_format)
+    asked = make_encoder(encoder)
+    if not isinstance(asked, Fused):
+        raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
+    if download:
+        download_checkpoint(encoder)
+    plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
+    bad_rows = out / "quarantine.csv"
+    with _open_source(source, path, UnitName.PATIENT, out, bad_rows, 0.1, notes, "", "", None) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_fused(summarize(result.rows), synthetic=manifest["synthetic"])
+    log.say("note", f"Report: {page}; every measurement: {out}/fused.csv.")
+
+
 @app.command()
 def describe(
     store: Store = "qdrant:./cohorts.qdrant",

@@ -1,6 +1,5 @@
 """The page of a measurement, and the tables it is made from, kept beside it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from cohorts.encoders.fineehr_training import ANY
 from cohorts.harness import published
 from cohorts.harness.fineehr import Plan, Result, tables
+from cohorts.harness.page import keep, render
 from cohorts.harness.statistics import (
     PredictionSummary,
     RetrievalSummary,
@@ -40,30 +40,16 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
 
 def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> Path:
     """Write report.html, predictions.csv, retrieval.csv and manifest.json; return the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in tables(result):
-        frame.to_csv(folder / f"{name}.csv", index=False)
-    text = json.dumps({**manifest, "learnt": result.learnt}, indent=2, ensure_ascii=False)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
-    page = folder / "report.html"
-    page.write_text(_page(manifest, result), encoding="utf-8")
-    return page
+    page = _page(manifest, result)
+    return keep(folder, page, {**manifest, "learnt": result.learnt}, tables(result))
 
 
 def _page(manifest: Mapping[str, Any], result: Result) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cohorts.harness"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     predictions, retrieval = summarize_predictions(result.predictions), summarize_retrieval(result.retrieval)
     notes = list(dict.fromkeys(row.notes for row in predictions))
     phenotypes = list(dict.fromkeys(row.phenotype for row in retrieval))
-    return environment.get_template("fineehr.html").render(
+    return render(
+        "fineehr.html",
         manifest=manifest,
         notes=notes,
         predictions=prediction_lines(predictions, notes),

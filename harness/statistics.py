@@ -59,7 +59,7 @@ def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSumma
             float(group["auc"].std()),
             float(group["auc_pr"].mean()),
             float(group["auc_pr"].std()),
-            _paired_p(group["auc"], groups[notes, BASELINE, classifier]["auc"]),
+            paired_p(group["auc"], groups[notes, BASELINE, classifier]["auc"]),
         )
         for (notes, encoder, classifier), group in groups.items()
     ]
@@ -81,7 +81,7 @@ def summarize_retrieval(rows: Sequence[RetrievalRow]) -> list[RetrievalSummary]:
     ]
 
 
-def _paired_p(ours: "pd.Series[float]", base: "pd.Series[float]") -> float:
+def paired_p(ours: "pd.Series[float]", base: "pd.Series[float]") -> float:
     """Return the p-value; NaN for a single seed, and where every difference is the same."""
     from scipy.stats import ttest_rel
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cohorts.harness.fused_report import MEASURES, Cell, Line
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import PredictionSummary, RetrievalSummary
 from cohorts.terminal.tables import SYNTHETIC
@@ -48,6 +49,28 @@ def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None
             f"{100 * cells[0].base:.1f}",
         )
     Console().print(table)
+
+
+def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
+    """Print the ablation of the fusion to stdout, a table for each way of withholding."""
+    for withheld in dict.fromkeys(line.withheld for line in lines):
+        table = _table(f"{withheld}: mean ± half of the 95 % interval over the seeds, %", synthetic)
+        table.add_column("vectors", no_wrap=True)
+        for title in (*MEASURES.values(), "training, s"):
+            table.add_column(title.replace(", ", "\n"), justify="right")
+        here = [line for line in lines if line.withheld == withheld]
+        for line in here:
+            seconds = "" if line.train_s != line.train_s else f"{line.train_s:.1f}"
+            table.add_row(line.encoder, *(_measured(line.cells[name]) for name in MEASURES), seconds)
+        chance = f"{100 * here[0].base:.1f}"
+        table.add_row("chance", chance, chance, "50.0", "50.0", "50.0", "", style="dim")
+        Console().print(table)
+
+
+def _measured(cell: Cell) -> str:
+    if cell.mean != cell.mean:
+        return ""
+    return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
 
 
 def show_encoder(facts: Mapping[str, Any]) -> None:

@@ -1,0 +1,113 @@
+"""The ablation of the fusion, several seeds in one line, and its page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from cohorts.harness.fused import BINS, CENTRED, Plan, Result, Row
+from cohorts.harness.page import keep, render
+from cohorts.harness.statistics import paired_p
+from cohorts.loaders.manifest import made_from, made_with
+from cohorts.records.base import Source
+
+_VERSIONS = ("cohorts", "numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
+MEASURES = {
+    "precision": "precision@10",
+    "precision_text": "precision@10, asked by a note",
+    "pair_auc": "pair AUC",
+    "pair_auc_hard": "pair AUC, hard",
+    "auc": "AUC, death",
+}
+
+
+class Cell(NamedTuple):
+    """Mean over the seeds and half of its 95 % interval (Student's t); `p` against centred notes; NaN where untold."""
+
+    mean: float
+    half: float
+    p: float
+
+
+class Line(NamedTuple):
+    """One encoder: a cell for each of MEASURES, what chance gives, and what training took."""
+
+    withheld: str
+    encoder: str
+    cells: dict[str, Cell]
+    base: float
+    train_s: float
+    kept_epoch: float
+
+
+def summarize(rows: Sequence[Row]) -> list[Line]:
+    """Return a line for every encoder, in the order in which they were measured.
+
+    `p` is of a two-sided paired t-test over the seeds, against the centred vectors of the notes alone.
+    """
+    frame = pd.DataFrame(rows, columns=list(Row._fields))
+    groups = {
+        (str(withheld), str(encoder)): group.sort_values("seed")
+        for (withheld, encoder), group in frame.groupby(["withheld", "encoder"], sort=False)
+    }
+    return [
+        Line(
+            withheld,
+            encoder,
+            {name: _cell(group[name], groups[withheld, CENTRED][name]) for name in MEASURES},
+            *(float(group[name].mean()) for name in ("base", "train_s", "kept_epoch")),
+        )
+        for (withheld, encoder), group in groups.items()
+    ]
+
+
+def _cell(values: "pd.Series[float]", beside: "pd.Series[float]") -> Cell:
+    from scipy.stats import t
+
+    n = len(values)
+    half = float(t.ppf(0.975, n - 1) * values.std() / n**0.5) if n > 1 else float("nan")
+    return Cell(float(values.mean()), half, paired_p(values, beside))
+
+
+def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
+    """Return what is needed to measure the same again."""
+    return {
+        **made_with(_VERSIONS),
+        **made_from(source),
+        "plan": {
+            "seeds": plan.seeds,
+            "withheld": list(plan.withheld.phenotypes),
+            "mask_notes": plan.mask_notes,
+            "encoder": asdict(plan.settings),
+        },
+        "counts": result.counts,
+        "seconds": {stage: round(spent, 2) for stage, spent in result.stages.seconds.items()},
+        "peak_rss_mib": result.stages.peak_rss_mib,
+    }
+
+
+def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> Path:
+    """Write report.html, fused.csv, gates.csv and manifest.json; return the page's path."""
+    page = render(
+        "fused.html",
+        manifest=manifest,
+        lines=summarize(result.rows),
+        measures=MEASURES,
+        gates=[
+            {"name": f"{name} ({withheld})", "bins": bins} for (withheld, name), bins in result.gates.items()
+        ],
+        known=lambda number: number == number,
+    )
+    edges = np.arange(BINS) / BINS
+    gates = [
+        (withheld, name, edge, many)
+        for (withheld, name), bins in result.gates.items()
+        for edge, many in zip(edges, bins, strict=True)
+    ]
+    tables = [
+        ("fused", pd.DataFrame(result.rows, columns=list(Row._fields))),
+        ("gates", pd.DataFrame(gates, columns=["withheld", "encoder", "weight_from", "patients"])),
+    ]
+    return keep(folder, page, manifest, tables)
