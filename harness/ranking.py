@@ -1,0 +1,113 @@
+"""How good a ranking is, query by query: precision, capped recall, average precision, nDCG, and what chance reaches.
+
+Hits are (queries, candidates) bool, the best ranked first. A query without a match has no figure: it is left out
+before. What chance reaches is exact, for candidates in random order.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.errors import InputError
+
+Hits = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+
+_RESAMPLES = 10_000
+
+
+def ranked_hits(similarity: npt.NDArray[np.floating], alike: Hits) -> Hits:
+    """Return the hits of every row that has a match, (queries, n - 1); a row is no candidate of its own.
+
+    `similarity` and `alike` are (n, n), a query a row; ties keep the order of the rows. Raises InputError where no row
+    has a match.
+    """
+    others = ~np.eye(len(alike), dtype=np.bool_)
+    queries: Hits = np.asarray((alike & others).any(axis=1))
+    if not queries.any():
+        raise InputError(f"None of {len(alike):,} units is like another one: there is nothing to rank for.")
+    shape = (int(queries.sum()), len(alike) - 1)
+    others &= queries[:, None]
+    order = np.argsort(-similarity[others].reshape(shape), axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(alike[others].reshape(shape), order, axis=1))
+
+
+def precision(hits: Hits, k: int) -> Values:
+    """Return the share of matches among the first k, (queries,)."""
+    return np.asarray(hits[:, :k].mean(axis=1))
+
+
+def capped_recall(hits: Hits, k: int) -> Values:
+    """Return the matches among the first k as a share of those that k places can hold, (queries,)."""
+    return np.asarray(hits[:, :k].sum(axis=1) / np.minimum(k, hits.sum(axis=1)))
+
+
+def average_precision(hits: Hits) -> Values:
+    """Return the mean precision at the places of all matches, (queries,)."""
+    so_far = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.asarray((so_far * hits).sum(axis=1) / hits.sum(axis=1))
+
+
+def ndcg(hits: Hits, k: int) -> Values:
+    """Return the discounted gain of the first k, as a share of that of the best ranking, (queries,)."""
+    return np.asarray(hits[:, :k] @ _discount(k, hits) / _best_gain(hits, k))
+
+
+def chance_precision(hits: Hits) -> Values:
+    """Return the expected precision at any k, (queries,): the base rate."""
+    return np.asarray(hits.mean(axis=1))
+
+
+def chance_capped_recall(hits: Hits, k: int) -> Values:
+    """Return the expected capped recall, (queries,)."""
+    return np.asarray(k * hits.mean(axis=1) / np.minimum(k, hits.sum(axis=1)))
+
+
+def chance_average_precision(hits: Hits) -> Values:
+    """Return the expected average precision, (queries,).
+
+    At place i stands a match with probability R/N, and before it (i - 1)·(R - 1)/(N - 1) further ones are expected.
+    """
+    many, matches = hits.shape[1], hits.sum(axis=1)
+    harmonic = (1 / np.arange(1, many + 1)).sum()
+    return np.asarray((harmonic + (matches - 1) / max(1, many - 1) * (many - harmonic)) / many)
+
+
+def chance_ndcg(hits: Hits, k: int) -> Values:
+    """Return the expected nDCG, (queries,)."""
+    return np.asarray(hits.mean(axis=1) * _discount(k, hits).sum() / _best_gain(hits, k))
+
+
+def interval(values: Values, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of the mean, over queries; it takes them for independent."""
+    means = values[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def against(base: Values, others: Mapping[str, Values]) -> dict[str, float]:
+    """Return the p-value of each against `base`, query by query: Wilcoxon's signed-rank test, Holm's correction."""
+    from scipy.stats import wilcoxon
+
+    def p(values: Values) -> float:
+        return float(wilcoxon(values, base).pvalue) if np.any(values != base) else 1.0
+
+    return dict(zip(others, holm([p(values) for values in others.values()]), strict=True))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number. Source: Holm, 1979, A simple sequentially rejective procedure."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
+
+
+def _discount(k: int, hits: Hits) -> Values:
+    return 1 / np.log2(np.arange(2, min(k, hits.shape[1]) + 2))
+
+
+def _best_gain(hits: Hits, k: int) -> Values:
+    discount = _discount(k, hits)
+    return np.asarray(discount.cumsum()[np.minimum(len(discount), hits.sum(axis=1)) - 1])
