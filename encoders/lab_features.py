@@ -81,7 +81,9 @@ class LabFeatures:
 
     def tensors(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return mean and standard deviation of the training units, (items, 4) float64, by name."""
-        return {"mean": self._mean, "deviation": self._deviation}
+        arrays = {"mean": self._mean, "deviation": self._deviation}
+        # Safetensors writes an array's memory as it lies, and the columns of a larger one would come back mixed up.
+        return {name: np.ascontiguousarray(one) for name, one in arrays.items()}
 
     @classmethod
     def restore(cls, facts: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
