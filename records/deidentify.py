@@ -1,0 +1,165 @@
+"""De-identification by patterns: ids, phones, dates, addresses, ages over 89. It finds no names.
+
+The recognisers are presidio-analyzer's, and further patterns from `identifiers.toml` that run through it. Its engine is
+left aside: that asks for a language model, which it would download. What is found becomes a placeholder in MIMIC's own
+shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
+"""
+
+import hashlib
+import logging
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from cohorts.errors import EngineError, MissingExtra
+from cohorts.records.base import Batch, Source
+from cohorts.records.views import View
+
+LIMITS = (
+    "--deidentify finds what has a pattern: record and account numbers, phones, e-mail and web addresses, dates, street "
+    "addresses, ZIP codes, ages over 89. It finds no names of people, places or hospitals, and not every spelling of "
+    "the rest: what it leaves is still patient data, and not de-identified as HIPAA's Safe Harbor asks"
+)
+REPLACED = "identifiers replaced"
+_LIBRARIES = ("presidio-analyzer", "phonenumbers")
+_SURE = 0.4  # the library's score of a phone number; fractions that might be dates have 0.2 and less
+_PLACEHOLDER = re.compile(r"\[\*\*[^\[\]]{0,80}\*\*\]")
+
+
+class Finding(NamedTuple):
+    """What stands from `start` to `end` of a text, in characters."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class Deidentifier:
+    """Replaces what its patterns find. Raises MissingExtra without presidio-analyzer."""
+
+    def __init__(self) -> None:
+        self._recognizers = _recognizers()
+
+    @cached_property
+    def version(self) -> str:
+        """Return a hash of the patterns and the libraries' versions (hex)."""
+        parts = [*map(version, _LIBRARIES), str(_SURE), _PLACEHOLDER.pattern, _patterns_text()]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def find(self, text: str) -> list[Finding]:
+        """Return what is found, in order, without overlap and outside the placeholders that are there already."""
+        there = [found.span() for found in _PLACEHOLDER.finditer(text)]
+        found = [
+            Finding(result.start, result.end, kind)
+            for kind, recognizer in self._recognizers
+            for result in recognizer.analyze(text, [kind])
+            if result.score >= _SURE
+            and not any(start < result.end and result.start < end for start, end in there)
+        ]
+        return _merged(found)
+
+    def replace(self, text: str) -> tuple[str, Counter[str]]:
+        """Return the text with placeholders, and how many there are of each kind."""
+        parts, end = [], 0
+        findings = self.find(text)
+        for one in findings:
+            parts += [text[end : one.start], f"[**{one.kind}**]"]
+            end = one.end
+        return "".join([*parts, text[end:]]), Counter(one.kind for one in findings)
+
+
+class Deidentified(View):
+    """A source whose notes have placeholders for what patterns find; nothing else of a unit is looked at.
+
+    How many were replaced, by kind, stands in the report's `counts`. Raises MissingExtra without presidio-analyzer.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._deidentifier = Deidentifier()
+        self._counted = 0  # batches whose findings stand in the report
+        self.report.counts[REPLACED] = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of the whole source's and of the patterns (hex)."""
+        both = f"{self._source.fingerprint}/deidentified/{self._deidentifier.version}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all units, with placeholders in their notes."""
+        for number, batch in enumerate(self._source.batches()):
+            replaced = [self._deidentifier.replace(text) for text in batch.notes["text"]]
+            self._count(number, [counts for _, counts in replaced])
+            texts = batch.notes.assign(text=[text for text, _ in replaced])
+            yield replace(batch, notes=texts.astype({"text": batch.notes["text"].dtype}))
+
+    def _count(self, number: int, counts: list[Counter[str]]) -> None:
+        if number < self._counted:
+            return
+        self._counted = number + 1
+        target = self.report.counts
+        for kind, many in sorted(sum(counts, Counter[str]()).items()):
+            name = f"{REPLACED}: {kind}"
+            target[name] = target.get(name, 0) + many
+            target[REPLACED] += many
+
+
+class _Alarm(logging.Handler):
+    """Makes an error of the library's warning that a pattern took too long and was left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise EngineError(
+            "De-identification gave up on a note: a pattern took more than a minute. Nothing was let through."
+        )
+
+
+def _recognizers() -> list[tuple[str, Any]]:
+    """Return the recognisers with the kinds of what they find. Raises MissingExtra."""
+    try:
+        presidio = import_module("presidio_analyzer")
+        theirs = import_module("presidio_analyzer.predefined_recognizers")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "De-identification is not installed: pip install 'cohorts[deidentify]'."
+        ) from error
+    logger = logging.getLogger("presidio-analyzer")
+    if not any(isinstance(handler, _Alarm) for handler in logger.handlers):
+        logger.addHandler(_Alarm(logging.WARNING))
+    made = [
+        # Without the check of its domain, which asks the network for the list of all, and lets jane@ward.local through.
+        ("EMAIL", presidio.PatternRecognizer("EMAIL", patterns=theirs.EmailRecognizer.PATTERNS)),
+        ("PHONE", theirs.PhoneRecognizer(supported_regions=("US",))),
+        ("IP", theirs.IpRecognizer()),
+        ("SSN", theirs.UsSsnRecognizer()),
+        ("CARD", theirs.CreditCardRecognizer()),
+        ("LICENSE", theirs.MedicalLicenseRecognizer()),
+        ("DATE", theirs.DateRecognizer()),
+    ]
+    for one in tomllib.loads(_patterns_text())["pattern"]:
+        pattern = presidio.Pattern(one["kind"], one["regex"], 1.0)
+        made.append((one["kind"], presidio.PatternRecognizer(one["kind"], patterns=[pattern])))
+    return made
+
+
+def _merged(findings: list[Finding]) -> list[Finding]:
+    """Return them in order; those that overlap become one, of the longest one's kind."""
+    merged: list[Finding] = []
+    for one in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
+        if merged and one.start < merged[-1].end:
+            last = merged.pop()
+            longest = max(last, one, key=lambda finding: finding.end - finding.start)
+            one = Finding(last.start, max(last.end, one.end), longest.kind)
+        merged.append(one)
+    return merged
+
+
+def _patterns_text() -> str:
+    return files("cohorts.records").joinpath("identifiers.toml").read_text(encoding="utf-8")
