@@ -4,6 +4,8 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from cohorts.encoders.base import Encoder
     from cohorts.loaders.run import Run
     from cohorts.loaders.versions import Wanted
+    from cohorts.records.base import Source
     from cohorts.records.shards import Shard
-    from cohorts.records.source import PartitionedSource
 
 SHOW_ALL = "COHORTS_TRACEBACK"
 
@@ -42,6 +44,13 @@ class SplitName(StrEnum):
 
     PATIENT = "patient"
     ADMISSION = "admission"
+
+
+class ContextName(StrEnum):
+    """What becomes of words that are negated, of the family, or only spoken of."""
+
+    MASK = "mask"
+    TAG = "tag"
 
 
 class Format(StrEnum):
@@ -81,6 +90,18 @@ Columns = Annotated[
 ]
 Labels = Annotated[
     str, typer.Option("--labels", help="notes-csv: label columns to keep, separated by commas.")
+]
+Deidentify = Annotated[
+    bool,
+    typer.Option(
+        "--deidentify", help="Put placeholders for ids, phones, dates, addresses in notes. Finds no names."
+    ),
+]
+Context = Annotated[
+    ContextName | None,
+    typer.Option(
+        "--context", help="Mask or tag words of notes that are negated, of the family, or hypothetical."
+    ),
 ]
 RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Run folder [default: beside the store].")]
 Replace = Annotated[
@@ -168,6 +189,8 @@ def ingest(
     notes: NotesFolder = None,
     columns: Columns = "",
     labels: Labels = "",
+    deidentify: Deidentify = False,
+    context: Context = None,
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")
     ] = 0.1,
@@ -225,7 +248,18 @@ def ingest(
     ray = Ray(ray_workers, ray_address) if ray_workers else None
     with (
         _open_source(
-            source, path, unit, folder, bad_rows, max_bad_share, notes, columns, labels, part
+            source,
+            path,
+            unit,
+            folder,
+            bad_rows,
+            max_bad_share,
+            notes,
+            columns,
+            labels,
+            part,
+            deidentify,
+            context,
         ) as records,
         progress(run.times) as tick,
     ):
@@ -253,6 +287,8 @@ def fit(
     notes: NotesFolder = None,
     columns: Columns = "",
     labels: Labels = "",
+    deidentify: Deidentify = False,
+    context: Context = None,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
@@ -267,7 +303,9 @@ def fit(
         download_checkpoint(encoder)
     bad_rows = out / "quarantine.csv"
     with (
-        _open_source(source, path, unit, out, bad_rows, 0.1, notes, columns, labels, None) as records,
+        _open_source(
+            source, path, unit, out, bad_rows, 0.1, notes, columns, labels, None, deidentify, context
+        ) as records,
         progress() as tick,
     ):
         made = train_only(records, encoder, out, tick)
@@ -665,6 +703,7 @@ def _wanted(index: str | None, search: str | None, settings: Path | None, strict
     return Wanted(chosen, params or SearchParams(), strict)
 
 
+@contextmanager
 def _open_source(
     source: str,
     path: Path,
@@ -676,12 +715,17 @@ def _open_source(
     columns: str,
     labels: str,
     shard: "Shard | None",
-) -> "PartitionedSource":
+    deidentify: bool = False,
+    context: ContextName | None = None,
+) -> Iterator["Source"]:
+    """Open a source, and see its notes as asked; what de-identification does not do is said at once."""
     from cohorts.records.base import Unit
-    from cohorts.records.sources import open_source
+    from cohorts.records.context import Treatment
+    from cohorts.records.deidentify import LIMITS
+    from cohorts.records.sources import open_source, view_notes
 
     pairs = [pair.partition("=") for pair in columns.split(",") if pair]
-    return open_source(
+    with open_source(
         source,
         path,
         unit=Unit(unit.value),
@@ -692,7 +736,12 @@ def _open_source(
         columns={role.strip(): column.strip() for role, _, column in pairs},
         labels=_names(labels),
         shard=shard,
-    )
+    ) as opened:
+        treatment = Treatment(context.value) if context else None
+        records = view_notes(opened, deidentify=deidentify, context=treatment)
+        if deidentify:
+            log.say("note", f"{LIMITS}.")
+        yield records
 
 
 def _names(text: str) -> list[str]:

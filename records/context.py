@@ -11,6 +11,7 @@ Source: Harkema et al., ConText, J Biomed Inform 42(5):839-851, 2009, section 3;
 import hashlib
 import re
 import tomllib
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -58,7 +59,8 @@ _HEADING = re.compile(
     re.MULTILINE,
 )
 _FAMILY_HEADING = re.compile(
-    r"\s*(?:(?:past )?family (?:(?:medical|health|psychiatric) )?(?:history|hx)|fhx?|fam ?hx)\s*:?\s*", re.IGNORECASE
+    r"\s*(?:(?:past )?family (?:(?:medical|health|psychiatric) )?(?:history|hx)|fhx?|fam ?hx)\s*:?\s*",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_][^\W_]*")
 _CLAUSE = re.compile(  # a comma, and behind it a whole clause or what is there
@@ -67,6 +69,7 @@ _CLAUSE = re.compile(  # a comma, and behind it a whole clause or what is there
     r"|\s+(?:please|call|return|then)\b)",
     re.IGNORECASE,
 )
+_RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _MANY = ("are ", "were ", "have ")  # what they deny may be a list
 
 
@@ -152,11 +155,13 @@ def _words_marked(text: str) -> int:
 
 def _parts(text: str, kinds: Collection[Kind]) -> Iterator[tuple[str, Kind | None]]:
     """Cut the text where marks begin and end; of several kinds, the first of `Kind` counts."""
-    spans = [span for span in mark(text) if span.kind in kinds]
-    cuts = sorted({0, len(text)} | {cut for span in spans for cut in (span.start, span.end)})
-    for start, end in pairwise(cuts):
-        found = {span.kind for span in spans if span.start <= start and end <= span.end}
-        yield text[start:end], next((kind for kind in Kind if kind in found), None)
+    order: list[Kind | None] = [None, *Kind]
+    painted = bytearray(len(text))
+    for span in sorted(mark(text), key=lambda span: order.index(span.kind), reverse=True):
+        if span.kind in kinds:
+            painted[span.start : span.end] = bytes([order.index(span.kind)]) * (span.end - span.start)
+    for run in _RUN.finditer(painted):
+        yield text[slice(*run.span())], order[run[0][0]]
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -181,18 +186,17 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
     if not any(trigger.role != "pseudo" for trigger in triggers):
         return
     ends = [found.span() for found in _ends().finditer(text, start, end)]
-    stops = [at for at, _ in ends]
-    stops += [found.start() for found in _CLAUSE.finditer(text, start, end)]
-    stops += [trigger.start for trigger in triggers if trigger.role == "before"]
+    clauses = [found.start() for found in _CLAUSE.finditer(text, start, end)]
+    stops = sorted([at for at, _ in ends] + clauses + [trigger.start for trigger in triggers] + [end])
+    begins = sorted([start] + [at for _, at in ends] + [trigger.end for trigger in triggers])
     for trigger in triggers:
         if trigger.role == "before":
-            stop = min((at for at in stops if at >= trigger.end), default=end)
-            yield from _span(text, trigger.end, stop, rules.kind)
+            yield from _span(text, trigger.end, stops[bisect_left(stops, trigger.end)], rules.kind)
         elif trigger.role == "after":
-            heading = text.rfind(":", start, trigger.start - 2) + 1
-            begin = max([start, heading, *(at for _, at in ends if at <= trigger.start)])
+            begin = begins[bisect_right(begins, trigger.start) - 1]
+            begin = max(begin, text.rfind(":", begin, trigger.start - 2) + 1)
             if not text.startswith(_MANY, trigger.start):
-                begin = max(begin, text.rfind(",", start, trigger.start) + 1)
+                begin = max(begin, text.rfind(",", begin, trigger.start) + 1)
             yield from _span(text, begin, trigger.start, rules.kind)
 
 
@@ -220,7 +224,9 @@ def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
 def _rules() -> tuple[_Rules, ...]:
     table = tomllib.loads(_rules_text())
     return tuple(
-        _Rules(kind, *(_pattern(table[kind][role], table["member"]) for role in ("before", "after", "pseudo")))
+        _Rules(
+            kind, *(_pattern(table[kind][role], table["member"]) for role in ("before", "after", "pseudo"))
+        )
         for kind in Kind
     )
 

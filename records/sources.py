@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cohorts.errors import InputError
-from cohorts.records.base import Unit
+from cohorts.records.base import Source, Unit
+from cohorts.records.context import ContextMarked, Treatment
+from cohorts.records.deidentify import Deidentified
 from cohorts.records.mimic3 import Mimic3
 from cohorts.records.mimic4 import Mimic4
 from cohorts.records.notes_csv import NotesCsv
@@ -51,3 +53,10 @@ def open_source(
     else:
         raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
     return PartitionedSource(layout, work_dir, Quarantine(quarantine_file, max_bad_share), shard)
+
+
+def view_notes(source: Source, *, deidentify: bool = False, context: Treatment | None = None) -> Source:
+    """Return the source as asked: identifiers go first, for a mask or a tag may cut one in two. Raises MissingExtra."""
+    if deidentify:
+        source = Deidentified(source)
+    return ContextMarked(source, context) if context else source

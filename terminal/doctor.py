@@ -14,6 +14,7 @@ _ENGINES = {
     "faiss-cpu": ("reference for ivf (matched recall)", "pip install 'cohorts[reference]'"),
     "h5py": ("vectors from HDF5 files", "pip install 'cohorts[hdf5]'"),
     "ray": ("encoding on Ray", "pip install 'cohorts[ray]'"),
+    "presidio-analyzer": ("--deidentify", "pip install 'cohorts[deidentify]'"),
     "annoy": ("reference for annoy (matched recall)", "pip install 'cohorts[reference]'"),
 }
 _ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")

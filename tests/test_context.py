@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
-from cohorts.records.base import Source
+from cohorts.records.cleaning import clean, words
 from cohorts.records.context import MARKED, ContextMarked, Kind, Treatment, mark, mask, tag
-from cohorts.records.sources import open_source
+from cohorts.records.sources import open_source, view_notes
+from hypothesis import given
+from hypothesis import strategies as st
 
 LETTERS = {"n": Kind.NEGATED, "f": Kind.FAMILY, "h": Kind.HYPOTHETICAL}
 
@@ -154,3 +156,60 @@ def test_enough_sentences_of_every_kind() -> None:
     assert len(SENTENCES) == len(set(SENTENCES)) >= 60
     for letter in LETTERS:
         assert sum(f"{letter}[" in sentence for sentence in SENTENCES) >= 5
+
+
+def test_mask_keeps_triggers_and_lines() -> None:
+    text = "Denies chest pain or fever.\nFAMILY HISTORY:\nMother: gout.\nAunt: stroke.\nALLERGIES: None."
+    assert mask(text) == "Denies.\nFAMILY HISTORY:\n\n\nALLERGIES: None."
+    assert mask(text, [Kind.FAMILY]) == "Denies chest pain or fever.\nFAMILY HISTORY:\n\n\nALLERGIES: None."
+    assert mask("Call if she has pain.", [Kind.NEGATED]) == "Call if she has pain."
+
+
+def test_tagged_words_are_other_words_to_cleaning() -> None:
+    assert tag("Denies sepsis. Mother had 2 strokes.") == "Denies NEGsepsis. Mother had 2 FAMstrokes."
+    assert words(clean("Denies NEGsepsis.")) == ["denies", "negsepsis"]
+    assert tag("No family history of lupus.") == "No NEGfamily NEGhistory NEGof NEGlupus."
+    assert tag("Chest pain.") == mask("Chest pain.") == "Chest pain."
+
+
+@given(st.text(alphabet="noy dimtherha.,:;\nFAMILYHSTOR[*]1", max_size=200))
+def test_marks_lie_within_the_text_and_tags_take_nothing(text: str) -> None:
+    assert all(0 <= span.start < span.end <= len(text) for span in mark(text))
+    assert len(tag(text)) >= len(text) >= len(mask(text))
+    assert mask(text).count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    "piece", ["no, ", "mother a ", "if any ", "in a ", "\n", "A/", "history ", "not ", ", "]
+)
+def test_a_note_of_one_long_sentence_ends(piece: str) -> None:
+    text = piece * 5_000
+    assert all(span.end <= len(text) for span in mark(text))
+
+
+def test_the_view_treats_notes_alone_and_counts_once(tmp_path: Path) -> None:
+    file = tmp_path / "notes.csv"
+    file.write_text("id,text\na,Denies chest pain.\nb,Has sepsis.\nb,Mother had lupus.\n")
+    with open_source(
+        "notes-csv",
+        file,
+        work_dir=tmp_path,
+        quarantine_file=tmp_path / "bad.csv",
+        columns={"id": "id", "text": "text"},
+    ) as source:
+        masked, tagged = (view_notes(source, context=one) for one in Treatment)
+        assert isinstance(masked, ContextMarked)
+        assert len({source.fingerprint, masked.fingerprint, tagged.fingerprint}) == 3
+        (whole,), (one,), (again,) = (list(any_.batches()) for any_ in (source, masked, masked))
+        assert list(one.notes["text"]) == ["Denies.", "Has sepsis.", "Mother had."]
+        assert list(again.notes["text"]) == list(one.notes["text"])
+        assert one.notes.dtypes.equals(whole.notes.dtypes)
+        assert one.units.equals(whole.units)
+        assert source.report.counts[MARKED] == 3
+        (marked,) = tagged.batches()
+        assert list(marked.notes["text"]) == [
+            "Denies NEGchest NEGpain.",
+            "Has sepsis.",
+            "Mother had FAMlupus.",
+        ]
+        assert view_notes(source) is source
