@@ -115,7 +115,8 @@ class Deidentified(View):
 class _Alarm(logging.Handler):
     """Makes an error of the library's warning that a pattern took too long and was left out."""
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging calls it so
+        """Raise EngineError."""
         raise EngineError(
             "De-identification gave up on a note: a pattern took more than a minute. Nothing was let through."
         )
