@@ -207,7 +207,7 @@ def _span(text: str, start: int, end: int, kind: Kind) -> Iterator[Span]:
 
 
 def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
-    """Return the triggers of a sentence in order; where several overlap, the one that begins first, then the longest."""
+    """Return the triggers of a sentence in order; of several that overlap, the first to begin, then the longest."""
     found = [
         _Trigger(*match.span(), role)
         for role, pattern in (("pseudo", rules.pseudo), ("before", rules.before), ("after", rules.after))
