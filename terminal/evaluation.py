@@ -76,16 +76,33 @@ def _measured(cell: Cell) -> str:
 def show_encoder(facts: Mapping[str, Any]) -> None:
     """Print an encoder's settings, learnt weights and training to stdout."""
     table = Table(title=f"encoder {facts['name']}", show_header=False, title_justify="left", box=SIMPLE_HEAD)
-    for key in ("fingerprint", "dim", "vocabulary", "checkpoint"):  # the last two as the encoder has them
+    for key in (
+        "fingerprint",
+        "dim",
+        "vocabulary",
+        "columns",
+        "checkpoint",
+    ):  # from the third on, if it has them
         if key in facts:
             table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
     settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items())
     table.add_row("settings", escape(settings))  # which may name a path
+    if facts.get("withheld"):
+        where = "codes and mentions in notes" if facts["withheld_text"] else "codes"
+        table.add_row("withheld", f"{where} of {', '.join(facts['withheld'])}")
+    if facts.get("epochs"):
+        table.add_row("training", _epochs(facts["epochs"]))
     Console().print(table)
     if facts.get("weights"):
         _show_weights(facts["weights"])
     if facts.get("training"):
         _show_training(facts["training"])
+
+
+def _epochs(trace: Mapping[str, Any]) -> str:
+    losses, kept = trace["validation_loss"], trace["kept_epoch"]
+    told = " → ".join(f"{losses[place]:.4f}" for place in (0, kept, -1))
+    return f"{trace['units']:,} units, epoch {kept} kept of {len(losses) - 1}; loss on those held back {told}"
 
 
 def _show_weights(weights: Mapping[str, float]) -> None:
