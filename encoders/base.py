@@ -14,9 +14,10 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a unit's vector is what it is: the share that came from its notes, and what moved it most, strongest first.
+    """Why a unit's vector is what it is: the share that came from its notes, and the reasons, strongest first.
 
-    A reason is a code, a laboratory item or a category of notes, with its share of the vector's length.
+    A reason is a code, a laboratory item or a category of notes, with the angle in degrees by which the vector turns
+    without it.
     """
 
     from_notes: float

@@ -1,11 +1,11 @@
-"""Why a fused vector is what it is: how much came from notes and from records, and what moved it most.
+"""Why a fused vector is what it is: how much came from notes and from records, and what it would be without.
 
-Notes and records are the two summands of a vector: each counts by what it adds along the vector's direction. Single
-codes, laboratory values and categories of notes are told by gradient × input of that length along the direction
-(Shrikumar et al., 2017, arXiv:1605.01713), as a share of it; a category by what its notes have beyond the average note.
+Notes and records are the two summands of a vector: each counts by what it adds along the vector's direction. A code, a
+laboratory item or a category of notes counts by the angle by which the vector turns when it is left out.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.fusion_inputs import Inputs
-from cohorts.encoders.pooling import group_means
+from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.records.base import Batch
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REASONS = 6  # told of a unit
-_LEAST = 0.005  # of the vector's length: what moved it less is no reason
+_LEAST = 0.5  # degrees: what turns it less is no reason
+
+_Without = tuple[
+    str, Vectors, Vectors
+]  # what is left out; text (text_dim,) and records (columns,) that are left
 
 
 class Categories(NamedTuple):
@@ -53,37 +57,66 @@ def categories_of(batch: Batch, notes: Vectors) -> Categories:
 
 
 def explain(
-    fusion: "Fusion", inputs: Inputs, columns: list[str], categories: Categories | None
+    fusion: "Fusion", inputs: Inputs, columns: Sequence[str], categories: Categories | None
 ) -> list[Explanation]:
     """Explain n units; `columns` are those of their records."""
     import torch
 
-    given = inputs.tensors()
-    text, records = given.text.requires_grad_(), given.records.requires_grad_()
-    fused: Fused = fusion(given)
-    direction = fused.direction.detach()
-    along = (fused.vector * direction).sum(dim=1)
-    slopes = torch.autograd.grad(along.sum(), (text, records), allow_unused=True)
-    of_text, of_records = (np.zeros((len(inputs), 0)) if one is None else one.numpy() for one in slopes)
-    length = along.detach().clamp(min=1e-9).numpy()
-    reasons: list[dict[str, float]] = [defaultdict(float) for _ in range(len(inputs))]
-    if of_records.shape[1]:
-        moved = of_records * records.detach().numpy() / length[:, None]
-        for row, place in zip(*np.nonzero(np.abs(moved) >= _LEAST), strict=True):
-            reasons[row][_without_aggregate(columns[place])] += float(moved[row, place])
-    if categories is not None and of_text.shape[1]:
-        beyond = categories.added - categories.share[:, None] * fusion.text_mean.numpy()
-        moved = (beyond * of_text[categories.unit]).sum(axis=1) / length[categories.unit]
-        for row, name, much in zip(categories.unit, categories.name, moved, strict=True):
-            reasons[row][f"notes:{name}"] = float(much)
-    shares = _from_notes(fused, direction, inputs)
-    return [Explanation(share, _strongest(one)) for share, one in zip(shares, reasons, strict=True)]
+    names = [_without_aggregate(column) for column in columns]
+    with torch.inference_mode():
+        fused: Fused = fusion(inputs.tensors())
+        shares = _from_notes(fused, inputs)
+        told = []
+        for row, share in enumerate(shares):
+            without = [*_without_notes(inputs, row, categories), *_without_records(inputs, row, names)]
+            told.append(Explanation(share, _turns(fusion, fused.direction[row], without)))
+    return told
 
 
-def _from_notes(fused: "Fused", direction: "Tensor", inputs: Inputs) -> list[float]:
+def _without_notes(inputs: Inputs, row: int, categories: Categories | None) -> Iterator[_Without]:
+    """Yield a unit without each category of its notes: the unit row of what is left of its notes."""
+    records = inputs.records[[row]].toarray()[0]
+    for place in np.flatnonzero(categories.unit == row) if categories is not None else ():
+        assert categories is not None  # noqa: S101 - there is a place in it
+        text = unit_rows((inputs.text[row] - categories.added[place])[None])[0]
+        if categories.share[place] == 1:
+            text = np.zeros_like(text)
+        yield f"notes:{categories.name[place]}", text, records
+
+
+def _without_records(inputs: Inputs, row: int, names: Sequence[str]) -> Iterator[_Without]:
+    """Yield a unit without each of its codes and laboratory items, whose columns go together."""
+    records = inputs.records[[row]].toarray()[0]
+    places: dict[str, list[int]] = defaultdict(list)
+    for place in np.flatnonzero(records).tolist():
+        places[names[place]].append(place)
+    for name, those in places.items():
+        left = records.copy()
+        left[those] = 0
+        yield name, inputs.text[row], left
+
+
+def _turns(
+    fusion: "Fusion", direction: "Tensor", without: Sequence[_Without]
+) -> tuple[tuple[str, float], ...]:
+    """Return the angles in degrees, the largest first. What leaves nothing to encode turns it by a right angle."""
+    from scipy.sparse import csr_array
+
+    if not without:
+        return ()
+    names, text, records = zip(*without, strict=True)
+    left = Inputs(np.stack(text), csr_array(np.stack(records)))
+    cosines = (fusion(left.tensors()).direction @ direction).clamp(-1, 1).numpy()
+    cosines[~left.has_text & ~left.has_records] = 0
+    angles = np.degrees(np.arccos(cosines)).tolist()
+    ordered = sorted(zip(names, angles, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return tuple((name, angle) for name, angle in ordered[:REASONS] if angle >= _LEAST)
+
+
+def _from_notes(fused: "Fused", inputs: Inputs) -> list[float]:
     """Return the share of the notes in each vector; what a missing modality adds was learnt, and counts for nobody."""
     text, records = (
-        (summand * direction).sum(dim=1).detach().clamp(min=0).numpy() * there
+        (summand * fused.direction).sum(dim=1).clamp(min=0).numpy() * there
         for summand, there in ((fused.from_text, inputs.has_text), (fused.from_records, inputs.has_records))
     )
     both = text + records
@@ -94,8 +127,3 @@ def _from_notes(fused: "Fused", direction: "Tensor", inputs: Inputs) -> list[flo
 def _without_aggregate(column: str) -> str:
     """Return `lab:Sodium [mEq/L]` for any of its five columns, and what is no laboratory value as it is."""
     return column.rpartition(":")[0] if column.startswith("lab:") else column
-
-
-def _strongest(reasons: dict[str, float]) -> tuple[tuple[str, float], ...]:
-    ordered = sorted(reasons.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
-    return tuple((name, much) for name, much in ordered[:REASONS] if abs(much) >= _LEAST)

@@ -22,7 +22,7 @@ FIELDS: Mapping[str, type[Any]] = {
     "principal_title": str,
     "phenotype": str,
     "codes": list[str],
-    "from_notes": float,  # of an encoder that explains itself, as are the reasons: `heart_failure=0.21`
+    "from_notes": float,  # of an encoder that explains itself, as are the reasons: `diagnosis:heart_failure=12.4`
     "reasons": list[str],
 }
 FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
@@ -55,16 +55,16 @@ def payloads(batch: Batch) -> list[Payload]:
 
 def explained(explanation: Explanation) -> Payload:
     """Return why a unit's vector is what it is, as payload."""
-    reasons = [f"{name}={much:.4f}" for name, much in explanation.reasons]
+    reasons = [f"{name}={degrees:.1f}" for name, degrees in explanation.reasons]
     return {"from_notes": round(explanation.from_notes, 4), "reasons": reasons}
 
 
 def reasons_of(payload: Payload) -> dict[str, float] | None:
-    """Return the reasons that a payload holds, strongest first; None where it holds none."""
+    """Return the reasons that a payload holds and their degrees, strongest first; None where it holds none."""
     kept = payload.get("reasons")
     if not isinstance(kept, list):
         return None
-    return {name: float(much) for name, _, much in (str(one).rpartition("=") for one in kept)}
+    return {name: float(degrees) for name, _, degrees in (str(one).rpartition("=") for one in kept)}
 
 
 def _diagnoses(batch: Batch) -> dict[str, list[str]]:

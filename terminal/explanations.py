@@ -25,7 +25,7 @@ def check_explained(found: Neighbours, description: Description) -> None:
 
 
 def why(payload: Payload) -> dict[str, Any]:
-    """Return the share that came from notes, and the reasons with their weight, strongest first."""
+    """Return the share that came from notes, and the reasons with their degrees, strongest first."""
     return {"from_notes": payload.get("from_notes"), "reasons": reasons_of(payload)}
 
 
@@ -41,7 +41,7 @@ def show_explanations(found: Neighbours) -> None:
     table.add_column("rank", justify="right")
     table.add_column("patient", justify="right", no_wrap=True)
     table.add_column("from\nnotes", justify="right")
-    table.add_column("what moved it most, % of its length")
+    table.add_column("by how many degrees it turns without")
     own = {name for payload in found.own for name in reasons_of(payload) or {}}
     lines = [("asked", payload) for payload in found.own]
     lines += [(str(rank), hit.payload) for rank, hit in enumerate(found.hits, start=1)]
@@ -55,7 +55,7 @@ def show_explanations(found: Neighbours) -> None:
 
 def _told(reasons: dict[str, float], own: set[str]) -> Text:
     parts = [
-        Text(f"{name.replace('_', ' ')} {100 * much:+.0f}", style="bold" if name in own else "")
-        for name, much in list(reasons.items())[:_SHOWN]
+        Text(f"{name.replace('_', ' ')} {degrees:.0f}", style="bold" if name in own else "")
+        for name, degrees in list(reasons.items())[:_SHOWN]
     ]
     return Text(", ").join(parts)
