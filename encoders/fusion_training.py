@@ -82,8 +82,9 @@ def train_fusion(inputs: Inputs, known: Known, settings: Settings) -> "tuple[Fus
     fusion, trace = _train(inputs, known, settings, learnt, judged)
     if trace.kept_epoch == settings.epochs:
         warnings.warn(
-            f"fused: the loss on the patients held back was still falling after {settings.epochs} epochs, the last "
-            "allowed: more would do better. Raise epochs, or use preset=fast.",
+            f"fused:{settings.fusion},objective={settings.objective}: the loss on the patients held back was still "
+            f"falling after {settings.epochs} epochs, the last allowed: more would do better. Raise epochs, or use "
+            "preset=fast.",
             stacklevel=2,
         )
     return fusion, trace

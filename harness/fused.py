@@ -107,6 +107,8 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. Raises InputError, EncoderError."""
     result, text = Result(), Bert(plan.settings.bert)
     patients = _read_patients(source, result)
+    # All at once: what can't be split is told before hours of embedding.
+    splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
     modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
     if plan.mask_notes:
         modes[MENTIONS_TOO] = replace(plan.withheld, text=True)
@@ -115,8 +117,8 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
         tell(f"{mode}: notes to vectors")
         result.stages.begin("notes to vectors")
         notes = _Notes.read(view, text)
-        for seed in range(plan.seeds):
-            _Seed(view, notes, patients, plan, seed, mode, result, tell).run()
+        for seed, parts in enumerate(splits):
+            _Seed(view, notes, patients, parts, plan, seed, mode, result, tell).run()
     result.stages.end()
     return result
 
@@ -171,6 +173,7 @@ class _Seed:
         view: Source,
         notes: _Notes,
         patients: _Patients,
+        parts: Split,
         plan: Plan,
         seed: int,
         mode: str,
@@ -180,8 +183,8 @@ class _Seed:
         self._view, self._notes, self._patients, self._plan = view, notes, patients, plan
         self._seed, self._mode, self._result = seed, mode, result
         self._tell, self._which = tell, f"{mode}, seed {seed + 1} of {plan.seeds}"
-        self._split: Split = split(patients.patients, patients.died, SplitBy.PATIENT, seed)
-        self._allowed = TrainingIds(listed(patients.ids, self._split.training))
+        self._split = parts
+        self._allowed = TrainingIds(listed(patients.ids, parts.training))
         self._number = pd.factorize(patients.patients)[0].astype(np.intp)
 
     def run(self) -> None:

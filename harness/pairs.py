@@ -162,14 +162,17 @@ def _learn(unit: Vectors, learnt: Pairs, validation: Pairs, seed: int) -> tuple[
     from sklearn.metrics import log_loss
     from sklearn.neural_network import MLPClassifier
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     scaler = StandardScaler().fit(_difference(unit, learnt))
     inputs, judged = (scaler.transform(_difference(unit, pairs)) for pairs in (learnt, validation))
     classifier = MLPClassifier((_HIDDEN,), random_state=seed)
     watch = EarlyStopping[Any](_PATIENCE)
-    for _ in range(_EPOCHS):
-        classifier.partial_fit(inputs, learnt.same, classes=[False, True])
-        loss = float(log_loss(validation.same, classifier.predict_proba(judged)))
-        if watch.is_over(loss, deepcopy(classifier)):
-            break
+    # Its matrices are so small that threads would wait for each other longer than they work.
+    with threadpool_limits(limits=1):
+        for _ in range(_EPOCHS):
+            classifier.partial_fit(inputs, learnt.same, classes=[False, True])
+            loss = float(log_loss(validation.same, classifier.predict_proba(judged)))
+            if watch.is_over(loss, deepcopy(classifier)):
+                break
     return scaler, watch.best

@@ -28,7 +28,7 @@ from cohorts.records.synth import synthesize
 from cohorts.records.views import Subset, take_units
 from commands import ok, refused
 
-pytestmark = pytest.mark.filterwarnings("ignore:fused. the loss on the patients held back:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
 
 QUICK = Settings(model="", epochs=3, dim=32, min_units=3)
 Make = Callable[..., Fused]

@@ -1,0 +1,121 @@
+"""The ablation of the fusion through the command line, on a synthetic hospital with a tiny checkpoint."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from checkpoints import make_checkpoint
+from cohorts.encoders.fusion_settings import Settings
+from cohorts.encoders.note_cache import FOLDER
+from cohorts.harness.fused import CENTRED, CODES_WITHHELD, MENTIONS_TOO, RAW, RECORDS, Row, encoders_of
+from cohorts.harness.fused_report import MEASURES, summarize
+from cohorts.records.synth import synthesize
+from commands import refused, run
+
+SEEDS = 2
+pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ablation") / "tables"
+    synthesize(folder, 800, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = pd.read_csv(hospital / "NOTEEVENTS.csv", usecols=["TEXT"])["TEXT"]
+    return make_checkpoint(tmp_path_factory.mktemp("bert") / "tiny", texts)
+
+
+@pytest.fixture(scope="module")
+def evaluated(hospital: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    out = tmp_path_factory.mktemp("evaluated") / "report"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(out.parent / "cache"))
+        code, shown, told = run(
+            f"evaluate fused --source mimic3 --path {hospital} --out {out} --seeds {SEEDS} --withhold-text "
+            f"--encoder fused:model={tiny},dim=32,epochs=3,preset=fast"
+        )
+    assert code == 0, told
+    return out, shown, told
+
+
+def test_every_encoder_is_measured_in_every_way(evaluated: tuple[Path, str, str]) -> None:
+    out, shown, _ = evaluated
+    frame = pd.read_csv(out / "fused.csv")
+    names = [RAW, CENTRED, RECORDS, *(name for name, _ in encoders_of(Settings()))]
+    assert len(names) == 3 + 13
+    expected = {
+        (mode, name, seed)
+        for mode in (CODES_WITHHELD, MENTIONS_TOO)
+        for name in names
+        for seed in range(SEEDS)
+    }
+    assert set(frame[["withheld", "encoder", "seed"]].itertuples(index=False, name=None)) == expected
+    trained = frame[frame["train_s"].notna()]
+    assert set(trained["encoder"]) == set(names[3:])
+    for measure in ("precision", "base", "pair_auc", "auc", "auc_pr"):
+        assert frame[measure].between(0, 1).all(), measure
+    no_text = frame["encoder"].str.startswith(("structured", RECORDS))
+    assert (frame["precision_text"].isna() == no_text).all()
+    assert all(name in shown for name in names)
+    assert "synthetic data" in shown
+
+
+def test_what_does_better_than_chance_on_invented_patients(evaluated: tuple[Path, str, str]) -> None:
+    """The hospital's drugs and procedures follow the condition that is asked for: what reads them finds some of it."""
+    frame = pd.read_csv(evaluated[0] / "fused.csv")
+    means = frame[frame["withheld"] == CODES_WITHHELD].groupby("encoder")
+    precision, base, pairs = (means[one].mean().to_dict() for one in ("precision", "base", "pair_auc"))
+    for name in (RECORDS, "structured, multitask", "gated, multitask"):
+        assert precision[name] > 1.5 * base[name]
+        assert pairs[name] > 0.6
+
+
+def test_the_page_and_the_manifest_tell_how(evaluated: tuple[Path, str, str]) -> None:
+    out, _, told = evaluated
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["synthetic"] is True
+    assert len(manifest["plan"]["withheld"]) == 13
+    assert manifest["counts"]["patients"] == 800
+    assert "training" in manifest["peak_rss_mib"]
+    page = (out / "report.html").read_text()
+    assert "Synthetic data." in page
+    gates = pd.read_csv(out / "gates.csv")
+    assert page.count("<svg") == gates.groupby(["withheld", "encoder"]).ngroups == 6
+    assert page.count("<rect") == len(gates) == 6 * 20
+    assert (gates.groupby(["withheld", "encoder"])["patients"].sum() > 700).all()
+    assert f"Report: {out}/report.html" in told
+
+
+def row(encoder: str, seed: int, precision: float) -> Row:
+    nothing = float("nan")
+    return Row("codes withheld", encoder, seed, precision, nothing, 0.1, 0.5, 0.5, 0.6, 0.6, nothing, nothing)
+
+
+def test_intervals_are_students_and_tests_are_paired() -> None:
+    found = [0.30, 0.36, 0.33]
+    rows = [row("gated", seed, one) for seed, one in enumerate(found)]
+    rows += [row(CENTRED, seed, one) for seed, one in enumerate([0.2, 0.25, 0.26])]
+    line = next(one for one in summarize(rows) if one.encoder == "gated")
+    assert list(line.cells) == list(MEASURES)
+    cell = line.cells["precision"]
+    assert cell.mean == pytest.approx(0.33)
+    assert cell.half == pytest.approx(4.302653 * np.std(found, ddof=1) / 3**0.5, rel=1e-5)  # t(.975, 2)
+    differences = np.array([0.10, 0.11, 0.07])
+    t = differences.mean() / (differences.std(ddof=1) / 3**0.5)
+    assert t == pytest.approx(7.766, abs=1e-3)
+    assert cell.p == pytest.approx(0.0162, abs=5e-4)  # two-sided, 2 degrees of freedom
+    assert np.isnan(line.cells["precision_text"].mean)
+
+
+def test_what_can_not_be_measured_is_told(hospital: Path, tmp_path: Path) -> None:
+    place = f"evaluate fused --source mimic3 --path {hospital} --out {tmp_path}/report"
+    assert "this table is of fused" in refused(f"{place} --encoder word2vec")
+    assert "There is no phenotype 'flu'" in refused(
+        f"{place} --encoder fused:model={tmp_path} --withhold flu"
+    )
