@@ -4,8 +4,7 @@ Notes and records are the two summands of a vector: each counts by what it adds 
 laboratory item or a category of notes counts by the angle by which the vector turns when it is left out.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.fusion_inputs import Inputs
 from cohorts.encoders.pooling import group_means, unit_rows
+from cohorts.encoders.training import one_thread
 from cohorts.records.base import Batch
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ REASONS = 6  # told of a unit
 _LEAST = 0.5  # degrees: what turns it less is no reason
 
 _Without = tuple[
-    str, Vectors, Vectors
-]  # what is left out; text (text_dim,) and records (columns,) that are left
+    list[str], Vectors, Vectors
+]  # what is left out; text (m, text_dim) and records (m, columns) left
 
 
 class Categories(NamedTuple):
@@ -56,59 +56,65 @@ def categories_of(batch: Batch, notes: Vectors) -> Categories:
     return Categories(owner, pairs["name"].to_numpy(dtype=np.str_), share, added)
 
 
+@one_thread()
 def explain(
     fusion: "Fusion", inputs: Inputs, columns: Sequence[str], categories: Categories | None
 ) -> list[Explanation]:
     """Explain n units; `columns` are those of their records."""
     import torch
 
-    names = [_without_aggregate(column) for column in columns]
+    item, items = pd.factorize(np.array([_without_aggregate(column) for column in columns], dtype=np.str_))
     with torch.inference_mode():
-        fused: Fused = fusion(inputs.tensors())
+        given = inputs.tensors()
+        fused: Fused = fusion(given)
         shares = _from_notes(fused, inputs)
         told = []
         for row, share in enumerate(shares):
-            without = [*_without_notes(inputs, row, categories), *_without_records(inputs, row, names)]
+            text, records = given.text[row].numpy(), given.records[row].numpy()
+            without = [
+                _without_notes(text, records, row, categories),
+                _without_records(text, records, item, items),
+            ]
             told.append(Explanation(share, _turns(fusion, fused.direction[row], without)))
     return told
 
 
-def _without_notes(inputs: Inputs, row: int, categories: Categories | None) -> Iterator[_Without]:
-    """Yield a unit without each category of its notes: the unit row of what is left of its notes."""
-    records = inputs.records[[row]].toarray()[0]
-    for place in np.flatnonzero(categories.unit == row) if categories is not None else ():
-        assert categories is not None  # noqa: S101 - there is a place in it
-        text = unit_rows((inputs.text[row] - categories.added[place])[None])[0]
-        if categories.share[place] == 1:
-            text = np.zeros_like(text)
-        yield f"notes:{categories.name[place]}", text, records
+def _without_notes(text: Vectors, records: Vectors, row: int, categories: Categories | None) -> _Without:
+    """Return a unit without each category of its notes: the text is the unit row of what is left of them."""
+    places = np.flatnonzero(categories.unit == row) if categories is not None else ()
+    if categories is None or not len(places):
+        return [], np.zeros((0, len(text)), np.float32), np.zeros((0, len(records)), np.float32)
+    left = unit_rows(text - categories.added[places])
+    left[categories.share[places] == 1] = 0
+    return [f"notes:{name}" for name in categories.name[places]], left, np.tile(records, (len(places), 1))
 
 
-def _without_records(inputs: Inputs, row: int, names: Sequence[str]) -> Iterator[_Without]:
-    """Yield a unit without each of its codes and laboratory items, whose columns go together."""
-    records = inputs.records[[row]].toarray()[0]
-    places: dict[str, list[int]] = defaultdict(list)
-    for place in np.flatnonzero(records).tolist():
-        places[names[place]].append(place)
-    for name, those in places.items():
-        left = records.copy()
-        left[those] = 0
-        yield name, inputs.text[row], left
+def _without_records(
+    text: Vectors, records: Vectors, item: npt.NDArray[np.intp], items: npt.NDArray[np.str_]
+) -> _Without:
+    """Return a unit without each of its codes and laboratory items; `item` (columns,) is what a column belongs to."""
+    there = np.flatnonzero(records)
+    place, which = pd.factorize(item[there])
+    left = np.tile(records, (len(which), 1))
+    left[place, there] = 0
+    return items[which].tolist(), np.tile(text, (len(which), 1)), left
 
 
 def _turns(
     fusion: "Fusion", direction: "Tensor", without: Sequence[_Without]
 ) -> tuple[tuple[str, float], ...]:
     """Return the angles in degrees, the largest first. What leaves nothing to encode turns it by a right angle."""
-    from scipy.sparse import csr_array
+    import torch
+    from cohorts.encoders.fusion import Modalities
 
-    if not without:
+    names = [name for of_part, _, _ in without for name in of_part]
+    if not names:
         return ()
-    names, text, records = zip(*without, strict=True)
-    left = Inputs(np.stack(text), csr_array(np.stack(records)))
-    cosines = (fusion(left.tensors()).direction @ direction).clamp(-1, 1).numpy()
-    cosines[~left.has_text & ~left.has_records] = 0
-    angles = np.degrees(np.arccos(cosines)).tolist()
+    text = torch.from_numpy(np.concatenate([part for _, part, _ in without]))
+    records = torch.from_numpy(np.concatenate([part for _, _, part in without]))
+    left = Modalities(text, text.any(dim=1), records, records.any(dim=1))
+    cosines = (fusion(left).direction @ direction).clamp(-1, 1)
+    angles = torch.where(left.has_text | left.has_records, cosines, 0).arccos().rad2deg().tolist()
     ordered = sorted(zip(names, angles, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return tuple((name, angle) for name, angle in ordered[:REASONS] if angle >= _LEAST)
 

@@ -195,7 +195,7 @@ class _Seed:
         for name, vectors, asked in self._baselines(inputs):
             self._judge(name, vectors, asked, float("nan"), float("nan"))
         for name, settings in encoders_of(replace(self._plan.settings, seed=self._seed)):
-            self._begin("training")
+            self._begin("training", of=name)
             began = time.perf_counter()
             learnt = _narrowed(inputs, settings).take(self._split.training)
             self._allowed.check(listed(self._patients.ids, self._split.training), "the fusion")
@@ -207,8 +207,8 @@ class _Seed:
             if settings.fusion == "gated" and self._seed == 0:
                 self._keep_gates(name, fusion, inputs)
 
-    def _begin(self, stage: str) -> None:
-        self._tell(f"{self._which}: {stage}")
+    def _begin(self, stage: str, of: str = "") -> None:
+        self._tell(f"{self._which}: {stage} {of}".rstrip())
         self._result.stages.begin(stage)
 
     def _records(self) -> Any:

@@ -14,7 +14,7 @@ from cohorts.harness.fused_report import MEASURES, summarize
 from cohorts.records.synth import synthesize
 from commands import refused, run
 
-SEEDS = 2
+SEEDS = 1
 pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
 
 
