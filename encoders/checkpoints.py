@@ -104,7 +104,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **options, **_case(folder))
             model, loaded = AutoModel.from_pretrained(
                 folder,
@@ -129,7 +129,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from writing bars and reports to stderr, which belongs to the user's program."""
     from transformers.utils import logging
 

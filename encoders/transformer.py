@@ -1,16 +1,20 @@
 """Token windows to vectors by a BERT-like model: sorted by length, in bfloat16 where the processor has it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import Checkpoint
+from cohorts.encoders.openvino_model import run_by_openvino
 from cohorts.errors import EncoderError
 
-PRECISIONS = ("fp32", "bf16")
-_BATCH_TOKENS = 8_192  # of one forward pass, padding counted in
+OPENVINO = "openvino-bf16"
+PRECISIONS = ("fp32", "bf16", OPENVINO)
+# Of one forward pass, padding counted in. A processor is a third faster at what fits into its cache.
+_TOKENS_A_THREAD = 512
+_GPU_TOKENS = 16_384, 1_048_576  # at least and at most: beyond, a GPU gets no faster
 
 Window = Sequence[int]  # token ids, special tokens counted in
 
@@ -53,9 +57,18 @@ class Transformer:
         import torch
 
         self.checkpoint = checkpoint
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        openvino = precision == OPENVINO
+        self._device = torch.device("cuda" if torch.cuda.is_available() and not openvino else "cpu")
+        self._run = run_by_openvino(checkpoint.model) if openvino else self._run_by_torch(precision)
+        self.batch_tokens = self._fitting()
+
+    def _run_by_torch(self, precision: str) -> Callable[[Any, Any], Any]:
+        """Return what maps ids and mask, (n, tokens), to the last hidden states, (n, tokens, width) float32."""
+        import torch
+
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._model = checkpoint.model.to(device=self._device, dtype=kind)
+        model = self.checkpoint.model.to(device=self._device, dtype=kind)
+        return lambda ids, mask: model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
 
     def embed(self, windows: Sequence[Window], pooling: str) -> Vectors:
         """Return (len(windows), width) float32: the mean over a window's tokens, or its first token's vector."""
@@ -64,12 +77,45 @@ class Transformer:
         vectors = np.empty((len(windows), self.checkpoint.width), np.float32)
         order = np.argsort([-len(window) for window in windows], kind="stable")
         with torch.inference_mode():
-            for rows in _batches([len(windows[row]) for row in order]):
+            for rows in _batches([len(windows[row]) for row in order], self.batch_tokens):
                 places = order[rows.start : rows.stop]
-                vectors[places] = self._forward([windows[place] for place in places], pooling)
+                vectors[places] = self._halved([windows[place] for place in places], pooling)
         return vectors
 
-    def _forward(self, windows: Sequence[Window], pooling: str) -> Any:
+    def _fitting(self) -> int:
+        """Return how many tokens a forward pass takes: by the threads of a processor, by the free memory of a GPU."""
+        import torch
+
+        if self._device.type != "cuda":
+            return _TOKENS_A_THREAD * torch.get_num_threads()
+        free, _ = torch.cuda.mem_get_info(self._device)
+        least, most = _GPU_TOKENS
+        return int(np.clip(free // 2 // self._bytes_a_token(), least, most))
+
+    def _bytes_a_token(self) -> int:
+        """Return an estimate of what one token takes in a forward pass: the widest layer, and float32 vectors."""
+        config = self.checkpoint.model.config
+        wide = getattr(config, "intermediate_size", 4 * config.hidden_size)
+        return 4 * (2 * wide + 8 * config.hidden_size)
+
+    def _halved(self, windows: Sequence[Window], pooling: str) -> Vectors:
+        """Return the vectors of one forward pass, or of two halves where the memory of the GPU was too small for it."""
+        import torch
+
+        try:
+            return self._forward(windows, pooling)
+        except torch.OutOfMemoryError as error:
+            if len(windows) == 1:
+                raise EncoderError(
+                    "The memory of the GPU is too small for one window of this model: free some of it, or hide the GPU "
+                    "(CUDA_VISIBLE_DEVICES='')."
+                ) from error
+        torch.cuda.empty_cache()  # out of the handler, which holds on to the tensors of what failed
+        half = len(windows) // 2
+        self.batch_tokens = min(self.batch_tokens, half * max(map(len, windows)))  # for the next call
+        return np.concatenate([self._halved(part, pooling) for part in (windows[:half], windows[half:])])
+
+    def _forward(self, windows: Sequence[Window], pooling: str) -> Vectors:
         import torch
 
         longest = max(map(len, windows))
@@ -80,19 +126,18 @@ class Transformer:
             ids[row, : len(window)] = torch.tensor(window)
             mask[row, : len(window)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        # (n, tokens, width)
-        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        hidden = self._run(ids, mask)  # (n, tokens, width)
         if pooling == "cls":
             return hidden[:, 0].cpu().numpy()
         weights = mask[..., None].float()
         return ((hidden * weights).sum(dim=1) / weights.sum(dim=1)).cpu().numpy()
 
 
-def _batches(lengths: Sequence[int]) -> Sequence[range]:
-    """Cut windows, longest first, into batches that hold no more than so many tokens."""
+def _batches(lengths: Sequence[int], tokens: int) -> Sequence[range]:
+    """Cut windows, longest first, into batches that hold no more than so many tokens, or one window."""
     batches, start = [], 0
     for place in range(len(lengths)):
-        if (place - start + 1) * lengths[start] > max(_BATCH_TOKENS, lengths[start]):
+        if (place - start + 1) * lengths[start] > max(tokens, lengths[start]):
             batches.append(range(start, place))
             start = place
     return [*batches, range(start, len(lengths))] if lengths else []

@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import socket
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from cohorts.encoders.bert import CLEANING, Bert
 from cohorts.encoders.checkpoints import PRESETS, content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.registry import load_encoder, make_encoder
-from cohorts.encoders.transformer import Transformer, windows_of
-from cohorts.errors import CheckpointNotFound, EncoderError, InputError
+from cohorts.encoders.transformer import Transformer, best_precision, windows_of
+from cohorts.errors import CheckpointNotFound, EncoderError, InputError, MissingExtra
 from cohorts.records.base import CODE_COLUMNS, Batch
 from cohorts.records.cleaning import clean
 from commands import ok, refused, run
@@ -197,6 +198,47 @@ def test_the_order_and_the_company_of_windows_change_nothing(tiny: Path) -> None
     np.testing.assert_allclose(whole, alone, atol=1e-5)
     np.testing.assert_allclose(model.embed(windows[::-1], "mean"), whole[::-1], atol=1e-5)
     assert model.embed([], "mean").shape == (0, 64)
+
+
+@pytest.mark.skipif(best_precision() != "bf16", reason="this processor does not compute in bf16")
+def test_openvino_is_near_fp32_and_reports_to_nobody(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = load_checkpoint(tiny)
+    windows = [window for text in (*SHORT, LONG) for window in windows_of(checkpoint, text, 64)]
+    exact = Transformer(checkpoint, "fp32").embed(windows, "mean")
+    low = Transformer(load_checkpoint(tiny), "openvino-bf16").embed(windows, "mean")
+    np.testing.assert_allclose(low, exact, atol=0.05)
+    assert not np.array_equal(low, exact)
+    assert sys.modules["openvino_telemetry"] is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_openvino_that_is_not_installed_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[openvino\]'"):
+        encoder_of(tiny, precision="openvino-bf16").encode_text(SHORT)
+
+
+class Small(Transformer):
+    """A transformer whose memory holds so many tokens, as PyTorch tells of a GPU that is full."""
+
+    room = 1_100
+
+    def _forward(self, windows: Any, pooling: str) -> Any:
+        if len(windows) * max(map(len, windows)) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super()._forward(windows, pooling)
+
+
+def test_a_batch_that_memory_is_too_small_for_goes_in_halves(tiny: Path) -> None:
+    model = Small(load_checkpoint(tiny), "fp32")
+    model.batch_tokens = 100_000
+    windows = [window for text in (*SHORT, LONG) for window in windows_of(model.checkpoint, text, 64)]
+    expected = Transformer(model.checkpoint, "fp32").embed(windows, "mean")
+    np.testing.assert_allclose(model.embed(windows, "mean"), expected, atol=1e-5)
+    assert model.batch_tokens <= Small.room  # the next call begins with what fits
+    model.room = 100
+    with pytest.raises(EncoderError, match="too small for one window"):
+        model.embed(windows, "mean")
 
 
 def test_a_note_is_the_mean_of_its_windows_and_a_unit_of_its_notes(tiny: Path) -> None:
