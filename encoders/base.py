@@ -39,6 +39,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def heavy(self) -> bool:
+        """Return whether a transformer reads the notes: some dozens of units take seconds, and a GPU helps."""
+        ...
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return what was cut or left out while encoding, to be told to the user; counts of 0 are no news."""
         ...

@@ -51,6 +51,7 @@ class Bert:
     """The encoder `bert`. Nothing of it is trained; weights are read when they are first needed."""
 
     name = "bert"
+    heavy = True
 
     def __init__(self, settings: Settings | None = None) -> None:
         asked = settings or Settings()

@@ -31,6 +31,7 @@ class FineEhr:
     """The encoder `fineehr`. Its words stand in plain text, as those of word2vec do."""
 
     name = "fineehr"
+    heavy = False
 
     def __init__(self, settings: Settings | None = None, parts: Parts | None = None) -> None:
         self.settings = settings or Settings()

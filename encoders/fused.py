@@ -69,6 +69,11 @@ class Fused:
         return self._parts
 
     @property
+    def heavy(self) -> bool:
+        """Return whether notes are read."""
+        return self.text is not None
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return units that lack notes or records, codes and values without a column, and what was cut of notes."""
         features = self._parts.features if self._parts else None

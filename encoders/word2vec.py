@@ -52,6 +52,7 @@ class Word2Vec:
     """
 
     name = "word2vec"
+    heavy = False
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

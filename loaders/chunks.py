@@ -14,6 +14,7 @@ from cohorts.records.base import Batch
 from cohorts.records.views import take_units
 
 CHUNK_UNITS = 1_000
+HEAVY_UNITS = 32  # where an encoder takes seconds for them: what is done shows, and is kept, as often
 HASH_BYTES = 16
 
 
@@ -51,12 +52,13 @@ def take_points(points: Points, rows: Sequence[int]) -> Points:
     )
 
 
-def chunks_of_batch(batch: Batch) -> Iterator[Chunk]:
+def chunks_of_batch(batch: Batch, *, heavy: bool = False) -> Iterator[Chunk]:
     """Cut a batch into chunks; the same batch always gives the same ones, which a resumed run relies on."""
     ids, contents = batch.units["unit_id"].tolist(), _contents_of_batch(batch)
     whole = Chunk(ids, contents, batch)
-    for start in range(0, len(ids), CHUNK_UNITS):
-        yield whole.take(range(start, min(start + CHUNK_UNITS, len(ids))))
+    most = min(CHUNK_UNITS, HEAVY_UNITS) if heavy else CHUNK_UNITS
+    for start in range(0, len(ids), most):
+        yield whole.take(range(start, min(start + most, len(ids))))
 
 
 def chunk_of_points(points: Points) -> Chunk:

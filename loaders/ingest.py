@@ -81,7 +81,7 @@ class Records:
         """Yield every unit once."""
         for batch in self._source.batches():
             self._units += len(batch)
-            yield from chunks_of_batch(batch)
+            yield from chunks_of_batch(batch, heavy=self._encoder.heavy)
 
     def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
         """Yield every chunk with the points of the units in which there is something to encode."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from importlib import import_module
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def encode_on_ray(
     """Yield every batch with its vectors, (len(batch), dim) float32, as `encode` of the encoder in the folder does.
 
     All batches are written below `spool` first, in a private folder that is removed at the end. Then `workers` actors
-    of one CPU each encode them, on a Ray started here or on the cluster at `address`, whose nodes must all reach both
-    folders. Raises MissingExtra, EngineError where Ray or a worker fails, and what the encoder raises of CohortsError.
+    of one CPU each encode them, of a heavy encoder with a GPU each where there are as many, on a Ray started here or
+    on the cluster at `address`, whose nodes must all reach both folders. Raises MissingExtra, EngineError where Ray or
+    a worker fails, and what the encoder raises of CohortsError.
     """
     if workers < 1:
         raise InputError(f"{workers} workers can't encode: it takes at least 1.")
@@ -62,7 +64,8 @@ def encode_on_ray(
             return
         worker = (encoder.resolve(), loaded.fingerprint, folder)
         with _connected(ray, workers, address):
-            for answer in _answers(ray, _dataset(ray, count, worker, workers)):
+            gpus = gpus_each(ray.cluster_resources().get("GPU", 0), workers) if loaded.heavy else 0
+            for answer in _answers(ray, _dataset(ray, count, worker, workers, gpus)):
                 if answer["error"]:
                     raise getattr(errors, answer["error"], CohortsError)(answer["message"])
                 file = _file(folder, answer["number"])
@@ -175,7 +178,12 @@ def _start(ray: Any, where: dict[str, Any]) -> None:
         raise EngineError(f"Ray can't be reached or started: {error}") from error
 
 
-def _dataset(ray: Any, count: int, worker: tuple[Path, str, Path], workers: int) -> Any:
+def gpus_each(gpus: float, workers: int) -> float:
+    """Return what a worker asks of the GPUs: one, or a share where workers are more. Ray hides a GPU not asked for."""
+    return floor(10_000 / ceil(workers / gpus)) / 10_000 if gpus else 0  # Ray knows four decimals
+
+
+def _dataset(ray: Any, count: int, worker: tuple[Path, str, Path], workers: int, gpus: float) -> Any:
     """Return the dataset of one row per file and its map over `workers` actors, in order."""
     numbers = ray.data.from_items([{"number": number} for number in range(count)], override_num_blocks=count)
     dataset = numbers.map(
@@ -183,6 +191,7 @@ def _dataset(ray: Any, count: int, worker: tuple[Path, str, Path], workers: int)
         fn_constructor_args=worker,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
+        num_gpus=gpus,
     )
     dataset.context.execution_options.preserve_order = True
     dataset.context.enable_progress_bars = False

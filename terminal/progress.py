@@ -28,6 +28,7 @@ _LABELS = {
     "verify": "verifying",
 }
 _EVERY_S = 1.0
+_SPEED_OF_S = 300  # a chunk may take a minute: what is left is told from the last ones
 
 
 @contextmanager
@@ -65,7 +66,8 @@ def _bars() -> Progress:
         TextColumn("{task.fields[waits]}"),
     )
     console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    disable = not console.is_terminal
+    return Progress(*columns, console=console, disable=disable, speed_estimate_period=_SPEED_OF_S)
 
 
 def _waits(times: Times | None, stage: str) -> str:

@@ -133,6 +133,7 @@ def test_a_chunk_has_its_units_rows_and_no_others(batch: Batch, monkeypatch: pyt
     monkeypatch.setattr("cohorts.loaders.chunks.CHUNK_UNITS", 50)
     chunks = list(chunks_of_batch(batch))
     assert [len(chunk) for chunk in chunks] == [50, 50, 20]
+    assert [len(chunk) for chunk in chunks_of_batch(batch, heavy=True)] == [32, 32, 32, 24]
     for chunk in chunks:
         assert isinstance(chunk.body, Batch)
         assert chunk.body.units["unit_id"].tolist() == list(chunk.ids)

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from checkpoints import make_checkpoint
 from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.transformer import Transformer
 from cohorts.errors import (
     EncoderError,
     EngineError,
@@ -202,6 +205,36 @@ def test_a_cluster_that_is_not_there(hospital: tuple[list[Batch], Path], tmp_pat
         with pytest.raises(EngineError, match=f"no Ray at {address}"):
             next(encode_on_ray(hospital[0], hospital[1], tmp_path, workers=1, address=address))
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_ray
+def test_two_workers_that_read_notes_share_a_cache(
+    hospital: tuple[list[Batch], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, _ = hospital
+    texts = [note for batch in batches for note in batch.notes["text"]]
+    encoder = make_encoder(f"bert:{make_checkpoint(tmp_path / 'tiny', texts)},precision=fp32")
+    encoder.save(tmp_path / "encoder")
+    monkeypatch.setenv(FOLDER, str(tmp_path / "alone"))
+    alone = [encoder.encode(batch) for batch in batches]
+    monkeypatch.setenv(FOLDER, str(tmp_path / "shared"))
+    on_ray = [made for _, made in encode_on_ray(batches, tmp_path / "encoder", tmp_path / "spool", workers=2)]
+    np.testing.assert_allclose(np.concatenate(on_ray), np.concatenate(alone), atol=1e-5)
+
+    def embed(self: Transformer, windows: list[Any], pooling: str) -> Any:
+        assert not windows
+        return np.zeros((0, encoder.dim), np.float32)
+
+    monkeypatch.setattr(Transformer, "embed", embed)
+    from_cache = load_encoder(tmp_path / "encoder")
+    assert [from_cache.encode(batch).tobytes() for batch in batches] == [made.tobytes() for made in on_ray]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "each"), [(0, 4, 0), (1, 1, 1), (8, 2, 1), (2, 3, 0.5), (1, 3, 0.3333)]
+)
+def test_workers_share_the_gpus(gpus: int, workers: int, each: float) -> None:
+    assert ray_encode.gpus_each(gpus, workers) == each
 
 
 def test_frames_come_back_exactly_as_they_were(hospital: tuple[list[Batch], Path], tmp_path: Path) -> None:
