@@ -14,7 +14,7 @@ OPENVINO = "openvino-bf16"
 PRECISIONS = ("fp32", "bf16", OPENVINO)
 # Of one forward pass, padding counted in. A processor is a third faster at what fits into its cache.
 _TOKENS_A_THREAD = 512
-_GPU_TOKENS = 16_384, 1_048_576  # at least and at most: beyond, a GPU gets no faster
+_GPU_TOKENS = 16_384, 262_144  # at least and at most: beyond, a GPU gets no faster
 
 Window = Sequence[int]  # token ids, special tokens counted in
 
@@ -96,7 +96,7 @@ class Transformer:
         """Return an estimate of what one token takes in a forward pass: the widest layer, and float32 vectors."""
         config = self.checkpoint.model.config
         wide = getattr(config, "intermediate_size", 4 * config.hidden_size)
-        return 4 * (2 * wide + 8 * config.hidden_size)
+        return 4 * (2 * int(wide) + 8 * self.checkpoint.width)
 
     def _halved(self, windows: Sequence[Window], pooling: str) -> Vectors:
         """Return the vectors of one forward pass, or of two halves where the memory of the GPU was too small for it."""
@@ -128,9 +128,9 @@ class Transformer:
         ids, mask = ids.to(self._device), mask.to(self._device)
         hidden = self._run(ids, mask)  # (n, tokens, width)
         if pooling == "cls":
-            return hidden[:, 0].cpu().numpy()
+            return np.asarray(hidden[:, 0].cpu())
         weights = mask[..., None].float()
-        return ((hidden * weights).sum(dim=1) / weights.sum(dim=1)).cpu().numpy()
+        return np.asarray(((hidden * weights).sum(dim=1) / weights.sum(dim=1)).cpu())
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Sequence[range]:

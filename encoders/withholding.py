@@ -111,6 +111,11 @@ class Withholding:
         return self.encoder.dim
 
     @property
+    def heavy(self) -> bool:
+        """Return whether the encoder's own notes are read by a transformer."""
+        return self.encoder.heavy
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return the encoder's own, and how many codes were withheld from it."""
         return {**self.encoder.counts, "codes withheld": self._codes}
