@@ -145,14 +145,12 @@ def main() -> int:
         return 0
     low = ["bf16", "openvino-bf16"] if best_precision() == "bf16" else []
     precisions = ["fp32", *low]
+    torch.set_num_threads(1)  # threads that wait for each other would be measured with them
     texts = list(pd.read_csv(MTSAMPLES)["text"].dropna())[:NEIGHBOURS_OF]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = base_sized(folder / "base")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         ratios = speed(base, precisions, texts, folder)
-        torch.set_num_threads(threads)
         print(f"top-{K} overlap with fp32, {len(texts)} reports; MiniLM, at most 512 tokens:")
         shares = fidelity(minilm(), precisions, texts, folder)
         print("BERT-base size, random weights, 128 tokens:")

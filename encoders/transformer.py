@@ -66,9 +66,14 @@ class Transformer:
         """Return what maps ids and mask, (n, tokens), to the last hidden states, (n, tokens, width) float32."""
         import torch
 
-        kind = torch.bfloat16 if precision == "bf16" else torch.float32
-        model = self.checkpoint.model.to(device=self._device, dtype=kind)
-        return lambda ids, mask: model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        model = self.checkpoint.model.to(self._device)
+
+        def run(ids: Any, mask: Any) -> Any:
+            # Products alone are bf16: with sums and norms in it too, a second neighbour in a hundred would be another.
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bf16"):
+                return model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+
+        return run
 
     def embed(self, windows: Sequence[Window], pooling: str) -> Vectors:
         """Return (len(windows), width) float32: the mean over a window's tokens, or its first token's vector."""
