@@ -11,13 +11,13 @@ import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
 from cohorts.encoders.base import Encoder, Explains, Explanation
 from cohorts.errors import FingerprintMismatch
-from cohorts.loaders.chunks import Chunk, chunks_of_batch
+from cohorts.loaders.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.payload import explained, filterable, payloads
 from cohorts.loaders.ray_encode import encode_on_ray
 from cohorts.loaders.versions import Tick
 from cohorts.records.base import Batch, Source
-from cohorts.records.views import View
+from cohorts.records.views import View, take_units
 
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
@@ -30,25 +30,42 @@ class Ray(NamedTuple):
 
 
 class WatchedSource(View):
-    """A source that keeps the time spent reading it, and ticks for every batch read, in the name of a stage."""
+    """A source that keeps the time spent reading it, and ticks, in the name of a stage, for every batch worked on.
 
-    def __init__(self, source: Source, summary: Summary, tick: Tick, stage: str = "read") -> None:
+    A batch has at most so many units; what is expected of the stage are the units up to the end of the pass under way.
+    """
+
+    def __init__(
+        self, source: Source, summary: Summary, tick: Tick, stage: str = "read", at_most: int | None = None
+    ) -> None:
         super().__init__(source)
-        self._summary = summary
-        self._tick = tick
-        self._stage = stage
+        self._summary, self._tick, self._stage, self._at_most = summary, tick, stage, at_most
+        self._done = 0
 
     def batches(self) -> Iterator[Batch]:
         """Yield the source's batches."""
-        batches = self._source.batches()
+        batches, before, read = self._source.batches(), self._done, 0
         while True:
             began = time.perf_counter()
             batch = next(batches, None)
             self._summary.spend("read", time.perf_counter() - began)
             if batch is None:
                 return
-            self._tick(self._stage, len(batch))
-            yield batch
+            read += len(batch)
+            share = self.report.share_read
+            for part in _cut(batch, self._at_most):
+                yield part
+                self._done += len(part)
+                self._tick(self._stage, len(part), before + round(read / share) if share else None)
+
+
+def _cut(batch: Batch, at_most: int | None) -> Iterator[Batch]:
+    """Yield the batch in parts of at most so many units."""
+    if at_most is None or len(batch) <= at_most:
+        yield batch
+        return
+    for start in range(0, len(batch), at_most):
+        yield take_units(batch, range(start, min(start + at_most, len(batch))))
 
 
 def read_only(source: Source, summary: Summary, tick: Tick) -> int:
@@ -59,7 +76,8 @@ def read_only(source: Source, summary: Summary, tick: Tick) -> int:
 def train(source: Source, encoder: Encoder, summary: Summary, tick: Tick) -> None:
     """Fit the encoder on the source."""
     began, read_s = time.perf_counter(), summary.seconds.get("read", 0.0)
-    encoder.fit(WatchedSource(source, summary, tick, "train"))
+    at_most = HEAVY_UNITS if encoder.heavy else None
+    encoder.fit(WatchedSource(source, summary, tick, "train", at_most))
     read_s = summary.seconds.get("read", 0.0) - read_s
     summary.spend("train", time.perf_counter() - began - read_s)
 
