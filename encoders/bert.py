@@ -100,9 +100,7 @@ class Bert:
         if self.settings.pooling == "cls-truncate":
             joined = batch.notes.groupby("unit_id")["text"].agg("\n".join).reindex(batch.units["unit_id"])
             return self.encode_text(joined.fillna("").tolist())
-        place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
-        rows = np.array([place[unit] for unit in batch.notes["unit_id"]], np.intp)
-        return unit_rows(group_means(self.encode_notes(batch.notes["text"].tolist()), rows, len(batch)))
+        return pool_notes(batch, self.encode_notes(batch.notes["text"].tolist()))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros for a text without a token."""
@@ -157,3 +155,10 @@ class Bert:
         vectors = self._transformer.embed(list(chain.from_iterable(seen)), "cls" if first_only else "mean")
         means = group_means(vectors, owner, len(texts))
         return [Embedded(mean, max(0, len(cut) - most)) for mean, cut in zip(means, windows, strict=True)]
+
+
+def pool_notes(batch: Batch, notes: Vectors) -> Vectors:
+    """Return (len(batch), dim) unit rows: the means of the units' notes, whose vectors are (len(batch.notes), dim)."""
+    place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
+    rows = np.array([place[unit] for unit in batch.notes["unit_id"]], np.intp)
+    return unit_rows(group_means(notes, rows, len(batch)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Explanation, Vectors
-from cohorts.encoders.bert import Bert
+from cohorts.encoders.bert import Bert, pool_notes
 from cohorts.encoders.fusion_explained import categories_of, explain
 from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
 from cohorts.encoders.fusion_settings import Settings
@@ -132,9 +132,14 @@ class Fused:
             raise EncoderError("The source holds no notes to learn from: use fused:structured.")
         return inputs, Known.join([one for _, one in pairs])
 
-    def inputs_of(self, batch: Batch, features: RecordFeatures | None) -> Inputs:
-        """Return what the network sees of a batch."""
-        text = self.text.encode(batch) if self.text else np.zeros((len(batch), 0), np.float32)
+    def inputs_of(
+        self, batch: Batch, features: RecordFeatures | None, notes: Vectors | None = None
+    ) -> Inputs:
+        """Return what the network sees of a batch; `notes` are the vectors of its notes, where they are known."""
+        if self.text is None:
+            text = np.zeros((len(batch), 0), np.float32)
+        else:
+            text = self.text.encode(batch) if notes is None else pool_notes(batch, notes)
         return Inputs(text, features.transform(batch) if features else _no_records(len(batch), 0))
 
     def encode(self, batch: Batch) -> Vectors:
@@ -154,9 +159,11 @@ class Fused:
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
         """Return what `encode` returns, and why; categories of notes are told with the pooling chunk-mean alone."""
-        inputs, features, categories = self._counted(batch), self.parts.features, None
+        features, notes = self.parts.features, None
         if self.text is not None and self.text.settings.pooling == "chunk-mean":
-            categories = categories_of(batch, self.text.encode_notes(batch.notes["text"].tolist()))
+            notes = self.text.encode_notes(batch.notes["text"].tolist())
+        inputs = self._counted(batch, notes)
+        categories = None if notes is None else categories_of(batch, notes)
         told = explain(self.parts.fusion, inputs, features.columns if features else [], categories)
         return fuse(self.parts.fusion, inputs), told
 
@@ -204,8 +211,8 @@ class Fused:
         if self._parts and self._parts.features:
             self._parts.features.forget_counts()
 
-    def _counted(self, batch: Batch) -> Inputs:
-        inputs = self.inputs_of(batch, self.parts.features)
+    def _counted(self, batch: Batch, notes: Vectors | None = None) -> Inputs:
+        inputs = self.inputs_of(batch, self.parts.features, notes)
         if self.settings.reads_text and self.settings.reads_records:
             self._lacking["units without notes"] += int((~inputs.has_text & inputs.has_records).sum())
             self._lacking["units without codes or values"] += int(
