@@ -174,7 +174,7 @@ def ingest(
         str,
         typer.Option(
             help="word2vec[:key=value,…], fineehr[:SETTING,…] or fused[:FUSION,…], trained on the source; "
-            "bert[:MODEL,…]; or the folder of a saved encoder."
+            "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder."
         ),
     ] = "word2vec",
     withhold: Withhold = None,
@@ -279,7 +279,10 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
     encoder: Annotated[
         str,
-        typer.Option(help="word2vec[:key=value,…], fineehr[:SETTING,…], fused[:FUSION,…], bert[:MODEL,…]"),
+        typer.Option(
+            help="word2vec[:key=value,…], fineehr[:SETTING,…], fused[:FUSION,…], bert[:MODEL,…], "
+            "clinicalnotebert[:SIZE,…]"
+        ),
     ] = "word2vec",
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
@@ -601,6 +604,16 @@ def describe(
         return
     with open_store(store, collection) as connector:
         show_description(connector.describe(collection), collection)
+
+
+@app.command()
+def models() -> None:
+    """Show the text models that have a name here: size, what each suits, published scores, cached or not."""
+    from cohorts.encoders.clinicalnotebert import known_models
+    from cohorts.terminal.tables import show_models
+
+    show_models(known_models())
+    log.say("note", "Published scores are the authors' own, the larger the better; none was measured here.")
 
 
 @app.command()

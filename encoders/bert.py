@@ -1,8 +1,10 @@
 """The encoder `bert`: notes through any BERT-like checkpoint, a patient as the mean of the notes.
 
-`chunk-mean` cuts every note into overlapping windows: a note is the mean of its windows, each the mean of its tokens,
-and a unit the mean of its notes. `cls-truncate` is the way of the gated-fusion paper: all notes in one text, the [CLS]
-of its first window; what stands behind is not seen. Notes are cleaned but for the steps that expect lower case.
+`chunk-mean` cuts every note into windows: a note is the mean of its windows, each the mean of its tokens, and a unit
+the mean of its notes. `level` says what a window is: a part of the note as it runs, a segment or a sentence.
+`chunk-cls` has the [CLS] of every window in place of its mean. `cls-truncate` is the way of the gated-fusion paper: all
+notes in one text, the [CLS] of its first window; what stands behind is not seen. Notes are cleaned but for the steps
+that expect lower case.
 """
 
 import hashlib
@@ -18,33 +20,40 @@ from typing import Any, Self
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
+from cohorts.encoders.levels import LEVELS, windows_at
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import identity_of, read_about, reading, write_about
 from cohorts.encoders.settings import at_least_one, one_of
-from cohorts.encoders.transformer import PRECISIONS, Transformer, best_precision, windows_of
+from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, cleaning_version
 
 _KEPT_AT_ONCE = 500  # texts: what a run that is ended early loses at most
-POOLINGS = ("chunk-mean", "cls-truncate")
+POOLINGS = ("chunk-mean", "chunk-cls", "cls-truncate")
 CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`model` is a folder, a preset or a Hugging Face id; a note has `max_windows` that share `overlap` tokens."""
+    """`model` is a folder, a preset or a Hugging Face id; windows share `overlap` tokens.
+
+    A note is read as far as `max_windows` windows of the model's length would hold, whatever the `level`.
+    """
 
     model: str = "clinicalbert"
     pooling: str = "chunk-mean"
     overlap: int = 64
     max_windows: int = 32
     precision: str = "auto"
+    level: str = "note"
 
     def __post_init__(self) -> None:
-        one_of("bert", self, pooling=POOLINGS, precision=("auto", *PRECISIONS))
+        one_of("bert", self, pooling=POOLINGS, precision=("auto", *PRECISIONS), level=tuple(LEVELS))
         at_least_one("bert", self, "max_windows")
+        if self.pooling == "cls-truncate" and self.level != "note":
+            raise EncoderError(f"bert pooling=cls-truncate reads whole notes: leave level={self.level} out.")
 
 
 class Bert:
@@ -87,6 +96,8 @@ class Bert:
     def fingerprint(self) -> str:
         """Return a hash over the checkpoint's files, the settings and the cleaning (hex). Raises CheckpointNotFound."""
         kept = {key: value for key, value in asdict(self.settings).items() if key != "model"}
+        if self.settings.level == "note":  # what was encoded before there were levels stays what it is
+            del kept["level"]
         parts = (self._checkpoint_hash, json.dumps(kept, sort_keys=True), cleaning_version())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -147,14 +158,21 @@ class Bert:
         return np.stack([known[key].vector for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
 
     def _embed(self, texts: Sequence[str]) -> list[Embedded]:
-        first_only = self.settings.pooling == "cls-truncate"
-        most = 1 if first_only else self.settings.max_windows
-        windows = [windows_of(self._transformer.checkpoint, text, self.settings.overlap) for text in texts]
-        seen = [cut[:most] for cut in windows]
+        checkpoint, settings = self._transformer.checkpoint, self.settings
+        windows = [windows_at(checkpoint, text, settings.level, settings.overlap) for text in texts]
+        seen = [self._seen(cut) for cut in windows]
         owner = np.repeat(np.arange(len(texts)), [len(cut) for cut in seen])
-        vectors = self._transformer.embed(list(chain.from_iterable(seen)), "cls" if first_only else "mean")
+        pooling = "mean" if settings.pooling == "chunk-mean" else "cls"
+        vectors = self._transformer.embed(list(chain.from_iterable(seen)), pooling)
         means = group_means(vectors, owner, len(texts))
-        return [Embedded(mean, max(0, len(cut) - most)) for mean, cut in zip(means, windows, strict=True)]
+        left_out = [len(cut) - len(kept) for cut, kept in zip(windows, seen, strict=True)]
+        return [Embedded(mean, many) for mean, many in zip(means, left_out, strict=True)]
+
+    def _seen(self, windows: Sequence[Window]) -> Sequence[Window]:
+        """Return the windows that are read of a text."""
+        most = 1 if self.settings.pooling == "cls-truncate" else self.settings.max_windows
+        room = most * self._transformer.checkpoint.max_tokens
+        return windows[: int(np.searchsorted(np.cumsum([len(one) for one in windows]), room, side="right"))]
 
 
 def pool_notes(batch: Batch, notes: Vectors) -> Vectors:

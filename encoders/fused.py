@@ -158,9 +158,9 @@ class Fused:
         return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, and why; categories of notes are told with the pooling chunk-mean alone."""
+        """Return what `encode` returns, and why; categories of notes are not told with the pooling cls-truncate."""
         features, notes = self.parts.features, None
-        if self.text is not None and self.text.settings.pooling == "chunk-mean":
+        if self.text is not None and self.text.settings.pooling != "cls-truncate":
             notes = self.text.encode_notes(batch.notes["text"].tolist())
         inputs = self._counted(batch, notes)
         categories = None if notes is None else categories_of(batch, notes)

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import bert, fineehr_training, fusion_settings, word2vec
+from cohorts.encoders import bert, clinicalnotebert, fineehr_training, fusion_settings, word2vec
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.checkpoints import find_checkpoint
@@ -20,6 +20,7 @@ _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
     "word2vec": (word2vec.Settings, Word2Vec),
     "fineehr": (fineehr_training.Settings, FineEhr),
     "bert": (bert.Settings, Bert),
+    "clinicalnotebert": (clinicalnotebert.Settings, clinicalnotebert.make_clinicalnotebert),
     "fused": (fusion_settings.Settings, Fused),
 }
 _LOADERS: Mapping[str, Callable[[Path], Encoder]] = {

@@ -30,19 +30,27 @@ def best_precision() -> str:
     return "bf16" if able & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32"
 
 
-def windows_of(checkpoint: Checkpoint, text: str, overlap: int) -> list[Window]:
-    """Cut a text into windows of `max_tokens` that share `overlap` tokens; no window for a text without a token."""
+def windows_of(
+    checkpoint: Checkpoint, texts: Sequence[str], overlap: int, tokens: int | None = None
+) -> list[Window]:
+    """Cut texts into windows of `max_tokens`, or of `tokens` where that is less, that share `overlap` tokens.
+
+    No window for a text without a token. Raises EncoderError.
+    """
+    if not texts:
+        return []
     tokenizer = checkpoint.tokenizer
     special = tokenizer.num_special_tokens_to_add()
-    if not 0 <= overlap < checkpoint.max_tokens - special:
+    most = min(checkpoint.max_tokens, tokens or checkpoint.max_tokens)
+    if not 0 <= overlap < most - special:
         raise EncoderError(
-            f"The overlap is {overlap} tokens; it must be from 0 to below {checkpoint.max_tokens - special}, which is "
-            "what a window of this model holds."
+            f"The overlap is {overlap} tokens; it must be from 0 to below {most - special}, which is what a "
+            "window of this model holds."
         )
     cut = tokenizer(
-        text,
+        list(texts),
         truncation=True,
-        max_length=checkpoint.max_tokens,
+        max_length=most,
         stride=overlap,
         return_overflowing_tokens=True,
         verbose=False,

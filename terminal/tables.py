@@ -3,9 +3,10 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.neighbours import Neighbours, patient_field
@@ -228,6 +229,21 @@ def show_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         table.add_row(escape(finding.what), escape(finding.found), escape(finding.remedy))
     Console().print(table)
+
+
+def show_models(models: Iterable[Mapping[str, str]]) -> None:
+    """Print the text models by name to stdout: what each suits, what was published of it, whether it is here."""
+    console = Console()
+    for suits, group in groupby(models, lambda one: one["suits"]):
+        table = Table(
+            title=f"for {suits}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+        )
+        for name in ("--encoder, and its id", "size", "published", "cached"):
+            table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
+        for one in group:
+            names = escape(f"{one['spec']}\n{one['hub_id']}")
+            table.add_row(names, one["parameters"], one["published"], one["cached"])
+        console.print(table)
 
 
 def _row(rank: int, hit: Hit) -> dict[str, Any]:

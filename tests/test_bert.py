@@ -1,5 +1,6 @@
 """The encoder bert on tiny checkpoints, and on the real MiniLM: loading, windows, pooling, cache."""
 
+import hashlib
 import json
 import pickle
 import re
@@ -18,12 +19,14 @@ from checkpoints import make_checkpoint
 from cohorts.encoders import bert
 from cohorts.encoders.bert import CLEANING, Bert
 from cohorts.encoders.checkpoints import PRESETS, content_hash, find_checkpoint, load_checkpoint
+from cohorts.encoders.clinicalnotebert import known_models
+from cohorts.encoders.levels import passages, windows_at
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.transformer import Transformer, best_precision, windows_of
 from cohorts.errors import CheckpointNotFound, EncoderError, InputError, MissingExtra
 from cohorts.records.base import CODE_COLUMNS, Batch
-from cohorts.records.cleaning import clean
+from cohorts.records.cleaning import clean, cleaning_version, sentences
 from commands import ok, refused, run
 from transformers import AutoModel, AutoTokenizer
 
@@ -170,20 +173,20 @@ def test_nothing_is_written_to_the_terminal(tiny: Path, capfd: pytest.CaptureFix
 def test_windows_overlap_and_lose_nothing(tiny: Path) -> None:
     checkpoint = load_checkpoint(tiny)
     ids = checkpoint.tokenizer(LONG, add_special_tokens=False, verbose=False)["input_ids"]
-    windows = windows_of(checkpoint, LONG, 64)
+    windows = windows_of(checkpoint, [LONG], 64)
     assert len(windows) > 2
     assert {len(window) for window in windows[:-1]} == {512}
     inside = [list(window[1:-1]) for window in windows]
     joined = inside[0] + [one for window in inside[1:] for one in window[64:]]
     assert joined == ids
-    assert windows_of(checkpoint, " \n", 64) == []
+    assert windows_of(checkpoint, [" \n"], 64) == []
     with pytest.raises(EncoderError, match="from 0 to below 510"):
-        windows_of(checkpoint, LONG, 510)
+        windows_of(checkpoint, [LONG], 510)
 
 
 def test_vectors_are_those_of_transformers(tiny: Path) -> None:
     model = Transformer(load_checkpoint(tiny), "fp32")
-    windows = [window for text in SHORT for window in windows_of(model.checkpoint, text, 64)]
+    windows = [window for text in SHORT for window in windows_of(model.checkpoint, [text], 64)]
     hidden = [by_transformers(tiny, text) for text in SHORT]
     np.testing.assert_allclose(model.embed(windows, "mean"), [one.mean(0) for one in hidden], atol=1e-5)
     np.testing.assert_allclose(model.embed(windows, "cls"), [one[0] for one in hidden], atol=1e-5)
@@ -192,7 +195,7 @@ def test_vectors_are_those_of_transformers(tiny: Path) -> None:
 def test_the_order_and_the_company_of_windows_change_nothing(tiny: Path) -> None:
     model = Transformer(load_checkpoint(tiny), "fp32")
     texts = [LONG[: 40 * size] for size in range(1, 60)]
-    windows = [window for text in texts for window in windows_of(model.checkpoint, text, 64)]
+    windows = [window for text in texts for window in windows_of(model.checkpoint, [text], 64)]
     whole = model.embed(windows, "mean")
     alone = np.concatenate([model.embed([window], "mean") for window in windows])
     np.testing.assert_allclose(whole, alone, atol=1e-5)
@@ -203,7 +206,7 @@ def test_the_order_and_the_company_of_windows_change_nothing(tiny: Path) -> None
 @pytest.mark.skipif(best_precision() != "bf16", reason="this processor does not compute in bf16")
 def test_openvino_is_near_fp32_and_reports_to_nobody(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     checkpoint = load_checkpoint(tiny)
-    windows = [window for text in (*SHORT, LONG) for window in windows_of(checkpoint, text, 64)]
+    windows = [window for text in (*SHORT, LONG) for window in windows_of(checkpoint, [text], 64)]
     exact = Transformer(checkpoint, "fp32").embed(windows, "mean")
     low = Transformer(load_checkpoint(tiny), "openvino-bf16").embed(windows, "mean")
     np.testing.assert_allclose(low, exact, atol=0.05)
@@ -232,7 +235,7 @@ class Small(Transformer):
 def test_a_batch_that_memory_is_too_small_for_goes_in_halves(tiny: Path) -> None:
     model = Small(load_checkpoint(tiny), "fp32")
     model.batch_tokens = 100_000
-    windows = [window for text in (*SHORT, LONG) for window in windows_of(model.checkpoint, text, 64)]
+    windows = [window for text in (*SHORT, LONG) for window in windows_of(model.checkpoint, [text], 64)]
     expected = Transformer(model.checkpoint, "fp32").embed(windows, "mean")
     np.testing.assert_allclose(model.embed(windows, "mean"), expected, atol=1e-5)
     assert model.batch_tokens <= Small.room  # the next call begins with what fits
@@ -245,7 +248,7 @@ def test_a_note_is_the_mean_of_its_windows_and_a_unit_of_its_notes(tiny: Path) -
     encoder = encoder_of(tiny)
     model = Transformer(load_checkpoint(tiny), "fp32")
     texts = [clean(text, CLEANING) for text in (SHORT[0], LONG, SHORT[1])]
-    of_note = [model.embed(windows_of(model.checkpoint, text, 64), "mean").mean(0) for text in texts]
+    of_note = [model.embed(windows_of(model.checkpoint, [text], 64), "mean").mean(0) for text in texts]
     expected = np.stack([(of_note[0] + of_note[1]) / 2, of_note[2], np.zeros(64)])
     expected[:2] /= np.linalg.norm(expected[:2], axis=1, keepdims=True)
     made = encoder.encode(notes([SHORT[0], LONG], [SHORT[1]], []))
@@ -256,9 +259,107 @@ def test_a_note_is_the_mean_of_its_windows_and_a_unit_of_its_notes(tiny: Path) -
 
 def test_windows_beyond_the_cap_are_left_out_and_counted(tiny: Path) -> None:
     encoder = encoder_of(tiny, max_windows=2)
-    windows = windows_of(load_checkpoint(tiny), LONG, 64)
+    windows = windows_of(load_checkpoint(tiny), [LONG], 64)
     encoder.encode(notes([LONG, SHORT[0]], [SHORT[1]]))
     assert encoder.counts == {"windows of notes left out": len(windows) - 2, "notes cut": 1}
+
+
+def test_a_window_is_a_sentence_or_a_segment_where_the_level_says_so(tiny: Path) -> None:
+    checkpoint = load_checkpoint(tiny)
+    parts = sentences(LONG)
+    assert passages(checkpoint, LONG, "sentence") == parts
+    assert len(windows_at(checkpoint, LONG, "sentence", 64)) == len(parts)
+    runs = passages(checkpoint, LONG, "segment")
+    assert ". ".join(runs) == ". ".join(parts)  # nothing is lost, nothing stands twice
+    lengths = [len(window) for window in windows_at(checkpoint, LONG, "segment", 64)]
+    assert len(lengths) == len(runs)
+    assert all(200 < length <= 256 for length in lengths[:-1])
+    endless = LONG.replace(".", ",")
+    assert max(len(one) for one in windows_at(checkpoint, endless, "sentence", 64)) == 128
+    for level in ("note", "segment", "sentence"):
+        assert windows_at(checkpoint, " \n", level, 64) == []
+
+
+@pytest.mark.parametrize("level", ["segment", "sentence"])
+def test_a_note_is_the_mean_of_its_sentences_or_segments(tiny: Path, level: str) -> None:
+    checkpoint = load_checkpoint(tiny)
+    parts = passages(checkpoint, clean(LONG, CLEANING), level)
+    tokens = [by_transformers(tiny, part) for part in parts]
+    means = np.mean([one.mean(0) for one in tokens], 0)
+    firsts = np.mean([one[0] for one in tokens], 0)
+    for pooling, expected in (("chunk-mean", means), ("chunk-cls", firsts)):
+        encoder = encoder_of(tiny, level=level, pooling=pooling, max_windows=1_000)
+        made = encoder.encode_text([LONG, " "])
+        np.testing.assert_allclose(made[0], expected / np.linalg.norm(expected), atol=1e-5)
+        assert not made[1].any()
+        assert encoder.counts["notes cut"] == 0
+
+
+def test_the_cap_is_the_same_part_of_a_note_at_every_level(tiny: Path) -> None:
+    checkpoint = load_checkpoint(tiny)
+    windows = windows_at(checkpoint, LONG, "sentence", 64)
+    encoder = encoder_of(tiny, level="sentence", max_windows=1)
+    encoder.encode_text([LONG])
+    read = len(windows) - encoder.counts["windows of notes left out"]
+    tokens = [len(window) for window in windows]
+    assert sum(tokens[:read]) <= 512 < sum(tokens[: read + 1])
+
+
+@pytest.mark.parametrize(
+    ("spec", "hub_id", "pooling", "level"),
+    [
+        ("clinicalnotebert", "jhliu/ClinicalNoteBERT-base", "chunk-mean", "note"),
+        ("clinicalnotebert:tiny", "jhliu/ClinicalNoteBERT-tiny", "chunk-mean", "note"),
+        (
+            "clinicalnotebert:small,simcse=note",
+            "jhliu/ClinicalNoteBERT-small-simcse_note",
+            "chunk-cls",
+            "note",
+        ),
+        (
+            "clinicalnotebert:base-note_only,simcse=sentence",
+            "jhliu/ClinicalNoteBERT-base-note_only-simcse_sentence",
+            "chunk-cls",
+            "sentence",
+        ),
+        (
+            "clinicalnotebert:base,simcse=segment,level=note,pooling=chunk-mean",
+            "jhliu/ClinicalNoteBERT-base-simcse_segment",
+            "chunk-mean",
+            "note",
+        ),
+    ],
+)
+def test_clinicalnotebert_is_read_as_it_was_trained(spec: str, hub_id: str, pooling: str, level: str) -> None:
+    made = make_encoder(spec)
+    assert isinstance(made, Bert)
+    assert (made.settings.model, made.settings.pooling, made.settings.level) == (hub_id, pooling, level)
+
+
+def test_models_are_listed_with_what_is_cached(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    in_cache(tiny, cache, "jhliu/ClinicalNoteBERT-tiny-simcse_note")
+    listed = list(known_models())
+    assert len({one["hub_id"] for one in listed}) == len(listed) == 2 + 5 + 3 * 4
+    assert [one["spec"] for one in listed if one["cached"] == "yes"] == ["clinicalnotebert:tiny,simcse=note"]
+    for one in listed:
+        made = make_encoder(one["spec"])
+        assert isinstance(made, Bert)
+        assert PRESETS.get(made.settings.model, made.settings.model) == one["hub_id"]
+    shown = ok("models")
+    for told in (
+        "clinicalnotebert:tiny,simcse=note",
+        "jhliu/ClinicalNoteBERT-base-simcse_segment",
+        "14.5M",
+        "cached",
+    ):
+        assert told in shown
+    encoder = make_encoder("clinicalnotebert:tiny,simcse=note,precision=fp32")
+    first = by_transformers(tiny, SHORT[0])[0]
+    np.testing.assert_allclose(encoder.encode_text(SHORT[:1])[0], first / np.linalg.norm(first), atol=1e-5)
 
 
 def test_cls_truncate_is_the_first_token_of_the_first_window_of_all_notes(tiny: Path) -> None:
@@ -367,17 +468,33 @@ def test_fingerprints_tell_what_changes_the_vectors(tiny: Path, tmp_path: Path) 
         {"overlap": 32},
         {"max_windows": 2},
         {"precision": "bf16"},
+        {"level": "segment"},
+        {"level": "sentence"},
     ]
     prints = {encoder_of(tiny, **other).fingerprint for other in others}
-    assert len(prints | {encoder_of(tiny).fingerprint}) == 5
+    assert len(prints | {encoder_of(tiny).fingerprint}) == 7
+
+
+def test_vectors_of_whole_notes_are_those_from_before_there_were_levels(tiny: Path) -> None:
+    kept = {"pooling": "chunk-mean", "overlap": 64, "max_windows": 32, "precision": "fp32"}
+    parts = (content_hash(tiny), json.dumps(kept, sort_keys=True), cleaning_version())
+    before = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    assert encoder_of(tiny).fingerprint == before
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("bert:clinicalbert,pooling=max", "pooling is 'max'; it is one of chunk-mean, cls-truncate"),
+        (
+            "bert:clinicalbert,pooling=max",
+            "pooling is 'max'; it is one of chunk-mean, chunk-cls, cls-truncate",
+        ),
         ("bert:precision=int8", "precision is 'int8'; it is one of auto, fp32, bf16"),
         ("bert:max_windows=0", "max_windows is 0"),
+        ("bert:level=page", "level is 'page'; it is one of note, segment, sentence"),
+        ("bert:pooling=cls-truncate,level=sentence", "reads whole notes"),
+        ("clinicalnotebert:huge", "size is 'huge'; it is one of base-note_only"),
+        ("clinicalnotebert:base-note_ntp,simcse=note", "published without SimCSE"),
     ],
 )
 def test_settings_that_cannot_be(spec: str, message: str) -> None:
@@ -444,7 +561,7 @@ def test_notes_that_are_cut_are_told(visits: str, tiny: Path) -> None:
     assert code == 0
     checkpoint = load_checkpoint(tiny)
     texts = [clean(text, CLEANING) for text in pd.read_csv("notes.csv")["note"]]
-    cut = sum(len(windows_of(checkpoint, text, 64)) > 1 for text in texts)
+    cut = sum(len(windows_of(checkpoint, [text], 64)) > 1 for text in texts)
     assert cut > 10
     assert re.search(rf"notes cut +{cut} ", err), err
 
