@@ -319,6 +319,59 @@ def fit(
 
 
 @app.command()
+def train(
+    objective: Annotated[
+        str, typer.Argument(help="mlm[:key=value,…] or simcse[:sentence|segment|note,key=value,…]")
+    ],
+    base: Annotated[
+        str, typer.Option(help="Checkpoint to begin with: a folder, a preset, a Hugging Face id.")
+    ],
+    source: SourceName,
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the trained model.")],
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    deidentify: Deidentify = False,
+    context: Context = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of a training that ended early.")
+    ] = False,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Train a text model further on a source's notes; the result is a sentence-transformers folder."""
+    from cohorts.loaders.pretrain import pretrain_and_tell
+    from cohorts.terminal.progress import progress
+
+    log.choose(log_format)
+    bad_rows = out / "quarantine.csv"
+    with (
+        _open_source(
+            source,
+            path,
+            UnitName.PATIENT,
+            out,
+            bad_rows,
+            0.1,
+            notes,
+            columns,
+            "",
+            None,
+            deidentify,
+            context,
+        ) as records,
+        progress() as tick,
+    ):
+        made = pretrain_and_tell(objective, base, records, out, tick, resume=resume, download=download)
+    losses = list(made["losses"].values())
+    log.say(
+        "note",
+        f"Model in {out}, from {made['texts']:,} texts; loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last. "
+        f"Use it as --encoder {made['encoder']}.",
+    )
+
+
+@app.command()
 def load(
     vectors: Annotated[Path, typer.Option(help="File of vectors: .parquet, .npy, .hdf5.")],
     store: Store = "qdrant:./cohorts.qdrant",

@@ -19,14 +19,16 @@ def windows_at(checkpoint: Checkpoint, text: str, level: str, overlap: int) -> l
 
 
 def passages(checkpoint: Checkpoint, text: str, level: str) -> list[str]:
-    """Return a text's sentences, or runs of sentences that fill a window of the level; nothing is left out.
+    """Return a text's sentences, runs of sentences that fill a segment, or parts that fill a note's window.
 
-    A sentence that is longer than a window stands alone.
+    Nothing is left out. A sentence that is longer than a segment stands alone.
     """
+    if level == "note":
+        return _parts(checkpoint, text)
     parts = sentences(text)
     if level == "sentence" or not parts:
         return parts
-    room = min(LEVELS[level], checkpoint.max_tokens) - checkpoint.tokenizer.num_special_tokens_to_add()
+    room = _room(checkpoint, level)
     ids = checkpoint.tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
     runs: list[list[str]] = []
     used = 0
@@ -37,3 +39,16 @@ def passages(checkpoint: Checkpoint, text: str, level: str) -> list[str]:
         runs[-1].append(part)
         used += 1 + many
     return [". ".join(run) for run in runs]
+
+
+def _parts(checkpoint: Checkpoint, text: str) -> list[str]:
+    room = _room(checkpoint, "note")
+    cut = checkpoint.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    spans = cut["offset_mapping"]
+    starts = range(0, len(spans), room)
+    return [text[spans[start][0] : spans[min(start + room, len(spans)) - 1][1]] for start in starts]
+
+
+def _room(checkpoint: Checkpoint, level: str) -> int:
+    """Return how many tokens of a text a window holds."""
+    return min(LEVELS[level], checkpoint.max_tokens) - int(checkpoint.tokenizer.num_special_tokens_to_add())

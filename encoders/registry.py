@@ -1,7 +1,6 @@
 """The encoders by name, as `--encoder` knows them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fused import Fused
 from cohorts.encoders.saving import ABOUT, read_about
+from cohorts.encoders.settings import read_settings
 from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
@@ -29,7 +29,6 @@ _LOADERS: Mapping[str, Callable[[Path], Encoder]] = {
     "bert": Bert.load,
     "fused": Fused.load,
 }
-_KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 
 def make_encoder(spec: str) -> Encoder:
@@ -52,7 +51,7 @@ def make_encoder(spec: str) -> Encoder:
         known = ", ".join(_MAKERS)
         raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
     settings, make = _MAKERS[name]
-    return make(_settings(settings, rest))
+    return make(read_settings(settings, rest))
 
 
 def download_checkpoint(spec: str) -> None:
@@ -80,21 +79,3 @@ def load_encoder(folder: Path) -> Encoder:
         ) from error
     encoder, withheld = load(folder), restore_withheld(folder)
     return encoder if withheld is None else Withholding(encoder, withheld)
-
-
-def _settings(kind: type[Any], text: str) -> Any:
-    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
-    values: dict[str, Any] = {}
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    first, kind_of_first = next(iter(known.items()))
-    if parts and "=" not in parts[0] and kind_of_first is str:
-        parts[0] = f"{first}={parts[0]}"
-    for pair in parts:
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        if key not in known or not equals:
-            raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
-        try:
-            values[key] = known[key](value)
-        except ValueError as error:
-            raise EncoderError(f"{key}={value}: it is {_KINDS[known[key]]}.") from error
-    return kind(**values)

@@ -1,8 +1,12 @@
-"""What the settings of encoders are checked by."""
+"""How the settings of encoders and trainings are read, and what they are checked by."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 from cohorts.errors import EncoderError
+
+_KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 
 def one_of(encoder: str, settings: object, **allowed: Sequence[str]) -> None:
@@ -19,3 +23,25 @@ def at_least_one(encoder: str, settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value < 1:
             raise EncoderError(f"{encoder} {name} is {value}; it must be at least 1.")
+
+
+def read_settings(kind: type[Any], text: str) -> Any:
+    """Return settings of a kind (a dataclass) from `key=value,…`. Raises EncoderError.
+
+    The first one may stand without its name where it is text.
+    """
+    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
+    values: dict[str, Any] = {}
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    first, kind_of_first = next(iter(known.items()))
+    if parts and "=" not in parts[0] and kind_of_first is str:
+        parts[0] = f"{first}={parts[0]}"
+    for pair in parts:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if key not in known or not equals:
+            raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
+        try:
+            values[key] = known[key](value)
+        except ValueError as error:
+            raise EncoderError(f"{key}={value}: it is {_KINDS[known[key]]}.") from error
+    return kind(**values)

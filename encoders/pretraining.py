@@ -1,0 +1,249 @@
+"""What every training of a text model shares: its texts, its run, going on after a stop, and the folder it leaves.
+
+The run is that of transformers' Trainer. While it lasts, `checkpoints/` holds what it needs to go on, PyTorch's own
+files of the optimizer and the random numbers among them; at the end the folder goes, and safetensors alone stay.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol
+
+from cohorts.encoders.bert import CLEANING
+from cohorts.encoders.checkpoints import Checkpoint, content_hash, load_checkpoint, quiet
+from cohorts.encoders.levels import LEVELS, passages
+from cohorts.encoders.note_cache import text_key
+from cohorts.encoders.settings import at_least_one, one_of
+from cohorts.encoders.transformer import best_precision
+from cohorts.errors import EncoderError, InputError, MissingExtra
+from cohorts.records.base import Source
+from cohorts.records.cleaning import clean
+
+CHECKPOINTS = "checkpoints"
+_ASKED = "asked.json"  # what a run that goes on must have been asked for
+_TEXTS = ".texts-"
+_POINTS = 200  # of the loss that is kept, at most about
+_WRITTEN_AT_ONCE = 1_000
+
+Tick = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`level` is what a training text is, `pooling` what makes its vector.
+
+    A step learns from `batch` × `accumulate` texts. `warmup` is the share of the steps in which the rate rises. After
+    every `keep_every` steps stands a checkpoint to go on from.
+    """
+
+    level: str = "note"
+    pooling: str = "mean"
+    steps: int = 1_000
+    batch: int = 16
+    accumulate: int = 1
+    rate: float = 3e-5
+    warmup: float = 0.1
+    keep_every: int = 500
+    precision: str = "auto"
+    gradient_checkpointing: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of(
+            "train", self, level=tuple(LEVELS), pooling=("mean", "cls"), precision=("auto", "fp32", "bf16")
+        )
+        at_least_one("train", self, "steps", "batch", "accumulate", "keep_every")
+        if not 0 <= self.warmup <= 1 or not self.rate > 0:
+            raise EncoderError("train warmup is a share, from 0 to 1, and rate is above 0.")
+
+
+class Objective(Protocol):
+    """What is trained: it makes the library's trainer, and takes the encoder out of what that trained."""
+
+    name: str
+
+    @property
+    def settings(self) -> Settings:
+        """Return how it is trained."""
+        ...
+
+    def trainer(self, base: Path, checkpoint: Checkpoint, texts: Any, arguments: Mapping[str, Any]) -> Any:
+        """Return a trainer on `texts`, a datasets.Dataset with the column `text`."""
+        ...
+
+    def body(self, trainer: Any) -> Any:
+        """Return the BERT-like model in the trainer."""
+        ...
+
+
+class Trace(NamedTuple):
+    """How a training went: `losses` by step, each the mean since the one before."""
+
+    texts: int
+    losses: dict[int, float]
+
+
+def pretrain(
+    objective: Objective, base: Path, source: Source, out: Path, tick: Tick, *, resume: bool = False
+) -> Trace:
+    """Train the checkpoint in `base` on a source's notes, and leave a sentence-transformers folder in `out`.
+
+    With `resume` it goes on from the last checkpoint of a run that ended early, and comes to what that would have come
+    to. Raises InputError, EncoderError, MissingExtra.
+    """
+    from transformers import set_seed
+
+    _check_installed()
+    asked = _asked(objective, base, source)
+    last = _last(out, asked, resume=resume)
+    set_seed(objective.settings.seed)  # of the weights that a checkpoint lacks: a head, the unused pooler
+    checkpoint = load_checkpoint(base)
+    checkpoint.tokenizer.model_max_length = min(LEVELS[objective.settings.level], checkpoint.max_tokens)
+    out.mkdir(parents=True, exist_ok=True)
+    for left in out.glob(f"{_TEXTS}*"):  # by a run that was killed
+        shutil.rmtree(left)
+    with TemporaryDirectory(prefix=_TEXTS, dir=out) as work, quiet():
+        texts = _written(texts_of(source, checkpoint, objective.settings.level, tick), Path(work))
+        if len(texts) < objective.settings.batch:
+            raise EncoderError(
+                f"There are {len(texts):,} different texts in the notes, fewer than a batch of "
+                f"{objective.settings.batch}: take a larger source, or a smaller batch."
+            )
+        trainer = objective.trainer(base, checkpoint, texts, _arguments(objective.settings, out))
+        _listen(trainer, tick, objective.settings.steps)
+        (out / CHECKPOINTS).mkdir(exist_ok=True)
+        (out / CHECKPOINTS / _ASKED).write_text(json.dumps(asked), encoding="utf-8")
+        trainer.train(resume_from_checkpoint=last)
+        _save(objective.body(trainer), checkpoint, objective.settings.pooling, Path(work), out)
+    shutil.rmtree(out / CHECKPOINTS)
+    losses = {int(one["step"]): float(one["loss"]) for one in trainer.state.log_history if "loss" in one}
+    return Trace(len(texts), losses)
+
+
+def texts_of(source: Source, checkpoint: Checkpoint, level: str, tick: Tick) -> Iterator[str]:
+    """Yield every different text of a level in the source's notes, cleaned, in the source's order."""
+    seen: set[bytes] = set()
+    for batch in source.batches():
+        for note in batch.notes["text"]:
+            for text in passages(checkpoint, clean(note, CLEANING), level):
+                key = text_key(text)
+                if key not in seen:  # what was copied from note to note would be its own negative
+                    seen.add(key)
+                    yield text
+        tick("read", len(batch), None)
+
+
+def sentence_model(folder: Path, pooling: str) -> Any:
+    """Return the BERT-like checkpoint in a folder as a SentenceTransformer."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    words = Transformer(str(folder))
+    return SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), pooling)])
+
+
+def _check_installed() -> None:
+    if any(find_spec(name) is None for name in ("accelerate", "datasets")):
+        raise MissingExtra("What training needs is not installed: pip install 'cohorts[train]'.")
+
+
+def _asked(objective: Objective, base: Path, source: Source) -> dict[str, Any]:
+    return {
+        "objective": objective.name,
+        "settings": asdict(objective.settings),
+        "base": content_hash(base),
+        "source": source.fingerprint,
+    }
+
+
+def _last(out: Path, asked: Mapping[str, Any], *, resume: bool) -> str | None:
+    """Return the checkpoint to go on from, None for a start. Raises InputError where that would mix two trainings."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    kept = out / CHECKPOINTS / _ASKED
+    if not kept.is_file():
+        if resume or (out / "config.json").exists():
+            raise InputError(f"{out} holds {'no training to go on with' if resume else 'a model already'}.")
+        return None
+    if not resume:
+        raise InputError(
+            f"{out} holds a training that ended early: go on with --resume, or remove the folder."
+        )
+    before = json.loads(kept.read_text(encoding="utf-8"))
+    other = [name for name, value in asked.items() if before.get(name) != value]
+    if other:
+        raise InputError(
+            f"The training in {out} began with another {', another '.join(other)}: it can't go on so."
+        )
+    last: str | None = get_last_checkpoint(str(kept.parent))  # type: ignore[no-untyped-call]
+    return last
+
+
+def _written(texts: Iterable[str], folder: Path) -> Any:
+    """Return texts as a datasets.Dataset that lies on disk, read from there as it is needed."""
+    import datasets
+    import pyarrow as pa
+
+    schema, file = pa.schema([("text", pa.large_string())]), folder / "texts.arrow"
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+        rows: list[str] = []
+        for text in texts:
+            rows.append(text)
+            if len(rows) == _WRITTEN_AT_ONCE:
+                stream.write_batch(pa.record_batch([rows], schema=schema))
+                rows.clear()
+        stream.write_batch(pa.record_batch([rows], schema=schema))
+    return datasets.Dataset.from_file(str(file))
+
+
+def _arguments(settings: Settings, out: Path) -> dict[str, Any]:
+    """Return what the trainers of both libraries are told. Nothing is reported to anybody."""
+    import torch
+
+    precision = best_precision() if settings.precision == "auto" else settings.precision
+    return {
+        "output_dir": str(out / CHECKPOINTS),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch,
+        "gradient_accumulation_steps": settings.accumulate,
+        "learning_rate": settings.rate,
+        "warmup_steps": round(settings.warmup * settings.steps),
+        "weight_decay": 0.01,
+        "bf16": precision == "bf16",
+        "activation_checkpointing": bool(settings.gradient_checkpointing),
+        "seed": settings.seed,
+        "save_steps": settings.keep_every,
+        "save_total_limit": 2,
+        "logging_steps": -(-settings.steps // _POINTS),
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "disable_tqdm": True,
+        "report_to": [],
+    }
+
+
+def _listen(trainer: Any, tick: Tick, steps: int) -> None:
+    """Tell of every step; keep the trainer from printing its logs."""
+    from transformers.trainer_callback import PrinterCallback, TrainerCallback
+
+    class Told(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            tick("train", state.global_step, steps)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            tick("train", 1, steps)
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Told())
+
+
+def _save(body: Any, checkpoint: Checkpoint, pooling: str, work: Path, out: Path) -> None:
+    """Write what sentence-transformers, transformers and `bert` here read. A model card would quote training texts."""
+    folder = work / "model"
+    body.cpu().save_pretrained(folder)
+    checkpoint.tokenizer.save_pretrained(folder)
+    sentence_model(folder, pooling).save(str(out), create_model_card=False)
