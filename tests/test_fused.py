@@ -150,12 +150,12 @@ def test_an_explanation_counts_what_it_reads_once(
     make: Make, source: PartitionedSource, batch: Batch
 ) -> None:
     told, encoded = (make(max_windows=1, epochs=1).fit(source) for _ in range(2))
-    some = take_units(batch, range(100))
+    some = take_units(batch, range(12))
     long = replace(some, notes=some.notes.assign(text=[text * 9 for text in some.notes["text"]]))
     vectors, _ = told.explain(long)
     np.testing.assert_array_equal(vectors, encoded.encode(long))
     assert told.counts == encoded.counts
-    assert told.counts["notes cut"] > 10
+    assert told.counts["notes cut"] > 0
 
 
 def test_a_text_is_a_patient_without_codes(gated: Fused, batch: Batch) -> None:
