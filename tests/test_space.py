@@ -1,12 +1,16 @@
 """Measures of an embedding space against closed forms, few labels, pairs of texts, and the command line."""
 
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.harness import space
+from cohorts.errors import InputError
+from cohorts.harness import few_labels, semantic, space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -143,3 +147,101 @@ def test_the_plane_of_sparse_rows_is_that_of_dense_ones() -> None:
     )
     assert theirs == pytest.approx(shares, rel=1e-4)
     assert np.abs(sparse) == pytest.approx(np.abs(dense), abs=1e-3)
+
+
+def classes_of(sizes: dict[str, int]) -> space.Names:
+    return np.array([name for name, many in sizes.items() for _ in range(many)])
+
+
+def test_few_labels_hold_of_each_class_its_share() -> None:
+    labels = classes_of({"a": 300, "b": 100, "c": 12, "d": 10})
+    learnt, held = few_labels.hold_out(labels, seed=1)
+    assert not set(learnt) & set(held)
+    assert len(learnt) + len(held) == len(labels)
+    assert dict(Counter(labels[held].tolist())) == {"a": 90, "b": 30, "c": 4, "d": 3}
+    chosen = Counter(labels[few_labels.few(labels, learnt, 16, seed=2)].tolist())
+    assert chosen.total() == 16
+    assert set(chosen) == set("abcd")
+    assert 8 <= chosen["a"] <= 11
+    assert len(set(few_labels.few(labels, learnt, 3, seed=2))) == 3  # fewer than classes
+    assert set(few_labels.few(labels, learnt, 64, seed=2)) <= set(learnt)
+    assert few_labels.few(labels, learnt, None, seed=2) is learnt
+    assert few_labels.sizes_below(len(learnt)) == [16, 64, 256, None]
+    assert few_labels.sizes_below(64) == [16, None]
+
+
+def test_seeds_hold_out_others_and_the_same_seed_the_same() -> None:
+    labels = classes_of({"a": 50, "b": 50})
+    first, again, other = (few_labels.hold_out(labels, seed)[1] for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert set(first) != set(other)
+
+
+def test_rare_classes_and_missing_labels_are_left_out() -> None:
+    labels = classes_of({"a": 10, "": 20, "b": 11, "c": 9})
+    assert set(labels[few_labels.common_classes(labels)]) == {"a", "b"}
+    with pytest.raises(InputError, match="1 of 2 labels stand with 10 units or more"):
+        few_labels.common_classes(classes_of({"a": 30, "b": 9}))
+
+
+@pytest.mark.parametrize("shrunk", [1.0, 0.01])
+def test_classes_that_lie_apart_are_learnt_from_few_labels(shrunk: float) -> None:
+    """However close together the space lies: it is scaled to one variance."""
+    rng = np.random.default_rng(0)
+    labels = classes_of({"a": 100, "b": 60, "c": 40})
+    centres = np.eye(3, 8)[np.unique(labels, return_inverse=True)[1]]
+    points = (1 + shrunk * (centres + 0.1 * rng.standard_normal((200, 8)))).astype(np.float32)
+    learnt, held = few_labels.hold_out(labels, 0)
+    seen = few_labels.few(labels, learnt, 16, 0)
+    assert few_labels.macro_f1(points, labels, seen, held) > 0.95
+    assert few_labels.macro_f1(csr_array(points), labels, seen, held) > 0.95
+    without_c = seen[labels[seen] != "c"]  # all 12 of c are told as another class
+    assert 0.4 < few_labels.macro_f1(points, labels, without_c, held) <= 2 / 3
+
+
+def test_f1_is_the_plain_mean_over_classes() -> None:
+    labels = classes_of({"a": 10, "b": 10, "c": 2})
+    points = np.array([[1.0, 0]] * 10 + [[0, 1.0]] * 10 + [[0, 1.0]] * 2, np.float32)
+    known, all_rows = np.arange(20), np.arange(22)
+    # a: 1; b: 10 found of 10, with 2 too many: 20/22; c: 0.
+    assert few_labels.macro_f1(points, labels, known, all_rows) == pytest.approx((1 + 20 / 22 + 0) / 3)
+
+
+def by_angle(texts: Sequence[str]) -> Vectors:
+    """Turn a text that is a number of degrees into that direction."""
+    angle = np.radians(np.array(texts, float))
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def test_spearman_by_hand(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text("text_a,text_b,score\n0,10,5\n0,40,2\n0,30,3\n0,90,1\n")
+    assert semantic.spearman(by_angle, semantic.read_pairs(file)) == pytest.approx(1)
+    file.write_text("text_a,text_b,score\n0,10,5\n0,30,2\n0,40,3\n0,90,1\n")
+    # One exchange of neighbours among 4: 1 - 6·2/(4·15).
+    assert semantic.spearman(by_angle, semantic.read_pairs(file)) == pytest.approx(0.8)
+    assert semantic.spearman(
+        lambda texts: csr_array(by_angle(texts)), semantic.read_pairs(file)
+    ) == pytest.approx(0.8)
+    assert np.isnan(semantic.spearman(lambda texts: np.ones((len(texts), 2)), semantic.read_pairs(file)))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("text_a,score\na,1\n", "text_a, text_b, score"),
+        (
+            "text_a,text_b,score\na,secret,high\nc,d,1\n",
+            "1 of 2 pairs lack a text or a number as score, first pair 1",
+        ),
+        ("text_a,text_b,score\na,b,1\nc,d,1\ne,f,1\n", "two different scores"),
+        (None, "no readable CSV file"),
+    ],
+)
+def test_pairs_that_can_not_be_used_are_refused(tmp_path: Path, content: str | None, told: str) -> None:
+    file = tmp_path / "pairs.csv"
+    if content:
+        file.write_text(content)
+    with pytest.raises(InputError, match=told) as caught:
+        semantic.read_pairs(file)
+    assert "secret" not in str(caught.value)
