@@ -637,6 +637,45 @@ def evaluate_fused(
     log.say("note", f"Report: {page}; every measurement: {out}/fused.csv.")
 
 
+@evaluations.command("space")
+def evaluate_space(
+    source: Annotated[str, typer.Option("--source", help="notes-csv: its rows of one id are one document.")],
+    path: SourcePath,
+    columns: Columns,
+    labels: Annotated[str, typer.Option("--labels", help="The column whose values are the classes.")],
+    encoder: Annotated[
+        list[str], typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "space-evaluation"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits.")] = 3,
+    pairs: Annotated[
+        Path | None, typer.Option(help="CSV file with text_a, text_b and score: semantic similarity.")
+    ] = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
+    from cohorts.harness.contestants import parse_contestant, tfidf_baseline
+    from cohorts.harness.semantic import read_pairs
+    from cohorts.harness.space_evaluation import Plan, evaluate
+    from cohorts.harness.space_report import manifest_of, summarize, write_report
+    from cohorts.terminal.evaluation import show_space
+
+    log.choose(log_format)
+    contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
+    plan = Plan(labels, contestants, seeds, read_pairs(pairs) if pairs else None)
+    bad_rows = out / "quarantine.csv"
+    with _open_source(
+        source, path, UnitName.PATIENT, out, bad_rows, 0.1, None, columns, labels, None
+    ) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_space(summarize(result.rows, result.few), synthetic=manifest["synthetic"])
+    log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
+
+
 @app.command()
 def describe(
     store: Store = "qdrant:./cohorts.qdrant",

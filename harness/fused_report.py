@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from cohorts.harness.fused import BINS, CENTRED, Plan, Result, Row
 from cohorts.harness.page import keep, render
-from cohorts.harness.statistics import paired_p
+from cohorts.harness.statistics import half_interval, paired_p
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
@@ -64,11 +64,7 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
 
 
 def _cell(values: "pd.Series[float]", beside: "pd.Series[float]") -> Cell:
-    from scipy.stats import t
-
-    n = len(values)
-    half = float(t.ppf(0.975, n - 1) * values.std() / n**0.5) if n > 1 else float("nan")
-    return Cell(float(values.mean()), half, paired_p(values, beside))
+    return Cell(float(values.mean()), half_interval(values), paired_p(values, beside))
 
 
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:

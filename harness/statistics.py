@@ -81,6 +81,14 @@ def summarize_retrieval(rows: Sequence[RetrievalRow]) -> list[RetrievalSummary]:
     ]
 
 
+def half_interval(values: "pd.Series[float]") -> float:
+    """Return half of the 95 % interval of the mean (Student's t); NaN for a single value."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * values.std() / n**0.5) if n > 1 else float("nan")
+
+
 def paired_p(ours: "pd.Series[float]", base: "pd.Series[float]") -> float:
     """Return the p-value; NaN for a single seed, and where every difference is the same."""
     from scipy.stats import ttest_rel

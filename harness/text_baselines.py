@@ -1,10 +1,13 @@
 """How alike notes are by their words alone, as `records/cleaning.py` has words: what a text encoder has to beat."""
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import MissingExtra
+from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, words
 
 Similarity = npt.NDArray[np.float64]
@@ -16,6 +19,43 @@ def tfidf_similarity(texts: Sequence[str]) -> Similarity:
 
     rows = TfidfVectorizer(analyzer=_words).fit_transform(texts)
     return np.asarray((rows @ rows.T).toarray(), np.float64)
+
+
+class TfIdf:
+    """TF-IDF in the manners of an encoder: fitted, and then units and texts in, sparse float32 unit rows out."""
+
+    name = "TF-IDF"
+
+    def __init__(self) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._model = TfidfVectorizer(analyzer=_words, dtype=np.float32)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash over the words and their weights (hex); `fit` goes before."""
+        digest = hashlib.sha256("\n".join(self._model.get_feature_names_out()).encode())
+        digest.update(self._model.idf_.tobytes())
+        return digest.hexdigest()[:16]
+
+    def fit(self, source: Source) -> Self:
+        """Learn the words, and how rare they are, and return self."""
+        self._model.fit([text for batch in source.batches() for text in joined_notes(batch)])
+        return self
+
+    def encode(self, batch: Batch) -> Any:
+        """Return (len(batch), words), zeros for a unit without a known word."""
+        return self.encode_text(joined_notes(batch))
+
+    def encode_text(self, texts: Sequence[str]) -> Any:
+        """Return (len(texts), words), zeros as above."""
+        return self._model.transform(texts)
+
+
+def joined_notes(batch: Batch) -> list[str]:
+    """Return the notes of every unit as one text, "" where it has none."""
+    of_unit = batch.notes.groupby("unit_id")["text"].agg("\n".join)
+    return of_unit.reindex(batch.units["unit_id"]).fillna("").tolist()
 
 
 def bm25_similarity(texts: Sequence[str]) -> Similarity:

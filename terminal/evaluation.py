@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cohorts.harness import space_report
 from cohorts.harness.fused_report import Cell, Line
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import PredictionSummary, RetrievalSummary
@@ -18,6 +19,17 @@ _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
     "precision_text": "by a\nnote",
     "pair_auc": "pair\nAUC",
     "auc": "death\nAUC",
+}
+_BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
+    "uniformity": "uni-\nformity",
+    "alignment_label": "align-\nment,\nlabel",
+    "alignment_document": "align-\nment,\ndoc.",
+    "within": "cosine\nwithin",
+    "between": "cosine\nbetw.",
+    "anisotropy": "aniso-\ntropy",
+    "first_component": "first\ncomp.",
+    "modularity": "best\nmodul.",
+    "spearman": "Spear-\nman",
 }
 
 
@@ -73,10 +85,31 @@ def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
         Console().print(table)
 
 
-def _measured(cell: Cell) -> str:
+def _measured(cell: Cell | space_report.Cell) -> str:
     if cell.mean != cell.mean:
         return ""
     return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
+
+
+def show_space(lines: Sequence[space_report.Line], *, synthetic: bool) -> None:
+    """Print how spaces lie, and what a classifier learns in them from few labels, to stdout."""
+    titles = [_BREAKS[name] for name in lines[0].cells]
+    geometry = _table(
+        "Held-out documents: mean over the seeds (± half of the 95 % interval in the page)", synthetic
+    )
+    few = _table("F1 macro from few labels: mean ± half of the 95 % interval over the seeds, %", synthetic)
+    for table, columns in ((geometry, titles), (few, lines[0].f1)):
+        table.add_column("vectors", overflow="fold")
+        for title in columns:
+            table.add_column(title, justify="right")
+    for line in lines:
+        name = escape(line.encoder)
+        geometry.add_row(
+            name, *("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
+        )
+        few.add_row(name, *(_measured(cell) for cell in line.f1.values()))
+    Console().print(geometry)
+    Console().print(few)
 
 
 def show_encoder(facts: Mapping[str, Any]) -> None:

@@ -1,16 +1,27 @@
 """Measures of an embedding space against closed forms, few labels, pairs of texts, and the command line."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import pandas as pd
 import pytest
+from checkpoints import make_checkpoint
 from cohorts.encoders.base import Vectors
+from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
 from cohorts.harness import few_labels, semantic, space
+from cohorts.harness.contestants import Contestant
+from cohorts.harness.space_evaluation import Plan, evaluate
+from cohorts.harness.text_baselines import TfIdf
+from cohorts.records.base import Source
+from cohorts.records.sources import open_source
+from commands import refused, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -245,3 +256,139 @@ def test_pairs_that_can_not_be_used_are_refused(tmp_path: Path, content: str | N
     with pytest.raises(InputError, match=told) as caught:
         semantic.read_pairs(file)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shrunk", [1.0, 0.01])
+def test_f1_does_not_hang_on_the_scale_of_a_space(shrunk: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = classes_of({"a": 100, "b": 60, "c": 40})
+    centres = np.eye(3, 8)[np.unique(labels, return_inverse=True)[1]]
+    points = centres + 0.6 * rng.standard_normal((200, 8))  # classes that overlap
+    learnt, held = few_labels.hold_out(labels, 0)
+    expected = few_labels.macro_f1(points, labels, learnt, held)
+    assert 0.4 < expected < 0.95
+    assert few_labels.macro_f1(shrunk * points, labels, learnt, held) == pytest.approx(expected, abs=0.01)
+
+
+TOPICS = {
+    "heart": ["chest", "pain", "troponin", "coronary", "murmur", "failure", "rhythm", "stent"],
+    "lung": ["cough", "wheeze", "asthma", "inhaler", "sputum", "oxygen", "smoker", "pneumonia"],
+    "bone": ["fracture", "cast", "femur", "fall", "hip", "ankle", "splint", "ligament"],
+}
+FILLER = ["the", "patient", "was", "seen", "today", "with", "history", "of"]
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 documents of each of three topics, 5 of a rare one, and one without a text and one without a label."""
+    rng = np.random.default_rng(0)
+    rows: list[tuple[str, str | None, str | None]] = [
+        (f"{topic}{i}", topic, " ".join([*rng.choice(TOPICS[topic], 12), *rng.choice(FILLER, 12)]))
+        for topic in TOPICS
+        for i in range(40)
+    ]
+    rows += [(f"rare{i}", "rare", "fall") for i in range(5)] + [
+        ("bare", "heart", None),
+        ("none", None, "a fall"),
+    ]
+    file = tmp_path_factory.mktemp("notes") / "notes.csv"
+    pd.DataFrame(rows, columns=["id", "topic", "note"]).to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def evaluated(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    out = tmp_path_factory.mktemp("space") / "report"
+    tiny = make_checkpoint(out.parent / "tiny", pd.read_csv(notes)["note"].dropna())
+    pairs = out.parent / "pairs.csv"
+    pairs.write_text(
+        "text_a,text_b,score\nchest pain,chest stent,3\ncough,asthma,3\ncough,femur,0\nhip,cough,1\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(out.parent / "cache"))
+        code, shown, told = run(
+            f"evaluate space --source notes-csv --path {notes} --columns id=id,text=note --labels topic --seeds 2 "
+            f"--encoder tiny=bert:{tiny},precision=fp32 --encoder word2vec:dim=16,min_count=2 --pairs {pairs} "
+            f"--out {out}"
+        )
+    assert code == 0, told
+    return out, shown, told
+
+
+def test_every_space_is_measured(evaluated: tuple[Path, str, str]) -> None:
+    out, shown, told = evaluated
+    names = [
+        "TF-IDF",
+        "tiny",
+        "tiny, centred",
+        "word2vec:dim=16,min_count=2",
+        "word2vec:dim=16,min_count=2, centred",
+    ]
+    frame, few = pd.read_csv(out / "space.csv"), pd.read_csv(out / "few_labels.csv")
+    assert frame["encoder"].tolist() == names * 2
+    assert frame.drop(columns="encoder").notna().all(axis=None)
+    assert set(few["labels"]) == {16, 64, 84}
+    f1 = few.groupby(["encoder", "labels"])["f1"].mean().to_dict()
+    assert f1["TF-IDF", 84] > 0.9  # the topics share no word
+    within, between, alignment, anisotropy = (
+        frame.groupby("encoder")[name].mean().to_dict()
+        for name in ("within", "between", "alignment_label", "anisotropy")
+    )
+    assert within["TF-IDF"] > between["TF-IDF"]
+    assert anisotropy["tiny"] > 0.5 > abs(anisotropy["tiny, centred"])
+    assert all(alignment[name] == pytest.approx(2 - 2 * within[name], abs=1e-5) for name in names)
+    assert "F1 macro" in shown
+    assert f"Report: {out}/report.html" in told
+
+
+def test_the_page_shows_every_picture(evaluated: tuple[Path, str, str]) -> None:
+    out = evaluated[0]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["counts"] == {
+        "documents": 126,  # the reader keeps no row without a text
+        "without text": 0,
+        "judged": 120,
+        "classes": 3,
+        "cut into halves": 120,
+    }
+    assert set(manifest["plan"]["encoders"]) == {"TF-IDF", "tiny", "word2vec:dim=16,min_count=2"}
+    page = (out / "report.html").read_text()
+    assert page.count("<circle") == 3 * 36  # the held-out documents, of every space as it is
+    assert page.count("<polygon") == 5 * 2
+    assert page.count("<polyline") == 5 * 2
+    cosines = pd.read_csv(out / "cosines.csv").groupby("encoder")[["within", "between"]].sum()
+    assert (cosines.sum(axis=1) == 36 * 35 // 2).all()
+    assert len(pd.read_csv(out / "graphs.csv")) == 5 * 40
+
+
+def test_what_is_fitted_sees_no_document_held_out(notes: Path, tmp_path: Path) -> None:
+    seen: list[set[str]] = []
+
+    class Spy(TfIdf):
+        def fit(self, source: Source) -> Self:
+            seen.append({unit for batch in source.batches() for unit in batch.units["unit_id"]})
+            return super().fit(source)
+
+    plan = Plan("topic", [Contestant("spy", Spy())], seeds=2)
+    columns = {"id": "id", "text": "note"}
+    with open_source(
+        "notes-csv",
+        notes,
+        work_dir=tmp_path,
+        quarantine_file=tmp_path / "bad.csv",
+        columns=columns,
+        labels=["topic"],
+    ) as source:
+        evaluate(source, plan)
+    assert [len(ids) for ids in seen] == [84, 84]
+    assert seen[0] != seen[1]
+
+
+def test_what_can_not_be_judged_is_refused(notes: Path, tmp_path: Path) -> None:
+    place = (
+        f"evaluate space --source notes-csv --path {notes} --columns id=id,text=note --out {tmp_path}/report"
+    )
+    assert "2 are needed" in refused(f"{place} --labels id --encoder word2vec")
+    assert "one name" in refused(f"{place} --labels topic --encoder word2vec --encoder word2vec")
+    assert "There is no encoder 'nothing'" in refused(f"{place} --labels topic --encoder nothing")
+    assert "keeps no label" in refused(f"{place} --labels topic,id --encoder word2vec")

@@ -1,0 +1,259 @@
+"""The spaces of several encoders beside each other, on labelled documents: how they lie, what they are good for.
+
+Every seed holds out a share of the documents. What is fitted (word2vec, TF-IDF, the mean that is subtracted) sees the
+others alone; TrainingIds checks it. How a space lies is measured on those held out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.errors import InputError
+from cohorts.harness import space
+from cohorts.harness.contestants import Contestant
+from cohorts.harness.few_labels import common_classes, few, hold_out, macro_f1, sizes_below
+from cohorts.harness.semantic import ScoredPairs, spearman
+from cohorts.harness.space import Graph, Histograms, Names, Rows
+from cohorts.harness.splits import listed
+from cohorts.harness.stages import Stages
+from cohorts.harness.text_baselines import joined_notes
+from cohorts.records.base import Source
+from cohorts.records.views import Subset
+
+CENTRED = ", centred"
+THRESHOLDS = tuple(np.arange(40) / 40)  # of cosines, 0 to .975
+_FEWEST_WORDS = 20  # of a document that is cut into halves
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: by which label, of which encoders, in how many splits, and with which pairs of texts."""
+
+    label: str
+    contestants: Sequence[Contestant]
+    seeds: int = 3
+    pairs: ScoredPairs | None = None
+
+    def __post_init__(self) -> None:
+        names = [one.name for one in self.contestants]
+        if len(set(names)) < len(names):
+            raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
+
+
+class Row(NamedTuple):
+    """What one seed measured of one space; see `harness/space.py`. NaN where there is none.
+
+    `alignment_label` is of pairs of one label, `alignment_document` of the halves of one document; `modularity` is the
+    largest over the thresholds; `empty` are held-out documents without a vector, which the figures leave out.
+    """
+
+    encoder: str
+    seed: int
+    uniformity: float
+    alignment_label: float
+    alignment_document: float
+    within: float
+    between: float
+    anisotropy: float
+    first_component: float
+    modularity: float
+    spearman: float
+    empty: int
+
+
+class FewRow(NamedTuple):
+    """F1 macro of one seed and one number of labels."""
+
+    encoder: str
+    seed: int
+    labels: int
+    f1: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is drawn of a space: the held-out documents of the first seed."""
+
+    cosines: Histograms
+    graphs: list[Graph]
+    plane: npt.NDArray[np.float64]
+    shares: npt.NDArray[np.float64]
+    classes: Names
+
+
+@dataclass
+class Result:
+    """All that was measured, and pictures by the name of the space."""
+
+    rows: list[Row] = field(default_factory=list)
+    few: list[FewRow] = field(default_factory=list)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """What is judged by: units that have a text and a label that is common enough; `halves` are rows of long ones."""
+
+    source: Source
+    ids: list[str]
+    labels: Names
+    halves: Rows
+    left: list[str]
+    right: list[str]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """The documents in one space, dense or sparse; the halves of the long ones; and how texts get there."""
+
+    vectors: Any
+    left: Any
+    right: Any
+    encode_text: Callable[[Sequence[str]], Any]
+
+    def centred(self, learnt: Rows) -> "_Encoded":
+        """Return the space less the mean of the rows that are learnt from."""
+        mean = self.vectors[learnt].mean(axis=0)
+        vectors, left, right = (unit_rows(one - mean) for one in (self.vectors, self.left, self.right))
+        return _Encoded(vectors, left, right, lambda texts: unit_rows(self.encode_text(texts) - mean))
+
+
+def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
+    """Measure everything, seed by seed. Raises InputError, EncoderError."""
+    result = Result()
+    result.stages.begin("reading")
+    documents = _read(source, plan.label, result)
+    known: dict[tuple[str, str], _Encoded] = {}
+    for seed in range(plan.seeds):
+        learnt, held = hold_out(documents.labels, seed)
+        for contestant in plan.contestants:
+            tell(f"seed {seed + 1} of {plan.seeds}: {contestant.name}")
+            result.stages.begin(f"{contestant.name}: to vectors")
+            encoded = _encode(contestant, documents, learnt, known)
+            result.stages.begin("judging")
+            for name, one in _variants(contestant, encoded, learnt):
+                _judge(name, one, documents, (learnt, held), plan, seed, result)
+    result.stages.end()
+    return result
+
+
+def _read(source: Source, label: str, result: Result) -> _Documents:
+    column = f"label_{label}"
+    ids, labels, texts = [], [], []
+    for batch in source.batches():
+        if column not in batch.units:
+            raise InputError(f"The source {source.name} keeps no label {label!r} with its documents.")
+        ids += batch.units["unit_id"].tolist()
+        labels += batch.units[column].fillna("").tolist()
+        texts += joined_notes(batch)
+    has_text = np.array([bool(text.strip()) for text in texts], np.bool_)
+    judged = np.where(has_text, np.array(labels, np.str_), "")
+    kept = np.flatnonzero(common_classes(judged))
+    cut = [texts[row].split() for row in kept]
+    halves = [place for place, words in enumerate(cut) if len(words) >= _FEWEST_WORDS]
+    result.counts |= {
+        "documents": len(ids),
+        "without text": int((~has_text).sum()),
+        "judged": len(kept),
+        "classes": len(np.unique(judged[kept])),
+        "cut into halves": len(halves),
+    }
+    return _Documents(
+        Subset(source, listed(ids, kept)),
+        [ids[row] for row in kept],
+        judged[kept],
+        np.array(halves, np.intp),
+        [" ".join(cut[place][: len(cut[place]) // 2]) for place in halves],
+        [" ".join(cut[place][len(cut[place]) // 2 :]) for place in halves],
+    )
+
+
+def _encode(
+    contestant: Contestant, documents: _Documents, learnt: Rows, known: dict[tuple[str, str], _Encoded]
+) -> _Encoded:
+    """Fit the encoder on what may be learnt from, and encode everything; what is `known` is not encoded anew."""
+    encoder = contestant.encoder
+    if not contestant.trained:
+        allowed = listed(documents.ids, learnt)
+        encoder.fit(Checked(Subset(documents.source, allowed), TrainingIds(allowed), contestant.name))
+    key = contestant.name, encoder.fingerprint
+    if key not in known:
+        vectors = _stacked([encoder.encode(batch) for batch in documents.source.batches()])
+        left, right = encoder.encode_text(documents.left), encoder.encode_text(documents.right)
+        known[key] = _Encoded(vectors, left, right, encoder.encode_text)
+    return known[key]
+
+
+def _stacked(parts: list[Any]) -> Any:
+    from scipy.sparse import vstack
+
+    return vstack(parts, format="csr") if hasattr(parts[0], "toarray") else np.concatenate(parts)
+
+
+def _variants(contestant: Contestant, encoded: _Encoded, learnt: Rows) -> Iterator[tuple[str, _Encoded]]:
+    yield contestant.name, encoded
+    if not hasattr(encoded.vectors, "toarray"):  # which would lose its zeros
+        yield contestant.name + CENTRED, encoded.centred(learnt)
+
+
+def _judge(
+    name: str,
+    encoded: _Encoded,
+    documents: _Documents,
+    sides: tuple[Rows, Rows],
+    plan: Plan,
+    seed: int,
+    result: Result,
+) -> None:
+    learnt, held = sides
+    filled = held[_filled(encoded.vectors[held])]
+    vectors, classes = encoded.vectors[filled], documents.labels[filled]
+    if len(filled) < 2:
+        raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
+    graphs = space.graphs(vectors, classes, THRESHOLDS)
+    plane, shares = space.principal_plane(vectors)
+    means = space.mean_cosines(vectors, classes)
+    modularity = [graph.modularity for graph in graphs if graph.density]
+    result.rows.append(
+        Row(
+            name,
+            seed,
+            space.uniformity(vectors),
+            space.alignment(vectors, classes),
+            _alignment_of_halves(encoded, np.isin(documents.halves, held)),
+            *means,
+            space.anisotropy(vectors),
+            float(shares[0]),
+            max(modularity, default=float("nan")),
+            spearman(encoded.encode_text, plan.pairs) if plan.pairs else float("nan"),
+            len(held) - len(filled),
+        )
+    )
+    for size in sizes_below(len(learnt)):
+        seen = few(documents.labels, learnt, size, seed)
+        f1 = macro_f1(encoded.vectors, documents.labels, seen, held)
+        result.few.append(FewRow(name, seed, len(seen), f1))
+    if seed == 0:
+        result.pictures[name] = Picture(space.histograms(vectors, classes), graphs, plane, shares, classes)
+
+
+def _alignment_of_halves(encoded: _Encoded, chosen: npt.NDArray[np.bool_]) -> float:
+    left, right = encoded.left[chosen], encoded.right[chosen]
+    both = _filled(left) & _filled(right)
+    if not both.any():
+        return float("nan")
+    products = left[both].multiply(right[both]) if hasattr(left, "multiply") else left[both] * right[both]
+    return float(2 - 2 * products.sum(axis=1).mean())
+
+
+def _filled(vectors: Any) -> npt.NDArray[np.bool_]:
+    """Return which rows are not zero, (n,)."""
+    return np.asarray(abs(vectors).sum(axis=1)).ravel() > 0
