@@ -7,7 +7,6 @@ checks it at every part.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,8 @@ from cohorts.harness.retrieval import precision_by_phenotype
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
 from cohorts.harness.tfidf import tfidf, word_counts
+from cohorts.harness.units import Units, read_units
 from cohorts.records.base import Source
-from cohorts.records.phenotyping import phenotypes_of
 from cohorts.records.views import AsOf
 
 CONCATENATION = "concatenation"
@@ -84,21 +83,6 @@ class Result:
     stages: Stages = field(default_factory=Stages)
 
 
-@dataclass(frozen=True)
-class _Units:
-    """What is known of every admission: ids, who died, phenotype of the principal diagnosis ("" for none)."""
-
-    ids: list[str]
-    patients: "pd.Series[str]"
-    died: npt.NDArray[np.bool_]
-    phenotype: npt.NDArray[np.str_]
-
-    @cached_property
-    def patient(self) -> npt.NDArray[np.intp]:
-        """Return the number of every admission's patient, (n,)."""
-        return pd.factorize(self.patients)[0].astype(np.intp)
-
-
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. `source` has a unit per admission. Raises InputError, EncoderError."""
     result = Result()
@@ -126,30 +110,15 @@ def as_of_text(after_admission: timedelta) -> str:
     return f"admission+{after_admission // timedelta(hours=1)}h"
 
 
-def _read_units(source: Source, result: Result) -> _Units:
+def _read_units(source: Source, result: Result) -> Units:
     result.stages.begin("reading")
-    frames = [batch.units for batch in source.batches()]
-    if not frames:
-        raise InputError("The source holds no admissions.")
-    units = pd.concat(frames, ignore_index=True)
-    if units["died"].isna().any():
-        raise InputError(
-            f"Of {int(units['died'].isna().sum()):,} admissions it is not known whether they ended with death: this "
-            "table needs a source that says so, as mimic3 and mimic4 do."
-        )
-    codes = units.rename(columns={"principal_system": "system", "principal_code": "code"})
-    died = units["died"].to_numpy(dtype=np.bool_)
+    units = read_units(source)
     result.counts |= {
-        "admissions": len(units),
-        "patients": units["patient_id"].nunique(),
-        "died": int(died.sum()),
+        "admissions": len(units.ids),
+        "patients": units.patients.nunique(),
+        "died": int(units.died.sum()),
     }
-    return _Units(
-        units["unit_id"].tolist(),
-        units["patient_id"],
-        died,
-        phenotypes_of(codes).fillna("").to_numpy(dtype=np.str_),
-    )
+    return units
 
 
 class _Seed:
@@ -158,7 +127,7 @@ class _Seed:
     def __init__(
         self,
         view: Source,
-        units: _Units,
+        units: Units,
         counts: Any,
         plan: Plan,
         seed: int,

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.fused import fuse
@@ -28,8 +26,8 @@ from cohorts.harness.pairs import broad_groups, pair_auc
 from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
+from cohorts.harness.units import Units, read_units
 from cohorts.records.base import Source
-from cohorts.records.phenotyping import phenotypes_of
 from cohorts.records.views import Subset
 
 RAW, CENTRED, RECORDS = "notes, raw", "notes, centred", "records, cosine"
@@ -84,17 +82,6 @@ class Result:
     stages: Stages = field(default_factory=Stages)
 
 
-@dataclass(frozen=True)
-class _Patients:
-    """What is known of every unit: ids, patients, who died, phenotype and broad group of the principal diagnosis."""
-
-    ids: list[str]
-    patients: "pd.Series[str]"
-    died: npt.NDArray[np.bool_]
-    phenotype: npt.NDArray[np.str_]
-    group: npt.NDArray[np.str_]
-
-
 def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
     """Yield every fusion with every objective that it can be trained for, by name."""
     for objective in OBJECTIVES:
@@ -123,24 +110,15 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     return result
 
 
-def _read_patients(source: Source, result: Result) -> _Patients:
+def _read_patients(source: Source, result: Result) -> Units:
     result.stages.begin("reading")
-    units = pd.concat([batch.units for batch in source.batches()], ignore_index=True)
-    unknown = int(units["died"].isna().sum())
-    if not len(units) or unknown:
-        raise InputError(
-            f"Of {len(units):,} patients it is not known of {unknown:,} whether they died in hospital: this table "
-            "needs a source that says so, as mimic3 and mimic4 do."
-        )
-    codes = units.rename(columns={"principal_system": "system", "principal_code": "code"})
-    phenotype = phenotypes_of(codes).fillna("").to_numpy(dtype=np.str_)
-    died = units["died"].to_numpy(dtype=np.bool_)
+    patients = read_units(source)
     result.counts |= {
-        "patients": len(units),
-        "died": int(died.sum()),
-        "with a phenotype": int((phenotype != "").sum()),
+        "patients": len(patients.ids),
+        "died": int(patients.died.sum()),
+        "with a phenotype": int((patients.phenotype != "").sum()),
     }
-    return _Patients(units["unit_id"].tolist(), units["patient_id"], died, phenotype, broad_groups(phenotype))
+    return patients
 
 
 @dataclass(frozen=True)
@@ -172,7 +150,7 @@ class _Seed:
         self,
         view: Source,
         notes: _Notes,
-        patients: _Patients,
+        patients: Units,
         parts: Split,
         plan: Plan,
         seed: int,
@@ -185,7 +163,7 @@ class _Seed:
         self._tell, self._which = tell, f"{mode}, seed {seed + 1} of {plan.seeds}"
         self._split = parts
         self._allowed = TrainingIds(listed(patients.ids, parts.training))
-        self._number = pd.factorize(patients.patients)[0].astype(np.intp)
+        self._group = broad_groups(patients.phenotype)
 
     def run(self) -> None:
         """Train and judge every encoder."""
@@ -229,11 +207,11 @@ class _Seed:
     def _judge(self, name: str, vectors: Vectors, asked: Vectors | None, train_s: float, kept: float) -> None:
         self._result.stages.begin("judging")
         people, held_out, seed = self._patients, self._split.held_out, self._seed
-        labels = (people.phenotype, self._number, held_out)
+        labels = (people.phenotype, people.patient, held_out)
         found = precision_by_phenotype(vectors, *labels)[0]
         by_text = float("nan") if asked is None else precision_of_queries(asked, vectors, *labels)
         pairs = pair_auc(
-            vectors, people.phenotype, people.group, self._number, self._split.training, held_out, seed
+            vectors, people.phenotype, self._group, people.patient, self._split.training, held_out, seed
         )
         sides = [(vectors[rows], people.died[rows]) for rows in (self._split.train, self._split.test)]
         death = score("logistic regression", seed, *sides)

@@ -33,8 +33,7 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "encoder": asdict(plan.settings),
         },
         "counts": result.counts,
-        "seconds": {stage: round(spent, 2) for stage, spent in result.stages.seconds.items()},
-        "peak_rss_mib": result.stages.peak_rss_mib,
+        **result.stages.facts,
     }
 
 

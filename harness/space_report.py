@@ -96,8 +96,7 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "pairs": len(plan.pairs.left) if plan.pairs else 0,
         },
         "counts": result.counts,
-        "seconds": {stage: round(spent, 2) for stage, spent in result.stages.seconds.items()},
-        "peak_rss_mib": result.stages.peak_rss_mib,
+        **result.stages.facts,
     }
 
 

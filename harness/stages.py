@@ -18,6 +18,12 @@ class Stages:
         self.end()
         self._open = (stage, time.perf_counter())
 
+    @property
+    def facts(self) -> dict[str, dict[str, float]]:
+        """Return what a manifest tells of the stages."""
+        seconds = {stage: round(spent, 2) for stage, spent in self.seconds.items()}
+        return {"seconds": seconds, "peak_rss_mib": dict(self.peak_rss_mib)}
+
     def end(self) -> None:
         """End the stage under way."""
         if self._open is None:
