@@ -12,16 +12,17 @@ import hashlib
 import re
 import tomllib
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import NamedTuple
 
-from cohorts.records.base import Batch, Source
-from cohorts.records.views import View
+from cohorts.records.base import Source
+from cohorts.records.views import RewrittenNotes
 
 
 class Kind(StrEnum):
@@ -100,7 +101,7 @@ def mark(text: str) -> list[Span]:
 
 def mask(text: str, kinds: Collection[Kind] = tuple(Kind)) -> str:
     """Return the text without the marked words; triggers and line ends stay: "denies fever." becomes "denies."."""
-    return "".join(part if not found else "\n" * part.count("\n") for part, found in _parts(text, kinds))
+    return "".join(_masked(*part) for part in _parts(text, kinds))
 
 
 def tag(text: str, kinds: Collection[Kind] = tuple(Kind)) -> str:
@@ -108,37 +109,21 @@ def tag(text: str, kinds: Collection[Kind] = tuple(Kind)) -> str:
 
     A tagged word is one word to cleaning, and another one than the bare word to encoders and to phenotypes' terms.
     """
-    return "".join(
-        part if not found else _WORD.sub(lambda word: TAGS[found] + word[0], part)  # noqa: B023 - used at once
-        for part, found in _parts(text, kinds)
-    )
+    return "".join(_tagged(*part) for part in _parts(text, kinds))
 
 
-class ContextMarked(View):
+class ContextMarked(RewrittenNotes):
     """A source in whose notes the marked words are masked or tagged; how many stands in the report's `counts`."""
 
     def __init__(self, source: Source, treatment: Treatment) -> None:
-        super().__init__(source)
-        self._treatment = treatment
-        self._counted = 0  # batches whose words stand in the report
-        self.report.counts[MARKED] = 0
+        treated = _masked if treatment is Treatment.MASK else _tagged
 
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of the whole source's, the rules and the treatment (hex)."""
-        parts = f"{self._source.fingerprint}/{self._treatment}/{rules_version()}"
-        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+        def rewrite(text: str) -> tuple[str, Counter[str]]:
+            parts = list(_parts(text, tuple(Kind)))
+            marked = sum(len(_WORD.findall(part)) for part, found in parts if found)
+            return "".join(treated(*part) for part in parts), Counter({MARKED: marked})
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield all units, with their notes treated."""
-        treat = mask if self._treatment is Treatment.MASK else tag
-        for number, batch in enumerate(self._source.batches()):
-            texts = batch.notes["text"]
-            if number >= self._counted:
-                self._counted = number + 1
-                self.report.counts[MARKED] += sum(map(_words_marked, texts))
-            treated = texts.map(treat).astype(texts.dtype)
-            yield replace(batch, notes=batch.notes.assign(text=treated))
+        super().__init__(source, rewrite, f"{treatment}/{rules_version()}", MARKED)
 
 
 @cache
@@ -149,8 +134,12 @@ def rules_version() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _words_marked(text: str) -> int:
-    return sum(len(_WORD.findall(part)) for part, found in _parts(text, tuple(Kind)) if found)
+def _masked(part: str, found: Kind | None) -> str:
+    return part if found is None else "\n" * part.count("\n")
+
+
+def _tagged(part: str, found: Kind | None) -> str:
+    return part if found is None else _WORD.sub(lambda word: TAGS[found] + word[0], part)
 
 
 def _parts(text: str, kinds: Collection[Kind]) -> Iterator[tuple[str, Kind | None]]:

@@ -10,8 +10,6 @@ import logging
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
@@ -19,8 +17,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from cohorts.errors import EngineError, MissingExtra
-from cohorts.records.base import Batch, Source
-from cohorts.records.views import View
+from cohorts.records.base import Source
+from cohorts.records.views import RewrittenNotes
 
 LIMITS = (
     "--deidentify finds what has a pattern: record and account numbers, phones, e-mail and web addresses, dates, "
@@ -75,41 +73,21 @@ class Deidentifier:
         return "".join([*parts, text[end:]]), Counter(one.kind for one in findings)
 
 
-class Deidentified(View):
+class Deidentified(RewrittenNotes):
     """A source whose notes have placeholders for what patterns find; nothing else of a unit is looked at.
 
     How many were replaced, by kind, stands in the report's `counts`. Raises MissingExtra without presidio-analyzer.
     """
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source)
-        self._deidentifier = Deidentifier()
-        self._counted = 0  # batches whose findings stand in the report
-        self.report.counts[REPLACED] = 0
+        deidentifier = Deidentifier()
 
-    @property
-    def fingerprint(self) -> str:
-        """Return a hash of the whole source's and of the patterns (hex)."""
-        both = f"{self._source.fingerprint}/deidentified/{self._deidentifier.version}"
-        return hashlib.sha256(both.encode()).hexdigest()[:16]
+        def rewrite(text: str) -> tuple[str, Counter[str]]:
+            replaced, kinds = deidentifier.replace(text)
+            named = {f"{REPLACED}: {kind}": many for kind, many in kinds.items()}
+            return replaced, Counter({REPLACED: kinds.total(), **named})
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield all units, with placeholders in their notes."""
-        for number, batch in enumerate(self._source.batches()):
-            replaced = [self._deidentifier.replace(text) for text in batch.notes["text"]]
-            self._count(number, [counts for _, counts in replaced])
-            texts = batch.notes.assign(text=[text for text, _ in replaced])
-            yield replace(batch, notes=texts.astype({"text": batch.notes["text"].dtype}))
-
-    def _count(self, number: int, counts: list[Counter[str]]) -> None:
-        if number < self._counted:
-            return
-        self._counted = number + 1
-        target = self.report.counts
-        for kind, many in sorted(sum(counts, Counter[str]()).items()):
-            name = f"{REPLACED}: {kind}"
-            target[name] = target.get(name, 0) + many
-            target[REPLACED] += many
+        super().__init__(source, rewrite, f"deidentified/{deidentifier.version}", REPLACED)
 
 
 class _Alarm(logging.Handler):

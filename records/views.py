@@ -1,7 +1,10 @@
 """Parts of a source: some of its units, or what was written by a certain time."""
 
+import hashlib
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -51,6 +54,43 @@ class Subset(View):
             rows = np.flatnonzero(batch.units["unit_id"].isin(self._ids)).tolist()
             if rows:
                 yield take_units(batch, rows)
+
+
+class RewrittenNotes(View):
+    """A source whose notes are rewritten one by one; `rewrite` gives the new text and counts for the report.
+
+    They are counted once, however often the source is read; `counted` is told even if it stays 0. `version` stands for
+    what the rewriting depends on.
+    """
+
+    def __init__(
+        self, source: Source, rewrite: Callable[[str], tuple[str, Counter[str]]], version: str, counted: str
+    ) -> None:
+        super().__init__(source)
+        self._rewrite, self._version = rewrite, version
+        self._batches_counted = 0
+        self.report.counts[counted] = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of the whole source's and of the version (hex)."""
+        both = f"{self._source.fingerprint}/{self._version}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all units, with their notes rewritten."""
+        for number, batch in enumerate(self._source.batches()):
+            rewritten = [self._rewrite(text) for text in batch.notes["text"]]
+            if number >= self._batches_counted:
+                self._batches_counted = number + 1
+                self._count(sum((counts for _, counts in rewritten), Counter()))
+            texts = batch.notes.assign(text=[text for text, _ in rewritten])
+            yield replace(batch, notes=texts.astype({"text": batch.notes["text"].dtype}))
+
+    def _count(self, counts: Counter[str]) -> None:
+        known = self.report.counts
+        for name, many in sorted(counts.items()):
+            known[name] = known.get(name, 0) + many
 
 
 class AsOf(View):
