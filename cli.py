@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cohorts.records.shards import Shard
 
 SHOW_ALL = "COHORTS_TRACEBACK"
+MAX_BAD_SHARE = 0.1  # of the rows of a table
 
 app = typer.Typer(
     help="Find patients like this one, on the vector database that you already run.",
@@ -193,7 +194,7 @@ def ingest(
     context: Context = None,
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")
-    ] = 0.1,
+    ] = MAX_BAD_SHARE,
     quarantine: Annotated[
         Path | None, typer.Option(help="File for bad rows [default: in the run folder].")
     ] = None,
@@ -250,16 +251,16 @@ def ingest(
         _open_source(
             source,
             path,
-            unit,
             folder,
-            bad_rows,
-            max_bad_share,
-            notes,
-            columns,
-            labels,
-            part,
-            deidentify,
-            context,
+            unit=unit,
+            quarantine=bad_rows,
+            max_bad_share=max_bad_share,
+            notes=notes,
+            columns=columns,
+            labels=labels,
+            shard=part,
+            deidentify=deidentify,
+            context=context,
         ) as records,
         progress(run.times) as tick,
     ):
@@ -304,10 +305,17 @@ def fit(
     encoder = _asked(encoder, withhold, withhold_text)
     if download:
         download_checkpoint(encoder)
-    bad_rows = out / "quarantine.csv"
     with (
         _open_source(
-            source, path, unit, out, bad_rows, 0.1, notes, columns, labels, None, deidentify, context
+            source,
+            path,
+            out,
+            unit=unit,
+            notes=notes,
+            columns=columns,
+            labels=labels,
+            deidentify=deidentify,
+            context=context,
         ) as records,
         progress() as tick,
     ):
@@ -344,21 +352,9 @@ def train(
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
-    bad_rows = out / "quarantine.csv"
     with (
         _open_source(
-            source,
-            path,
-            UnitName.PATIENT,
-            out,
-            bad_rows,
-            0.1,
-            notes,
-            columns,
-            "",
-            None,
-            deidentify,
-            context,
+            source, path, out, notes=notes, columns=columns, deidentify=deidentify, context=context
         ) as records,
         progress() as tick,
     ):
@@ -582,8 +578,7 @@ def evaluate_fineehr(
     if not isinstance(asked, FineEhr):
         raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
     plan = Plan(seeds, SplitBy(split.value), asked.settings, parse_as_of(as_of) if as_of else None)
-    bad_rows = out / "quarantine.csv"
-    with _open_source(source, path, UnitName.ADMISSION, out, bad_rows, 0.1, notes, "", "", None) as records:
+    with _open_source(source, path, out, unit=UnitName.ADMISSION, notes=notes) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -628,8 +623,7 @@ def evaluate_fused(
     if download:
         download_checkpoint(encoder)
     plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
-    bad_rows = out / "quarantine.csv"
-    with _open_source(source, path, UnitName.PATIENT, out, bad_rows, 0.1, notes, "", "", None) as records:
+    with _open_source(source, path, out, notes=notes) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -665,10 +659,7 @@ def evaluate_space(
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
     plan = Plan(labels, contestants, seeds, read_pairs(pairs) if pairs else None)
-    bad_rows = out / "quarantine.csv"
-    with _open_source(
-        source, path, UnitName.PATIENT, out, bad_rows, 0.1, None, columns, labels, None
-    ) as records:
+    with _open_source(source, path, out, columns=columns, labels=labels) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -812,18 +803,22 @@ def _wanted(index: str | None, search: str | None, settings: Path | None, strict
 def _open_source(
     source: str,
     path: Path,
-    unit: UnitName,
     folder: Path,
-    quarantine: Path,
-    max_bad_share: float,
-    notes: Path | None,
-    columns: str,
-    labels: str,
-    shard: "Shard | None",
+    *,
+    unit: UnitName = UnitName.PATIENT,
+    quarantine: Path | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+    notes: Path | None = None,
+    columns: str = "",
+    labels: str = "",
+    shard: "Shard | None" = None,
     deidentify: bool = False,
     context: ContextName | None = None,
 ) -> Iterator["Source"]:
-    """Open a source, and see its notes as asked; what de-identification does not do is said at once."""
+    """Open a source, and see its notes as asked; what de-identification does not do is said at once.
+
+    `folder` takes temporary files, and bad rows unless another file is named.
+    """
     from cohorts.records.base import Unit
     from cohorts.records.context import Treatment
     from cohorts.records.deidentify import LIMITS
@@ -835,7 +830,7 @@ def _open_source(
         path,
         unit=Unit(unit.value),
         work_dir=folder,
-        quarantine_file=quarantine,
+        quarantine_file=quarantine or folder / "quarantine.csv",
         max_bad_share=max_bad_share,
         notes=notes,
         columns={role.strip(): column.strip() for role, _, column in pairs},
