@@ -1,11 +1,11 @@
 """A measurement's folder: the page, the tables it is made from, and the manifest beside them."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from cohorts.loaders.manifest import write_manifest
 
 
 def render(template: str, **values: Any) -> str:
@@ -29,8 +29,7 @@ def keep(
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tables:
         frame.to_csv(folder / f"{name}.csv", index=False)
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    write_manifest(folder / "manifest.json", manifest)
     report = folder / "report.html"
     report.write_text(page, encoding="utf-8")
     return report

@@ -1,9 +1,12 @@
-"""What the manifests of loading and of measuring have in common: when, by which versions, from which source."""
+"""What the manifests of loading, training and measuring have in common: when, by which versions, from which source."""
 
+import json
 import platform
-from collections.abc import Sequence
+import resource
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from cohorts.records.base import Source
@@ -24,6 +27,16 @@ def made_from(source: Source) -> dict[str, Any]:
         "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
         "synthetic": source.synthetic,
     }
+
+
+def peak_rss_mib() -> int:
+    """Return the largest size of the process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest as JSON."""
+    file.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _version(package: str) -> str | None:

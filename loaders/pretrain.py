@@ -1,7 +1,5 @@
 """A training of a text model on a source, and the manifest beside its result."""
 
-import json
-import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -13,7 +11,7 @@ from cohorts.encoders.checkpoints import content_hash, find_checkpoint
 from cohorts.encoders.pretraining import Objective, Settings, pretrain
 from cohorts.encoders.settings import read_settings
 from cohorts.errors import EncoderError
-from cohorts.loaders.manifest import made_from, made_with
+from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.versions import Tick
 from cohorts.records.base import Source
 
@@ -54,11 +52,10 @@ def pretrain_and_tell(
         "losses": trace.losses,
         "resumed": resume,
         "total_s": round(time.perf_counter() - began, 2),  # since it was resumed
-        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_rss_mib": peak_rss_mib(),
         "peak_gpu_mib": round(torch.cuda.max_memory_allocated() / 2**20) if gpu else None,
     }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    write_manifest(out / "manifest.json", manifest)
     return manifest
 
 

@@ -1,8 +1,6 @@
 """One run of loading: its folder, its lock, its journal, its manifest, its stages."""
 
 import csv
-import json
-import resource
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +21,7 @@ from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.lock import only_run
-from cohorts.loaders.manifest import made_from, made_with
+from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
 from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard, journal_file
@@ -203,13 +201,11 @@ class Run:
             "waits": summary.times.waits(),
             "bottleneck": summary.times.bottleneck,
             "total_s": round(time.perf_counter() - self._began, 2),
-            "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "peak_rss_mib": peak_rss_mib(),
         }
 
     def _save_manifest(self) -> None:
-        text = json.dumps(self.manifest, indent=2, ensure_ascii=False)
-        file = self.folder / file_of_shard("manifest.json", self.goal.shard)
-        file.write_text(text + "\n", encoding="utf-8")
+        write_manifest(self.folder / file_of_shard("manifest.json", self.goal.shard), self.manifest)
 
 
 def train_only(source: Source, asked: str, folder: Path, tick: Tick) -> Encoder:
