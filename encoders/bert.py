@@ -27,7 +27,7 @@ from cohorts.encoders.saving import identity_of, read_about, reading, write_abou
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision
 from cohorts.errors import EncoderError
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.cleaning import clean, cleaning_version
 
 _KEPT_AT_ONCE = 500  # texts: what a run that is ended early loses at most
@@ -109,8 +109,7 @@ class Bert:
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a note is a row of zeros."""
         if self.settings.pooling == "cls-truncate":
-            joined = batch.notes.groupby("unit_id")["text"].agg("\n".join).reindex(batch.units["unit_id"])
-            return self.encode_text(joined.fillna("").tolist())
+            return self.encode_text(joined_notes(batch))
         return pool_notes(batch, self.encode_notes(batch.notes["text"].tolist()))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:

@@ -20,8 +20,7 @@ from cohorts.harness.semantic import ScoredPairs, spearman
 from cohorts.harness.space import Graph, Histograms, Names, Rows
 from cohorts.harness.splits import listed
 from cohorts.harness.stages import Stages
-from cohorts.harness.text_baselines import joined_notes
-from cohorts.records.base import Source
+from cohorts.records.base import Source, joined_notes
 from cohorts.records.views import Subset
 
 CENTRED = ", centred"

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import MissingExtra
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.cleaning import clean, words
 
 Similarity = npt.NDArray[np.float64]
@@ -50,12 +50,6 @@ class TfIdf:
     def encode_text(self, texts: Sequence[str]) -> Any:
         """Return (len(texts), words), zeros as above."""
         return self._model.transform(texts)
-
-
-def joined_notes(batch: Batch) -> list[str]:
-    """Return the notes of every unit as one text, "" where it has none."""
-    of_unit = batch.notes.groupby("unit_id")["text"].agg("\n".join)
-    return of_unit.reindex(batch.units["unit_id"]).fillna("").tolist()
 
 
 def bm25_similarity(texts: Sequence[str]) -> Similarity:

@@ -75,6 +75,12 @@ class Batch:
         return len(self.units)
 
 
+def joined_notes(batch: Batch) -> list[str]:
+    """Return the notes of every unit as one text, "" where it has none."""
+    of_unit = batch.notes.groupby("unit_id")["text"].agg("\n".join)
+    return of_unit.reindex(batch.units["unit_id"]).fillna("").tolist()
+
+
 @dataclass
 class Report:
     """What was read so far. `counts` are good rows by name, `quarantined` bad rows by table."""
