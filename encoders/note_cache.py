@@ -65,9 +65,13 @@ class NoteCache:
             found |= {key: Embedded(np.frombuffer(vector, np.float32), cut) for key, vector, cut in rows}
         return found
 
-    def put(self, made: Mapping[bytes, Embedded]) -> None:
-        """Keep texts' vectors, all or none of them."""
+    def keep(self, made: Mapping[bytes, Embedded]) -> dict[bytes, Embedded]:
+        """Keep texts' vectors, all or none of them, and return what is kept of these texts.
+
+        Of two processes that met one text the first is kept: a text has one vector, whatever it was in a batch with.
+        """
         rows = [(key, one.vector.tobytes(), one.windows_left_out) for key, one in made.items()]
         self._db.execute("begin immediate")
-        self._db.executemany("insert or replace into embedded values (?, ?, ?)", rows)
+        self._db.executemany("insert or ignore into embedded values (?, ?, ?)", rows)
         self._db.execute("commit")
+        return self.get(list(made))

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,16 @@ class QdrantNode:
                 stderr=log,
             )
         wait_until(lambda: answers(self.http) and answers(self.grpc), "a Qdrant node that answers")
+        if "QDRANT__CLUSTER__ENABLED" in self.settings:
+            wait_until(self.caught_up, "a node that caught up with its cluster")
+
+    def caught_up(self) -> bool:
+        """Return whether it knows what happened: before, it answers from what it had when it died."""
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def client(self, *, prefer_grpc: bool = False) -> "QdrantClient":
         from qdrant_client import QdrantClient
@@ -186,7 +197,6 @@ class QdrantCluster:
 
     def peers(self, node: QdrantNode) -> int:
         import json
-        import urllib.request
 
         with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/cluster", timeout=5) as answer:
             return len(json.load(answer)["result"]["peers"])

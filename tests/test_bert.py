@@ -21,7 +21,7 @@ from cohorts.encoders.bert import CLEANING, Bert
 from cohorts.encoders.checkpoints import PRESETS, content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.clinicalnotebert import known_models
 from cohorts.encoders.levels import passages, windows_at
-from cohorts.encoders.note_cache import FOLDER
+from cohorts.encoders.note_cache import FOLDER, Embedded, NoteCache
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.transformer import Transformer, best_precision, windows_of
 from cohorts.errors import CheckpointNotFound, EncoderError, InputError, MissingExtra
@@ -569,3 +569,12 @@ def test_notes_that_are_cut_are_told(visits: str, tiny: Path) -> None:
 def test_only_text_encoders_have_something_to_download(visits: str) -> None:
     told = refused(f"ingest {visits} --encoder word2vec --download --store qdrant:s --collection visits")
     assert "no checkpoint to download" in told
+
+
+def test_a_text_has_one_vector_whichever_process_met_it_first(own_cache: Path) -> None:
+    one, other = NoteCache("f"), NoteCache("f")
+    first, second = (Embedded(np.full(4, value, np.float32), 0) for value in (1, 2))
+    assert one.keep({b"a": first})[b"a"].vector.tolist() == [1, 1, 1, 1]
+    kept = other.keep({b"a": second, b"b": second})
+    assert {key: made.vector[0] for key, made in kept.items()} == {b"a": 1, b"b": 2}
+    assert {key: made.vector[0] for key, made in one.get([b"a", b"b", b"c"]).items()} == {b"a": 1, b"b": 2}
