@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.checkpoints import content_hash, find_checkpoint, load_checkpoint
+from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.levels import LEVELS, windows_at
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
@@ -81,6 +81,16 @@ class Bert:
     @cached_property
     def _transformer(self) -> Transformer:
         return Transformer(load_checkpoint(self._folder), self.settings.precision)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Return tokenizer and model, which the encoder goes on with: train a copy. Raises CheckpointNotFound."""
+        return self._transformer.checkpoint
+
+    @property
+    def window_pooling(self) -> str:
+        """Return what makes a window's vector of its tokens': mean or cls."""
+        return "mean" if self.settings.pooling == "chunk-mean" else "cls"
 
     @cached_property
     def _cache(self) -> NoteCache:
@@ -148,9 +158,7 @@ class Bert:
         fresh = {key: text for key, text in zip(keys, cleaned, strict=True) if key not in known}
         for start in range(0, len(fresh), _KEPT_AT_ONCE):
             part = dict(islice(fresh.items(), start, start + _KEPT_AT_ONCE))
-            made = dict(zip(part, self._embed(list(part.values())), strict=True))
-            self._cache.put(made)
-            known |= made
+            known |= self._cache.keep(dict(zip(part, self._embed(list(part.values())), strict=True)))
         left_out = [known[key].windows_left_out for key in keys]
         self.counts["windows of notes left out"] += sum(left_out)
         self.counts["notes cut"] += sum(many > 0 for many in left_out)
@@ -161,8 +169,7 @@ class Bert:
         windows = [windows_at(checkpoint, text, settings.level, settings.overlap) for text in texts]
         seen = [self._seen(cut) for cut in windows]
         owner = np.repeat(np.arange(len(texts)), [len(cut) for cut in seen])
-        pooling = "mean" if settings.pooling == "chunk-mean" else "cls"
-        vectors = self._transformer.embed(list(chain.from_iterable(seen)), pooling)
+        vectors = self._transformer.embed(list(chain.from_iterable(seen)), self.window_pooling)
         means = group_means(vectors, owner, len(texts))
         left_out = [len(cut) - len(kept) for cut, kept in zip(windows, seen, strict=True)]
         return [Embedded(mean, many) for mean, many in zip(means, left_out, strict=True)]

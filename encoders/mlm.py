@@ -3,14 +3,14 @@
 Source: Devlin et al., BERT (2019), section 3.1, task 1.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cohorts.encoders import pretraining
 from cohorts.encoders.checkpoints import Checkpoint
+from cohorts.encoders.masking import Masking, masked_model
 from cohorts.errors import EncoderError
 
 
@@ -26,47 +26,19 @@ class Settings(pretraining.Settings):
             raise EncoderError(f"mlm mask is {self.mask}; it is a share, above 0 and below 1.")
 
 
-class Mlm:
+class Mlm(pretraining.Objective):
     """The objective `mlm`, by transformers' Trainer."""
 
     name = "mlm"
+    settings: Settings
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def trainer(self, base: Path, checkpoint: Checkpoint, texts: Any, arguments: Mapping[str, Any]) -> Any:
         """Return a trainer of the checkpoint with its head, a new one where it has none."""
-        from transformers import AutoModelForMaskedLM, Trainer, TrainingArguments
+        from transformers import Trainer, TrainingArguments
 
-        model = AutoModelForMaskedLM.from_pretrained(base, local_files_only=True, weights_only=True)
+        masking = Masking(checkpoint.tokenizer, self.settings.mask, self.settings.seed)
         told = TrainingArguments(**arguments, remove_unused_columns=False)
-        return Trainer(model, told, _Masked(checkpoint.tokenizer, self.settings), texts)
-
-    def body(self, trainer: Any) -> Any:
-        """Return the model without its head."""
-        return trainer.model.base_model
-
-
-class _Masked:
-    """Texts to a batch with hidden tokens: always the same ones for the same texts in the same order.
-
-    Batches are drawn ahead of the step, so random numbers of the run itself would be others after a stop.
-    """
-
-    def __init__(self, tokenizer: Any, settings: Settings) -> None:
-        from transformers import DataCollatorForLanguageModeling
-
-        self._tokenizer, self._seed = tokenizer, settings.seed
-        self._collate = DataCollatorForLanguageModeling(
-            tokenizer, mlm_probability=settings.mask, seed=settings.seed
-        )
-
-    def __call__(self, rows: Sequence[Mapping[str, str]]) -> Any:
-        import torch
-
-        texts = [row["text"] for row in rows]
-        told = "\0".join([str(self._seed), *texts]).encode(errors="surrogatepass")
-        number = int.from_bytes(hashlib.blake2b(told, digest_size=7).digest())
-        self._collate.generator = torch.Generator().manual_seed(number)
-        cut = self._tokenizer(texts, truncation=True, return_special_tokens_mask=True)
-        return self._collate([{name: cut[name][row] for name in cut} for row in range(len(texts))])
+        return Trainer(masked_model(base), told, lambda rows: masking([row["text"] for row in rows]), texts)

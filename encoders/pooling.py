@@ -1,5 +1,7 @@
 """Rows of vectors put together: to the mean of their group, and to length 1."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
@@ -9,6 +11,17 @@ def unit_rows(vectors: Vectors) -> Vectors:
     """Return the rows scaled to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def pool_tokens(hidden: Any, mask: Any, pooling: str) -> Any:
+    """Return one row per text, (n, width): the `mean` of its tokens, or (`cls`) its first token.
+
+    `hidden` are tensors (n, tokens, width), `mask` (n, tokens): 1 for a token, 0 for padding.
+    """
+    if pooling == "cls":
+        return hidden[:, 0]
+    weights = mask[..., None].float()
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def group_means(vectors: Vectors, group: npt.NDArray[np.intp], count: int) -> Vectors:

@@ -6,9 +6,11 @@ files of the optimizer and the random numbers among them; at the end the folder 
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
@@ -62,29 +64,44 @@ class Settings:
 
 
 class Objective(Protocol):
-    """What is trained: it makes the library's trainer, and takes the encoder out of what that trained."""
+    """What is trained, and how: it makes the library's trainer, and takes the encoder out of what that trained.
+
+    An objective derives from this class: what is said here is what most of them do.
+    """
 
     name: str
+    settings: Settings
 
-    @property
-    def settings(self) -> Settings:
-        """Return how it is trained."""
-        ...
+    def passages(self, checkpoint: Checkpoint, text: str, category: str | None) -> list[str]:  # noqa: ARG002
+        """Return what is learnt from of a note: its passages of the level, none where it is of no use."""
+        return passages(checkpoint, text, self.settings.level)
 
     def trainer(self, base: Path, checkpoint: Checkpoint, texts: Any, arguments: Mapping[str, Any]) -> Any:
-        """Return a trainer on `texts`, a datasets.Dataset with the column `text`."""
+        """Return a trainer on `texts`, a datasets.Dataset with the columns `text` and `category`."""
         ...
 
     def body(self, trainer: Any) -> Any:
-        """Return the BERT-like model in the trainer."""
-        ...
+        """Return the BERT-like model in the trainer, without its heads."""
+        return trainer.model.base_model
+
+
+class Text(NamedTuple):
+    """What is learnt from, and the category of its note."""
+
+    text: str
+    category: str | None
 
 
 class Trace(NamedTuple):
-    """How a training went: `losses` by step, each the mean since the one before."""
+    """How a training went: `losses` by step, each the mean since the one before; `notes_left_out` gave no text.
+
+    `texts_per_s` counts a text as often as a step learnt from it, since the training was resumed.
+    """
 
     texts: int
+    notes_left_out: int
     losses: dict[int, float]
+    texts_per_s: float
 
 
 def pretrain(
@@ -107,34 +124,65 @@ def pretrain(
     for left in out.glob(f"{_TEXTS}*"):  # by a run that was killed
         shutil.rmtree(left)
     with TemporaryDirectory(prefix=_TEXTS, dir=out) as work, quiet():
-        texts = _written(texts_of(source, checkpoint, objective.settings.level, tick), Path(work))
+        reading = Reading(objective, checkpoint)
+        texts = _written(reading.texts(source, tick), Path(work))
         if len(texts) < objective.settings.batch:
             raise EncoderError(
-                f"There are {len(texts):,} different texts in the notes, fewer than a batch of "
-                f"{objective.settings.batch}: take a larger source, or a smaller batch."
+                f"There are {len(texts):,} different texts to learn from ({reading.left_out:,} notes are of no use to "
+                f"{objective.name}), fewer than a batch of {objective.settings.batch}: take a larger source, or a "
+                "smaller batch."
             )
         trainer = objective.trainer(base, checkpoint, texts, _arguments(objective.settings, out))
         _listen(trainer, tick, objective.settings.steps)
         (out / CHECKPOINTS).mkdir(exist_ok=True)
         (out / CHECKPOINTS / _ASKED).write_text(json.dumps(asked), encoding="utf-8")
+        began, done = time.perf_counter(), _steps_done(last)
         trainer.train(resume_from_checkpoint=last)
+        seconds = time.perf_counter() - began
         _save(objective.body(trainer), checkpoint, objective.settings.pooling, Path(work), out)
     shutil.rmtree(out / CHECKPOINTS)
     losses = {int(one["step"]): float(one["loss"]) for one in trainer.state.log_history if "loss" in one}
-    return Trace(len(texts), losses)
+    settings = objective.settings
+    learnt = (settings.steps - done) * settings.batch * settings.accumulate
+    return Trace(len(texts), reading.left_out, losses, round(learnt / seconds, 1))
 
 
-def texts_of(source: Source, checkpoint: Checkpoint, level: str, tick: Tick) -> Iterator[str]:
-    """Yield every different text of a level in the source's notes, cleaned, in the source's order."""
-    seen: set[bytes] = set()
-    for batch in source.batches():
-        for note in batch.notes["text"]:
-            for text in passages(checkpoint, clean(note, CLEANING), level):
-                key = text_key(text)
-                if key not in seen:  # what was copied from note to note would be its own negative
-                    seen.add(key)
-                    yield text
-        tick("read", len(batch), None)
+class Reading:
+    """The texts that an objective learns from, and how many notes gave none."""
+
+    def __init__(self, objective: Objective, checkpoint: Checkpoint) -> None:
+        self._objective, self._checkpoint = objective, checkpoint
+        self.left_out = 0
+
+    def texts(self, source: Source, tick: Tick) -> Iterator[Text]:
+        """Yield every different text of the source's notes, cleaned, in the source's order."""
+        seen: set[bytes] = set()
+        for batch in source.batches():
+            categories = batch.notes["category"].astype(object).where(batch.notes["category"].notna(), None)
+            for note, category in zip(batch.notes["text"], categories, strict=True):
+                found = self._objective.passages(self._checkpoint, clean(note, CLEANING), category)
+                self.left_out += not found
+                for text in found:
+                    key = text_key(text)
+                    if key not in seen:  # what was copied from note to note would be its own negative
+                        seen.add(key)
+                        yield Text(text, category)
+            tick("read", len(batch), None)
+
+
+def trainer_by(
+    loss: Callable[[Any, Any], Any], model: Any, collate: Callable[[Any], Any], texts: Any, arguments: Any
+) -> Any:
+    """Return transformers' Trainer with another loss: `loss(model, batch)`, a batch being what `collate` makes."""
+    from transformers import Trainer, TrainingArguments
+
+    class ByLoss(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+            return loss(self.accelerator.unwrap_model(model), inputs)
+
+    trainer = ByLoss(model, TrainingArguments(**arguments, remove_unused_columns=False), collate, texts)
+    trainer.model_accepts_loss_kwargs = False  # the loss is a mean: what is accumulated is to be divided
+    return trainer
 
 
 def sentence_model(folder: Path, pooling: str) -> Any:
@@ -183,20 +231,20 @@ def _last(out: Path, asked: Mapping[str, Any], *, resume: bool) -> str | None:
     return last
 
 
-def _written(texts: Iterable[str], folder: Path) -> Any:
+def _steps_done(last: str | None) -> int:
+    return int(last.rpartition("-")[2]) if last else 0
+
+
+def _written(texts: Iterator[Text], folder: Path) -> Any:
     """Return texts as a datasets.Dataset that lies on disk, read from there as it is needed."""
     import datasets
     import pyarrow as pa
 
-    schema, file = pa.schema([("text", pa.large_string())]), folder / "texts.arrow"
+    schema = pa.schema([("text", pa.large_string()), ("category", pa.string())])
+    file = folder / "texts.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        rows: list[str] = []
-        for text in texts:
-            rows.append(text)
-            if len(rows) == _WRITTEN_AT_ONCE:
-                stream.write_batch(pa.record_batch([rows], schema=schema))
-                rows.clear()
-        stream.write_batch(pa.record_batch([rows], schema=schema))
+        while rows := list(islice(texts, _WRITTEN_AT_ONCE)):
+            stream.write_batch(pa.RecordBatch.from_pylist([row._asdict() for row in rows], schema=schema))
     return datasets.Dataset.from_file(str(file))
 
 

@@ -29,10 +29,11 @@ class Settings(pretraining.Settings):
             raise EncoderError("simcse batch is 1; a text needs another one to be drawn away from.")
 
 
-class Simcse:
+class Simcse(pretraining.Objective):
     """The objective `simcse`, by SentenceTransformerTrainer."""
 
     name = "simcse"
+    settings: Settings
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -52,7 +53,8 @@ class Simcse:
         checkpoint.tokenizer.save_pretrained(folder)
         model = pretraining.sentence_model(folder, self.settings.pooling)
         pairs = concatenate_datasets(
-            [texts.rename_column("text", name) for name in ("anchor", "positive")], axis=1
+            [texts.select_columns("text").rename_column("text", name) for name in ("anchor", "positive")],
+            axis=1,
         )
         loss = MultipleNegativesRankingLoss(model, scale=1 / self.settings.temperature)
         told = SentenceTransformerTrainingArguments(**arguments, dataloader_drop_last=True)

@@ -8,6 +8,7 @@ import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import Checkpoint
 from cohorts.encoders.openvino_model import run_by_openvino
+from cohorts.encoders.pooling import pool_tokens
 from cohorts.errors import EncoderError
 
 OPENVINO = "openvino-bf16"
@@ -129,21 +130,21 @@ class Transformer:
         return np.concatenate([self._halved(part, pooling) for part in (windows[:half], windows[half:])])
 
     def _forward(self, windows: Sequence[Window], pooling: str) -> Vectors:
-        import torch
+        ids, mask = (one.to(self._device) for one in padded(self.checkpoint, windows))
+        return np.asarray(pool_tokens(self._run(ids, mask), mask, pooling).cpu())
 
-        longest = max(map(len, windows))
-        padding = self.checkpoint.tokenizer.pad_token_id or 0
-        ids = torch.full((len(windows), longest), padding, dtype=torch.long)
-        mask = torch.zeros((len(windows), longest), dtype=torch.long)
-        for row, window in enumerate(windows):
-            ids[row, : len(window)] = torch.tensor(window)
-            mask[row, : len(window)] = 1
-        ids, mask = ids.to(self._device), mask.to(self._device)
-        hidden = self._run(ids, mask)  # (n, tokens, width)
-        if pooling == "cls":
-            return np.asarray(hidden[:, 0].cpu())
-        weights = mask[..., None].float()
-        return np.asarray(((hidden * weights).sum(dim=1) / weights.sum(dim=1)).cpu())
+
+def padded(checkpoint: Checkpoint, windows: Sequence[Window]) -> tuple[Any, Any]:
+    """Return ids and mask of some windows, (n, tokens) both."""
+    import torch
+
+    longest = max(map(len, windows))
+    ids = torch.full((len(windows), longest), checkpoint.tokenizer.pad_token_id or 0, dtype=torch.long)
+    mask = torch.zeros((len(windows), longest), dtype=torch.long)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)] = torch.tensor(window)
+        mask[row, : len(window)] = 1
+    return ids, mask
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Sequence[range]:

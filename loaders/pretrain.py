@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import mlm, simcse
+from cohorts.encoders import declutr, mlm, note_category, simcse
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint
 from cohorts.encoders.pretraining import Objective, Settings, pretrain
 from cohorts.encoders.settings import read_settings
@@ -19,6 +19,8 @@ _VERSIONS = ("cohorts", "torch", "transformers", "sentence-transformers", "accel
 _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Objective]]] = {
     "mlm": (mlm.Settings, mlm.Mlm),
     "simcse": (simcse.Settings, simcse.Simcse),
+    "declutr": (declutr.Settings, declutr.Declutr),
+    "note-category": (note_category.Settings, note_category.NoteCategory),
 }
 
 
@@ -49,8 +51,10 @@ def pretrain_and_tell(
         "checkpoint": content_hash(out),
         "encoder": _read_by(objective.settings, out),
         "texts": trace.texts,
+        "notes_left_out": trace.notes_left_out,
         "losses": trace.losses,
         "resumed": resume,
+        "texts_per_s": trace.texts_per_s,
         "total_s": round(time.perf_counter() - began, 2),  # since it was resumed
         "peak_rss_mib": peak_rss_mib(),
         "peak_gpu_mib": round(torch.cuda.max_memory_allocated() / 2**20) if gpu else None,
