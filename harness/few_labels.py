@@ -60,7 +60,6 @@ def macro_f1(vectors: Any, labels: Names, learnt: Rows, held: Rows) -> float:
     punish a space for lying close together. Classes weigh alike in training. A class that was not seen counts as 0.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import f1_score
 
     seen = vectors[learnt]
     mean = np.asarray(seen.mean(axis=0, dtype=np.float64))
@@ -70,10 +69,14 @@ def macro_f1(vectors: Any, labels: Names, learnt: Rows, held: Rows) -> float:
     scale = (_SPREAD / max(variance - float((mean**2).sum()), 1e-6)) ** 0.5
     model = LogisticRegression(class_weight="balanced", max_iter=2_000)
     model.fit(seen * scale, labels[learnt])
-    told = model.predict(vectors[held] * scale)
-    return float(
-        f1_score(labels[held], told, labels=np.unique(labels[held]), average="macro", zero_division=0)
-    )
+    return f1_of(labels[held], model.predict(vectors[held] * scale))
+
+
+def f1_of(labels: Names, told: Names) -> float:
+    """Return the plain mean of F1 over the classes of `labels`, 0 to 1; (n,) both."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, told, labels=np.unique(labels), average="macro", zero_division=0))
 
 
 def sizes_below(rows: int, sizes: Sequence[int | None] = SIZES) -> list[int | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from cohorts.harness.fused import BINS, CENTRED, Plan, Result, Row
 from cohorts.harness.page import keep, render
-from cohorts.harness.statistics import half_interval, paired_p
+from cohorts.harness.statistics import Cell, cell_of
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
@@ -21,14 +21,6 @@ MEASURES = {
     "pair_auc_hard": "pair AUC, hard",
     "auc": "AUC, death",
 }
-
-
-class Cell(NamedTuple):
-    """Mean over the seeds and half of its 95 % interval (Student's t); `p` against centred notes; NaN where untold."""
-
-    mean: float
-    half: float
-    p: float
 
 
 class Line(NamedTuple):
@@ -56,15 +48,11 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
         Line(
             withheld,
             encoder,
-            {name: _cell(group[name], groups[withheld, CENTRED][name]) for name in MEASURES},
+            {name: cell_of(group[name], groups[withheld, CENTRED][name]) for name in MEASURES},
             *(float(group[name].mean()) for name in ("base", "train_s", "kept_epoch")),
         )
         for (withheld, encoder), group in groups.items()
     ]
-
-
-def _cell(values: "pd.Series[float]", beside: "pd.Series[float]") -> Cell:
-    return Cell(float(values.mean()), half_interval(values), paired_p(values, beside))
 
 
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:

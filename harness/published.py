@@ -17,3 +17,23 @@ FINEEHR = {
     ("full", "random forest"): Published(97.18, None),
     ("full", "average"): Published(96.04, 96.48),
 }
+
+
+class PublishedSearch(NamedTuple):
+    """Latency, throughput, build time and memory of an index; None where it is not told."""
+
+    setting: str
+    latency_ms: float
+    qps: float
+    build_min: float
+    memory_gb: float | None
+
+
+SEARCH_SOURCE = "cohort discovery with gated fusion, Tables 4 and 6"
+SEARCH_LABEL = "published, other hardware"
+SEARCH_OF = (299_712, 256, 100)  # vectors, dimensions, k
+SEARCH = (
+    PublishedSearch("hnsw(m=32, ef_construction=400), ef_search=128", 8.9, 112, 21.5, 5.2),
+    PublishedSearch("ivf(nlist=1024), nprobe=16", 24.6, 41, 5.1, None),
+    PublishedSearch("annoy(n_trees=100)", 29.8, 34, 15.7, None),
+)

@@ -6,16 +6,17 @@ others alone; TrainingIds checks it. How a space lies is measured on those held 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.bert import Bert
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import InputError
-from cohorts.harness import space
+from cohorts.harness import space, umap_plane, unfreezing
 from cohorts.harness.contestants import Contestant
-from cohorts.harness.few_labels import common_classes, few, hold_out, macro_f1, sizes_below
+from cohorts.harness.few_labels import common_classes, f1_of, few, hold_out, macro_f1, sizes_below
 from cohorts.harness.semantic import ScoredPairs, spearman
 from cohorts.harness.space import Graph, Histograms, Names, Rows
 from cohorts.harness.splits import listed
@@ -32,17 +33,29 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: by which label, of which encoders, in how many splits, and with which pairs of texts."""
+    """What to measure: by which label, of which encoders, in how many splits, and with which pairs of texts.
+
+    `unfreeze` are numbers of last layers that text models are trained with; `projection` is how the plane is drawn.
+    """
 
     label: str
     contestants: Sequence[Contestant]
     seeds: int = 3
     pairs: ScoredPairs | None = None
+    unfreeze: Sequence[int] = ()
+    projection: Literal["pca", "umap"] = "pca"
 
     def __post_init__(self) -> None:
+        if self.projection == "umap":
+            umap_plane.check_installed()
         names = [one.name for one in self.contestants]
         if len(set(names)) < len(names):
             raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
+
+    @property
+    def text_models(self) -> dict[str, Bert]:
+        """Return the encoders whose layers can be trained, by name."""
+        return {one.name: one.encoder for one in self.contestants if isinstance(one.encoder, Bert)}
 
 
 class Row(NamedTuple):
@@ -67,22 +80,29 @@ class Row(NamedTuple):
 
 
 class FewRow(NamedTuple):
-    """F1 macro of one seed and one number of labels."""
+    """F1 macro of one seed and one number of labels.
+
+    `unfrozen` layers were trained with a head; None is logistic regression on frozen vectors.
+    """
 
     encoder: str
     seed: int
     labels: int
     f1: float
+    unfrozen: int | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn of a space: the held-out documents of the first seed."""
+    """What is drawn of a space: the held-out documents of the first seed.
+
+    `plane` is (n, 2), and `share` what it shows of the variance; NaN where the projection does not tell.
+    """
 
     cosines: Histograms
     graphs: list[Graph]
     plane: npt.NDArray[np.float64]
-    shares: npt.NDArray[np.float64]
+    share: float
     classes: Names
 
 
@@ -104,6 +124,7 @@ class _Documents:
     source: Source
     ids: list[str]
     labels: Names
+    texts: list[str]
     halves: Rows
     left: list[str]
     right: list[str]
@@ -130,6 +151,8 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     result = Result()
     result.stages.begin("reading")
     documents = _read(source, plan.label, result)
+    if plan.unfreeze:
+        _check_unfreezing(plan, tell)
     known: dict[tuple[str, str], _Encoded] = {}
     for seed in range(plan.seeds):
         learnt, held = hold_out(documents.labels, seed)
@@ -140,8 +163,18 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
             result.stages.begin("judging")
             for name, one in _variants(contestant, encoded, learnt):
                 _judge(name, one, documents, (learnt, held), plan, seed, result)
+            if plan.unfreeze and contestant.name in plan.text_models:
+                result.stages.begin(f"{contestant.name}: layers trained")
+                _unfreeze(contestant.name, documents, (learnt, held), plan, seed, result)
     result.stages.end()
     return result
+
+
+def _check_unfreezing(plan: Plan, tell: Tell) -> None:
+    for name, encoder in plan.text_models.items():
+        unfreezing.check_layers(name, encoder, max(plan.unfreeze))
+    others = [one.name for one in plan.contestants if one.name not in plan.text_models]
+    tell(f"--unfreeze trains layers of bert and clinicalnotebert; it leaves out: {', '.join(others)}.")
 
 
 def _read(source: Source, label: str, result: Result) -> _Documents:
@@ -169,6 +202,7 @@ def _read(source: Source, label: str, result: Result) -> _Documents:
         Subset(source, listed(ids, kept)),
         [ids[row] for row in kept],
         judged[kept],
+        [texts[row] for row in kept],
         np.array(halves, np.intp),
         [" ".join(cut[place][: len(cut[place]) // 2]) for place in halves],
         [" ".join(cut[place][len(cut[place]) // 2 :]) for place in halves],
@@ -219,6 +253,7 @@ def _judge(
         raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
     graphs = space.graphs(vectors, classes, THRESHOLDS)
     plane, shares = space.principal_plane(vectors)
+    share = float(shares.sum())
     means = space.mean_cosines(vectors, classes)
     modularity = [graph.modularity for graph in graphs if graph.density]
     result.rows.append(
@@ -241,7 +276,26 @@ def _judge(
         f1 = macro_f1(encoded.vectors, documents.labels, seen, held)
         result.few.append(FewRow(name, seed, len(seen), f1))
     if seed == 0:
-        result.pictures[name] = Picture(space.histograms(vectors, classes), graphs, plane, shares, classes)
+        if plan.projection == "umap" and share == share:  # without a plane of PCA there is but one point
+            plane, share = umap_plane.umap_plane(vectors), float("nan")
+        result.pictures[name] = Picture(space.histograms(vectors, classes), graphs, plane, share, classes)
+
+
+def _unfreeze(
+    name: str, documents: _Documents, sides: tuple[Rows, Rows], plan: Plan, seed: int, result: Result
+) -> None:
+    """Train with the same few labels as the frozen classifier, and judge by the same documents."""
+    (learnt, held), encoder = sides, plan.text_models[name]
+    windows = unfreezing.first_windows(encoder, documents.texts)
+    judged = [windows[row] for row in held]
+    for layers in plan.unfreeze:
+        for size in sizes_below(len(learnt)):
+            seen = few(documents.labels, learnt, size, seed)
+            trained = unfreezing.train(
+                encoder, [windows[row] for row in seen], documents.labels[seen], layers, seed
+            )
+            f1 = f1_of(documents.labels[held], trained.predict(judged))
+            result.few.append(FewRow(name, seed, len(seen), f1, layers))
 
 
 def _alignment_of_halves(encoded: _Encoded, chosen: npt.NDArray[np.bool_]) -> float:

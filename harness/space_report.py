@@ -10,7 +10,7 @@ import pandas as pd
 from cohorts.harness.page import keep, render
 from cohorts.harness.space import BINS, Graph
 from cohorts.harness.space_evaluation import CENTRED, THRESHOLDS, FewRow, Picture, Plan, Result, Row
-from cohorts.harness.statistics import half_interval
+from cohorts.harness.statistics import Cell, cell_of
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
@@ -34,19 +34,11 @@ _REST = "#c3cad3"  # of classes beyond the colours
 _EDGES = np.linspace(-1, 1, BINS + 1)
 
 
-class Cell(NamedTuple):
-    """Mean over the seeds and half of its 95 % interval (Student's t); NaN where untold."""
-
-    mean: float
-    half: float
-
-
 class Line(NamedTuple):
-    """One space: a cell for each measure that some space has, and F1 macro by what it was learnt from."""
+    """One space, or one training: a cell for each measure that some space has, or for each number of labels."""
 
-    encoder: str
+    vectors: str
     cells: dict[str, Cell]
-    f1: dict[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -59,29 +51,38 @@ class Curve:
     points: str
 
 
-def summarize(rows: Sequence[Row], few: Sequence[FewRow]) -> list[Line]:
+def summarize(rows: Sequence[Row]) -> list[Line]:
     """Return a line for every space, in the order in which they were measured."""
     frame = pd.DataFrame(rows, columns=list(Row._fields))
     told = [name for name in MEASURES if frame[name].notna().any()]
-    f1 = pd.DataFrame(few, columns=list(FewRow._fields))
-    sizes = sorted(f1["labels"].unique())
-    names = [*(f"{size} labels" for size in sizes[:-1]), f"all {sizes[-1]:,} labels"]
-    f1["labels"] = f1["labels"].map(dict(zip(sizes, names, strict=True)))
     return [
-        Line(
-            str(encoder),
-            {name: _cell(group[name]) for name in told},
-            {
-                name: _cell(f1.loc[(f1["encoder"] == encoder) & (f1["labels"] == name), "f1"])
-                for name in names
-            },
-        )
+        Line(str(encoder), {name: cell_of(group[name]) for name in told})
         for encoder, group in frame.groupby("encoder", sort=False)
     ]
 
 
-def _cell(values: "pd.Series[float]") -> Cell:
-    return Cell(float(values.mean()), half_interval(values))
+def summarize_few(rows: Sequence[FewRow]) -> list[Line]:
+    """Return F1 macro by what was learnt from, a line for every space and for every number of trained layers."""
+    frame = pd.DataFrame(rows, columns=list(FewRow._fields))
+    sizes = sorted(frame["labels"].unique())
+    names = [*(f"{size} labels" for size in sizes[:-1]), f"all {sizes[-1]:,} labels"]
+    return [
+        Line(
+            str(vectors),
+            {
+                name: cell_of(group.loc[group["labels"] == size, "f1"])
+                for size, name in zip(sizes, names, strict=True)
+            },
+        )
+        for vectors, group in frame.groupby([_trained(row) for row in rows], sort=False)
+    ]
+
+
+def _trained(row: FewRow) -> str:
+    if row.unfrozen is None:
+        return row.encoder
+    layers = {0: "head alone", 1: "1 layer"}.get(row.unfrozen, f"{row.unfrozen} layers")
+    return f"{row.encoder}, {layers} trained"
 
 
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
@@ -94,6 +95,8 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "label": plan.label,
             "encoders": {one.name: one.encoder.fingerprint for one in plan.contestants},
             "pairs": len(plan.pairs.left) if plan.pairs else 0,
+            "unfreeze": list(plan.unfreeze),
+            "projection": plan.projection,
         },
         "counts": result.counts,
         **result.stages.facts,
@@ -105,7 +108,8 @@ def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> P
     page = render(
         "space.html",
         manifest=manifest,
-        lines=summarize(result.rows, result.few),
+        lines=summarize(result.rows),
+        learnt=summarize_few(result.few),
         measures=MEASURES,
         cosines=list(_cosine_charts(result.pictures)),
         sweeps={
@@ -134,7 +138,10 @@ def _tables(result: Result) -> list[tuple[str, pd.DataFrame]]:
     ]
     return [
         ("space", pd.DataFrame(result.rows, columns=list(Row._fields))),
-        ("few_labels", pd.DataFrame(result.few, columns=list(FewRow._fields))),
+        (
+            "few_labels",
+            pd.DataFrame(result.few, columns=list(FewRow._fields)).astype({"unfrozen": "Int64"}),
+        ),
         ("graphs", pd.DataFrame(graphs, columns=["encoder", *Graph._fields])),
         ("cosines", pd.DataFrame(cosines, columns=["encoder", "cosine_from", "within", "between"])),
         ("plane", pd.DataFrame(plane, columns=["encoder", "class", "first", "second"])),
@@ -189,4 +196,4 @@ def _planes(pictures: Mapping[str, Picture]) -> Iterator[dict[str, Any]]:
             {"x": round(float(x), 1), "y": round(300 - float(y), 1), "colour": colours[label], "label": label}
             for (x, y), label in zip(placed, picture.classes.tolist(), strict=True)
         ]
-        yield {"name": name, "dots": dots, "share": float(picture.shares.sum())}
+        yield {"name": name, "dots": dots, "share": picture.share}

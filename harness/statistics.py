@@ -35,6 +35,14 @@ class RetrievalSummary(NamedTuple):
     base: float
 
 
+class Cell(NamedTuple):
+    """Mean over the seeds and half of its 95 % interval (Student's t); `p` against a baseline; NaN where untold."""
+
+    mean: float
+    half: float
+    p: float = float("nan")
+
+
 def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSummary]:
     """Return a line for every encoder and classifier, and one for the average of all classifiers where there are more.
 
@@ -79,6 +87,15 @@ def summarize_retrieval(rows: Sequence[RetrievalRow]) -> list[RetrievalSummary]:
         )
         for (notes, encoder, phenotype), group in frame.groupby(["notes", "encoder", "phenotype"], sort=False)
     ]
+
+
+def cell_of(values: "pd.Series[float]", base: "pd.Series[float] | None" = None) -> Cell:
+    """Return the seeds' values as one cell, tested against those of `base` where there is one."""
+    return Cell(
+        float(values.mean()),
+        half_interval(values),
+        float("nan") if base is None else paired_p(values, base),
+    )
 
 
 def half_interval(values: "pd.Series[float]") -> float:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cohorts.harness import space_report
-from cohorts.harness.fused_report import Cell, Line
+from cohorts.harness.fused_report import Line
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
-from cohorts.harness.statistics import PredictionSummary, RetrievalSummary
+from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
 from cohorts.terminal.tables import SYNTHETIC
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -85,29 +85,30 @@ def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
         Console().print(table)
 
 
-def _measured(cell: Cell | space_report.Cell) -> str:
+def _measured(cell: Cell) -> str:
     if cell.mean != cell.mean:
         return ""
     return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
 
 
-def show_space(lines: Sequence[space_report.Line], *, synthetic: bool) -> None:
+def show_space(
+    lines: Sequence[space_report.Line], learnt: Sequence[space_report.Line], *, synthetic: bool
+) -> None:
     """Print how spaces lie, and what a classifier learns in them from few labels, to stdout."""
     titles = [_BREAKS[name] for name in lines[0].cells]
     geometry = _table(
         "Held-out documents: mean over the seeds (± half of the 95 % interval in the page)", synthetic
     )
     few = _table("F1 macro from few labels: mean ± half of the 95 % interval over the seeds, %", synthetic)
-    for table, columns in ((geometry, titles), (few, lines[0].f1)):
+    for table, columns in ((geometry, titles), (few, learnt[0].cells)):
         table.add_column("vectors", overflow="fold")
         for title in columns:
             table.add_column(title, justify="right")
     for line in lines:
-        name = escape(line.encoder)
-        geometry.add_row(
-            name, *("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
-        )
-        few.add_row(name, *(_measured(cell) for cell in line.f1.values()))
+        told = ("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
+        geometry.add_row(escape(line.vectors), *told)
+    for line in learnt:
+        few.add_row(escape(line.vectors), *(_measured(cell) for cell in line.cells.values()))
     Console().print(geometry)
     Console().print(few)
 

@@ -1,11 +1,12 @@
 """Measures of an embedding space against closed forms, few labels, pairs of texts, and the command line."""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,18 +16,19 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
-from cohorts.harness import few_labels, semantic, space
+from cohorts.harness import few_labels, semantic, space, umap_plane, unfreezing
 from cohorts.harness.contestants import Contestant
 from cohorts.harness.space_evaluation import Plan, evaluate
 from cohorts.harness.text_baselines import TfIdf
 from cohorts.records.base import Source
 from cohorts.records.sources import open_source
-from commands import refused, run
+from commands import ok, refused, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.sparse import csr_array
 from scipy.stats import ortho_group
+from sklearn.metrics import silhouette_score
 
 
 def sphere(n: int, dim: int, seed: int = 0) -> Vectors:
@@ -158,6 +160,47 @@ def test_the_plane_of_sparse_rows_is_that_of_dense_ones() -> None:
     )
     assert theirs == pytest.approx(shares, rel=1e-4)
     assert np.abs(sparse) == pytest.approx(np.abs(dense), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_umap_keeps_who_is_near_whom(kind: Callable[[Vectors], Any]) -> None:
+    pytest.importorskip("umap")
+    classes = np.arange(3).repeat(40)
+    points = unit_rows(np.eye(3, 64, dtype=np.float32)[classes] + 0.3 * sphere(120, 64))
+    placed = umap_plane.umap_plane(kind(points))
+    assert placed.shape == (120, 2)
+    assert silhouette_score(placed, classes) > 0.7
+    assert (placed == umap_plane.umap_plane(kind(points))).all()
+    lengthened = points * np.linspace(1, 9, 120, dtype=np.float32)[:, None]
+    assert silhouette_score(umap_plane.umap_plane(kind(lengthened)), classes) > 0.7  # by cosine
+    assert np.isfinite(umap_plane.umap_plane(kind(points[:5]))).all()
+    assert np.isnan(umap_plane.umap_plane(kind(points[:4]))).all()
+
+
+def test_the_page_of_umap_tells_no_variance(notes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("umap")
+    ok(f"{evaluation(notes, tmp_path)} --encoder word2vec:dim=16,min_count=2 --projection umap")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "UMAP in two dimensions" in page
+    assert "% of the variance" not in page
+    assert page.count("<circle") == 2 * 36
+    plane = pd.read_csv(tmp_path / "report" / "plane.csv")
+    assert plane[["first", "second"]].notna().all(axis=None)
+    assert json.loads((tmp_path / "report" / "manifest.json").read_text())["plan"]["projection"] == "umap"
+
+
+def test_umap_is_an_extra(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    told = refused(f"{evaluation(notes, tmp_path)} --encoder word2vec --projection umap")
+    assert "pip install 'cohorts[umap]'" in told
+    assert not (tmp_path / "report" / "report.html").exists()
+
+
+def evaluation(notes: Path, folder: Path) -> str:
+    return (
+        f"evaluate space --source notes-csv --path {notes} --columns id=id,text=note --labels topic --seeds 1 "
+        f"--out {folder}/report"
+    )
 
 
 def classes_of(sizes: dict[str, int]) -> space.Names:
@@ -306,10 +349,11 @@ def evaluated(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(out.parent / "cache"))
+        patch.setattr(unfreezing, "LEAST_STEPS", 10)  # that they learn is tested elsewhere
         code, shown, told = run(
             f"evaluate space --source notes-csv --path {notes} --columns id=id,text=note --labels topic --seeds 2 "
             f"--encoder tiny=bert:{tiny},precision=fp32 --encoder word2vec:dim=16,min_count=2 --pairs {pairs} "
-            f"--out {out}"
+            f"--unfreeze 1 --unfreeze 0 --out {out}"
         )
     assert code == 0, told
     return out, shown, told
@@ -328,7 +372,10 @@ def test_every_space_is_measured(evaluated: tuple[Path, str, str]) -> None:
     assert frame["encoder"].tolist() == names * 2
     assert frame.drop(columns="encoder").notna().all(axis=None)
     assert set(few["labels"]) == {16, 64, 84}
-    f1 = few.groupby(["encoder", "labels"])["f1"].mean().to_dict()
+    assert few.groupby("encoder").size().to_dict() == dict.fromkeys(names, 2 * 3) | {"tiny": 2 * 3 * 3}
+    assert few["unfrozen"].dropna().tolist() == [0, 0, 0, 1, 1, 1] * 2
+    frozen = few[few["unfrozen"].isna()]
+    f1 = frozen.groupby(["encoder", "labels"])["f1"].mean().to_dict()
     assert f1["TF-IDF", 84] > 0.9  # the topics share no word
     within, between, alignment, anisotropy = (
         frame.groupby("encoder")[name].mean().to_dict()
@@ -338,6 +385,8 @@ def test_every_space_is_measured(evaluated: tuple[Path, str, str]) -> None:
     assert anisotropy["tiny"] > 0.5 > abs(anisotropy["tiny, centred"])
     assert all(alignment[name] == pytest.approx(2 - 2 * within[name], abs=1e-5) for name in names)
     assert "F1 macro" in shown
+    assert "tiny, 1 layer" in shown
+    assert told.count("it leaves out: TF-IDF, word2vec:dim=16,min_count=2.") == 1
     assert f"Report: {out}/report.html" in told
 
 
@@ -356,6 +405,9 @@ def test_the_page_shows_every_picture(evaluated: tuple[Path, str, str]) -> None:
     assert page.count("<circle") == 3 * 36  # the held-out documents, of every space as it is
     assert page.count("<polygon") == 5 * 2
     assert page.count("<polyline") == 5 * 2
+    assert page.count("% of the variance)") == 3
+    for line in ("tiny, head alone trained", "tiny, 1 layer trained", "The first two principal components"):
+        assert page.count(line) == 1
     cosines = pd.read_csv(out / "cosines.csv").groupby("encoder")[["within", "between"]].sum()
     assert (cosines.sum(axis=1) == 36 * 35 // 2).all()
     assert len(pd.read_csv(out / "graphs.csv")) == 5 * 40
