@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.filters import Filter
 from cohorts.connectors.index import Hnsw, Index, SearchParams
+from cohorts.errors import InputError
 
 Vectors = npt.NDArray[np.float32]
 Scalar = str | int | float | bool | None
@@ -92,7 +93,8 @@ class Found:
 class Abilities:
     """What an engine can do, declared and never guessed; `ivf` and `quantization` list the variants it has.
 
-    `writers` is how many threads may upsert at once to load fastest.
+    `writers` is how many threads may upsert at once to load fastest. `exact_by_scan` says that exact search beside an
+    index reads the whole collection over the network: ask it many queries at once.
     """
 
     engine: str
@@ -102,6 +104,7 @@ class Abilities:
     quantization: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     writers: int = 1
+    exact_by_scan: bool = False
 
 
 class Connector(Protocol):
@@ -156,6 +159,16 @@ class Connector(Protocol):
         Vectors come back as unit rows: an engine may have kept only the direction.
         """
         ...
+
+    def set_default_search(self, name: str, params: SearchParams) -> None:  # noqa: ARG002 - engines override it
+        """Search with these parameters from now on where a search asks for none; nothing else of it changes.
+
+        Raises InputError where the engine can't change what it keeps of a collection, or it belongs to others.
+        """
+        raise InputError(
+            f"{self.abilities.engine} can't change the default search parameters of {name} in place: cohorts reindex "
+            "makes a new version with others (--index, --search)."
+        )
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages, with vectors as in `fetch`; the order is the engine's own."""

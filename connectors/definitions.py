@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from cohorts.connectors.base import Collection
-from cohorts.connectors.index import SearchParams, index_from_json, index_to_json, search_to_json
+from cohorts.connectors.index import SearchParams, index_from_json, index_to_json, search_to_json, show_search
 from cohorts.errors import CollectionExists, CollectionNotFound, EngineError
 
 _TYPES: dict[str, Any] = {
@@ -19,6 +20,7 @@ _TYPES: dict[str, Any] = {
     "list[str]": list[str],
 }
 _ALIAS_OF = "alias_of"
+_SINCE = "; set since to "
 
 
 class Definitions:
@@ -92,6 +94,14 @@ def no_such_collection(name: str, known: list[str]) -> CollectionNotFound:
 def already_there(name: str) -> CollectionExists:
     """Return the error of a name that is taken."""
     return CollectionExists(f"There is a collection {name} already; drop it first or take another name.")
+
+
+def with_search(collection: Collection, params: SearchParams) -> Collection:
+    """Return it with other default search parameters; the line of an index matched by recall tells so."""
+    line = collection.translation.partition(_SINCE)[0]
+    if line:
+        line += _SINCE + show_search(params)
+    return replace(collection, search=params, translation=line)
 
 
 def to_json(collection: Collection) -> dict[str, Any]:

@@ -153,6 +153,11 @@ def search_to_json(params: SearchParams) -> dict[str, Any]:
     return {key: value for key, value in vars(params).items() if value}
 
 
+def show_search(params: SearchParams) -> str:
+    """Return search parameters as `parse_search` reads them: `ef_search=128`."""
+    return ",".join(f"{key}={str(value).lower()}" for key, value in search_to_json(params).items())
+
+
 def load_settings(file: Path) -> tuple[Index | None, SearchParams | None]:
     """Read the tables `[index]` (with `kind`) and `[search]` of a TOML file; None for one that is not there.
 

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +23,13 @@ from cohorts.connectors.index import (
     Index,
     Ivf,
     SearchParams,
-    pq_subvectors,
     show_index,
 )
+from cohorts.connectors.references import build_reference, fewest_vectors
 from cohorts.errors import CohortsError, InputError, UnsupportedIndex
 
 SAMPLE = 20_000
 QUERIES = 200
-PQ_BITS = 8
 BATCH_ROWS = 1_000
 TIE = 1e-5  # a neighbour as near as the k-th counts, whatever its id
 
@@ -58,12 +56,12 @@ def match_recall(
     """
     if not isinstance(wanted, Ivf | Annoy):
         raise _refusal(wanted, connector.abilities, "Only ivf and annoy are matched by recall.")
-    base, queries = _split(sample, k, seed)
-    recall_of = partial(_recall, base=base, queries=queries, nearest=_kth_score(base, queries, k), k=k)
+    base, queries = split(sample, k, seed)
+    recall_of = partial(_recall, base=base, queries=queries, nearest=kth_score(base, queries, k), k=k)
     own = _own_index(wanted, connector.abilities)
     goal = recall_of(_reference(connector.abilities, wanted, search, base, seed))
-    with _calibration(connector, own, base) as search_with:
-        found, recall = _least(own, lambda params: recall_of(search_with(params)), goal, k, len(base))
+    with calibration(connector, own, base) as search_with:
+        found, recall = least(own, lambda params: recall_of(search_with(params)), goal, k, len(base))
     shown = ", ".join([show_index(own), *(f"{key}={value}" for key, value in vars(found).items() if value)])
     short = "" if recall >= goal else ", the most that it reaches"
     line = (
@@ -91,7 +89,7 @@ def _refusal(wanted: Index, abilities: Abilities, why: str) -> UnsupportedIndex:
     return UnsupportedIndex(why)
 
 
-def _split(sample: Vectors, k: int, seed: int) -> tuple[Vectors, Vectors]:
+def split(sample: Vectors, k: int, seed: int) -> tuple[Vectors, Vectors]:
     """Hold out queries: a vector that is in the index finds itself, and tells nothing."""
     if len(sample) < 4 * k:
         raise InputError(
@@ -103,7 +101,7 @@ def _split(sample: Vectors, k: int, seed: int) -> tuple[Vectors, Vectors]:
     return sample[order[held:]], sample[order[:held]]
 
 
-def _kth_score(base: Vectors, queries: Vectors, k: int) -> npt.NDArray[np.float32]:
+def kth_score(base: Vectors, queries: Vectors, k: int) -> npt.NDArray[np.float32]:
     """Return the (q,) similarity of each query's k-th neighbour, by exact search."""
     scores = queries @ base.T
     return np.partition(scores, -k, axis=1)[:, -k]
@@ -121,59 +119,29 @@ def _recall(
 def _reference(
     abilities: Abilities, wanted: Ivf | Annoy, search: SearchParams, base: Vectors, seed: int
 ) -> Neighbours:
+    if isinstance(wanted, Ivf):
+        _check_size(wanted, len(base))
     try:
-        if isinstance(wanted, Ivf):
-            return _faiss(wanted, search, base, seed)
-        return _annoy(wanted, search, base, seed)
+        found = build_reference(wanted, base, seed).searching(search)
     except ImportError as error:
         hint = "To match it by recall, install the reference: pip install 'cohorts[reference]'."
         raise _refusal(wanted, abilities, hint) from error
+    return lambda queries, k: found(queries, k)[1]
 
 
-def _faiss(wanted: Ivf, search: SearchParams, base: Vectors, seed: int) -> Neighbours:
-    import faiss
-
-    dim = base.shape[1]
-    need = max(wanted.nlist, 2**PQ_BITS if wanted.variant == "pq" else 1)
-    if len(base) < need:
-        way = "a smaller nlist" if wanted.nlist > len(base) else "another variant"
+def _check_size(wanted: Ivf, rows: int) -> None:
+    need = fewest_vectors(wanted)
+    if rows < need:
+        way = "a smaller nlist" if wanted.nlist > rows else "another variant"
         raise InputError(
-            f"{show_index(wanted)} needs at least {need:,} vectors to be matched by recall; {len(base):,} are there "
+            f"{show_index(wanted)} needs at least {need:,} vectors to be matched by recall; {rows:,} are there "
             f"beside the queries. Take {way}, an index that the engine has, or more patients (at most {SAMPLE:,} are "
             "sampled)."
         )
-    # "np" spares polysemous training: it takes most of the time, and reorders the codes without changing a distance
-    codes = {"flat": "Flat", "sq8": "SQ8", "pq": f"PQ{pq_subvectors(dim)}x{PQ_BITS}np"}[wanted.variant]
-    index: Any = faiss.index_factory(dim, f"IVF{wanted.nlist},{codes}", faiss.METRIC_INNER_PRODUCT)
-    for clustering in (index.cp, index.pq.cp) if wanted.variant == "pq" else (index.cp,):
-        clustering.seed = seed
-        clustering.min_points_per_centroid = 1  # it would print a warning of its own
-    index.train(base)
-    index.add(base)
-    index.nprobe = _nprobe(wanted, search)
-    return lambda queries, k: np.asarray(index.search(queries, k)[1], dtype=np.int64)
-
-
-def _annoy(wanted: Annoy, search: SearchParams, base: Vectors, seed: int) -> Neighbours:
-    from annoy import AnnoyIndex
-
-    index = AnnoyIndex(base.shape[1], "angular")
-    index.set_seed(seed + 1)  # 0 is no seed there
-    for row, vector in enumerate(base):
-        index.add_item(row, vector)
-    index.build(
-        wanted.n_trees, 1
-    )  # every thread has a seed of its own: more would make the forest the machine's
-
-    def nearest(queries: Vectors, k: int) -> npt.NDArray[np.int64]:
-        found = [index.get_nns_by_vector(query, k, search.search_k or -1) for query in queries]
-        return np.array([[*rows, *[-1] * (k - len(rows))] for rows in found], dtype=np.int64)
-
-    return nearest
 
 
 @contextlib.contextmanager
-def _calibration(
+def calibration(
     connector: Connector, own: Index, base: Vectors
 ) -> Iterator[Callable[[SearchParams], Neighbours]]:
     """Build the engine's own index over the sample in a collection of its own, dropped at the end."""
@@ -203,7 +171,7 @@ def _calibration(
     connector.drop(name)
 
 
-def _least(
+def least(
     own: Index, measured: Callable[[SearchParams], float], goal: float, k: int, rows: int
 ) -> tuple[SearchParams, float]:
     """Return the least tried ef_search or nprobe whose measured recall reaches the goal, and that recall.

@@ -16,7 +16,7 @@ from cohorts.connectors.base import (
     Vectors,
 )
 from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
-from cohorts.connectors.definitions import already_there, no_such_collection
+from cohorts.connectors.definitions import already_there, no_such_collection, with_search
 from cohorts.connectors.filters import Filter, check_filter, matches
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, effective_search
 
@@ -100,6 +100,11 @@ class MemoryConnector(Connector):
         ]
         _, notes = effective_search(held.collection.index, held.collection.search, params, k)
         return Found(hits, k, notes)
+
+    def set_default_search(self, name: str, params: SearchParams) -> None:
+        """Keep other default search parameters."""
+        held = self._of(name)
+        held.collection = with_search(held.collection, params)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`."""

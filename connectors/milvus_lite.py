@@ -14,8 +14,8 @@ from typing import TypeVar
 from cohorts.connectors.addresses import Server
 from cohorts.connectors.base import Abilities, Collection, Points
 from cohorts.connectors.checks import check_collection
-from cohorts.connectors.definitions import Definitions, already_there
-from cohorts.connectors.index import Flat, Hnsw, Ivf
+from cohorts.connectors.definitions import Definitions, already_there, with_search
+from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams
 from cohorts.connectors.milvus_server import MilvusConnector, not_ours
 from cohorts.connectors.milvus_terms import ID, VECTOR, to_index, to_schema
 from cohorts.errors import EngineError
@@ -41,6 +41,7 @@ class MilvusLiteConnector(MilvusConnector):
             "sq8",
         ),  # others are accepted by the engine, reported as finished, and served by brute force
         notes=MilvusConnector.abilities.notes,
+        exact_by_scan=True,
     )
     title = "Embedded Milvus"
     consistency = "Strong"
@@ -89,8 +90,7 @@ class MilvusLiteConnector(MilvusConnector):
         target = collection.name
         self._call(lambda client: client.flush(target))
         if not self._call(lambda client: client.list_indexes(target)):  # a second one is an error here
-            kind, params = to_index(collection.index, collection.dim)
-            self._index(target, VECTOR, index_type=kind, metric_type="COSINE", params=params)
+            self._build(target, collection)
         self._call(lambda client: client.load_collection(target, timeout=timeout_s))
         description = self.describe(name)
         missing = description.count - description.indexed
@@ -98,6 +98,21 @@ class MilvusLiteConnector(MilvusConnector):
             raise EngineError(
                 f"{missing:,} of {description.count:,} vectors of {name} have no index after the build."
             )
+
+    def _build(self, target: str, collection: Collection) -> None:
+        kind, params = to_index(collection.index, collection.dim)
+        # The client sends each parameter by itself; this engine reads them in one called `params`, and takes its
+        # defaults where there is none.
+        self._index(target, VECTOR, index_type=kind, metric_type="COSINE", params={"params": params})
+        there = self._about_index(target).get("params", {})
+        if there != params:
+            raise EngineError(f"{self.title} built {kind} with {there}; {params} was asked for.")
+
+    def set_default_search(self, name: str, params: SearchParams) -> None:
+        """Keep other default search parameters, in the file of definitions."""
+        self._refuse_theirs(name)
+        self._definitions.put(with_search(self._known.of(name), params))
+        self._known.forget()
 
     def drop(self, name: str) -> None:
         """Remove the collection and its aliases."""

@@ -80,6 +80,7 @@ class MilvusConnector(Connector):
             "A filtered search looks 8 times wider than asked; still short, 64 times; then it scans all that match.",
         ),
         writers=2,
+        exact_by_scan=True,
     )
     title = "Milvus"
     # Sees what this client wrote; "Strong" waits .2-.4 s for every answer. Collections are made Strong all the same: a

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from cohorts.connectors.addresses import Server
+from cohorts.errors import VersionMismatch
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.common.version_check import is_compatible
@@ -53,6 +54,7 @@ def _compare_versions(client: str, server: str) -> None:
         warnings.warn(
             f"The Qdrant client is version {client}, the server {server}; they should be of one major version and at "
             "most one minor version apart. ?check_compatibility=false behind the address says that you know.",
+            VersionMismatch,
             stacklevel=2,
         )
 

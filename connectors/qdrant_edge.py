@@ -2,6 +2,7 @@
 
 import fcntl
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -21,7 +22,7 @@ from cohorts.connectors.base import (
     Vectors,
 )
 from cohorts.connectors.checks import check_collection, check_k, check_points, check_queries
-from cohorts.connectors.definitions import Definitions
+from cohorts.connectors.definitions import Definitions, with_search
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
@@ -118,6 +119,7 @@ class QdrantEdgeConnector(Connector):
         self._known: dict[str, Collection] = {}
         self._shards: dict[str, edge.EdgeShard] = {}
         self._lock: TextIO | None = None
+        self._opening = threading.Lock()  # the engine opens a shard once
         self._unflushed: Counter[str] = Counter()
 
     def collections(self) -> list[str]:
@@ -229,6 +231,12 @@ class QdrantEdgeConnector(Connector):
             notes += more
         return Found(hits, k, notes)
 
+    def set_default_search(self, name: str, params: SearchParams) -> None:
+        """Keep other default search parameters, in the file of definitions."""
+        collection, _ = self._of(name)
+        self._definitions.put(with_search(collection, params))
+        self._known.clear()
+
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
         collection, shard = self._of(name)
@@ -327,14 +335,19 @@ class QdrantEdgeConnector(Connector):
 
     def _of(self, name: str) -> tuple[Collection, edge.EdgeShard]:
         collection = self._known.get(name)
-        if collection is None:
-            collection = self._definitions.get(name)
-            self._hold()  # from here on nobody else changes a definition
-            self._known[name] = collection
+        if collection is None or collection.name not in self._shards:
+            with self._opening:
+                collection = self._open(name)
+        return collection, self._shards[collection.name]
+
+    def _open(self, name: str) -> Collection:
+        collection = self._definitions.get(name)
+        self._hold()  # from here on nobody else changes a definition
+        self._known[name] = collection
         if collection.name not in self._shards:
             with _engine_errors:
                 self._shards[collection.name] = edge.EdgeShard.load(str(self._path / collection.name))
-        return collection, self._shards[collection.name]
+        return collection
 
     def _condition(self, collection: Collection, where: Filter | None) -> edge.Filter | None:
         if where is None:

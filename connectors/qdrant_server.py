@@ -22,7 +22,7 @@ from cohorts.connectors.base import (
     Vectors,
 )
 from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, check_queries
-from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
+from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json, with_search
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant_connection import ERRORS, may_pass, open_client, reason
@@ -52,6 +52,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
+SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
@@ -193,6 +194,26 @@ class QdrantConnector(Connector):
             hits, more = complete(hits, k, lambda short: nearest(queries[short], SearchParams(exact=True)))
             notes += more
         return Found(hits, k, notes)
+
+    def set_default_search(self, name: str, params: SearchParams) -> None:
+        """Keep other default search parameters, in the collection's metadata."""
+        self._refuse_theirs(name)
+        self._known.forget()  # it may have been changed elsewhere since
+        collection = with_search(self._known.of(name), params)
+        kept = {METADATA: json.dumps(to_json(collection), ensure_ascii=False)}
+        self._call(lambda client: client.update_collection(collection.name, metadata=kept))
+        until = time.monotonic() + SETTLED_S
+        while self._known_anew(name) != collection:  # a node of a cluster may learn of it later
+            if time.monotonic() > until:
+                raise EngineError(
+                    f"Qdrant took new default search parameters for {name}, but has not shown them for {SETTLED_S:.0f} "
+                    "s: look whether all nodes of the cluster agree, then do it again."
+                )
+            time.sleep(POLL_S)
+
+    def _known_anew(self, name: str) -> Collection:
+        self._known.forget()
+        return self._known.of(name)
 
     def fetch(self, name: str, ids: Sequence[str]) -> Points:
         """Return the points that exist among `ids`, in the order asked."""
@@ -519,7 +540,7 @@ class QdrantConnector(Connector):
 
     def _refuse_theirs(self, name: str) -> None:
         if name in self._attached:
-            raise InputError(f"Collection {name} belongs to others: cohorts removes nothing from it.")
+            raise InputError(f"Collection {name} belongs to others: cohorts changes nothing of it.")
 
     def _annotate(self, attachment: Attachment, points: Points) -> None:
         """Write our named vector and our payload keys to points of others; theirs stay as they are.

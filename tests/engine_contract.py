@@ -7,9 +7,11 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -349,6 +351,21 @@ class EngineContract:
         for hit in hits:
             assert hit.score == pytest.approx(expected[hit.id], abs=1e-5)
 
+    def test_other_default_search_parameters_are_kept_or_refused(self, connector: Connector) -> None:
+        self.filled(connector, points(50))
+        connector.alias("live", "c")
+        before = connector.describe("c").collection
+        if type(connector).set_default_search is Connector.set_default_search:
+            with pytest.raises(InputError, match="cohorts reindex"):
+                connector.set_default_search("live", SearchParams(ef_search=77))
+            assert connector.describe("c").collection == before
+            return
+        connector.set_default_search("live", SearchParams(ef_search=77))
+        after = connector.describe("live").collection
+        assert after == replace(before, search=SearchParams(ef_search=77))
+        assert connector.count("c") == 50
+        connector.search("c", cloud(1), 5)
+
     def test_recall_of_the_papers_index(self, connector: Connector) -> None:
         vectors = cloud(3_000, 32)
         ids = [str(i) for i in range(3_000)]
@@ -609,6 +626,21 @@ class EmbeddedContract(PersistentContract):
         assert self.elsewhere("other.count('c')", store) == "5\n"
         assert self.elsewhere("other.delete('c', ['10000']), os.kill(os.getpid(), 9)", store) == ""
         assert connector.count("c") == 4
+
+    def test_a_store_is_opened_once_by_the_threads_that_ask_it_first(
+        self, connector: Connector, store: str
+    ) -> None:
+        self.filled(connector, points(5))
+        for _ in range(5):
+            connector.close()
+            together = threading.Barrier(4)
+
+            def count(_: int, together: threading.Barrier = together) -> int:
+                together.wait(60)
+                return connector.count("c")
+
+            with ThreadPoolExecutor(4) as pool:
+                assert list(pool.map(count, range(4))) == [5] * 4
 
     def test_a_path_that_can_not_be_is_an_engine_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

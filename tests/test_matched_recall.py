@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cohorts.connectors.base import Collection, Connector, Found, Points
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
-from cohorts.connectors.matched_recall import Matched, _least, _recall, _split, match_recall
+from cohorts.connectors.matched_recall import Matched, _recall, least, match_recall, split
 from cohorts.connectors.milvus_lite import MilvusLiteConnector
 from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
 from cohorts.connectors.registry import connect
@@ -46,7 +46,7 @@ def test_the_engine_reaches_what_the_reference_reaches(wanted: Ivf | Annoy, tmp_
 
 
 def test_the_recall_that_the_line_tells_is_that_of_the_engine(tmp_path: Path) -> None:
-    base, queries = _split(SAMPLE, 10, 0)
+    base, queries = split(SAMPLE, 10, 0)
     true = np.argsort(-(queries @ base.T), axis=1)[:, :10]  # no two vectors are alike here: ids will do
     with connect(f"qdrant:{tmp_path}/s") as connector:
         told = match_recall(connector, Ivf(nlist=64), SearchParams(nprobe=2), SAMPLE)
@@ -119,7 +119,7 @@ def test_the_least_that_reaches_is_taken_and_the_best_where_none_does() -> None:
         return recall[params.ef_search or params.nprobe or 0]
 
     for index, recall, ef, nprobe in steps:
-        found, reached = _least(index, partial(recall_at, recall), 0.8, 10, 99)
+        found, reached = least(index, partial(recall_at, recall), 0.8, 10, 99)
         assert (found.ef_search, found.nprobe) == (ef, nprobe)
         assert reached == recall[ef or nprobe or 0]
 

@@ -17,7 +17,7 @@ from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.connectors.milvus_server import MilvusConnector
 from cohorts.connectors.qdrant_server import QdrantConnector
 from cohorts.connectors.registry import connect
-from cohorts.errors import CollectionExists, EngineError, InputError, UnsupportedIndex
+from cohorts.errors import CollectionExists, EngineError, InputError, UnsupportedIndex, VersionMismatch
 from engine_contract import DIM, cloud, points
 from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models
@@ -218,9 +218,29 @@ def test_a_server_of_another_age_is_warned_of_unless_the_address_says_so(
     with connect(f"qdrant+{protocol}://127.0.0.1:{port}?{UNCHECKED}") as connector:
         connector.collections()
     assert len(recwarn) == 0
-    warned = pytest.warns(UserWarning, match=r"server 1\.16\.3.*check_compatibility=false")
+    warned = pytest.warns(VersionMismatch, match=r"server 1\.16\.3.*check_compatibility=false")
     with connect(f"qdrant+{protocol}://127.0.0.1:{port}") as connector, warned:
         connector.collections()
+
+
+@pytest.mark.parametrize(
+    ("index", "params"),
+    [
+        (Hnsw(m=24, ef_construction=300), {"M": 24, "efConstruction": 300}),
+        (Ivf(nlist=7), {"nlist": 7}),
+        (Ivf(nlist=7, variant="sq8"), {"nlist": 7}),
+    ],
+)
+def test_embedded_milvus_builds_with_the_parameters_asked_for(
+    index: Index, params: dict[str, int], tmp_path: Path
+) -> None:
+    """It reads them from another place than its client writes them to, and takes its defaults in silence."""
+    with connect(f"milvus:{tmp_path}/s.db") as connector:
+        fill(connector, points(50), index)
+    client = MilvusClient(f"{tmp_path}/s.db")
+    told = client.describe_index("c", "vector")
+    client.close()
+    assert told["params"] == params
 
 
 def test_embedded_milvus_makes_a_collection_whose_making_was_killed(tmp_path: Path) -> None:
