@@ -21,6 +21,7 @@ The tree::
     ├── EngineError                the engine failed or can't be reached       (exit code 1)
     ├── LeakageError               a trained part was about to see what it will be judged by  (exit code 1)
     ├── Unverified                 a collection doesn't hold what was written  (exit code 1)
+    ├── MeasurementError           what was measured can't be true             (exit code 1)
     └── Stopped                    ended on request; --resume goes on          (exit code 130)
 
 A message says what was got, what is allowed, and what to do. It never holds patient text or a secret.
@@ -105,6 +106,14 @@ class LeakageError(CohortsError):
 
 class Unverified(CohortsError):
     """A collection doesn't hold what was written to it."""
+
+
+class VersionMismatch(UserWarning):
+    """Client and server are of versions that were not made for each other; a benchmark takes it for an error."""
+
+
+class MeasurementError(CohortsError):
+    """What was measured can't be true, or not of what it is said of; no figure is made from it."""
 
 
 class Stopped(CohortsError):

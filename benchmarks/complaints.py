@@ -1,6 +1,6 @@
 """Neighbours by shared complaints on 87 real visit notes (aci-bench): chance, TF-IDF, BM25, MiniLM and word2vec.
 
-Run by `make bench`. Two patients are alike where they share a complaint, chief or secondary, letter by letter. The
+Run by `make bench-ours`. Two patients are alike where they share a complaint, chief or secondary, letter by letter. The
 notes state their complaints, and so their labels: each figure is given for the note as it is; without the section of
 the chief complaint and with every complaint of any patient masked in all notes; and with every single word of those
 complaints masked as well. word2vec and the centre of MiniLM are fitted on the same notes, without labels.

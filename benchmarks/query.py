@@ -1,6 +1,6 @@
 """What our layer costs a query: through `Connector.search` against the raw client, on the same collection.
 
-Run by `make bench`, or `PYTHONPATH=tests python benchmarks/query.py`; it starts the real servers. Vectors are
+Run by `make bench-ours`, or `PYTHONPATH=tests python benchmarks/query.py`; it starts the real servers. Vectors are
 synthetic.
 One query a call, k = 100, calls of both interleaved in random order, the same parameters on both sides. Raw is what a
 user of the client writes: its own call with a numpy row, then id, score and payload of each hit read into tuples

@@ -15,7 +15,9 @@ from cohorts.loaders.matrices import check_matrix, float32
 from cohorts.loaders.payload_columns import unsupported
 
 _CHUNK_CACHE_BYTES = 64 << 20  # without it a chunk of HDF5 larger than a batch is unpacked once per batch
-_BENCHMARK_NAMES = ("train", "test", "neighbors", "distances")  # ann-benchmarks' own
+_QUERIES = "test"
+_BENCHMARK_NAMES = ("train", _QUERIES, "neighbors", "distances")  # ann-benchmarks' own
+SUFFIXES = (".hdf5", ".h5")
 
 
 class _Hdf5Vectors:
@@ -64,6 +66,18 @@ def open_hdf5(path: Path, id_column: str, vector_column: str) -> tuple[_Hdf5Vect
         check_matrix(path, file[matrix].shape, file[matrix].dtype)
         vectors = _Hdf5Vectors(path, matrix, *file[matrix].shape)
         return vectors, _Hdf5Part(path, vectors.rows, _hdf5_schema(sets, vectors.rows, id_column, path))
+
+
+def open_queries(path: Path) -> _Hdf5Vectors | None:
+    """Return the queries that ann-benchmarks keeps beside its vectors; None where the file has none."""
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    h5py = _h5py()
+    with readable(path), h5py.File(path) as file:
+        if not isinstance(file.get(_QUERIES), h5py.Dataset):
+            return None
+        check_matrix(path, file[_QUERIES].shape, file[_QUERIES].dtype)
+        return _Hdf5Vectors(path, _QUERIES, *file[_QUERIES].shape)
 
 
 def _hdf5_schema(sets: Mapping[str, Any], rows: int, id_column: str, path: Path) -> Any:

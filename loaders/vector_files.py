@@ -14,7 +14,7 @@ from cohorts.errors import InputError
 from cohorts.loaders.csv_payload import CsvPart
 from cohorts.loaders.export_format import ID, VECTOR
 from cohorts.loaders.file_checks import check_file, listed, readable
-from cohorts.loaders.hdf5_files import open_hdf5
+from cohorts.loaders.hdf5_files import SUFFIXES, open_hdf5
 from cohorts.loaders.matrices import NpyVectors
 from cohorts.loaders.parquet_files import ParquetPart, open_parquet
 from cohorts.loaders.payload_columns import MISSING, payload_columns
@@ -239,6 +239,5 @@ def _open_payload(path: Path, id_column: str) -> _Part:
 _OPENERS: Mapping[str, Callable[[Path, str, str, list[_Part], Sequence[str]], VectorFile]] = {
     ".parquet": _open_parquet,
     ".npy": _open_npy,
-    ".hdf5": _open_hdf5,
-    ".h5": _open_hdf5,
+    **dict.fromkeys(SUFFIXES, _open_hdf5),
 }

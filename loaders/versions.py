@@ -66,15 +66,15 @@ class Wanted:
         return False
 
     def settle(
-        self, connector: Connector, collection: Collection, sample: Callable[[], Vectors]
+        self, connector: Connector, collection: Collection, sample: Callable[[], Vectors], *, k: int = 10
     ) -> Collection:
         """Return the collection with the index in effect: the one asked for, or one matched by recall on the sample.
 
-        Raises UnsupportedIndex where neither can be had.
+        Recall is that of `k` neighbours. Raises UnsupportedIndex where neither can be had.
         """
         if not self.lacking(connector):
             return replace(collection, index=self.index, search=self.search, translation="")
-        matched = match_recall(connector, self.index, self.search, sample())
+        matched = match_recall(connector, self.index, self.search, sample(), k=k)
         return replace(collection, index=matched.index, search=matched.search, translation=matched.line)
 
 

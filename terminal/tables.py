@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cohorts.analysis.neighbours import Neighbours, patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
-from cohorts.connectors.index import KINDS, show_index
+from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
@@ -172,6 +172,8 @@ def show_description(description: Description, name: str) -> None:
     table.add_row("dimension", str(collection.dim))
     table.add_row("metric", description.metric)
     table.add_row("index", show_index(collection.index))
+    if collection.search != SearchParams():
+        table.add_row("search by default", show_search(collection.search))
     if collection.translation:
         table.add_row("matched by recall", escape(collection.translation))
     for key, value in collection.metadata.items():

@@ -1,0 +1,1 @@
+"""What each backend, index and parameter really costs, on one's own vectors."""

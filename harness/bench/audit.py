@@ -1,0 +1,182 @@
+"""Recall of a collection in service against exact search of the same engine, whole and by filter: read-only."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cohorts.connectors.base import Description
+from cohorts.connectors.filters import Filter, parse_filter
+from cohorts.connectors.index import SearchParams, search_to_json, show_index
+from cohorts.harness import ranking
+from cohorts.harness.bench.in_service import (
+    Answers,
+    Exact,
+    Reader,
+    Sample,
+    answers,
+    check_passing,
+    check_size,
+    draw,
+    exact_neighbours,
+    recall_by_query,
+)
+from cohorts.harness.bench.raw import Floats
+from cohorts.loaders.manifest import made_with, write_manifest
+
+WORST = 5  # queries that are named
+_VERSIONS = ("cohorts", "numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Recall@k under one filter ("" for none), the mean over queries with its 95 % bootstrap interval, and latency.
+
+    `count` points pass the filter, a `share` of all. `asked` and `got` count neighbours; `short` is how many answers
+    hold fewer than there are. Exact latency is NaN where exact neighbours are found by one scan for all queries.
+    `worst` are the ids of the queries with the least recall, where that is below 1.
+    """
+
+    where: str
+    count: int
+    share: float
+    queries: int
+    recall: float
+    recall_low: float
+    recall_high: float
+    recall_p5: float
+    asked: int
+    got: int
+    short: int
+    p50_ms: float
+    p95_ms: float
+    exact_p50_ms: float
+    exact_p95_ms: float
+    worst: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found of a collection: a row without a filter, then one for each filter.
+
+    `search` are the parameters asked for; None for the collection's default.
+    """
+
+    description: Description
+    k: int
+    seed: int
+    drawn_from: int
+    search: SearchParams | None
+    rows: tuple[Row, ...]
+
+    @property
+    def line(self) -> str:
+        """Return in one line what answers: an index, or an exact scan."""
+        collection = self.description.collection
+        if self.description.note:
+            return self.description.note
+        return f"{show_index(collection.index)}, {self.description.indexed:,} of {self.description.count:,} indexed"
+
+
+def audit(
+    reader: Reader,
+    name: str,
+    *,
+    k: int = 10,
+    queries: int = 200,
+    wheres: Sequence[str] = (),
+    search: SearchParams | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Measure the recall of collection `name` with its own points as queries, a query being no neighbour of itself.
+
+    Raises InputError for too few points, FilterError, CollectionNotFound, EngineError, MeasurementError.
+    """
+    description = reader.describe()
+    check_size(description, name, k)
+    filters = {text: parse_filter(text) for text in wheres}
+    counts = {"": description.count, **{text: reader.count(one) for text, one in filters.items()}}
+    for text in filters:
+        check_passing(text, counts[text])
+    asked: dict[str, Filter | None] = {"": None, **filters}
+    sample = draw(reader, description.count, queries, seed)
+    truths = exact_neighbours(reader, sample, k, list(asked.values()), description)
+    rows = []
+    for text, exact in zip(asked, truths, strict=True):
+        given = answers(reader, sample, k, exact.where, search)
+        recall = recall_by_query(reader, sample, exact, given)
+        rows.append(_row(text, counts[text], description.count, sample, exact, given, recall, k))
+    return Audit(description, k, seed, sample.drawn_from, search, tuple(rows))
+
+
+def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
+    """Write audit.csv, a line per filter, and manifest.json with what was `asked`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        asdict(row) | {"worst": " ".join(row.worst), "notes": "; ".join(row.notes)} for row in found.rows
+    ]
+    with (folder / "audit.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows(lines)
+    collection = found.description.collection
+    write_manifest(
+        folder / "manifest.json",
+        {
+            **made_with(_VERSIONS),
+            **asked,
+            "engine": found.description.engine,
+            "version": collection.name,
+            "index": show_index(collection.index),
+            "default_search": search_to_json(collection.search),
+            "search": None if found.search is None else search_to_json(found.search),
+            "count": found.description.count,
+            "indexed": found.description.indexed,
+            "note": found.description.note,
+            "synthetic": bool(collection.metadata.get("synthetic")),
+            "k": found.k,
+            "queries": found.rows[0].queries,
+            "drawn_from_first": found.drawn_from,
+            "seed": found.seed,
+        },
+    )
+
+
+def _row(
+    where: str,
+    count: int,
+    whole: int,
+    sample: Sample,
+    exact: Exact,
+    given: Answers,
+    recall: Floats,
+    k: int,
+) -> Row:
+    low, high = ranking.interval(recall, np.random.default_rng(0))
+    got, there = (np.array([len(ids) for ids in lists]) for lists in (given.ids, exact.ids))
+    worst = [query for query in np.argsort(recall, kind="stable")[:WORST] if recall[query] < 1]
+    p50, p95 = np.percentile(given.latency_ms, [50, 95])
+    exact_p50, exact_p95 = np.percentile(exact.latency_ms, [50, 95]) if len(exact.latency_ms) else (nan, nan)
+    return Row(
+        where=where,
+        count=count,
+        share=count / whole,
+        queries=len(recall),
+        recall=float(recall.mean()),
+        recall_low=low,
+        recall_high=high,
+        recall_p5=float(np.percentile(recall, 5)),
+        asked=k * len(recall),
+        got=int(got.sum()),
+        short=int((got < there).sum()),
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        exact_p50_ms=float(exact_p50),
+        exact_p95_ms=float(exact_p95),
+        worst=tuple(sample.ids[query] for query in worst),
+        notes=given.notes,
+    )

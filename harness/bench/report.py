@@ -1,0 +1,175 @@
+"""The page of an experiment, and beside it the same tables as Markdown and CSV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cohorts.harness import published
+from cohorts.harness.bench import charts, views
+from cohorts.harness.bench.equal_recall import AtRecall, at_equal_recall
+from cohorts.harness.bench.figures import build_figure, figures_of, growth_figures, legend
+from cohorts.harness.bench.frames import builds_frame, equal_frame, settings_frame
+from cohorts.harness.bench.growth import BUILDS, SETTINGS, Grown, grown
+from cohorts.harness.bench.summary import Summary
+from cohorts.harness.bench.views import View
+from cohorts.harness.page import keep, render
+
+MARKDOWN = "report.md"
+SYNTHETIC = "Synthetic data: vectors drawn by a program"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How to measure the same again: the command, and the text of the experiment's file."""
+
+    command: str
+    experiment: str
+
+
+def write_report(
+    folder: Path, summary: Summary, origin: Origin, others: Sequence[Path] = ()
+) -> tuple[Path, tuple[AtRecall, ...]]:
+    """Write report.html, report.md, manifest.json, settings.csv, builds.csv and equal_recall.csv.
+
+    With `others`, folders of experiments of other sizes, also how cost grows. Return the page, and what is at equal
+    recall. Raises InputError for a folder without a report.
+    """
+    equal = at_equal_recall(summary)
+    frames = [
+        (SETTINGS, settings_frame(summary)),
+        (BUILDS, builds_frame(summary)),
+        ("equal_recall", equal_frame(equal)),
+    ]
+    page = keep(folder, "", _manifest(summary, origin), frames)
+    growing = grown([folder, *others]) if others else ()  # the tables of this one are read as theirs are
+    page.write_text(_page(summary, equal, origin, growing), encoding="utf-8")
+    (folder / MARKDOWN).write_text(_markdown(summary, equal, origin, growing), encoding="utf-8")
+    return page, equal
+
+
+def headline(summary: Summary) -> str:
+    """Return the data and the machine in a line."""
+    facts = summary.facts
+    return (
+        f"{facts.rows:,} × {facts.dim} vectors, {facts.queries:,} queries, {summary.experiment.repeats} repeats, on "
+        f"{' and '.join(facts.machines)}."
+    )
+
+
+def warnings(summary: Summary) -> list[str]:
+    """Return what a reader must know before believing a figure."""
+    found = []
+    if summary.faulty:
+        found.append(f"{len(summary.faulty)} of {len(summary.rows)} settings have faults, and no figures.")
+    if summary.missing:
+        found.append(f"{summary.missing:,} measurements of the experiment are not there.")
+    if len(summary.facts.machines) > 1:
+        found.append(f"Measured on {len(summary.facts.machines)} machines: what differs may be theirs.")
+    several = [name for name, versions in summary.facts.versions.items() if len(versions) > 1]
+    if several:
+        found.append(f"Measured with several versions of {', '.join(several)}.")
+    if summary.noise is None:
+        found.append("One repeat: whether the machine was too noisy can't be told.")
+    elif summary.noise.too_noisy:
+        found.append(summary.noise.line)
+    return found
+
+
+def tables_of(summary: Summary, equal: Sequence[AtRecall], k: int) -> list[View]:
+    """Return the tables of one k; those that nothing was measured for are left out."""
+    found = [
+        views.equal(equal, k),
+        views.alone(summary, k),
+        views.filtered(summary, k),
+        views.closed(summary, k),
+        views.opened(summary, k),
+        views.written(summary, k),
+    ]
+    return [view for view in found if view.lines]
+
+
+def notes(summary: Summary) -> list[tuple[str, str]]:
+    """Return what was done otherwise than asked, with the first setting that says so."""
+    return list({note: (row.name, note) for row in reversed(summary.rows) for note in row.notes}.values())[
+        ::-1
+    ]
+
+
+def _manifest(summary: Summary, origin: Origin) -> dict[str, Any]:
+    return {
+        "name": summary.experiment.name,
+        "command": origin.command,
+        "experiment": origin.experiment,
+        **summary.facts._asdict(),
+        "settings": len(summary.rows),
+        "missing": summary.missing,
+        "noise": summary.noise.line if summary.noise else None,
+        "faults": {str(row.cell.setting): row.faults for row in summary.faulty},
+    }
+
+
+def _page(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
+    build = build_figure(summary)
+    return render(
+        "bench.html",
+        summary=summary,
+        facts=summary.facts,
+        headline=headline(summary),
+        warnings=warnings(summary),
+        synthetic=SYNTHETIC,
+        origin=origin,
+        parts=[
+            {"k": k, "tables": tables_of(summary, equal, k), "figures": figures_of(summary, k)}
+            for k in summary.experiment.k
+        ],
+        builds=views.built(summary),
+        build_figures=[build] if build else [],
+        growth=views.grown(growing) if growing else None,
+        growth_figures=growth_figures(summary, growing),
+        notes=notes(summary),
+        published=_published(summary),
+        published_label=published.SEARCH_LABEL,
+        published_source=published.SEARCH_SOURCE,
+        legend=legend,
+        charts=charts,
+        number=views.number,
+    )
+
+
+def _published(summary: Summary) -> Sequence[published.PublishedSearch]:
+    """Return published figures, for an experiment of their size."""
+    rows, dim, k = published.SEARCH_OF
+    same = (summary.facts.rows, summary.facts.dim) == (rows, dim) and k in summary.experiment.k
+    return published.SEARCH if same else ()
+
+
+def _markdown(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
+    parts = [f"# {summary.experiment.name}", headline(summary)]
+    if summary.facts.synthetic:
+        parts.append(f"**{SYNTHETIC}.**")
+    parts += [f"**{warning}**" for warning in warnings(summary)]
+    if summary.noise and not summary.noise.too_noisy:
+        parts.append(summary.noise.line)
+    tables = [view for k in summary.experiment.k for view in tables_of(summary, equal, k)]
+    if growing:
+        tables.append(views.grown(growing))
+    parts += [markdown(view) for view in (*tables, views.built(summary))]
+    parts += [f"- {name}: {note}" for name, note in notes(summary)]
+    return "\n\n".join([*parts, f"```console\n$ {origin.command}\n```"]) + "\n"
+
+
+def markdown(view: View) -> str:
+    """Return a table in Markdown, the best of a column in bold."""
+    lines = [f"## {view.title}", "", _row((*view.names, *view.columns))]
+    lines.append("|" + " --- |" * len(view.names) + " ---: |" * len(view.columns))
+    for line in view.lines:
+        cells = [f"{f'**{one.text}**' if one.best else one.text} {one.small}".strip() for one in line.entries]
+        if line.fault:
+            cells = [f"**FAULT: {line.fault}**", *[""] * (len(view.columns) - 1)]
+        lines.append(_row((*line.names, *cells)))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
