@@ -6,7 +6,7 @@ REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders harness loaders records terminal
 
-.PHONY: demo test check bench bench-load soak lock clean
+.PHONY: demo test check bench bench-ours bench-load soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
@@ -34,8 +34,10 @@ $(SERVERS): tests/install_servers.sh
 demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant and query it.
 	BIN=$(BIN) bash docs/demo.sh
 
+# One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
+# of their names: those of few tests are long ones, and would come last, one process idle.
 test: check $(REFERENCE) $(SERVERS)  ## Set up, with the real servers, then every test; two at a time, for most of them wait.
-	$(BIN)/pytest --numprocesses 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/ruff check .
@@ -43,8 +45,11 @@ check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_layout.py
 
-bench: $(READY) $(SERVERS)  ## Every benchmark; prints ratios measured in one run.
-	for script in $(filter-out benchmarks/load.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
+bench: $(REFERENCE) $(SERVERS)  ## Every engine side by side on 50,000 synthetic vectors; the report is out/bench/engines/report.html.
+	PYTHONPATH=tests $(BIN)/python benchmarks/engines.py
+
+bench-ours: $(READY) $(SERVERS)  ## What our own code costs and gains; prints ratios measured in one run.
+	for script in $(filter-out benchmarks/load.py benchmarks/engines.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
 bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langchain, in one run.
 	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
@@ -57,7 +62,7 @@ soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart b
 lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet torch==2.13.0
-	.venv.lock/bin/pip install --quiet '.[embedded,hdf5,deidentify,openvino,ray,train,reference,dev]'
+	.venv.lock/bin/pip install --quiet '.[embedded,hdf5,deidentify,openvino,ray,train,umap,reference,dev]'
 	.venv.lock/bin/pip freeze --exclude cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
 	.venv.lock/bin/pip freeze | grep '^annoy==' > requirements-reference.lock
 	rm -rf .venv.lock build *.egg-info

@@ -1,6 +1,7 @@
 """The command line: strings in, objects made, tables out."""
 
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -45,6 +46,13 @@ class SplitName(StrEnum):
 
     PATIENT = "patient"
     ADMISSION = "admission"
+
+
+class ProjectionName(StrEnum):
+    """How documents are drawn in a plane."""
+
+    PCA = "pca"
+    UMAP = "umap"
 
 
 class ContextName(StrEnum):
@@ -124,6 +132,8 @@ WithholdText = Annotated[
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
 ]
+Rate = Annotated[float, typer.Option(help="Requests a second at most, exact searches counted.")]
+Queries = Annotated[int, typer.Option(min=1, help="How many of its own points to ask with.")]
 LogAs = Annotated[
     log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
 ]
@@ -329,7 +339,10 @@ def fit(
 @app.command()
 def train(
     objective: Annotated[
-        str, typer.Argument(help="mlm[:key=value,…] or simcse[:sentence|segment|note,key=value,…]")
+        str,
+        typer.Argument(
+            help="mlm, simcse, declutr or note-category, and settings, as in simcse:sentence,steps=500"
+        ),
     ],
     base: Annotated[
         str, typer.Option(help="Checkpoint to begin with: a folder, a preset, a Hugging Face id.")
@@ -362,8 +375,9 @@ def train(
     losses = list(made["losses"].values())
     log.say(
         "note",
-        f"Model in {out}, from {made['texts']:,} texts; loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last. "
-        f"Use it as --encoder {made['encoder']}.",
+        f"Model in {out}, from {made['texts']:,} texts ({made['notes_left_out']:,} notes were of no use), "
+        f"{made['texts_per_s']:,} of them a second, {made['peak_rss_mib']:,.0f} MiB at most; loss {losses[0]:.4f} at "
+        f"first, {losses[-1]:.4f} at last. Use it as --encoder {made['encoder']}.",
     )
 
 
@@ -647,24 +661,69 @@ def evaluate_space(
     pairs: Annotated[
         Path | None, typer.Option(help="CSV file with text_a, text_b and score: semantic similarity.")
     ] = None,
+    unfreeze: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Train a head and so many last layers of text models too. Repeatable."),
+    ] = None,
+    projection: Annotated[
+        ProjectionName, typer.Option(help="How documents are drawn in a plane; umap is an extra.")
+    ] = ProjectionName.PCA,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
     from cohorts.harness.semantic import read_pairs
     from cohorts.harness.space_evaluation import Plan, evaluate
-    from cohorts.harness.space_report import manifest_of, summarize, write_report
+    from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
     from cohorts.terminal.evaluation import show_space
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
-    plan = Plan(labels, contestants, seeds, read_pairs(pairs) if pairs else None)
+    scored, layers = read_pairs(pairs) if pairs else None, sorted(set(unfreeze or []))
+    plan = Plan(labels, contestants, seeds, scored, layers, projection.value)
     with _open_source(source, path, out, columns=columns, labels=labels) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
-    show_space(summarize(result.rows, result.few), synthetic=manifest["synthetic"])
+    show_space(summarize(result.rows), summarize_few(result.few), synthetic=manifest["synthetic"])
     log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
+
+
+@app.command()
+def bench(
+    experiment: Annotated[Path, typer.Argument(help="TOML file: data, stores, indexes; see docs/bench.md.")],
+    out: Annotated[Path, typer.Option(help="Folder for results and report; a folder in it per experiment.")],
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure this store alone, by its name. Repeatable.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure again what is there already, of the stores measured.")
+    ] = False,
+    growth: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of an experiment of another size that has a report. Repeatable."),
+    ] = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Measure stores and indexes on your vectors: recall, latency, throughput, build, memory. Goes on if it died."""
+    from cohorts.harness.bench.experiment import read_experiment
+    from cohorts.harness.bench.report import Origin, warnings, write_report
+    from cohorts.harness.bench.run import run
+    from cohorts.harness.bench.summary import summarize
+    from cohorts.terminal.bench import show_bench
+
+    log.choose(log_format)
+    asked = read_experiment(experiment)
+    folder = run(asked, out, lambda stage: log.say("note", stage), only=only or (), force=force)
+    summary = summarize(asked, folder)
+    beside = [word for other in growth or () for word in ("--growth", str(other))]
+    command = shlex.join(["cohorts", "bench", str(experiment), "--out", str(out), *beside])
+    origin = Origin(command, experiment.read_text(encoding="utf-8"))
+    page, equal = write_report(folder, summary, origin, growth or ())
+    show_bench(summary, equal)
+    for warning in warnings(summary):
+        log.say("warning", warning)
+    log.say("note", f"Report: {page}; every figure: settings.csv, builds.csv and equal_recall.csv beside it.")
 
 
 @app.command()
@@ -757,6 +816,89 @@ def reindex(
         made = versions.reindex(connector, collection, wanted, tick)
     targets.follow(store, collection, old, made)
     typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
+
+
+@app.command()
+def audit(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    where: Annotated[
+        list[str] | None, typer.Option(help="Measure among these too: age >= 60. Repeatable.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    queries: Queries = 200,
+    rate: Rate = 20.0,
+    search: SearchText = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.csv and manifest.json.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+) -> None:
+    """Measure the recall of a collection in service against exact search, by filter; nothing is written to it."""
+    from cohorts.connectors.addresses import without_settings
+    from cohorts.connectors.index import parse_search
+    from cohorts.harness.bench import audit as audits
+    from cohorts.harness.bench.in_service import Pace, Reader
+    from cohorts.loaders.guests import open_store
+    from cohorts.terminal.recall import show_audit
+
+    params = parse_search(search) if search else None
+    with open_store(store, collection) as connector:
+        reader = Reader(connector, collection, Pace(rate))
+        found = audits.audit(
+            reader, collection, k=k, queries=queries, wheres=where or [], search=params, seed=seed
+        )
+    show_audit(found, collection)
+    if out is not None:
+        audits.write_audit(
+            out, found, {"store": without_settings(store), "collection": collection, "rate": rate}
+        )
+        log.say("note", f"Written: {out}/audit.csv, {out}/manifest.json.")
+
+
+@app.command()
+def tune(
+    target_recall: Annotated[float, typer.Option(help="Recall to reach with confidence, as in .95.")],
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    where: Annotated[str | None, typer.Option(help="Tune for searches among these: age >= 60.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    queries: Queries = 200,
+    rate: Rate = 20.0,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Try indexes too, on a sample in a collection that is dropped again."),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Make the choice the collection's default search parameters.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+) -> None:
+    """Find the cheapest search parameters (with --rebuild, index) whose recall reaches a target with confidence."""
+    from cohorts.harness.bench import tune as tuning
+    from cohorts.harness.bench.in_service import Pace, Reader
+    from cohorts.loaders.guests import open_store
+    from cohorts.terminal.recall import show_built, show_steps
+
+    if write and where:
+        raise InputError(
+            "--write sets the default of every search, --where tunes for some: leave one of them out."
+        )
+    if rebuild and where:
+        raise InputError("--rebuild tries indexes without a filter: leave --where out.")
+    with open_store(store, collection) as connector:
+        reader = Reader(connector, collection, Pace(rate))
+        if write or not rebuild or not reader.describe().note:
+            tuned = tuning.tune(
+                reader, collection, target_recall, k=k, queries=queries, where=where, seed=seed
+            )
+            show_steps(tuned)
+            log.say("note", tuned.line)
+            if write:
+                tuning.write_default(connector, collection, tuned)
+                log.say("note", f"Kept as the default of {collection}.")
+        if rebuild:
+            built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed)
+            show_built(built)
+            log.say("note", tuning.advice(store, collection, built))
 
 
 @app.command()
