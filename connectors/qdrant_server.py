@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from cohorts.connectors.addresses import Server
@@ -52,6 +52,7 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
+CALM_POLLS = 10  # of a cluster that seems ready
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
@@ -163,11 +164,13 @@ class QdrantConnector(Connector):
         if isinstance(collection.index, Hnsw):
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._call(lambda client: client.update_collection(name, optimizers_config=settings))
-        until = time.monotonic() + timeout_s
-        while not self._is_ready(collection, name):
+        until, calm = time.monotonic() + timeout_s, 0
+        while calm < CALM_POLLS:
             if time.monotonic() > until:
                 raise EngineError(f"Qdrant has not built the index of {name} within {timeout_s:.0f} s.")
-            time.sleep(POLL_S)
+            calm = {"no": 0, "perhaps": calm + 1, "yes": CALM_POLLS}[self._is_ready(collection, name)]
+            if calm < CALM_POLLS:
+                time.sleep(POLL_S)
 
     def search(
         self,
@@ -442,19 +445,25 @@ class QdrantConnector(Connector):
             )
         )
 
-    def _is_ready(self, collection: Collection, name: str) -> bool:
+    def _is_ready(self, collection: Collection, name: str) -> Literal["no", "perhaps", "yes"]:
+        """Return whether the index is built.
+
+        Of several shards one may not have begun: all rows of a small one are no more than what stays out for good.
+        """
         info = self._info(name)
         if info.optimizer_status != models.OptimizersStatusOneOf.OK:
             raise EngineError(f"Qdrant can't build the index of {name}: {info.optimizer_status}")
         if info.status != models.CollectionStatus.GREEN:
-            return False
+            return "no"
         if isinstance(collection.index, Flat):
-            return True
+            return "yes"
         missing = int(info.points_count or 0) - int(info.indexed_vectors_count or 0)
         room = INDEXING_THRESHOLD_KB * int(
             info.segments_count
-        )  # so little of each segment stays without an index
-        return missing * collection.dim * 4 / 1024 <= room
+        )  # so little of each one stays without an index
+        if missing * collection.dim * 4 / 1024 > room:
+            return "no"
+        return "perhaps" if missing and info.config.params.shard_number > 1 else "yes"
 
     def _vector(self, name: str) -> str:
         attached = self._attached.get(name)

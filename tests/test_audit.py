@@ -294,7 +294,7 @@ def test_audit_and_tune_change_nothing(store: str) -> None:
 
 def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) -> None:
     with connect(f"milvus:{tmp_path}/s.db") as connector:
-        fill(connector, "c", Ivf(nlist=16))
+        fill(connector, "c", Ivf(nlist=64))  # more cells than clusters, so that one cell is never enough
         reader = Reader(connector, "c", FAST)
         sample = draw(reader, N, 50, 0)
         (exact,) = exact_neighbours(reader, sample, K, [None], reader.describe())

@@ -39,6 +39,8 @@ from cohorts.records.synth import synthesize
 from commands import ok
 from loading import content
 
+# Lines of C++ that can't be turned off: Ray's own, and gRPC's where an earlier test of this process has used it.
+NOT_OURS = ("max_restarts > 0", "fork_posix.cc")
 # Not importorskip: what Ray listens on is settled when it is imported.
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'cohorts[ray]'"
@@ -109,8 +111,7 @@ def test_two_workers_give_the_same_bytes_and_leave_nothing(
     assert not sys.modules["ray"].is_initialized()
     said = capfd.readouterr()
     assert said.out == ""
-    # A line of Ray's C++ side can't be turned off.
-    assert [line for line in said.err.splitlines() if "max_restarts > 0" not in line] == []
+    assert [line for line in said.err.splitlines() if not any(part in line for part in NOT_OURS)] == []
 
 
 @pytest.fixture(scope="module")
