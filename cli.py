@@ -689,6 +689,78 @@ def evaluate_space(
     log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
 
 
+@evaluations.command("retrieval")
+def evaluate_retrieval(
+    source: Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for raw rankings, tables and the report.")] = Path(
+        "retrieval-evaluation"
+    ),
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable."),
+    ] = None,
+    cohort: Annotated[
+        list[str] | None, typer.Option(help="A phenotype to ask for [default: all]. Repeatable.")
+    ] = None,
+    labels: Labels = "",
+    columns: Columns = "",
+    store: Annotated[
+        list[str] | None, typer.Option(help="Ask through this store too, with every --index. Repeatable.")
+    ] = None,
+    index: Annotated[
+        list[str] | None, typer.Option(help="As in ingest; a search follows a blank. Repeatable.")
+    ] = None,
+    k: Annotated[list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200].")] = None,
+    queries: Annotated[int, typer.Option(min=1, help="Questions of each cohort, at most.")] = 100,
+    folds: Annotated[
+        int,
+        typer.Option(min=1, max=5, help="Of five: whose patients are asked about, each with its training."),
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds and questions.")] = 0,
+    withhold_text: Annotated[
+        bool, typer.Option("--withhold-text", help="Rank with the cohorts' mentions in notes masked too.")
+    ] = False,
+    leave_codes: Annotated[
+        bool, typer.Option("--leave-codes", help="Rank with nothing withheld too, to see what that flatters.")
+    ] = False,
+    judgements: Annotated[
+        Path | None, typer.Option(help="CSV file with patient, other and grade: who is how alike.")
+    ] = None,
+    notes: NotesFolder = None,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
+    from cohorts.encoders.registry import download_checkpoint
+    from cohorts.harness.contestants import parse_contestant, tfidf_baseline
+    from cohorts.harness.quality.evaluation import KS, Plan, evaluate, routes_through, views_of
+    from cohorts.harness.quality.grades import grades_of
+    from cohorts.harness.quality.population import read_labelled, read_patients
+    from cohorts.harness.quality.report import manifest_of, tables, write_report
+    from cohorts.terminal.evaluation import show_quality
+
+    log.choose(log_format)
+    for spec in encoder or [] if download else []:
+        download_checkpoint(spec)
+    contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
+    views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
+    routes = routes_through(store or [], index or [])
+    plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
+    with _open_source(source, path, out, columns=columns, labels=labels, notes=notes) as records:
+        population = (
+            read_labelled(records, _names(labels)) if labels else read_patients(records, cohort or [])
+        )
+        result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
+        made = tables(result, grades_of(records, population, judgements))
+        manifest = manifest_of(records, plan, result, made)
+    page = write_report(out, manifest, made)
+    show_quality(made, synthetic=manifest["synthetic"])
+    for fault in made.faults:
+        log.say("warning", f"LEAK: {fault}")
+    log.say("note", f"Report: {page}; every figure: {out}/figures.csv; who was found: {out}/rankings.")
+
+
 @app.command()
 def bench(
     experiment: Annotated[Path, typer.Argument(help="TOML file: data, stores, indexes; see docs/bench.md.")],

@@ -54,14 +54,15 @@ class Withheld:
 
     def mask(self, text: str) -> str:
         """Return a text without the terms of the phenotypes, in whatever case they stand, where texts are masked."""
-        return self._pattern.sub(MASK, text) if self.text else text
+        return self.pattern.sub(MASK, text) if self.text else text
 
     def asked_of(self, encoder: str) -> str:
         """Return the text that asks for an encoder with this withheld from it; `parse_asked` reads it."""
         return f"{encoder}{_WITHOUT}{'+'.join(self.phenotypes)}{_IN_NOTES if self.text else ''}"
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    def pattern(self) -> re.Pattern[str]:
+        """Return what finds a mention of the phenotypes, the longest term first."""
         terms: Sequence[str] = [
             term for one in load_phenotypes() if one.name in self.phenotypes for term in one.terms
         ]

@@ -13,11 +13,12 @@ _NAMED = re.compile(r"([^:=/\\]+)=(.+)")
 
 @dataclass(frozen=True)
 class Contestant:
-    """An encoder and what it is called. One that is trained already is taken as it is."""
+    """An encoder, what it is called, and how it was asked for. One that is trained already is taken as it is."""
 
     name: str
     encoder: Encoder | TfIdf
     trained: bool = False
+    spec: str = ""
 
 
 def tfidf_baseline() -> Contestant:
@@ -30,5 +31,5 @@ def parse_contestant(text: str) -> Contestant:
     named = None if Path(text).is_dir() else _NAMED.fullmatch(text)
     name, spec = named.groups() if named else (text, text)
     if Path(spec).is_dir():
-        return Contestant(name, load_encoder(Path(spec)), trained=True)
-    return Contestant(name, make_encoder(spec))
+        return Contestant(name, load_encoder(Path(spec)), trained=True, spec=spec)
+    return Contestant(name, make_encoder(spec), spec=spec)

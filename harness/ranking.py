@@ -1,7 +1,8 @@
-"""How good a ranking is, query by query: precision, capped recall, average precision, nDCG, and what chance reaches.
+"""How good a ranking is, query by query: precision, recall, average precision, nDCG, and what chance reaches.
 
-Hits are (queries, candidates) bool, the best ranked first. A query without a match has no figure: it is left out
-before. What chance reaches is exact, for candidates in random order.
+Hits are (queries, depth) bool, the best ranked first. `matches` (queries,) is how many candidates match, ranked or not;
+without it, all of them are ranked. A query without a match has no figure: it is left out before. A ceiling is what the
+best ranking reaches. What chance reaches is exact, for all candidates in random order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from cohorts.errors import InputError
 
 Hits = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 _RESAMPLES = 10_000
 _AT_ONCE = 100  # of them: 10,000 queries would take 1.6 GB
@@ -38,20 +40,45 @@ def precision(hits: Hits, k: int) -> Values:
     return np.asarray(hits[:, :k].mean(axis=1))
 
 
-def capped_recall(hits: Hits, k: int) -> Values:
+def precision_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that precision at k can be, (queries,)."""
+    return np.asarray(np.minimum(k, matches) / k)
+
+
+def recall(hits: Hits, k: int, matches: Counts) -> Values:
+    """Return the share of all matches that is among the first k, (queries,)."""
+    return np.asarray(hits[:, :k].sum(axis=1) / matches)
+
+
+def recall_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that recall at k can be, (queries,)."""
+    return np.asarray(np.minimum(k, matches) / matches)
+
+
+def f1(hits: Hits, k: int, matches: Counts) -> Values:
+    """Return the harmonic mean of precision and recall at k, (queries,)."""
+    return np.asarray(2 * hits[:, :k].sum(axis=1) / (k + matches))
+
+
+def f1_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that F1 at k can be, (queries,)."""
+    return np.asarray(2 * np.minimum(k, matches) / (k + matches))
+
+
+def capped_recall(hits: Hits, k: int, matches: Counts | None = None) -> Values:
     """Return the matches among the first k as a share of those that k places can hold, (queries,)."""
-    return np.asarray(hits[:, :k].sum(axis=1) / np.minimum(k, hits.sum(axis=1)))
+    return np.asarray(hits[:, :k].sum(axis=1) / np.minimum(k, _known(matches, hits)))
 
 
-def average_precision(hits: Hits) -> Values:
-    """Return the mean precision at the places of all matches, (queries,)."""
+def average_precision(hits: Hits, matches: Counts | None = None) -> Values:
+    """Return the mean precision at the places of the matches that the depth can hold, (queries,); 0 where one lacks."""
     so_far = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.asarray((so_far * hits).sum(axis=1) / hits.sum(axis=1))
+    return np.asarray((so_far * hits).sum(axis=1) / np.minimum(_known(matches, hits), hits.shape[1]))
 
 
-def ndcg(hits: Hits, k: int) -> Values:
+def ndcg(hits: Hits, k: int, matches: Counts | None = None) -> Values:
     """Return the discounted gain of the first k, as a share of that of the best ranking, (queries,)."""
-    return np.asarray(hits[:, :k] @ _discount(k, hits) / _best_gain(hits, k))
+    return np.asarray(hits[:, :k] @ _discount(k, hits) / _best_gain(hits, k, matches))
 
 
 def chance_precision(hits: Hits) -> Values:
@@ -89,6 +116,19 @@ def interval(values: Values, rng: np.random.Generator) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def intervals(values: Values, rng: np.random.Generator) -> tuple[Values, Values]:
+    """Return the bootstrap 95 % interval of the mean of every column of (queries, m), (m,) both; NaN is no query."""
+    there = ~np.isnan(values)
+    filled, means = np.where(there, values, 0), np.empty((_RESAMPLES, values.shape[1]), np.float32)
+    even = np.full(len(values), 1 / len(values))
+    for first in range(0, _RESAMPLES, _AT_ONCE):
+        times = rng.multinomial(len(values), even, _AT_ONCE).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            means[first : first + _AT_ONCE] = times @ filled / (times @ there)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
 def against(base: Values, others: Mapping[str, Values]) -> dict[str, float]:
     """Return the p-value of each against `base`, query by query: Wilcoxon's signed-rank test, Holm's correction."""
     from scipy.stats import wilcoxon
@@ -112,6 +152,10 @@ def _discount(k: int, hits: Hits) -> Values:
     return 1 / np.log2(np.arange(2, min(k, hits.shape[1]) + 2))
 
 
-def _best_gain(hits: Hits, k: int) -> Values:
+def _best_gain(hits: Hits, k: int, matches: Counts | None = None) -> Values:
     discount = _discount(k, hits)
-    return np.asarray(discount.cumsum()[np.minimum(len(discount), hits.sum(axis=1)) - 1])
+    return np.asarray(discount.cumsum()[np.minimum(len(discount), _known(matches, hits)) - 1])
+
+
+def _known(matches: Counts | None, hits: Hits) -> Counts:
+    return hits.sum(axis=1) if matches is None else matches

@@ -52,21 +52,32 @@ class TfIdf:
         return self._model.transform(texts)
 
 
-def bm25_similarity(texts: Sequence[str]) -> Similarity:
-    """Return BM25 of all pairs, (n, n): a row is a text as query, each of its words as often as it stands there.
+class Bm25:
+    """BM25 of texts: a text as query, each of its words as often as it stands there.
 
     Source: Kamphuis et al., 2020, Which BM25 do you mean?, the accurate form of Lucene; k1 = 1.5, b = .75. Raises
     MissingExtra.
     """
-    try:
-        from bm25s import BM25
-    except ImportError as error:
-        raise MissingExtra("BM25 is not installed: pip install 'cohorts[dev]'.") from error
-    tokens = [_words(text) for text in texts]
-    index = BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
-    index.index(tokens, show_progress=False)
-    nothing = np.zeros(len(texts))
-    return np.stack([index.get_scores(query) if query else nothing for query in tokens])
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        try:
+            from bm25s import BM25
+        except ImportError as error:
+            raise MissingExtra("BM25 is not installed: pip install 'cohorts[bm25]'.") from error
+        self._tokens = [_words(text) for text in texts]
+        self._index = BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
+        self._index.index(self._tokens, show_progress=False)
+
+    def scores(self, rows: Sequence[int]) -> Similarity:
+        """Return BM25 of every text for those in `rows`, (len(rows), n)."""
+        nothing = np.zeros(len(self._tokens))
+        asked = (self._tokens[row] for row in rows)
+        return np.stack([self._index.get_scores(query) if query else nothing for query in asked])
+
+
+def bm25_similarity(texts: Sequence[str]) -> Similarity:
+    """Return BM25 of all pairs, (n, n). Raises MissingExtra."""
+    return Bm25(texts).scores(range(len(texts)))
 
 
 def _words(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cohorts.harness import space_report
 from cohorts.harness.fused_report import Line
+from cohorts.harness.quality import report
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
 from cohorts.terminal.tables import SYNTHETIC
@@ -20,6 +21,7 @@ _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
     "pair_auc": "pair\nAUC",
     "auc": "death\nAUC",
 }
+_QUALITY = ("precision", "lift", "capped_recall", "ndcg", "average_precision", "neighbour_recall")
 _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "uniformity": "uni-\nformity",
     "alignment_label": "align-\nment,\nlabel",
@@ -111,6 +113,45 @@ def show_space(
         few.add_row(escape(line.vectors), *(_measured(cell) for cell in line.cells.values()))
     Console().print(geometry)
     Console().print(few)
+
+
+def show_quality(made: report.Tables, *, synthetic: bool) -> None:
+    """Print how right the neighbours are, a table for each view, and what chance reaches, to stdout."""
+    for view in made.frames["figures"]["view"].unique():
+        table = _table(f"{view}: mean over the questions [95 % interval], k = {made.k}", synthetic)
+        table.add_column("ranked by\n  through", overflow="fold")
+        for name in _QUALITY:
+            table.add_column(report.MEASURES[name].format(k=made.k), justify="right")
+        before = ""
+        for line in report.lines(made, view):
+            if line.encoder != before:
+                before = line.encoder
+                table.add_row(escape(line.encoder), style="bold")
+            table.add_row(
+                f"  {escape(line.route)}", *(_with_interval(name, *line.cells[name]) for name in _QUALITY)
+            )
+        Console().print(table)
+    table = _table("What can be reached", synthetic=False)
+    table.add_column("cohort")
+    for title in ("questions", "matches", "base rate"):
+        table.add_column(title, justify="right")
+    for row in made.frames["cohorts"].itertuples(index=False):
+        few = " (too few)" if row.questions < report.ENOUGH else ""
+        table.add_row(
+            escape(row.cohort.replace("_", " ")),
+            f"{row.questions:,}{few}",
+            f"{row.matches:,.0f}",
+            f"{row.base_rate:.4f}",
+        )
+    Console().print(table)
+
+
+def _with_interval(name: str, mean: float, low: float, high: float) -> str:
+    if mean != mean:
+        return ""
+    if name == "lift":
+        return f"{mean:.1f}"
+    return f"{mean:.3f}\n[{low:.3f}, {high:.3f}]" if name == "precision" else f"{mean:.3f}"
 
 
 def show_encoder(facts: Mapping[str, Any]) -> None:

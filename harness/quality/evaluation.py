@@ -1,0 +1,307 @@
+"""Runs the questions through every encoder, baseline and index; what was ranked already is not ranked again.
+
+The raw results, who was found for whom, are kept cell by cell; figures are computed from them afterwards.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cohorts.connectors.base import Collection
+from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
+from cohorts.connectors.matched_recall import SAMPLE
+from cohorts.connectors.registry import connect
+from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.encoders.withholding import Withheld, WithheldSource, parse_withheld
+from cohorts.errors import InputError
+from cohorts.harness.contestants import Contestant
+from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
+from cohorts.harness.quality.population import Population
+from cohorts.harness.quality.questions import Fold, deal
+from cohorts.harness.quality.rankings import (
+    Ranking,
+    keep_ranking,
+    rank_exactly,
+    rank_through,
+    read_ranking,
+)
+from cohorts.harness.quality.scorers import OF_CODES, OF_NOTES, RANDOM, AtRandom, ByVectors, Scorer
+from cohorts.harness.splits import listed
+from cohorts.harness.stages import Stages
+from cohorts.harness.text_baselines import TfIdf
+from cohorts.loaders.manifest import write_manifest
+from cohorts.loaders.versions import Wanted
+from cohorts.records.base import Source
+from cohorts.records.views import Subset
+
+EXACT = "exact"
+KS = (10, 50, 100, 200)
+CENTRED = ", centred"
+IDENTITY = "questions.json"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A store and an index to ask through, beside exact search."""
+
+    store: str
+    wanted: Wanted
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in tables."""
+        search = show_search(self.wanted.search)
+        return f"{self.store} {show_index(self.wanted.index)}{f' {search}' if search else ''}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to ask, of whom, and through what.
+
+    `views` are what encoders may see, by name; None is everything. Baselines of codes are for patients' records alone.
+    """
+
+    contestants: Sequence[Contestant]
+    views: dict[str, Withheld | None]
+    routes: Sequence[Route] = ()
+    ks: Sequence[int] = KS
+    queries: int = 100
+    folds: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = [one.name for one in self.contestants]
+        if len(set(names)) < len(names):
+            raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One ranking: what was seen, who ranked, through what, and the fold asked about; `spec` asks for the encoder."""
+
+    view: str
+    encoder: str
+    route: str
+    fold: int
+    spec: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Return the file's place below the folder of results; it is the cell's identity."""
+        parts = (_slug(*part) for part in ((self.view,), (self.encoder, self.spec), (self.route,)))
+        return Path("rankings", *parts, f"fold-{self.fold}.parquet")
+
+
+@dataclass
+class Result:
+    """All rankings, the questions they answer, how deep they are judged, and what could flatter them."""
+
+    population: Population
+    folds: list[Fold]
+    ks: Sequence[int]
+    rankings: dict[Cell, Ranking] = field(default_factory=dict)
+    leaks: list[Leak] = field(default_factory=list)
+    late: list[Late] = field(default_factory=list)
+    stages: Stages = field(default_factory=Stages)
+
+    @property
+    def shared_patients(self) -> int:
+        """Return how many patients are on both sides of a fold."""
+        return shared_patients(self.population, self.folds)
+
+
+def views_of(
+    cohorts: Sequence[str], *, labelled: bool, in_text: bool, leave_codes: bool
+) -> dict[str, Withheld | None]:
+    """Return what encoders may see, by name. Raises InputError where labelled notes have nothing to withhold."""
+    if labelled:
+        if cohorts or in_text or leave_codes:
+            raise InputError(
+                "--labels judges notes by their labels: leave out --cohort, --withhold-text and --leave-codes."
+            )
+        return {"notes as they are": None}
+    names = parse_withheld(",".join(cohorts) or "all", text=False).phenotypes
+    views: dict[str, Withheld | None] = {"codes withheld": Withheld(names)}
+    if in_text:
+        views["codes and mentions withheld"] = Withheld(names, text=True)
+    if leave_codes:
+        views["nothing withheld"] = None
+    return views
+
+
+def routes_through(stores: Sequence[str], indexes: Sequence[str]) -> list[Route]:
+    """Return every index in every store; a search follows a blank, as in `ivf:nlist=64 nprobe=8`. Raises InputError."""
+    if indexes and not stores:
+        raise InputError("--index says how to ask a store: name one with --store, as in qdrant:./quality.")
+    wanted = []
+    for text in indexes or ["hnsw"]:
+        index, _, search = text.strip().partition(" ")
+        wanted.append(Wanted(parse_index(index), parse_search(search) if search else SearchParams()))
+    return [Route(store, one) for store in stores for one in wanted]
+
+
+def evaluate(
+    source: Source, population: Population, plan: Plan, out: Path, tell: Tell = lambda _: None
+) -> Result:
+    """Rank for every question, in every way asked for. Raises InputError, EncoderError, EngineError."""
+    plan = _possible(plan, population)
+    result = Result(population, deal(population, plan.folds, plan.queries, plan.seed), plan.ks)
+    _check_same(out, source, population, plan)
+    for view, withheld in plan.views.items():
+        seen = WithheldSource(source, withheld) if withheld else source
+        if not population.any_shared:
+            result.stages.begin("looking for leaks")
+            leaks, late = find_leaks(view, population.cohorts, source.batches(), seen.batches())
+            result.leaks += leaks
+            result.late.append(late)
+        _View(view, seen, plan, out, result, tell).run()
+    result.stages.end()
+    return result
+
+
+def _possible(plan: Plan, population: Population) -> Plan:
+    """Return the plan without depths that everybody would be within."""
+    ks = [k for k in plan.ks if k < len(population) - 1]
+    if not ks:
+        raise InputError(
+            f"{len(population):,} units are too few for k = {', '.join(map(str, plan.ks))}: give a smaller --k."
+        )
+    return replace(plan, ks=ks)
+
+
+def _check_same(out: Path, source: Source, population: Population, plan: Plan) -> None:
+    """Raise InputError where the folder holds the answers to other questions."""
+    asked: dict[str, Any] = {
+        "source": source.fingerprint,
+        "cohorts": population.any_shared or population.cohorts,
+        "k": list(plan.ks),
+        "queries": plan.queries,
+        "seed": plan.seed,
+    }
+    file = out / IDENTITY
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != asked:
+        raise InputError(
+            f"{out} holds the answers to other questions (of another source, cohorts, k, number or seed): take another "
+            "--out, or remove it."
+        )
+    write_manifest(file, asked)
+
+
+class _View:
+    """All that is ranked by what encoders see in one way."""
+
+    def __init__(self, name: str, seen: Source, plan: Plan, out: Path, result: Result, tell: Tell) -> None:
+        self._name, self._seen, self._plan, self._out = name, seen, plan, out
+        self._result, self._tell = result, tell
+        self._population = result.population
+
+    def run(self) -> None:
+        for fold in self._result.folds:
+            for name, scorer in self._baselines():
+                self._rank(Cell(self._name, name, EXACT, fold.number), fold, scorer)
+            for contestant in self._plan.contestants:
+                self._rank_contestant(contestant, fold)
+
+    def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
+        known = OF_NOTES if self._population.any_shared else OF_CODES | OF_NOTES
+        yield RANDOM, lambda: AtRandom(len(self._population), self._plan.seed)
+        for name, make in known.items():
+            yield name, lambda make=make: make(list(self._seen.batches()))  # type: ignore[misc]
+
+    def _rank_contestant(self, contestant: Contestant, fold: Fold) -> None:
+        """Fit and encode only where a ranking is missing."""
+        missing = [
+            cell for cell in self._cells(contestant, fold) if not self._known(cell)
+        ]  # reads those there
+        if not missing:
+            return
+        self._tell(f"{self._name}, fold {fold.number + 1}: {contestant.name}")
+        self._result.stages.begin(f"{contestant.name}: to vectors")
+        for name, vectors in self._variants(contestant, fold):
+            cell = Cell(self._name, name, EXACT, fold.number, contestant.spec)
+            exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors))  # type: ignore[misc]
+            if not hasattr(vectors, "toarray"):
+                for route in self._plan.routes:
+                    self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact)
+
+    def _cells(self, contestant: Contestant, fold: Fold) -> list[Cell]:
+        dense = not isinstance(contestant.encoder, TfIdf)
+        variants = ("", CENTRED) if dense else ("",)
+        routes = (EXACT, *(one.name for one in self._plan.routes)) if dense else (EXACT,)
+        return [
+            Cell(self._name, contestant.name + variant, route, fold.number, contestant.spec)
+            for variant in variants
+            for route in routes
+        ]
+
+    def _variants(self, contestant: Contestant, fold: Fold) -> Iterator[tuple[str, Any]]:
+        """Yield the vectors as they are, and less the mean of those learnt from where that leaves zeros zero."""
+        encoder = contestant.encoder
+        if not contestant.trained:
+            allowed = listed(self._population.ids, fold.training)
+            encoder.fit(Checked(Subset(self._seen, allowed), TrainingIds(allowed), contestant.name))
+        parts = [encoder.encode(batch) for batch in self._seen.batches()]
+        if hasattr(parts[0], "toarray"):
+            from scipy.sparse import vstack
+
+            yield contestant.name, vstack(parts, format="csr")
+            return
+        vectors = np.concatenate(parts)
+        yield contestant.name, vectors
+        filled = np.abs(vectors).sum(axis=1) > 0
+        mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
+        yield contestant.name + CENTRED, unit_rows(np.where(filled[:, None], vectors - mean, 0))
+
+    def _rank(self, cell: Cell, fold: Fold, scorer: Callable[[], Scorer]) -> Ranking:
+        if not self._known(cell):
+            self._result.stages.begin("ranking")
+            plan = self._plan
+            self._keep(cell, fold, rank_exactly(scorer(), self._population, fold, max(plan.ks), plan.seed))
+        return self._result.rankings[cell]
+
+    def _rank_route(self, cell: Cell, fold: Fold, route: Route, vectors: Any, exact: Ranking) -> None:
+        if self._known(cell):
+            return
+        self._tell(f"{cell.view}, fold {cell.fold + 1}: {cell.encoder} through {cell.route}")
+        self._result.stages.begin(f"asking {route.store}")
+        name = f"cohorts_quality_{hashlib.sha256(str(cell.path).encode()).hexdigest()[:10]}"
+        with connect(route.store) as connector:
+            if name in connector.collections():  # left by a run that was killed
+                connector.drop(name)
+            sample = _sample(vectors, self._plan.seed)
+            collection = route.wanted.settle(
+                connector,
+                Collection(name, vectors.shape[1]),
+                lambda: sample,
+                k=min(max(self._plan.ks), len(sample) // 4),
+            )
+            made = rank_through(connector, collection, vectors, self._population, fold, exact, self._plan.ks)
+        self._keep(cell, fold, made)
+
+    def _known(self, cell: Cell) -> bool:
+        if cell not in self._result.rankings and (self._out / cell.path).exists():
+            self._result.rankings[cell] = read_ranking(self._out / cell.path, self._population)
+        return cell in self._result.rankings
+
+    def _keep(self, cell: Cell, fold: Fold, made: Ranking) -> None:
+        keep_ranking(self._out / cell.path, made, self._population, fold)
+        self._result.rankings[cell] = made
+
+
+def _sample(vectors: Any, seed: int) -> Any:
+    filled = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
+    return vectors[np.sort(np.random.default_rng(seed).permutation(filled)[:SAMPLE])]
+
+
+def _slug(title: str, *more: str) -> str:
+    """Return a name for a folder: readable, and another one for every text."""
+    plain = re.sub(r"[^\w.=-]+", "-", title)[:60].strip("-")
+    return f"{plain}-{hashlib.sha256(repr((title, *more)).encode()).hexdigest()[:8]}"

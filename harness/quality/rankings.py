@@ -1,0 +1,145 @@
+"""Who was found for every question, as raw results: exactly, or through an engine and its index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cohorts.connectors.base import Collection, Connector, Points, Vectors
+from cohorts.harness import ranking
+from cohorts.harness.quality.population import Population, Rows
+from cohorts.harness.quality.questions import Fold, blocks
+from cohorts.harness.quality.scorers import Scorer
+from cohorts.harness.ranking import Values
+
+_ROWS = 1_000  # of an upsert
+_TIE = 1e-5  # a neighbour as near as the k-th counts, whatever its id
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Of q questions: the units found, best first, (q, depth), -1 where there were fewer, and R-precision, (q,), NaN
+    where the depth holds less than all matches.
+
+    `recall` is the share of the exact neighbours that an index found, (q,) by k; `note` the index in effect, where it
+    is not the one asked for.
+    """
+
+    found: Rows
+    r_precision: Values
+    recall: dict[int, Values] = field(default_factory=dict)
+    note: str = ""
+
+
+def rank_exactly(scorer: Scorer, population: Population, fold: Fold, depth: int, seed: int) -> Ranking:
+    """Rank everybody but the patient asked about; who is as like as another comes in random order."""
+    shuffled = np.random.default_rng([seed, fold.number]).permutation(len(population))
+    found = np.full((len(fold), depth), -1, np.intp)
+    r_precision = np.zeros(len(fold))
+    for some, alike, others in blocks(population, fold):
+        scores = np.where(others, scorer.scores(fold.units[some]), -np.inf)[:, shuffled]
+        order = np.argsort(-scores, axis=1, kind="stable")
+        best = np.where(np.take_along_axis(scores, order, axis=1) > -np.inf, shuffled[order], -1)
+        found[some, : best.shape[1]] = best[:, :depth]
+        hits = np.take_along_axis(alike, np.maximum(best, 0), axis=1) & (best >= 0)
+        matches = alike.sum(axis=1)
+        r_precision[some] = hits.cumsum(axis=1)[np.arange(len(matches)), matches - 1] / matches
+    return Ranking(found, r_precision)
+
+
+def rank_through(
+    connector: Connector,
+    collection: Collection,
+    vectors: Vectors,
+    population: Population,
+    fold: Fold,
+    exact: Ranking,
+    ks: Sequence[int],
+) -> Ranking:
+    """Load all vectors into a collection of its own, ask the engine, and drop it; zeros are no points."""
+    filled = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
+    depth, own = max(ks), int(np.bincount(population.patient).max())
+    try:
+        connector.create(collection)
+        for start in range(0, len(filled), _ROWS):
+            rows = filled[start : start + _ROWS]
+            connector.upsert(
+                collection.name, Points([str(row) for row in rows], vectors[rows], [{}] * len(rows))
+            )
+        connector.finalize(collection.name)
+        found = np.full((len(fold), depth), -1, np.intp)
+        askable = np.flatnonzero(np.isin(fold.units, filled))
+        asked = vectors[fold.units[askable]]
+        hits = connector.search(
+            collection.name, asked, min(depth + own, len(filled)), with_payload=False
+        ).hits
+        for question, row in zip(askable, hits, strict=True):
+            others = [int(hit.id) for hit in row]
+            patient = population.patient[fold.units[question]]
+            others = [unit for unit in others if population.patient[unit] != patient][:depth]
+            found[question, : len(others)] = others
+    finally:
+        if collection.name in connector.collections():
+            connector.drop(collection.name)
+    nothing = np.full(len(fold), np.nan)
+    recall = {k: neighbour_recall(vectors, fold.units, exact.found[:, :k], found[:, :k]) for k in ks}
+    return Ranking(found, nothing, recall, collection.translation)
+
+
+def neighbour_recall(vectors: Vectors, asked: Rows, exact: Rows, found: Rows) -> Values:
+    """Return the share of the exact neighbours, (q,), that were found, or others as near; NaN where there are none."""
+
+    def cosines(rows: Rows) -> Values:
+        near = np.einsum("qd,qkd->qk", vectors[asked], vectors[np.maximum(rows, 0)]).astype(np.float64)
+        return np.where(rows >= 0, near, np.nan)
+
+    there = (exact >= 0).sum(axis=1)
+    last = np.where(there > 0, np.nanmin(np.where(exact >= 0, cosines(exact), np.inf), axis=1), np.nan)
+    reached = (cosines(found) >= last[:, None] - _TIE).sum(axis=1)
+    return np.divide(np.minimum(reached, there), there, out=np.full(len(asked), np.nan), where=there > 0)
+
+
+def hits_of(found: Rows, population: Population, fold: Fold) -> tuple[ranking.Hits, ranking.Counts]:
+    """Return which of those found are alike, (q, depth), and how many there are to find, (q,)."""
+    hits, matches = [], []
+    for some, alike, _ in blocks(population, fold):
+        rows = found[some]
+        hits.append(np.take_along_axis(alike, np.maximum(rows, 0), axis=1) & (rows >= 0))
+        matches.append(alike.sum(axis=1))
+    return np.concatenate(hits), np.concatenate(matches)
+
+
+def keep_ranking(file: Path, made: Ranking, population: Population, fold: Fold) -> None:
+    """Write a ranking as Parquet, units by their ids, in one step."""
+    ids = np.array([*population.ids, None], dtype=object)  # -1 is the last
+    frame = pd.DataFrame(
+        {
+            "asked": ids[fold.units],
+            "cohort": fold.cohort,
+            "found": [row[row >= 0].tolist() for row in made.found],
+            "r_precision": made.r_precision,
+        }
+    )
+    frame["found"] = [ids[rows].tolist() for rows in frame["found"]]
+    for k, values in made.recall.items():
+        frame[f"recall_{k}"] = values
+    frame.attrs = {"depth": made.found.shape[1], "note": made.note}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(file.with_suffix(".part"), index=False)
+    file.with_suffix(".part").replace(file)
+
+
+def read_ranking(file: Path, population: Population) -> Ranking:
+    """Read what `keep_ranking` wrote."""
+    frame = pd.read_parquet(file)
+    row_of = {unit: row for row, unit in enumerate(population.ids)}
+    found = np.full((len(frame), int(frame.attrs["depth"])), -1, np.intp)
+    for question, ids in enumerate(frame["found"]):
+        found[question, : len(ids)] = [row_of[unit] for unit in ids]
+    recall = {
+        int(name.removeprefix("recall_")): frame[name].to_numpy(np.float64)
+        for name in frame
+        if name.startswith("recall_")
+    }
+    return Ranking(found, frame["r_precision"].to_numpy(np.float64), recall, frame.attrs["note"])

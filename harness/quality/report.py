@@ -1,0 +1,187 @@
+"""The tables, and the page, of a retrieval evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from cohorts.harness.page import keep, render
+from cohorts.harness.published import COHORT_RECALL
+from cohorts.harness.quality.evaluation import EXACT, Plan, Result
+from cohorts.harness.quality.grades import Judged, OfRecords, agreement
+from cohorts.harness.quality.leaks import verdict
+from cohorts.harness.quality.summary import (
+    ALL,
+    base_rates,
+    comparisons,
+    figures,
+    gather,
+    graded_figures,
+    subgroups,
+)
+from cohorts.loaders.manifest import made_from, made_with
+from cohorts.records.base import Source
+
+PAPERS_K = 100
+ENOUGH = 30  # questions: below it, nothing is concluded
+MEASURES = {
+    "precision": "P@{k}",
+    "lift": "lift",
+    "recall": "R@{k}",
+    "capped_recall": "capped R",
+    "f1": "F1",
+    "r_precision": "R-prec.",
+    "ndcg": "nDCG",
+    "average_precision": "MAP@{k}",
+    "neighbour_recall": "neighbours found",
+}
+_VERSIONS = (
+    "cohorts",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "transformers",
+    "pymilvus",
+    "qdrant-client",
+)
+
+
+class Line(NamedTuple):
+    """One way: its names, and mean and 95 % interval of each of MEASURES, NaN where there is none."""
+
+    encoder: str
+    route: str
+    cells: dict[str, tuple[float, float, float]]
+
+
+class Tables(NamedTuple):
+    """All that is told, as frames by the name of their CSV file, and the k that the tables are of."""
+
+    frames: dict[str, pd.DataFrame]
+    k: int
+    faults: list[str]
+    agreement: tuple[float, int] | None
+
+
+def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
+    """Compute every figure from the raw rankings."""
+    ways, ks = gather(result), result.ks
+    k = PAPERS_K if PAPERS_K in ks else max(ks)
+    frames = {
+        "figures": figures(ways, ks),
+        "cohorts": base_rates(ways),
+        "comparisons": comparisons(ways, k),
+        "subgroups": subgroups(ways, k),
+        "leaks": pd.DataFrame(result.leaks),
+        "notes": pd.DataFrame(result.late),
+        "indexes": pd.DataFrame(
+            {(cell.encoder, cell.route, one.note) for cell, one in result.rankings.items() if one.note},
+            columns=["encoder", "route", "in_effect"],
+        ).sort_values(["encoder", "route"]),
+    }
+    for one in grades:
+        name = "graded" if isinstance(one, OfRecords) else "judged"
+        frames[name] = graded_figures(result, one, ks)
+    both = {type(one): one for one in grades}
+    agreed = None
+    if len(both) == 2:
+        agreed = agreement(both[Judged], both[OfRecords])  # type: ignore[arg-type]
+    return Tables(frames, k, verdict(result.leaks, result.shared_patients), agreed)
+
+
+def lines(made: Tables, view: str, cohort: str = ALL) -> list[Line]:
+    """Return a line for every way of one view, of all questions or those of one cohort."""
+    frame = made.frames["figures"]
+    here = frame[(frame["view"] == view) & (frame["cohort"] == cohort) & (frame["k"] == made.k)]
+    return [
+        Line(
+            str(encoder),
+            str(route),
+            {
+                name: tuple(group.loc[group["measure"] == name, ["mean", "low", "high"]].iloc[0])
+                for name in MEASURES
+            },
+        )
+        for (encoder, route), group in here.groupby(["encoder", "route"], sort=False)
+    ]
+
+
+def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dict[str, Any]:
+    """Return what is needed to measure the same again, and what could flatter it."""
+    return {
+        **made_with(_VERSIONS),
+        **made_from(source),
+        "plan": {
+            "encoders": {one.name: one.spec or one.name for one in plan.contestants},
+            "views": list(plan.views),
+            "routes": [one.name for one in plan.routes],
+            "k": list(result.ks),
+            "queries": plan.queries,
+            "folds": plan.folds,
+            "seed": plan.seed,
+        },
+        "units": len(result.population),
+        "questions": sum(map(len, result.folds)),
+        "patients_asked_about_and_learnt_from": result.shared_patients,
+        "trained_elsewhere": [one.name for one in plan.contestants if one.trained],
+        "faults": made.faults,
+        **result.stages.facts,
+    }
+
+
+def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Path:
+    """Write report.html, a CSV file per table, and manifest.json; return the page's path."""
+    frame = made.frames["figures"]
+    cohorts = made.frames["cohorts"].to_dict("records")
+    page = render(
+        "retrieval.html",
+        manifest=manifest,
+        made=made,
+        views=[{"name": view, "lines": lines(made, view)} for view in frame["view"].unique()],
+        titles={name: title.format(k=made.k) for name, title in MEASURES.items()},
+        cohorts=cohorts,
+        bars=[_bars(made, cohort["cohort"]) for cohort in cohorts],
+        sweeps=_sweeps(frame),
+        published=COHORT_RECALL,
+        few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
+        enough=ENOUGH,
+        known=lambda number: number == number,
+    )
+    return keep(folder, page, manifest, made.frames.items())
+
+
+def _bars(made: Tables, cohort: str) -> dict[str, Any]:
+    """Return precision at k of one cohort, searched exactly, in the first view."""
+    frame = made.frames["figures"]
+    chosen = frame[
+        (frame["cohort"] == cohort)
+        & (frame["k"] == made.k)
+        & (frame["measure"] == "precision")
+        & (frame["route"] == EXACT)
+        & (frame["view"] == frame["view"].iloc[0])
+    ]
+    return {"cohort": cohort, "rows": chosen[["encoder", "mean", "low", "high"]].to_dict("records")}
+
+
+def _sweeps(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return precision and recall over k, of all questions, beside their ceilings."""
+    here = frame[
+        (frame["cohort"] == ALL) & (frame["route"] == EXACT) & (frame["view"] == frame["view"].iloc[0])
+    ]
+    made = []
+    for measure in ("precision", "recall"):
+        curves = here[here["measure"] == measure]
+        ceiling = here[here["measure"] == f"{measure}_ceiling"].drop_duplicates("k")
+        made.append(
+            {
+                "measure": measure,
+                "curves": {
+                    str(name): group[["k", "mean"]].to_dict("records")
+                    for name, group in curves.groupby("encoder", sort=False)
+                },
+                "ceiling": ceiling[["k", "mean"]].to_dict("records"),
+            }
+        )
+    return made

@@ -1,0 +1,412 @@
+"""Retrieval quality: figures by hand, questions without leaks, rankings against naive ones, and the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohorts.connectors.base import Collection
+from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams
+from cohorts.connectors.registry import connect
+from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.withholding import Withheld, WithheldSource
+from cohorts.errors import InputError
+from cohorts.harness import ranking
+from cohorts.harness.quality import grades, leaks, questions, rankings
+from cohorts.harness.quality.population import Population, age_bands, read_labelled, read_patients
+from cohorts.harness.quality.scorers import AtRandom, ByCodes, ByDemographics, ByVectors
+from cohorts.records.base import Source
+from cohorts.records.sources import open_source
+from cohorts.records.synth import synthesize
+from commands import ok, refused, run
+from hypothesis import given
+from hypothesis import strategies as st
+
+HITS = np.array([[1, 0, 1, 0], [0, 0, 0, 1]], np.bool_)
+MATCHES = np.array([2, 8])
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hospital") / "tables"
+    synthesize(folder, 250, seed=3)
+    return folder
+
+
+def opened(tables: Path, work: Path) -> Source:
+    return open_source("mimic3", tables, work_dir=work, quarantine_file=work / "bad.csv").__enter__()
+
+
+def people(n: int = 60, cohorts: int = 2, seed: int = 0) -> Population:
+    """Return n units of n // 2 patients, each in every cohort with probability .3."""
+    rng = np.random.default_rng(seed)
+    member = rng.random((n, cohorts)) < 0.3
+    names = [f"c{i}" for i in range(cohorts)]
+    return Population([f"u{i}" for i in range(n)], rng.permutation(n) // 2, names, member, {})
+
+
+def test_recall_and_f1_by_hand() -> None:
+    np.testing.assert_allclose(ranking.recall(HITS, 3, MATCHES), [2 / 2, 0])
+    np.testing.assert_allclose(ranking.recall(HITS, 4, MATCHES), [1, 1 / 8])
+    np.testing.assert_allclose(ranking.f1(HITS, 4, MATCHES), [4 / 6, 2 / 12])
+    np.testing.assert_allclose(ranking.capped_recall(HITS, 4, MATCHES), [1, 1 / 4])
+    np.testing.assert_allclose(ranking.average_precision(HITS, MATCHES), [(1 + 2 / 3) / 2, (1 / 4) / 4])
+    np.testing.assert_allclose(ranking.precision_ceiling(MATCHES, 4), [2 / 4, 1])
+    np.testing.assert_allclose(ranking.recall_ceiling(MATCHES, 4), [1, 4 / 8])
+    np.testing.assert_allclose(ranking.f1_ceiling(MATCHES, 4), [4 / 6, 8 / 12])
+
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.booleans(), min_size=n, max_size=n), st.integers(0, 30), st.integers(1, 40)
+        )
+    )
+)
+def test_no_figure_exceeds_its_ceiling(case: tuple[list[bool], int, int]) -> None:
+    row, unseen, k = case
+    hits = np.array([row], np.bool_)
+    matches = hits.sum(axis=1) + unseen
+    k = min(k, len(row))
+    if not matches[0]:
+        return
+    assert ranking.precision(hits, k) <= ranking.precision_ceiling(matches, k) + 1e-12
+    assert ranking.recall(hits, k, matches) <= ranking.recall_ceiling(matches, k) + 1e-12
+    assert ranking.f1(hits, k, matches) <= ranking.f1_ceiling(matches, k) + 1e-12
+    for values in (
+        ranking.capped_recall(hits, k, matches),
+        ranking.ndcg(hits, k, matches),
+        ranking.average_precision(hits[:, :k], matches),
+    ):
+        assert 0 <= values[0] <= 1 + 1e-12
+    best = np.sort(hits, axis=1)[:, ::-1]
+    if not unseen:
+        assert ranking.precision(best, k) == pytest.approx(ranking.precision_ceiling(matches, k))
+
+
+def test_many_intervals_are_those_of_each_by_itself() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((80, 2))
+    values[:30, 1] = np.nan
+    low, high = ranking.intervals(values, rng)
+    for column in range(2):
+        alone = ranking.interval(values[~np.isnan(values[:, column]), column], rng)
+        assert (low[column], high[column]) == pytest.approx(alone, abs=0.01)
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_nobody_asked_about_is_learnt_from(folds: int) -> None:
+    population = people(200)
+    made = questions.deal(population, folds, 10_000, seed=1)
+    assert leaks.shared_patients(population, made) == 0
+    assert [len(fold.training) for fold in made] == pytest.approx([160] * folds, abs=2)
+    asked = [(unit, name) for fold in made for unit, name in zip(fold.units, fold.cohort, strict=True)]
+    assert len(set(asked)) == len(asked)
+    for fold in made:
+        for _, alike, others in questions.blocks(population, fold):
+            assert alike.any(axis=1).all()
+            assert not alike[~others].any()
+        for unit, name, wanted in zip(fold.units, fold.cohort, fold.wanted, strict=True):
+            assert population.member[unit, population.cohorts.index(name)]
+            assert wanted.sum() == 1
+    if folds == 5:  # everybody is asked about once in each of their cohorts, one unit of a patient
+        for column, name in enumerate(population.cohorts):
+            patients = set(population.patient[population.member[:, column]])
+            assert {population.patient[unit] for unit, of in asked if of == name} == patients
+
+
+def test_as_many_are_asked_about_as_wanted() -> None:
+    made = questions.deal(people(200), 5, 7, seed=1)
+    names = np.concatenate([fold.cohort for fold in made])
+    assert dict(zip(*np.unique(names, return_counts=True), strict=True)) == {"c0": 7, "c1": 7}
+
+
+def test_whoever_is_alone_in_a_cohort_is_not_asked_about() -> None:
+    population = people(40)
+    population.member[:] = False
+    population.member[0, 0] = True
+    with pytest.raises(InputError, match="nobody to ask about"):
+        questions.deal(population, 5, 100, seed=0)
+
+
+def test_exact_rankings_are_naive_ones() -> None:
+    population, rng = people(), np.random.default_rng(5)
+    vectors = unit_rows(rng.normal(size=(60, 8)).astype(np.float32))
+    vectors[7] = 0
+    for fold in questions.deal(population, 5, 100, seed=0):
+        made = rankings.rank_exactly(ByVectors(vectors), population, fold, 20, seed=0)
+        hits, matches = rankings.hits_of(made.found, population, fold)
+        for question, unit in enumerate(fold.units):
+            others = [
+                i for i in range(60) if population.patient[i] != population.patient[unit] and vectors[i].any()
+            ]
+            best = (
+                sorted(others, key=lambda i: -float(vectors[i] @ vectors[unit]))
+                if vectors[unit].any()
+                else []
+            )
+            assert [i for i in made.found[question] if i >= 0] == best[:20]
+            column = population.cohorts.index(fold.cohort[question])
+            alike = {
+                i
+                for i in range(60)
+                if population.member[i, column] and population.patient[i] != population.patient[unit]
+            }
+            assert matches[question] == len(alike)
+            assert hits[question].tolist() == [i in alike for i in [*best, *[-1] * 20][:20]]
+            found = len(set(best[: len(alike)]) & alike) / len(alike)
+            assert made.r_precision[question] == pytest.approx(found)
+
+
+def test_random_rankings_reach_the_base_rate() -> None:
+    population = people(600, 3)
+    (fold,) = questions.deal(population, 1, 1_000, seed=0)
+    made = rankings.rank_exactly(AtRandom(600, 0), population, fold, 50, seed=0)
+    hits, matches = rankings.hits_of(made.found, population, fold)
+    low, high = ranking.interval(ranking.precision(hits, 50), np.random.default_rng(0))
+    assert low <= (matches / 598).mean() <= high
+
+
+def test_ties_are_in_no_order() -> None:
+    population = people(400, 1)
+    population.member[:, 0] = np.arange(400) < 200  # the first ones: a stable order would find them first
+    (fold,) = questions.deal(population, 1, 1_000, seed=0)
+    same = ByVectors(np.ones((400, 1), np.float32))
+    made = rankings.rank_exactly(same, population, fold, 50, seed=0)
+    hits, _ = rankings.hits_of(made.found, population, fold)
+    assert 0.3 < ranking.precision(hits, 50).mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("store", "index"),
+    [("qdrant:{}/s", Flat()), ("qdrant:{}/s", Hnsw()), ("milvus:{}/s.db", Ivf(nlist=8))],
+    ids=["qdrant-flat", "qdrant-hnsw", "milvus-ivf"],
+)
+def test_an_index_finds_the_neighbours_and_its_loss_is_told(store: str, index: Index, tmp_path: Path) -> None:
+    population, rng = people(800), np.random.default_rng(5)
+    vectors = unit_rows(rng.normal(size=(800, 16)).astype(np.float32))
+    vectors[3] = 0
+    (fold,) = questions.deal(population, 1, 100, seed=0)
+    exact = rankings.rank_exactly(ByVectors(vectors), population, fold, 20, seed=0)
+    search = SearchParams(nprobe=1) if isinstance(index, Ivf) else SearchParams()
+    with connect(store.format(tmp_path)) as connector:
+        made = rankings.rank_through(
+            connector, Collection("c", 16, index, search=search), vectors, population, fold, exact, [10, 20]
+        )
+        assert connector.collections() == []
+    for k in (10, 20):
+        for question, unit in enumerate(fold.units):
+            own = population.patient[made.found[question]] == population.patient[unit]
+            assert not own[made.found[question] >= 0].any()
+            naive = len({*exact.found[question, :k]} & {*made.found[question, :k]} - {-1})
+            assert made.recall[k][question] == pytest.approx(naive / k) or unit == 3
+        if not isinstance(index, Ivf):
+            assert np.nanmean(made.recall[k]) > 0.95
+    if isinstance(index, Ivf):
+        assert np.nanmean(made.recall[10]) < 1  # it looks into some of the cells
+
+    file = tmp_path / "r.parquet"
+    rankings.keep_ranking(file, made, population, fold)
+    again = rankings.read_ranking(file, population)
+    np.testing.assert_array_equal(again.found, made.found)
+    np.testing.assert_array_equal(again.recall[20], made.recall[20])
+    assert again.note == made.note
+
+
+def test_a_planted_leak_is_found(tables: Path, tmp_path: Path) -> None:
+    source = opened(tables, tmp_path)
+    names = ["sepsis", "heart_failure"]
+    withheld = WithheldSource(source, Withheld(("sepsis",), text=True))
+    found, late = leaks.find_leaks("seen", names, source.batches(), withheld.batches())
+    sepsis, heart = found
+    assert (sepsis.codes_left, sepsis.mentions_left) == (0, 0)
+    assert sepsis.codes_taken > 0
+    assert sepsis.mentions_taken > 0
+    assert heart.codes_left > 0
+    assert (heart.codes_taken, heart.mentions_taken) == (0, 0)
+    assert late.notes > 0
+    (told,) = leaks.verdict(found, 0)
+    assert "codes of heart_failure stand in what encoders see" in told
+    assert leaks.verdict([sepsis], 0) == []
+    assert "2 patients are asked about and learnt from" in leaks.verdict([sepsis], 2)[0]
+
+
+def test_cohorts_are_those_who_have_the_diagnosis(tables: Path, tmp_path: Path) -> None:
+    source = opened(tables, tmp_path)
+    population = read_patients(source, ["sepsis"])
+    codes = pd.concat([batch.codes for batch in source.batches()])
+    codes = codes[codes["kind"] == "diagnosis"]
+    septic = codes["code"].str.startswith(("038", "99591", "99592"))
+    assert {population.ids[row] for row in np.flatnonzero(population.member[:, 0])} == set(
+        codes["unit_id"][septic]
+    )
+    assert set(population.groups["sex"]) == {"F", "M"}
+    with pytest.raises(InputError, match="no phenotype 'flu'"):
+        read_patients(source, ["flu"])
+
+
+def test_age_bands() -> None:
+    bands = age_bands(pd.Series([0, 44.9, 45, 79, 80, 90, np.nan]))
+    assert bands.tolist() == ["under 45", "under 45", "45-64", "65-79", "80 and over", "80 and over", ""]
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    file = tmp_path / "notes.csv"
+    topics = {
+        "heart": "furosemide oedema dyspnoea",
+        "knee": "pain swelling trauma",
+        "skin": "rash itching cream",
+    }
+    rows = [
+        {
+            "id": f"{topic}{i}",
+            "text": f"{words} visit {i}",
+            "topic": f"{topic};Visit  {i % 2}",
+            "more": "none",
+        }
+        for topic, words in topics.items()
+        for i in range(12)
+    ]
+    pd.DataFrame(rows).to_csv(file, index=False)
+    return file
+
+
+def test_labels_may_be_several(notes: Path, tmp_path: Path) -> None:
+    columns = {"id": "id", "text": "text"}
+    with open_source(
+        "notes-csv", notes, work_dir=tmp_path, quarantine_file=tmp_path / "b.csv", columns=columns,
+        labels=["topic", "more"],
+    ) as source:  # fmt: skip
+        population = read_labelled(source, ["topic", "more"])
+        with pytest.raises(InputError, match="keeps no label 'other'"):
+            read_labelled(source, ["other"])
+        with pytest.raises(InputError, match="No two of 36 documents"):
+            read_labelled(source, ["more"])
+    assert population.cohorts == ["heart", "knee", "skin", "visit 0", "visit 1"]
+    (fold,) = questions.deal(population, 1, 100, seed=0)
+    ((_, alike, _),) = questions.blocks(population, fold)
+    assert alike.sum(axis=1).tolist() == [11 + 12] * len(
+        fold
+    )  # of the topic, and of the other two's same visits
+    assert set(fold.cohort) == {"topic or more"}
+
+
+def test_grades_by_hand(tables: Path, tmp_path: Path) -> None:
+    source = opened(tables, tmp_path)
+    batches = list(source.batches())
+    of = grades.OfRecords(source, ["sepsis"])
+    rows = np.array([0, 5])
+    made = of.of(rows)
+    assert made.shape == (2, len(read_patients(source)))
+    assert (made.min(), made.max()) >= (0, 0)
+    assert made.max() <= 1
+    np.testing.assert_allclose(made[0, 5], made[1, 0])
+    bare = [Withheld(("sepsis",)).apply(batch) for batch in batches]
+    units = pd.concat([batch.units for batch in bare], ignore_index=True)
+    expected = []
+    for kind in ("diagnosis", "drug"):
+        part = ByCodes([grades._only(kind, batch) for batch in bare]).jaccard(rows)
+        expected.append(part)
+    ended = (units["died"].to_numpy()[rows][:, None] == units["died"].to_numpy()).astype(float)
+    np.testing.assert_allclose(made, (expected[0] + expected[1] + ended) / 3, atol=1e-6)
+    assert ByDemographics(batches).scores(rows)[0, 0] == 1
+
+
+def test_ndcg_by_grades_by_hand() -> None:
+    made, best = np.array([[0.5, 1.0], [0.0, 0.0]]), np.array([[1.0, 0.5], [0.0, 0.0]])
+    discount = 1 / np.log2([2, 3])
+    (first, nothing) = grades.graded_ndcg(made, best, 2)
+    assert first == pytest.approx((0.5 * discount[0] + discount[1]) / (discount[0] + 0.5 * discount[1]))
+    assert np.isnan(nothing)
+
+
+def test_judgements_are_checked_and_compared(tables: Path, tmp_path: Path) -> None:
+    source = opened(tables, tmp_path)
+    population, of = read_patients(source), grades.OfRecords(source, ["sepsis"])
+    file = tmp_path / "pairs.csv"
+    pairs = [(a, b) for a in range(12) for b in range(a)]
+    rows = [(population.ids[a], population.ids[b], float(of.of(np.array([a]))[0, b])) for a, b in pairs]
+    pd.DataFrame(rows, columns=["patient", "other", "grade"]).to_csv(file, index=False)
+    judged = grades.Judged(file, population)
+    assert grades.agreement(judged, of) == (pytest.approx(1), len(pairs))
+    assert judged.of(np.array([0]))[0, 5] == pytest.approx(judged.of(np.array([5]))[0, 0])
+    for text, told in (
+        ("patient,other\n1,2\n", "needs the columns patient, other, grade"),
+        ("patient,other,grade\n1,2,high\n", "a grade is a number of 0 or more"),
+        ("patient,other,grade\nx,y,1\n", "2 ids are no units"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=told):
+            grades.Judged(file, population)
+
+
+def test_the_whole_on_a_synthetic_hospital(
+    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = (
+        f"evaluate retrieval --source mimic3 --path {tables} --cohort sepsis --cohort heart_failure "
+        "--encoder w=word2vec:dim=16,min_count=2 --withhold-text --leave-codes --store qdrant:s --store milvus:m.db "
+        "--index hnsw --k 5 --k 10 --queries 8 --out report"
+    )
+    code, shown, told = run(command)
+    assert code == 0, told
+    assert "SYNTHETIC" in shown.upper()
+    assert "LEAK: " in told
+    assert "codes withheld: mean" in shown
+    out = Path("report")
+    frame = pd.read_csv(out / "figures.csv")
+    ways = frame[["view", "encoder", "route"]].drop_duplicates()
+    baselines, routes = ["random", "codes, Jaccard", "age and sex", "BM25", "TF-IDF"], 3
+    assert len(ways) == 3 * (len(baselines) + 2 * routes)
+    wide = frame.pivot_table(
+        index=["view", "encoder", "route", "cohort", "k"], columns="measure", values="mean"
+    )
+    for name in ("precision", "recall", "f1"):
+        assert (wide[name] <= wide[f"{name}_ceiling"] + 1e-9).all()
+    through = wide["neighbour_recall"].dropna()
+    assert set(through.index.get_level_values("encoder")) == {"w", "w, centred"}
+    assert through.min() > 0.9
+    left = pd.read_csv(out / "leaks.csv").groupby("view")[["codes_left", "mentions_left"]].sum()
+    assert (
+        left.loc["codes withheld", "codes_left"]
+        == left.loc["codes and mentions withheld", "mentions_left"]
+        == 0
+    )
+    assert left.loc["nothing withheld", "codes_left"] > 0
+    page = (out / "report.html").read_text()
+    assert page.count("<strong>LEAK</strong>") == 2
+    assert "Synthetic data." in page
+    assert "Too small to conclude." in page
+    assert "Published" in page
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["patients_asked_about_and_learnt_from"] == 0
+    tests = pd.read_csv(out / "comparisons.csv")
+    assert ((tests["p_wilcoxon"] >= 0) & (tests["p_wilcoxon"] <= 1)).all()
+
+    files = sorted(out.glob("rankings/**/*.parquet"))
+    written = [file.stat().st_mtime_ns for file in files]
+    files[0].unlink()
+    ok(command)
+    assert [file.stat().st_mtime_ns for file in files][1:] == written[
+        1:
+    ]  # the missing one alone is ranked again
+    assert pd.read_csv(out / "figures.csv").equals(frame)
+    assert "answers to other questions" in refused(command.replace("--queries 8", "--queries 9"))
+
+
+def test_labelled_notes_from_the_command_line(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = f"evaluate retrieval --source notes-csv --path {notes} --columns id=id,text=text --labels topic --folds 5"
+    ok(f"{read} --k 5 --k 11 --out report")
+    frame = pd.read_csv("report/figures.csv")
+    best = frame[(frame["encoder"] == "TF-IDF") & (frame["measure"] == "precision") & (frame["k"] == 5)]
+    assert best["questions"].tolist() == [36, 36]
+    assert best["mean"].min() > 0.9
+    assert "leave out --cohort" in refused(f"{read} --cohort sepsis --out other")
+    assert "too few for k = 200" in refused(f"{read} --k 200 --out other")
+    assert "name one with --store" in refused(f"{read} --index hnsw --out other")
