@@ -135,13 +135,13 @@ def show_quality(made: report.Tables, *, synthetic: bool) -> None:
     table.add_column("cohort")
     for title in ("questions", "matches", "base rate"):
         table.add_column(title, justify="right")
-    for row in made.frames["cohorts"].itertuples(index=False):
-        few = " (too few)" if row.questions < report.ENOUGH else ""
+    for row in made.frames["cohorts"].to_dict("records"):
+        few = " (too few)" if row["questions"] < report.ENOUGH else ""
         table.add_row(
-            escape(row.cohort.replace("_", " ")),
-            f"{row.questions:,}{few}",
-            f"{row.matches:,.0f}",
-            f"{row.base_rate:.4f}",
+            escape(row["cohort"].replace("_", " ")),
+            f"{row['questions']:,}{few}",
+            f"{row['matches']:,.0f}",
+            f"{row['base_rate']:.4f}",
         )
     Console().print(table)
 

@@ -248,7 +248,7 @@ class _View:
         if not contestant.trained:
             allowed = listed(self._population.ids, fold.training)
             encoder.fit(Checked(Subset(self._seen, allowed), TrainingIds(allowed), contestant.name))
-        parts = [encoder.encode(batch) for batch in self._seen.batches()]
+        parts: list[Any] = [encoder.encode(batch) for batch in self._seen.batches()]
         if hasattr(parts[0], "toarray"):
             from scipy.sparse import vstack
 

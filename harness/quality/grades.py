@@ -107,7 +107,9 @@ def graded_ndcg(made: Values, best: Values, k: int) -> Values:
     """Return the discounted grades of the first k, as a share of those of the best ranking, (q,); NaN for no grades."""
     discount = 1 / np.log2(np.arange(2, min(k, made.shape[1]) + 2))
     ideal = best[:, :k] @ discount
-    return np.divide(made[:, :k] @ discount, ideal, out=np.full(len(made), np.nan), where=ideal > 0)
+    return np.asarray(
+        np.divide(made[:, :k] @ discount, ideal, out=np.full(len(made), np.nan), where=ideal > 0)
+    )
 
 
 def agreement(judged: Judged, records: OfRecords) -> tuple[float, int]:
@@ -146,6 +148,6 @@ def _read_pairs(file: Path) -> pd.DataFrame:
     grade = pd.to_numeric(pairs["grade"], errors="coerce")
     if grade.isna().any() or (grade < 0).any():
         raise InputError(
-            f"{file}: a grade is a number of 0 or more; line {int((~(grade >= 0)).idxmax()) + 2} is not."
+            f"{file}: a grade is a number of 0 or more; line {int((~(grade >= 0)).to_numpy().argmax()) + 2} is not."
         )
     return pairs.assign(grade=grade)

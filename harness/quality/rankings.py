@@ -97,7 +97,8 @@ def neighbour_recall(vectors: Vectors, asked: Rows, exact: Rows, found: Rows) ->
     there = (exact >= 0).sum(axis=1)
     last = np.where(there > 0, np.nanmin(np.where(exact >= 0, cosines(exact), np.inf), axis=1), np.nan)
     reached = (cosines(found) >= last[:, None] - _TIE).sum(axis=1)
-    return np.divide(np.minimum(reached, there), there, out=np.full(len(asked), np.nan), where=there > 0)
+    share = np.divide(np.minimum(reached, there), there, out=np.full(len(asked), np.nan), where=there > 0)
+    return np.asarray(share)
 
 
 def hits_of(found: Rows, population: Population, fold: Fold) -> tuple[ranking.Hits, ranking.Counts]:
@@ -139,7 +140,7 @@ def read_ranking(file: Path, population: Population) -> Ranking:
         found[question, : len(ids)] = [row_of[unit] for unit in ids]
     recall = {
         int(name.removeprefix("recall_")): frame[name].to_numpy(np.float64)
-        for name in frame
+        for name in map(str, frame)
         if name.startswith("recall_")
     }
     return Ranking(found, frame["r_precision"].to_numpy(np.float64), recall, frame.attrs["note"])

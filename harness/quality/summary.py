@@ -199,10 +199,10 @@ def _answers(cell: Cell, result: Result) -> Answers:
 
 def _join(parts: Sequence[Answers]) -> Answers:
     return Answers(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("hits", "matches", "base", "r_precision")
-        ),
+        np.concatenate([part.hits for part in parts]),
+        np.concatenate([part.matches for part in parts]),
+        np.concatenate([part.base for part in parts]),
+        np.concatenate([part.r_precision for part in parts]),
         {k: np.concatenate([part.recall[k] for part in parts]) for k in parts[0].recall},
     )
 
