@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,8 @@ def evaluate(
     plan = _possible(plan, population)
     result = Result(population, deal(population, plan.folds, plan.queries, plan.seed), plan.ks)
     _check_same(out, source, population, plan)
+    if find_spec("bm25s") is None:
+        tell("BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'.")
     for view, withheld in plan.views.items():
         seen = WithheldSource(source, withheld) if withheld else source
         if not population.any_shared:
@@ -211,7 +214,9 @@ class _View:
                 self._rank_contestant(contestant, fold)
 
     def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
-        known = OF_NOTES if self._population.any_shared else OF_CODES | OF_NOTES
+        known = {} if self._population.any_shared else dict(OF_CODES)
+        if find_spec("bm25s") is not None:
+            known |= OF_NOTES
         yield RANDOM, lambda: AtRandom(len(self._population), self._plan.seed)
         for name, make in known.items():
             yield name, lambda make=make: make(list(self._seen.batches()))  # type: ignore[misc]
