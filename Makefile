@@ -7,7 +7,7 @@ SERVERS := .servers/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders harness loaders records terminal
 
-.PHONY: demo test check bench bench-ours bench-load soak lock clean
+.PHONY: demo test test-ray check bench bench-ours bench-load soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
@@ -36,10 +36,13 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 	BIN=$(BIN) bash docs/demo.sh
 
 # One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
-# of their names: those of few tests are long ones, and would come last, one process idle. Ray forks, and ends the whole
-# process where it loses its cluster: not one in which gRPC has been used, and other tests are still to come.
-test: check $(REFERENCE) $(SERVERS)  ## Set up, with the real servers, then every test; three at a time, for most of them wait.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+# of their names: those of few tests are long ones, and would come last, one process idle.
+test: $(READY) $(REFERENCE) $(SERVERS) .links/cohorts  ## Set up, with the real servers, then every check and test; two at a time, for most of them wait.
+	$(MAKE) --jobs 2 --output-sync check test-ray
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+
+# Ray forks, and ends the whole process where it loses its cluster: not one in which others have used gRPC.
+test-ray: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(ON_RAY)
 
 check: $(READY) .links/cohorts  ## Lint, types, import table.

@@ -106,13 +106,14 @@ class TestProcesses:
             process.communicate()
 
     LISTEN = (
-        "import socket, time; one = socket.create_server(({host!r}, 0), family={family}); "
+        "import socket, time; one = socket.create_server(({host!r}, {port}), family={family}); "
         "print(one.getsockname()[1], flush=True); input()"
     )
 
     @pytest.mark.parametrize(("host", "family"), [("127.0.0.1", 2), ("", 2), ("::1", 10)])
     def test_the_process_that_listens_is_found(self, started: Any, host: str, family: int) -> None:
-        listening = started(self.LISTEN.format(host=host, family=family))
+        port = servers.free_port()  # of 127.0.0.1: on ::1 alone, somebody may listen there
+        listening = started(self.LISTEN.format(host=host, family=family, port=port))
         assert processes.listening_pid(int(said(listening))) == listening.pid
 
     def test_the_address_of_a_server_leads_to_its_process(self, qdrant: servers.QdrantNode) -> None:
@@ -138,7 +139,7 @@ class TestProcesses:
             assert "not visible" in unseen.how
             assert processes.Meter(nobody).read().cores is None
         forwarder = started(
-            "open('/proc/self/comm', 'w').write('docker-proxy'); " + self.LISTEN.format(host="", family=2)
+            "open('/proc/self/comm', 'w').write('docker-proxy'); " + self.LISTEN.format(host="", family=2, port=0)
         )
         assert processes.listening_pid(int(said(forwarder))) is None
 

@@ -35,7 +35,7 @@ QUICK = "fineehr:dim=24,epochs=2,steps=200,patience=3"
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation") / "tables"
-    synthesize(folder, 1_500, seed=11)
+    synthesize(folder, 1_000, seed=11)
     return folder
 
 

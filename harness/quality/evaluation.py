@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,21 @@ from cohorts.harness.quality.rankings import (
     rank_through,
     read_ranking,
 )
-from cohorts.harness.quality.scorers import OF_CODES, OF_NOTES, RANDOM, AtRandom, ByVectors, Scorer
+from cohorts.harness.quality.scorers import (
+    OF_CODES,
+    OF_NOTES,
+    RANDOM,
+    AtRandom,
+    Baseline,
+    ByVectors,
+    Scorer,
+)
 from cohorts.harness.splits import listed
 from cohorts.harness.stages import Stages
 from cohorts.harness.text_baselines import TfIdf
 from cohorts.loaders.manifest import write_manifest
 from cohorts.loaders.versions import Wanted
-from cohorts.records.base import Source
+from cohorts.records.base import Batch, Source
 from cohorts.records.views import Subset
 
 EXACT = "exact"
@@ -214,12 +223,17 @@ class _View:
                 self._rank_contestant(contestant, fold)
 
     def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
-        known = {} if self._population.any_shared else dict(OF_CODES)
+        known: dict[str, Baseline] = {} if self._population.any_shared else dict(OF_CODES)
         if find_spec("bm25s") is not None:
             known |= OF_NOTES
         yield RANDOM, lambda: AtRandom(len(self._population), self._plan.seed)
         for name, make in known.items():
-            yield name, lambda make=make: make(list(self._seen.batches()))  # type: ignore[misc]
+            yield name, lambda make=make: make(self._batches)  # type: ignore[misc]
+
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        """Return all units at once, as the baselines need them."""
+        return list(self._seen.batches())
 
     def _rank_contestant(self, contestant: Contestant, fold: Fold) -> None:
         """Fit and encode only where a ranking is missing."""
