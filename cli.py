@@ -734,8 +734,9 @@ def evaluate_retrieval(
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
     from cohorts.encoders.registry import download_checkpoint
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
-    from cohorts.harness.quality.evaluation import KS, Plan, evaluate, routes_through, views_of
+    from cohorts.harness.quality.evaluation import evaluate
     from cohorts.harness.quality.grades import grades_of
+    from cohorts.harness.quality.plan import KS, Plan, routes_through, views_of
     from cohorts.harness.quality.population import read_labelled, read_patients
     from cohorts.harness.quality.report import manifest_of, tables, write_report
     from cohorts.terminal.evaluation import show_quality

@@ -71,9 +71,14 @@ def phenotype_of(system: str, code: str) -> str | None:
 
 
 def phenotypes_of(codes: "pd.DataFrame") -> "pd.Series[str]":
-    """Return the phenotype of every row by its columns `system` and `code`; missing where there is none."""
+    """Return the phenotype of every row by its columns `system` and `code`; missing where there is none.
+
+    Where a column `kind` tells what a code is, diagnoses alone have one: 43.11 is a feeding tube, and 431 a stroke.
+    """
     import pandas as pd
 
+    if "kind" in codes:
+        return phenotypes_of(codes.loc[codes["kind"] == "diagnosis", ["system", "code"]]).reindex(codes.index)
     unique = codes[["system", "code"]].dropna().drop_duplicates()
     pairs = list(zip(unique["system"], unique["code"], strict=True))
     names = {pair: phenotype_of(*pair) for pair in pairs}

@@ -139,7 +139,8 @@ class TestProcesses:
             assert "not visible" in unseen.how
             assert processes.Meter(nobody).read().cores is None
         forwarder = started(
-            "open('/proc/self/comm', 'w').write('docker-proxy'); " + self.LISTEN.format(host="", family=2, port=0)
+            "open('/proc/self/comm', 'w').write('docker-proxy'); "
+            + self.LISTEN.format(host="", family=2, port=0)
         )
         assert processes.listening_pid(int(said(forwarder))) is None
 

@@ -87,6 +87,16 @@ def test_a_frame_of_codes() -> None:
     assert found.dropna().to_dict() == {5: "heart_failure", 6: "copd"}
 
 
+def test_a_procedure_whose_number_begins_like_a_diagnosis_has_none() -> None:
+    """43.11 is a feeding tube; 431 is a stroke."""
+    codes = pd.DataFrame(
+        {"system": "ICD-9", "code": ["431", "4311"], "kind": ["diagnosis", "procedure"]}, index=[4, 2]
+    )
+    found = phenotypes_of(codes)
+    assert found.to_dict() == {4: "stroke", 2: pytest.approx(float("nan"), nan_ok=True)}
+    assert phenotypes_of(codes.drop(columns="kind"))[2] == "stroke"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

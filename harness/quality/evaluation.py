@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Collection
-from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
 from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.connectors.registry import connect
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
-from cohorts.encoders.withholding import Withheld, WithheldSource, parse_withheld
+from cohorts.encoders.withholding import WithheldSource
 from cohorts.errors import InputError
 from cohorts.harness.contestants import Contestant
 from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
+from cohorts.harness.quality.plan import Plan, Route
 from cohorts.harness.quality.population import Population
 from cohorts.harness.quality.questions import Fold, deal
 from cohorts.harness.quality.rankings import (
@@ -46,51 +46,14 @@ from cohorts.harness.splits import listed
 from cohorts.harness.stages import Stages
 from cohorts.harness.text_baselines import TfIdf
 from cohorts.loaders.manifest import write_manifest
-from cohorts.loaders.versions import Wanted
 from cohorts.records.base import Batch, Source
 from cohorts.records.views import Subset
 
 EXACT = "exact"
-KS = (10, 50, 100, 200)
 CENTRED = ", centred"
 IDENTITY = "questions.json"
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Route:
-    """A store and an index to ask through, beside exact search."""
-
-    store: str
-    wanted: Wanted
-
-    @property
-    def name(self) -> str:
-        """Return what it is called in tables."""
-        search = show_search(self.wanted.search)
-        return f"{self.store} {show_index(self.wanted.index)}{f' {search}' if search else ''}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to ask, of whom, and through what.
-
-    `views` are what encoders may see, by name; None is everything. Baselines of codes are for patients' records alone.
-    """
-
-    contestants: Sequence[Contestant]
-    views: dict[str, Withheld | None]
-    routes: Sequence[Route] = ()
-    ks: Sequence[int] = KS
-    queries: int = 100
-    folds: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        names = [one.name for one in self.contestants]
-        if len(set(names)) < len(names):
-            raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
 
 
 @dataclass(frozen=True)
@@ -126,36 +89,6 @@ class Result:
     def shared_patients(self) -> int:
         """Return how many patients are on both sides of a fold."""
         return shared_patients(self.population, self.folds)
-
-
-def views_of(
-    cohorts: Sequence[str], *, labelled: bool, in_text: bool, leave_codes: bool
-) -> dict[str, Withheld | None]:
-    """Return what encoders may see, by name. Raises InputError where labelled notes have nothing to withhold."""
-    if labelled:
-        if cohorts or in_text or leave_codes:
-            raise InputError(
-                "--labels judges notes by their labels: leave out --cohort, --withhold-text and --leave-codes."
-            )
-        return {"notes as they are": None}
-    names = parse_withheld(",".join(cohorts) or "all", text=False).phenotypes
-    views: dict[str, Withheld | None] = {"codes withheld": Withheld(names)}
-    if in_text:
-        views["codes and mentions withheld"] = Withheld(names, text=True)
-    if leave_codes:
-        views["nothing withheld"] = None
-    return views
-
-
-def routes_through(stores: Sequence[str], indexes: Sequence[str]) -> list[Route]:
-    """Return every index in every store; a search follows a blank, as in `ivf:nlist=64 nprobe=8`. Raises InputError."""
-    if indexes and not stores:
-        raise InputError("--index says how to ask a store: name one with --store, as in qdrant:./quality.")
-    wanted = []
-    for text in indexes or ["hnsw"]:
-        index, _, search = text.strip().partition(" ")
-        wanted.append(Wanted(parse_index(index), parse_search(search) if search else SearchParams()))
-    return [Route(store, one) for store in stores for one in wanted]
 
 
 def evaluate(
@@ -196,13 +129,14 @@ def _check_same(out: Path, source: Source, population: Population, plan: Plan) -
         "cohorts": population.any_shared or population.cohorts,
         "k": list(plan.ks),
         "queries": plan.queries,
+        "folds": plan.folds,
         "seed": plan.seed,
     }
     file = out / IDENTITY
     if file.exists() and json.loads(file.read_text(encoding="utf-8")) != asked:
         raise InputError(
-            f"{out} holds the answers to other questions (of another source, cohorts, k, number or seed): take another "
-            "--out, or remove it."
+            f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed): "
+            "take another --out, or remove it."
         )
     write_manifest(file, asked)
 
@@ -236,11 +170,9 @@ class _View:
         return list(self._seen.batches())
 
     def _rank_contestant(self, contestant: Contestant, fold: Fold) -> None:
-        """Fit and encode only where a ranking is missing."""
-        missing = [
-            cell for cell in self._cells(contestant, fold) if not self._known(cell)
-        ]  # reads those there
-        if not missing:
+        """Fit and encode only where a ranking is missing; those that are there are read."""
+        known = [self._known(cell) for cell in self._cells(contestant, fold)]
+        if all(known):
             return
         self._tell(f"{self._name}, fold {fold.number + 1}: {contestant.name}")
         self._result.stages.begin(f"{contestant.name}: to vectors")

@@ -100,8 +100,7 @@ def age_bands(ages: "pd.Series[float]") -> Names:
 
 
 def _members(batch: Batch, names: Sequence[str]) -> Mask:
-    diagnoses = batch.codes[batch.codes["kind"] == "diagnosis"]
-    held = diagnoses["unit_id"].groupby(phenotypes_of(diagnoses)).agg(set)
+    held = batch.codes["unit_id"].groupby(phenotypes_of(batch.codes)).agg(set)
     units = batch.units["unit_id"]
     return np.stack([units.isin(held.get(name, set())).to_numpy(np.bool_) for name in names], axis=1)
 

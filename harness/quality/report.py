@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from cohorts.harness.page import keep, render
 from cohorts.harness.published import COHORT_RECALL
-from cohorts.harness.quality.evaluation import EXACT, Plan, Result
+from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
 from cohorts.harness.quality.leaks import verdict
+from cohorts.harness.quality.plan import Plan
 from cohorts.harness.quality.summary import (
     ALL,
     base_rates,
@@ -143,6 +144,8 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         titles={name: title.format(k=made.k) for name, title in MEASURES.items()},
         cohorts=cohorts,
         bars=[_bars(made, cohort["cohort"]) for cohort in cohorts],
+        forests=_forests(made),
+        losses=_losses(made),
         sweeps=_sweeps(frame),
         published=COHORT_RECALL,
         few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
@@ -162,7 +165,36 @@ def _bars(made: Tables, cohort: str) -> dict[str, Any]:
         & (frame["route"] == EXACT)
         & (frame["view"] == frame["view"].iloc[0])
     ]
-    return {"cohort": cohort, "rows": chosen[["encoder", "mean", "low", "high"]].to_dict("records")}
+    rows = chosen.rename(columns={"encoder": "name"})[["name", "mean", "low", "high"]]
+    return {"title": cohort.replace("_", " "), "rows": rows.to_dict("records")}
+
+
+def _forests(made: Tables) -> list[dict[str, Any]]:
+    """Return precision at k by group, an encoder each, in the first view; suppressed groups are left out."""
+    frame = made.frames["subgroups"]
+    if not len(frame):
+        return []
+    shown = frame[(frame["view"] == frame["view"].iloc[0]) & frame["mean"].notna()]
+    names = shown["group"] + ": " + shown["value"] + " (" + shown["questions"].astype(str) + ")"
+    return [
+        {"title": str(encoder), "rows": group[["name", "mean", "low", "high"]].to_dict("records")}
+        for encoder, group in shown.assign(name=names).groupby("encoder", sort=False)
+    ]
+
+
+def _losses(made: Tables) -> list[dict[str, Any]]:
+    """Return, for every index, the precision at k that is found, and what index and encoder cost of the ceiling."""
+    frame = made.frames["figures"]
+    here = frame[(frame["cohort"] == ALL) & (frame["k"] == made.k) & (frame["view"] == frame["view"].iloc[0])]
+    mean = here.set_index(["encoder", "route", "measure"])["mean"]
+    rows = []
+    for encoder, route in here[["encoder", "route"]].drop_duplicates().itertuples(index=False, name=None):
+        if route != EXACT:
+            found, exact = (float(mean[encoder, way, "precision"]) for way in (route, EXACT))
+            ceiling = float(mean[encoder, EXACT, "precision_ceiling"])
+            name = f"{encoder} | {route}"
+            rows.append({"name": name, "found": found, "index": exact - found, "encoder": ceiling - exact})
+    return rows
 
 
 def _sweeps(frame: pd.DataFrame) -> list[dict[str, Any]]:
