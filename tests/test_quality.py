@@ -395,6 +395,28 @@ def test_the_whole_on_a_synthetic_hospital(
     assert "answers to other questions" in refused(command.replace("--queries 8", "--queries 9"))
 
 
+@pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
+def test_the_best_and_the_worst_are_told_with_reasons(
+    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = (
+        f"evaluate retrieval --source mimic3 --path {tables} --cohort sepsis --k 5 --queries 8 --out report "
+        "--encoder f=fused:structured,epochs=1,dim=16"
+    )
+    ok(command)
+    told = pd.read_csv("report/extremes.csv", keep_default_na=False)
+    fused = told[told["encoder"] == "f"]
+    assert fused["place"].tolist() == ["best"] * 3 + ["worst"] * 3
+    assert fused["precision"].tolist()[:3] == sorted(fused["precision"], reverse=True)[:3]
+    assert fused["reasons"].str.fullmatch(r"notes 0%(; [^;]+ \d+°){1,5}").all()
+    assert not fused["reasons"].str.contains("septic|sepsis").any()  # it is withheld
+    assert (told.loc[told["encoder"] == "random", "reasons"] == "").all()
+    assert "what its vector is made of" in Path("report/report.html").read_text()
+    ok(command)  # from what was kept
+    assert pd.read_csv("report/extremes.csv", keep_default_na=False).equals(told)
+
+
 def test_labelled_notes_from_the_command_line(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

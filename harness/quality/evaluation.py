@@ -6,6 +6,7 @@ The raw results, who was found for whom, are kept cell by cell; figures are comp
 import hashlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,7 @@ from cohorts.harness.quality.rankings import (
     rank_through,
     read_ranking,
 )
+from cohorts.harness.quality.reasons import explain, keep_reasons, read_reasons
 from cohorts.harness.quality.scorers import (
     OF_CODES,
     OF_NOTES,
@@ -75,12 +77,16 @@ class Cell:
 
 @dataclass
 class Result:
-    """All rankings, the questions they answer, how deep they are judged, and what could flatter them."""
+    """All rankings, the questions they answer, how deep they are judged, and what could flatter them.
+
+    `reasons` are those of who is asked about, by view and encoder, of encoders that explain themselves.
+    """
 
     population: Population
     folds: list[Fold]
     ks: Sequence[int]
     rankings: dict[Cell, Ranking] = field(default_factory=dict)
+    reasons: defaultdict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     leaks: list[Leak] = field(default_factory=list)
     late: list[Late] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
@@ -171,8 +177,11 @@ class _View:
 
     def _rank_contestant(self, contestant: Contestant, fold: Fold) -> None:
         """Fit and encode only where a ranking is missing; those that are there are read."""
-        known = [self._known(cell) for cell in self._cells(contestant, fold)]
+        cells = self._cells(contestant, fold)
+        known = [self._known(cell) for cell in cells]
+        file = self._out / cells[0].path.with_suffix(".reasons.csv")
         if all(known):
+            self._result.reasons[self._name, contestant.name] |= read_reasons(file)
             return
         self._tell(f"{self._name}, fold {fold.number + 1}: {contestant.name}")
         self._result.stages.begin(f"{contestant.name}: to vectors")
@@ -182,6 +191,10 @@ class _View:
             if not hasattr(vectors, "toarray"):
                 for route in self._plan.routes:
                     self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact)
+        reasons = explain(contestant.encoder, self._seen, self._population, fold)
+        if reasons:
+            keep_reasons(file, reasons)
+            self._result.reasons[self._name, contestant.name] |= reasons
 
     def _cells(self, contestant: Contestant, fold: Fold) -> list[Cell]:
         dense = not isinstance(contestant.encoder, TfIdf)

@@ -15,6 +15,7 @@ from cohorts.harness.quality.summary import (
     ALL,
     base_rates,
     comparisons,
+    extremes,
     figures,
     gather,
     graded_figures,
@@ -75,6 +76,7 @@ def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
         "cohorts": base_rates(ways),
         "comparisons": comparisons(ways, k),
         "subgroups": subgroups(ways, k),
+        "extremes": extremes(ways, result.reasons, k),
         "leaks": pd.DataFrame(result.leaks),
         "notes": pd.DataFrame(result.late),
         "indexes": pd.DataFrame(

@@ -14,6 +14,7 @@ from cohorts.harness.ranking import Counts, Hits, Values, holm
 
 ALL = "all"
 SMALLEST_CELL = 10  # questions of a subgroup; fewer say nothing, and may point at a person
+EXTREMES = 3  # questions answered best, and worst
 _SEED = 0  # of the bootstrap
 
 
@@ -49,9 +50,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Ways:
-    """Answers by view, encoder and route; of every question the cohort and the groups of who is asked about."""
+    """Answers by view, encoder and route; of every question who is asked about, the cohort, and the groups."""
 
     answers: dict[tuple[str, str, str], Answers]
+    asked: Sequence[str]
     cohort: Sequence[str]
     groups: Mapping[str, Sequence[str]]
 
@@ -61,6 +63,7 @@ def gather(result: Result) -> Ways:
     units = np.concatenate([fold.units for fold in result.folds])
     return Ways(
         {way: _join([_answers(cell, result) for cell in cells]) for way, cells in _ways(result).items()},
+        [result.population.ids[unit] for unit in units],
         np.concatenate([fold.cohort for fold in result.folds]).tolist(),
         {name: values[units].tolist() for name, values in result.population.groups.items()},
     )
@@ -112,6 +115,23 @@ def subgroups(ways: Ways, k: int) -> pd.DataFrame:
                     continue
                 told = {key: one[0] for key, one in _told(values[chosen, None]).items()}
                 rows.append({**row, **told, "base_rate": float(answers.base[chosen].mean())})
+    return pd.DataFrame(rows)
+
+
+def extremes(ways: Ways, reasons: Mapping[tuple[str, str], Mapping[str, str]], k: int) -> pd.DataFrame:
+    """Return the three questions answered best and worst in every way, searched exactly, with the reasons known."""
+    rows = []
+    for way, answers in ways.answers.items():
+        if way[2] != EXACT:
+            continue
+        precision = ranking.precision(answers.hits, k)
+        order = np.argsort(-precision, kind="stable")
+        for place, some in (("best", order[:EXTREMES]), ("worst", order[::-1][:EXTREMES])):
+            for question in some.tolist():
+                unit = ways.asked[question]
+                told = reasons.get(way[:2], {}).get(unit, "")
+                at = {"place": place, "asked": unit, "cohort": ways.cohort[question], "k": k}
+                rows.append({**_named(way), **at, "precision": precision[question], "reasons": told})
     return pd.DataFrame(rows)
 
 
