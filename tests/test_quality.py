@@ -402,7 +402,7 @@ def test_the_best_and_the_worst_are_told_with_reasons(
     monkeypatch.chdir(tmp_path)
     command = (
         f"evaluate retrieval --source mimic3 --path {tables} --cohort sepsis --k 5 --queries 8 --out report "
-        "--encoder f=fused:structured,epochs=1,dim=16"
+        "--encoder f=fused:structured,objective=multitask,epochs=1,dim=16"
     )
     ok(command)
     told = pd.read_csv("report/extremes.csv", keep_default_na=False)
