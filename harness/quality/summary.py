@@ -230,7 +230,8 @@ def _join(parts: Sequence[Answers]) -> Answers:
 def _cohorts(ways: Ways) -> Iterator[tuple[str, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]]:
     cohort = np.array(ways.cohort)
     yield ALL, np.ones(len(cohort), np.bool_)
-    for name in dict.fromkeys(ways.cohort):
+    names = dict.fromkeys(ways.cohort)
+    for name in names if len(names) > 1 else ():
         yield name, cohort == name
 
 
