@@ -60,6 +60,8 @@ BATCH_BYTES = 8 * 1024 * 1024
 WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
 SCAN_ROWS = 5_000
 POLL_S = 0.1
+SERVED_S = 60.0  # for indexes that are built to take the place of the rows as they came in
+INDEXED_ROWS = 1_024  # of a segment: smaller ones get no index
 NOT_FOUND = 100
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
@@ -152,7 +154,8 @@ class MilvusConnector(Connector):
 
     def finalize(self, name: str, *, timeout_s: float = 3600.0) -> None:
         """Flush, and wait until every row is indexed, visible, and served from the index."""
-        target = self._known.of(name).name
+        collection = self._known.of(name)
+        target = collection.name
         if name in self._attached:
             return  # the index of others is theirs to build
         until = time.monotonic() + timeout_s
@@ -167,7 +170,20 @@ class MilvusConnector(Connector):
         # Without it, searches scan the rows as they came in for another 12 s: exact, and not what was built.
         left_s = max(1.0, until - time.monotonic())
         self._call(lambda client: client.refresh_load(target, timeout=left_s), left_s)
+        until = min(until, time.monotonic() + SERVED_S)  # others may write all the time
+        exact = isinstance(collection.index, Flat)
+        while not exact and self._is_scanned(target) and time.monotonic() < until:
+            time.sleep(POLL_S)
         self.count(name)
+
+    def _is_scanned(self, target: str) -> bool:
+        """Return whether searches scan rows still, of segments that grow, or are large enough for an index."""
+        segments = self._call(lambda client: client.list_loaded_segments(target))
+        return any(
+            one.num_rows > 0
+            and (one.state_name != "Sealed" or (one.num_rows >= INDEXED_ROWS and not one.index_id))
+            for one in segments
+        )
 
     def search(
         self,
