@@ -417,6 +417,19 @@ def test_the_best_and_the_worst_are_told_with_reasons(
     assert pd.read_csv("report/extremes.csv", keep_default_na=False).equals(told)
 
 
+def test_real_records_without_notes_run_through_and_are_too_few(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = f"--source mimic3 --path {shared_data}/mimic3-demo --cohort sepsis --k 10 --folds 5"
+    code, shown, told = run(f"evaluate retrieval {read} --out report")
+    assert code == 0, told
+    assert "The source has no notes: TF-IDF and BM25 are left out." in told
+    assert "26 (too few)" in shown
+    assert set(pd.read_csv("report/figures.csv")["encoder"]) == {"random", "codes, Jaccard", "age and sex"}
+    assert "Too small to conclude." in Path("report/report.html").read_text()
+
+
 def test_labelled_notes_from_the_command_line(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,12 @@ def evaluate(
     plan = _possible(plan, population)
     result = Result(population, deal(population, plan.folds, plan.queries, plan.seed), plan.ks)
     _check_same(out, source, population, plan)
-    if find_spec("bm25s") is None:
+    if not population.has_notes:
+        tell("The source has no notes: TF-IDF and BM25 are left out.")
+        plan = replace(
+            plan, contestants=[one for one in plan.contestants if not isinstance(one.encoder, TfIdf)]
+        )
+    elif find_spec("bm25s") is None:
         tell("BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'.")
     for view, withheld in plan.views.items():
         seen = WithheldSource(source, withheld) if withheld else source
@@ -164,7 +169,7 @@ class _View:
 
     def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
         known: dict[str, Baseline] = {} if self._population.any_shared else dict(OF_CODES)
-        if find_spec("bm25s") is not None:
+        if self._population.has_notes and find_spec("bm25s") is not None:
             known |= OF_NOTES
         yield RANDOM, lambda: AtRandom(len(self._population), self._plan.seed)
         for name, make in known.items():

@@ -34,6 +34,7 @@ class Population:
     member: Mask
     groups: dict[str, Names]
     any_shared: str = ""
+    has_notes: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,9 +47,9 @@ def read_patients(source: Source, cohorts: Sequence[str] = ()) -> Population:
     for name in names:
         if name not in known:
             raise InputError(f"There is no phenotype {name!r}. Phenotypes: {', '.join(known)}.")
-    batches = [(batch.units, _members(batch, names)) for batch in source.batches()]
-    units = _together(source, [frame for frame, _ in batches])
-    member = np.concatenate([part for _, part in batches])
+    batches = [(batch.units, _members(batch, names), len(batch.notes)) for batch in source.batches()]
+    units = _together(source, [frame for frame, _, _ in batches])
+    member = np.concatenate([part for _, part, _ in batches])
     if not member.any():
         raise InputError(
             f"None of {len(units):,} {source.unit}s has a diagnosis of {', '.join(names)}: there are no cohorts to ask "
@@ -58,7 +59,9 @@ def read_patients(source: Source, cohorts: Sequence[str] = ()) -> Population:
         "sex": units["sex"].fillna("").to_numpy(dtype=np.str_),
         "age": age_bands(units["age"]),
     }
-    return Population(units["unit_id"].tolist(), _numbers(units["patient_id"]), names, member, groups)
+    has_notes = any(notes for _, _, notes in batches)
+    ids, patient = units["unit_id"].tolist(), _numbers(units["patient_id"])
+    return Population(ids, patient, names, member, groups, has_notes=has_notes)
 
 
 def read_labelled(source: Source, labels: Sequence[str]) -> Population:
