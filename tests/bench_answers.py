@@ -1,11 +1,21 @@
-"""Answers as tests write them, one by one; the harness has them by columns."""
+"""Answers as tests write them, one by one, where the harness has them by columns; and experiments, as text."""
 
 from collections.abc import Iterable, Sequence
 from math import nan
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from cohorts.harness.bench.experiment import Experiment, read_experiment
 from cohorts.harness.bench.raw import Answers
+
+
+def experiment_from(folder: Path, text: str) -> Experiment:
+    """Return the experiment that a file with this text describes."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "experiment.toml"
+    file.write_text(text, encoding="utf-8")
+    return read_experiment(file)
 
 
 class Answer(NamedTuple):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_answers import experiment_from
 from cohorts.connectors.index import Annoy, Hnsw, Ivf, SearchParams
 from cohorts.errors import CohortsError, InputError
 from cohorts.harness.bench.cells import Closed, Open, Single, Writing, asked, builds, cells, schedule
-from cohorts.harness.bench.experiment import Experiment, FromFile, Share, Synthetic, read_experiment
+from cohorts.harness.bench.experiment import FromFile, Share, Synthetic, read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,23 +59,17 @@ build = "flat"
 """
 
 
-def read(tmp_path: Path, text: str) -> Experiment:
-    file = tmp_path / "experiment.toml"
-    file.write_text(text, encoding="utf-8")
-    return read_experiment(file)
-
-
 @pytest.mark.parametrize("index", ["flat", "hnsw:quantization=scalar"])
 def test_a_library_is_not_asked_for_an_index_that_it_lacks(tmp_path: Path, index: str) -> None:
     text = WHOLE.replace("reference:annoy", "reference:faiss").replace(
         'build = "annoy"', f'build = "{index}"'
     )
     with pytest.raises(InputError, match="'annoy' has no index that it can build"):
-        read(tmp_path, text)
+        experiment_from(tmp_path, text)
 
 
 def test_everything_that_is_written_is_read(tmp_path: Path) -> None:
-    found = read(tmp_path, WHOLE)
+    found = experiment_from(tmp_path, WHOLE)
     assert (found.name, found.seed, found.repeats, found.queries, found.seconds) == ("engines", 1, 2, 50, 2)
     assert (found.k, found.clients, found.rates) == ((10, 100), (1, 2), (50, 0.5))
     assert found.data == Synthetic(5_000, 16, 20)
@@ -89,14 +84,14 @@ def test_everything_that_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
-    found = read(tmp_path, LEAST)
+    found = experiment_from(tmp_path, LEAST)
     assert found.data == FromFile(tmp_path / "vectors.hdf5")
     assert (found.seed, found.repeats, found.queries, found.seconds) == (0, 3, 1_000, 5)
     assert (found.clients, found.rates, found.writes, found.filters) == ((), (), (), ())
 
 
 def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -> None:
-    found = read(tmp_path, WHOLE + '[[index]]\nbuild = "ivf:nlist=32"\n')
+    found = experiment_from(tmp_path, WHOLE + '[[index]]\nbuild = "ivf:nlist=32"\n')
     pairs = {(build.store.name, type(build.index)) for build in builds(found)}
     assert pairs == {("Qdrant server", kind) for kind in (Hnsw, Annoy, Ivf)} | {("annoy", Annoy)}
 
@@ -166,7 +161,7 @@ def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -
 def test_what_is_wrong_is_told(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert WHOLE.count(old) == 1 or old == "[data]"
     with pytest.raises(InputError, match=message):
-        read(tmp_path, WHOLE.replace(old, new, 1))
+        experiment_from(tmp_path, WHOLE.replace(old, new, 1))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +172,7 @@ def test_an_experiment_needs_stores_and_indexes(tmp_path: Path, table: str, mess
     before, _, rest = LEAST.partition(table)
     kept = before + "".join(rest.partition("[[index]]")[1:]) if table == "[[store]]" else before
     with pytest.raises(InputError, match=message):
-        read(tmp_path, kept)
+        experiment_from(tmp_path, kept)
     with pytest.raises(InputError, match="can't be read"):
         read_experiment(tmp_path / "nowhere.toml")
 
@@ -196,11 +191,11 @@ def test_no_value_ends_in_an_error_that_is_not_ours(
     shown = json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf").replace("\x7f", "?")
     text = re.sub(rf"(?m)^{key} = .*$", lambda _: f"{key} = {shown}", WRITTEN, count=1)
     with contextlib.suppress(CohortsError):
-        read(tmp_path_factory.mktemp("experiment"), text)
+        experiment_from(tmp_path_factory.mktemp("experiment"), text)
 
 
 def test_cells_are_all_that_is_asked_and_each_has_a_path_of_its_own(tmp_path: Path) -> None:
-    experiment = read(tmp_path, WHOLE)
+    experiment = experiment_from(tmp_path, WHOLE)
     build = next(build for build in builds(experiment) if build.index == Hnsw(8, 40))
     found = cells(experiment, build, 1)
     # 2 searches × 2 k × (no filter, 4 filters, 2 client counts, 2 rates)
@@ -218,11 +213,11 @@ def test_cells_are_all_that_is_asked_and_each_has_a_path_of_its_own(tmp_path: Pa
 
 
 def test_the_order_is_random_and_follows_from_the_seed(tmp_path: Path) -> None:
-    experiment = read(tmp_path, WHOLE.replace("repeats = 2", "repeats = 8"))
+    experiment = experiment_from(tmp_path, WHOLE.replace("repeats = 2", "repeats = 8"))
     turns = schedule(experiment)
     assert turns == schedule(experiment)
     assert turns != schedule(
-        read(tmp_path, WHOLE.replace("repeats = 2", "repeats = 8").replace("seed = 1", ""))
+        experiment_from(tmp_path, WHOLE.replace("repeats = 2", "repeats = 8").replace("seed = 1", ""))
     )
     assert len(turns) == len(builds(experiment)) == len({turn.build.path for turn in turns})
     first = turns[0]
@@ -235,7 +230,7 @@ def test_the_order_is_random_and_follows_from_the_seed(tmp_path: Path) -> None:
 
 
 def test_writes_are_crossed_with_rates_and_come_last(tmp_path: Path) -> None:
-    experiment = read(tmp_path, WRITTEN)
+    experiment = experiment_from(tmp_path, WRITTEN)
     assert experiment.writes == (20, 500)
     assert [experiment.rows_each(writes) for writes in (20, 500, 0.1)] == [20, 500, 1]
     for turn in schedule(experiment):
@@ -257,7 +252,7 @@ def test_writes_are_crossed_with_rates_and_come_last(tmp_path: Path) -> None:
 
 
 def test_what_was_asked_is_told_without_the_address(tmp_path: Path) -> None:
-    experiment = read(tmp_path, WHOLE)
+    experiment = experiment_from(tmp_path, WHOLE)
     told = [asked(experiment, cell) for turn in schedule(experiment) for cell in turn.cells]
     assert len({str(sorted(one.items(), key=str)) for one in told}) == len(told)
     single = next(one for one in told if one["mode"] == "single" and one["default_build"])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bench_answers import Answer, by_columns
+from bench_answers import Answer, by_columns, experiment_from
 from cohorts.connectors.index import index_to_json, search_to_json
 from cohorts.errors import EngineError, InputError, MeasurementError
 from cohorts.harness.bench import raw, views
@@ -21,7 +21,7 @@ from cohorts.harness.bench.cells import Cell, Closed, Open, Single, asked, build
 from cohorts.harness.bench.charts import log_scale, recall_scale
 from cohorts.harness.bench.data import make_dataset
 from cohorts.harness.bench.equal_recall import at_equal_recall
-from cohorts.harness.bench.experiment import Experiment, read_experiment
+from cohorts.harness.bench.experiment import Experiment
 from cohorts.harness.bench.growth import grown
 from cohorts.harness.bench.raw import Answers
 from cohorts.harness.bench.report import Origin, markdown, warnings, write_report
@@ -74,9 +74,7 @@ MS = {
 
 
 def experiment_of(folder: Path, text: str = TEXT) -> Experiment:
-    folder.mkdir(exist_ok=True)
-    (folder / "experiment.toml").write_text(text, encoding="utf-8")
-    return read_experiment(folder / "experiment.toml")
+    return experiment_from(folder, text)
 
 
 class Planter:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
-from bench_answers import Answer, by_columns
+from bench_answers import Answer, by_columns, experiment_from
 from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.index import Flat
 from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
@@ -19,7 +19,7 @@ from cohorts.harness.bench.cells import Writing, asked, builds, cells
 from cohorts.harness.bench.clients import StoreOpener
 from cohorts.harness.bench.data import Dataset, make_dataset
 from cohorts.harness.bench.drive import arrivals
-from cohorts.harness.bench.experiment import Experiment, read_experiment
+from cohorts.harness.bench.experiment import Experiment
 from cohorts.harness.bench.frames import settings_frame
 from cohorts.harness.bench.metrics import faults_of, recall_by_query
 from cohorts.harness.bench.raw import Written
@@ -223,9 +223,7 @@ WRITING = Writing(150, 100)
 
 
 def experiment_of(folder: Path, address: str) -> Experiment:
-    file = folder / "experiment.toml"
-    file.write_text(TEXT.format(address=address), encoding="utf-8")
-    return read_experiment(file)
+    return experiment_from(folder, TEXT.format(address=address))
 
 
 def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
