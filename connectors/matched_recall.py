@@ -142,10 +142,10 @@ def _check_size(wanted: Ivf, rows: int) -> None:
 
 @contextlib.contextmanager
 def calibration(
-    connector: Connector, own: Index, base: Vectors
+    connector: Connector, own: Index, base: Vectors, name: str = ""
 ) -> Iterator[Callable[[SearchParams], Neighbours]]:
     """Build the engine's own index over the sample in a collection of its own, dropped at the end."""
-    name = f"cohorts_calibration_{uuid.uuid4().hex[:8]}"
+    name = name or f"cohorts_calibration_{uuid.uuid4().hex[:8]}"
 
     def search_with(params: SearchParams) -> Neighbours:
         def nearest(queries: Vectors, k: int) -> npt.NDArray[np.int64]:

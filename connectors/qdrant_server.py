@@ -458,9 +458,8 @@ class QdrantConnector(Connector):
         if isinstance(collection.index, Flat):
             return "yes"
         missing = int(info.points_count or 0) - int(info.indexed_vectors_count or 0)
-        room = INDEXING_THRESHOLD_KB * int(
-            info.segments_count
-        )  # so little of each one stays without an index
+        # So little of each segment stays without an index.
+        room = INDEXING_THRESHOLD_KB * int(info.segments_count)
         if missing * collection.dim * 4 / 1024 > room:
             return "no"
         return "perhaps" if missing and info.config.params.shard_number > 1 else "yes"

@@ -13,6 +13,11 @@ def unit_rows(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
+def filled_rows(vectors: Any) -> npt.NDArray[np.bool_]:
+    """Return which rows are not zero, (n,); `vectors` are dense or sparse."""
+    return np.asarray(abs(vectors).sum(axis=1)).ravel() > 0
+
+
 def pool_tokens(hidden: Any, mask: Any, pooling: str) -> Any:
     """Return one row per text, (n, width): the `mean` of its tokens, or (`cls`) its first token.
 

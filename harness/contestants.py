@@ -1,13 +1,21 @@
 """The encoders that are measured beside each other, by name."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.errors import InputError
 from cohorts.harness.text_baselines import TfIdf
+from cohorts.records.base import Source
+from cohorts.records.views import Subset
 
+CENTRED = ", centred"  # behind the name: less the mean of what was learnt from
 _NAMED = re.compile(r"([^:=/\\]+)=(.+)")
 
 
@@ -19,6 +27,27 @@ class Contestant:
     encoder: Encoder | TfIdf
     trained: bool = False
     spec: str = ""
+
+    def learn(self, source: Source, allowed: frozenset[str]) -> None:
+        """Fit the encoder on the units of these ids, and on no others, unless it is trained already."""
+        if not self.trained:
+            self.encoder.fit(Checked(Subset(source, allowed), TrainingIds(allowed), self.name))
+
+    def encode(self, source: Source) -> Any:
+        """Return the vectors of all units, (n, dim), dense or sparse."""
+        parts: list[Any] = [self.encoder.encode(batch) for batch in source.batches()]
+        if hasattr(parts[0], "toarray"):
+            from scipy.sparse import vstack
+
+            return vstack(parts, format="csr")
+        return np.concatenate(parts)
+
+
+def check_names(contestants: Sequence[Contestant]) -> None:
+    """Raise InputError where two have one name."""
+    names = [one.name for one in contestants]
+    if len(set(names)) < len(names):
+        raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
 
 
 def tfidf_baseline() -> Contestant:

@@ -131,12 +131,14 @@ def intervals(values: Values, rng: np.random.Generator) -> tuple[Values, Values]
 
 def against(base: Values, others: Mapping[str, Values]) -> dict[str, float]:
     """Return the p-value of each against `base`, query by query: Wilcoxon's signed-rank test, Holm's correction."""
+    return dict(zip(others, holm([signed_rank_p(values, base) for values in others.values()]), strict=True))
+
+
+def signed_rank_p(first: Values, second: Values) -> float:
+    """Return the two-sided p-value of Wilcoxon's signed-rank test, query by query; 1 where nothing differs."""
     from scipy.stats import wilcoxon
 
-    def p(values: Values) -> float:
-        return float(wilcoxon(values, base).pvalue) if np.any(values != base) else 1.0
-
-    return dict(zip(others, holm([p(values) for values in others.values()]), strict=True))
+    return float(wilcoxon(first, second).pvalue) if np.any(first != second) else 1.0
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -11,11 +11,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.bert import Bert
-from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import InputError
 from cohorts.harness import space, umap_plane, unfreezing
-from cohorts.harness.contestants import Contestant
+from cohorts.harness.contestants import CENTRED, Contestant, check_names
 from cohorts.harness.few_labels import common_classes, f1_of, few, hold_out, macro_f1, sizes_below
 from cohorts.harness.semantic import ScoredPairs, spearman
 from cohorts.harness.space import Graph, Histograms, Names, Rows
@@ -24,7 +23,6 @@ from cohorts.harness.stages import Stages
 from cohorts.records.base import Source, joined_notes
 from cohorts.records.views import Subset
 
-CENTRED = ", centred"
 THRESHOLDS = tuple(np.arange(40) / 40)  # of cosines, 0 to .975
 _FEWEST_WORDS = 20  # of a document that is cut into halves
 
@@ -48,9 +46,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.projection == "umap":
             umap_plane.check_installed()
-        names = [one.name for one in self.contestants]
-        if len(set(names)) < len(names):
-            raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
+        check_names(self.contestants)
 
     @property
     def text_models(self) -> dict[str, Bert]:
@@ -214,21 +210,13 @@ def _encode(
 ) -> _Encoded:
     """Fit the encoder on what may be learnt from, and encode everything; what is `known` is not encoded anew."""
     encoder = contestant.encoder
-    if not contestant.trained:
-        allowed = listed(documents.ids, learnt)
-        encoder.fit(Checked(Subset(documents.source, allowed), TrainingIds(allowed), contestant.name))
+    contestant.learn(documents.source, listed(documents.ids, learnt))
     key = contestant.name, encoder.fingerprint
     if key not in known:
-        vectors = _stacked([encoder.encode(batch) for batch in documents.source.batches()])
+        vectors = contestant.encode(documents.source)
         left, right = encoder.encode_text(documents.left), encoder.encode_text(documents.right)
         known[key] = _Encoded(vectors, left, right, encoder.encode_text)
     return known[key]
-
-
-def _stacked(parts: list[Any]) -> Any:
-    from scipy.sparse import vstack
-
-    return vstack(parts, format="csr") if hasattr(parts[0], "toarray") else np.concatenate(parts)
 
 
 def _variants(contestant: Contestant, encoded: _Encoded, learnt: Rows) -> Iterator[tuple[str, _Encoded]]:
@@ -247,7 +235,7 @@ def _judge(
     result: Result,
 ) -> None:
     learnt, held = sides
-    filled = held[_filled(encoded.vectors[held])]
+    filled = held[filled_rows(encoded.vectors[held])]
     vectors, classes = encoded.vectors[filled], documents.labels[filled]
     if len(filled) < 2:
         raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
@@ -300,13 +288,8 @@ def _unfreeze(
 
 def _alignment_of_halves(encoded: _Encoded, chosen: npt.NDArray[np.bool_]) -> float:
     left, right = encoded.left[chosen], encoded.right[chosen]
-    both = _filled(left) & _filled(right)
+    both = filled_rows(left) & filled_rows(right)
     if not both.any():
         return float("nan")
     products = left[both].multiply(right[both]) if hasattr(left, "multiply") else left[both] * right[both]
     return float(2 - 2 * products.sum(axis=1).mean())
-
-
-def _filled(vectors: Any) -> npt.NDArray[np.bool_]:
-    """Return which rows are not zero, (n,)."""
-    return np.asarray(abs(vectors).sum(axis=1)).ravel() > 0

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from cohorts.harness.contestants import CENTRED
 from cohorts.harness.page import keep, render
 from cohorts.harness.space import BINS, Graph
-from cohorts.harness.space_evaluation import CENTRED, THRESHOLDS, FewRow, Picture, Plan, Result, Row
+from cohorts.harness.space_evaluation import THRESHOLDS, FewRow, Picture, Plan, Result, Row
 from cohorts.harness.statistics import Cell, cell_of
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source

@@ -1,6 +1,7 @@
 """Retrieval quality: figures by hand, questions without leaks, rankings against naive ones, and the command line."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,10 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def opened(tables: Path, work: Path) -> Source:
-    return open_source("mimic3", tables, work_dir=work, quarantine_file=work / "bad.csv").__enter__()
+@pytest.fixture
+def source(tables: Path, tmp_path: Path) -> Iterator[Source]:
+    with open_source("mimic3", tables, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as opened:
+        yield opened
 
 
 def people(n: int = 60, cohorts: int = 2, seed: int = 0) -> Population:
@@ -136,7 +139,7 @@ def test_exact_rankings_are_naive_ones() -> None:
     vectors[7] = 0
     for fold in questions.deal(population, 5, 100, seed=0):
         made = rankings.rank_exactly(ByVectors(vectors), population, fold, 20, seed=0)
-        hits, matches = rankings.hits_of(made.found, population, fold)
+        hits, matches = rankings.hits_of(made.found, population, fold), rankings.matches_of(population, fold)
         for question, unit in enumerate(fold.units):
             others = [
                 i for i in range(60) if population.patient[i] != population.patient[unit] and vectors[i].any()
@@ -163,7 +166,7 @@ def test_random_rankings_reach_the_base_rate() -> None:
     population = people(600, 3)
     (fold,) = questions.deal(population, 1, 1_000, seed=0)
     made = rankings.rank_exactly(AtRandom(600, 0), population, fold, 50, seed=0)
-    hits, matches = rankings.hits_of(made.found, population, fold)
+    hits, matches = rankings.hits_of(made.found, population, fold), rankings.matches_of(population, fold)
     low, high = ranking.interval(ranking.precision(hits, 50), np.random.default_rng(0))
     assert low <= (matches / 598).mean() <= high
 
@@ -174,7 +177,7 @@ def test_ties_are_in_no_order() -> None:
     (fold,) = questions.deal(population, 1, 1_000, seed=0)
     same = ByVectors(np.ones((400, 1), np.float32))
     made = rankings.rank_exactly(same, population, fold, 50, seed=0)
-    hits, _ = rankings.hits_of(made.found, population, fold)
+    hits = rankings.hits_of(made.found, population, fold)
     assert 0.3 < ranking.precision(hits, 50).mean() < 0.7
 
 
@@ -214,8 +217,7 @@ def test_an_index_finds_the_neighbours_and_its_loss_is_told(store: str, index: I
     assert again.note == made.note
 
 
-def test_a_planted_leak_is_found(tables: Path, tmp_path: Path) -> None:
-    source = opened(tables, tmp_path)
+def test_a_planted_leak_is_found(source: Source) -> None:
     names = ["sepsis", "heart_failure"]
     withheld = WithheldSource(source, Withheld(("sepsis",), text=True))
     found, late = leaks.find_leaks("seen", names, source.batches(), withheld.batches())
@@ -232,8 +234,7 @@ def test_a_planted_leak_is_found(tables: Path, tmp_path: Path) -> None:
     assert "2 patients are asked about and learnt from" in leaks.verdict([sepsis], 2)[0]
 
 
-def test_cohorts_are_those_who_have_the_diagnosis(tables: Path, tmp_path: Path) -> None:
-    source = opened(tables, tmp_path)
+def test_cohorts_are_those_who_have_the_diagnosis(source: Source) -> None:
     population = read_patients(source, ["sepsis"])
     codes = pd.concat([batch.codes for batch in source.batches()])
     codes = codes[codes["kind"] == "diagnosis"]
@@ -293,8 +294,7 @@ def test_labels_may_be_several(notes: Path, tmp_path: Path) -> None:
     assert set(fold.cohort) == {"topic or more"}
 
 
-def test_grades_by_hand(tables: Path, tmp_path: Path) -> None:
-    source = opened(tables, tmp_path)
+def test_grades_by_hand(source: Source) -> None:
     batches = list(source.batches())
     of = grades.OfRecords(source, ["sepsis"])
     rows = np.array([0, 5])
@@ -322,8 +322,7 @@ def test_ndcg_by_grades_by_hand() -> None:
     assert np.isnan(nothing)
 
 
-def test_judgements_are_checked_and_compared(tables: Path, tmp_path: Path) -> None:
-    source = opened(tables, tmp_path)
+def test_judgements_are_checked_and_compared(source: Source, tmp_path: Path) -> None:
     population, of = read_patients(source), grades.OfRecords(source, ["sepsis"])
     file = tmp_path / "pairs.csv"
     pairs = [(a, b) for a in range(12) for b in range(a)]

@@ -18,11 +18,10 @@ import numpy as np
 from cohorts.connectors.base import Collection
 from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.connectors.registry import connect
-from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.training import Checked, TrainingIds
+from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.encoders.withholding import WithheldSource
 from cohorts.errors import InputError
-from cohorts.harness.contestants import Contestant
+from cohorts.harness.contestants import CENTRED, Contestant
 from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
 from cohorts.harness.quality.plan import Plan, Route
 from cohorts.harness.quality.population import Population
@@ -49,10 +48,8 @@ from cohorts.harness.stages import Stages
 from cohorts.harness.text_baselines import TfIdf
 from cohorts.loaders.manifest import write_manifest
 from cohorts.records.base import Batch, Source
-from cohorts.records.views import Subset
 
 EXACT = "exact"
-CENTRED = ", centred"
 IDENTITY = "questions.json"
 
 Tell = Callable[[str], None]
@@ -213,19 +210,12 @@ class _View:
 
     def _variants(self, contestant: Contestant, fold: Fold) -> Iterator[tuple[str, Any]]:
         """Yield the vectors as they are, and less the mean of those learnt from where that leaves zeros zero."""
-        encoder = contestant.encoder
-        if not contestant.trained:
-            allowed = listed(self._population.ids, fold.training)
-            encoder.fit(Checked(Subset(self._seen, allowed), TrainingIds(allowed), contestant.name))
-        parts: list[Any] = [encoder.encode(batch) for batch in self._seen.batches()]
-        if hasattr(parts[0], "toarray"):
-            from scipy.sparse import vstack
-
-            yield contestant.name, vstack(parts, format="csr")
-            return
-        vectors = np.concatenate(parts)
+        contestant.learn(self._seen, listed(self._population.ids, fold.training))
+        vectors = contestant.encode(self._seen)
         yield contestant.name, vectors
-        filled = np.abs(vectors).sum(axis=1) > 0
+        if hasattr(vectors, "toarray"):  # which would lose its zeros
+            return
+        filled = filled_rows(vectors)
         mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
         yield contestant.name + CENTRED, unit_rows(np.where(filled[:, None], vectors - mean, 0))
 
@@ -266,7 +256,7 @@ class _View:
 
 
 def _sample(vectors: Any, seed: int) -> Any:
-    filled = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
+    filled = np.flatnonzero(filled_rows(vectors))
     return vectors[np.sort(np.random.default_rng(seed).permutation(filled)[:SAMPLE])]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
 from cohorts.encoders.withholding import Withheld, parse_withheld
 from cohorts.errors import InputError
-from cohorts.harness.contestants import Contestant
+from cohorts.harness.contestants import Contestant, check_names
 from cohorts.loaders.versions import Wanted
 
 KS = (10, 50, 100, 200)
@@ -42,9 +42,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        names = [one.name for one in self.contestants]
-        if len(set(names)) < len(names):
-            raise InputError(f"Two encoders have one name ({', '.join(names)}): write NAME=ENCODER.")
+        check_names(self.contestants)
 
 
 def views_of(

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cohorts.connectors.base import Collection, Connector, Points, Vectors
+from cohorts.connectors.base import Collection, Connector, Vectors
+from cohorts.connectors.matched_recall import TIE, calibration
+from cohorts.encoders.pooling import filled_rows
 from cohorts.harness import ranking
 from cohorts.harness.quality.population import Population, Rows
 from cohorts.harness.quality.questions import Fold, blocks
 from cohorts.harness.quality.scorers import Scorer
 from cohorts.harness.ranking import Values
-
-_ROWS = 1_000  # of an upsert
-_TIE = 1e-5  # a neighbour as near as the k-th counts, whatever its id
 
 
 @dataclass(frozen=True)
@@ -58,30 +57,17 @@ def rank_through(
     ks: Sequence[int],
 ) -> Ranking:
     """Load all vectors into a collection of its own, ask the engine, and drop it; zeros are no points."""
-    filled = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
+    filled = np.flatnonzero(filled_rows(vectors))
     depth, own = max(ks), int(np.bincount(population.patient).max())
-    try:
-        connector.create(collection)
-        for start in range(0, len(filled), _ROWS):
-            rows = filled[start : start + _ROWS]
-            connector.upsert(
-                collection.name, Points([str(row) for row in rows], vectors[rows], [{}] * len(rows))
-            )
-        connector.finalize(collection.name)
-        found = np.full((len(fold), depth), -1, np.intp)
-        askable = np.flatnonzero(np.isin(fold.units, filled))
-        asked = vectors[fold.units[askable]]
-        hits = connector.search(
-            collection.name, asked, min(depth + own, len(filled)), with_payload=False
-        ).hits
-        for question, row in zip(askable, hits, strict=True):
-            others = [int(hit.id) for hit in row]
-            patient = population.patient[fold.units[question]]
-            others = [unit for unit in others if population.patient[unit] != patient][:depth]
-            found[question, : len(others)] = others
-    finally:
-        if collection.name in connector.collections():
-            connector.drop(collection.name)
+    found = np.full((len(fold), depth), -1, np.intp)
+    askable = np.flatnonzero(np.isin(fold.units, filled))
+    with calibration(connector, collection.index, vectors[filled], collection.name) as search_with:
+        nearest = search_with(collection.search)
+        rows = nearest(vectors[fold.units[askable]], min(depth + own, len(filled)))
+    for question, row in zip(askable, rows, strict=True):
+        units, patient = filled[row[row >= 0]], population.patient[fold.units[question]]
+        others = units[population.patient[units] != patient][:depth]
+        found[question, : len(others)] = others
     nothing = np.full(len(fold), np.nan)
     recall = {k: neighbour_recall(vectors, fold.units, exact.found[:, :k], found[:, :k]) for k in ks}
     return Ranking(found, nothing, recall, collection.translation)
@@ -96,19 +82,25 @@ def neighbour_recall(vectors: Vectors, asked: Rows, exact: Rows, found: Rows) ->
 
     there = (exact >= 0).sum(axis=1)
     last = np.where(there > 0, np.nanmin(np.where(exact >= 0, cosines(exact), np.inf), axis=1), np.nan)
-    reached = (cosines(found) >= last[:, None] - _TIE).sum(axis=1)
+    reached = (cosines(found) >= last[:, None] - TIE).sum(axis=1)
     share = np.divide(np.minimum(reached, there), there, out=np.full(len(asked), np.nan), where=there > 0)
     return np.asarray(share)
 
 
-def hits_of(found: Rows, population: Population, fold: Fold) -> tuple[ranking.Hits, ranking.Counts]:
-    """Return which of those found are alike, (q, depth), and how many there are to find, (q,)."""
-    hits, matches = [], []
-    for some, alike, _ in blocks(population, fold):
-        rows = found[some]
-        hits.append(np.take_along_axis(alike, np.maximum(rows, 0), axis=1) & (rows >= 0))
-        matches.append(alike.sum(axis=1))
-    return np.concatenate(hits), np.concatenate(matches)
+def hits_of(found: Rows, population: Population, fold: Fold) -> ranking.Hits:
+    """Return which of those found, none of them of the patient asked about, are alike, (q, depth)."""
+    alike = [
+        (population.member[np.maximum(rows, 0)] & wanted).any(axis=1) & (rows >= 0)
+        for rows, wanted in zip(found, fold.wanted, strict=True)
+    ]
+    return np.stack(alike) if alike else np.zeros(found.shape, np.bool_)
+
+
+def matches_of(population: Population, fold: Fold) -> ranking.Counts:
+    """Return how many there are to find, (q,)."""
+    return np.concatenate(
+        [np.zeros(0, np.int64), *(alike.sum(axis=1) for _, alike, _ in blocks(population, fold))]
+    )
 
 
 def keep_ranking(file: Path, made: Ranking, population: Population, fold: Fold) -> None:

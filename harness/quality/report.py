@@ -148,7 +148,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         bars=[_bars(made, cohort["cohort"]) for cohort in cohorts],
         forests=_forests(made),
         losses=_losses(made),
-        sweeps=_sweeps(frame),
+        sweeps=_sweeps(made),
         published=COHORT_RECALL,
         few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
         enough=ENOUGH,
@@ -157,16 +157,17 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
     return keep(folder, page, manifest, made.frames.items())
 
 
+def _drawn(made: Tables, cohort: str = ALL) -> pd.DataFrame:
+    """Return the figures of one cohort in the first view: pictures show that one alone."""
+    frame = made.frames["figures"]
+    drawn: pd.DataFrame = frame[(frame["view"] == frame["view"].iloc[0]) & (frame["cohort"] == cohort)]
+    return drawn
+
+
 def _bars(made: Tables, cohort: str) -> dict[str, Any]:
     """Return precision at k of one cohort, searched exactly, in the first view."""
-    frame = made.frames["figures"]
-    chosen = frame[
-        (frame["cohort"] == cohort)
-        & (frame["k"] == made.k)
-        & (frame["measure"] == "precision")
-        & (frame["route"] == EXACT)
-        & (frame["view"] == frame["view"].iloc[0])
-    ]
+    frame = _drawn(made, cohort)
+    chosen = frame[(frame["k"] == made.k) & (frame["measure"] == "precision") & (frame["route"] == EXACT)]
     rows = chosen.rename(columns={"encoder": "name"})[["name", "mean", "low", "high"]]
     return {"title": cohort.replace("_", " "), "rows": rows.to_dict("records")}
 
@@ -186,8 +187,8 @@ def _forests(made: Tables) -> list[dict[str, Any]]:
 
 def _losses(made: Tables) -> list[dict[str, Any]]:
     """Return, for every index, the precision at k that is found, and what index and encoder cost of the ceiling."""
-    frame = made.frames["figures"]
-    here = frame[(frame["cohort"] == ALL) & (frame["k"] == made.k) & (frame["view"] == frame["view"].iloc[0])]
+    here = _drawn(made)
+    here = here[here["k"] == made.k]
     mean = here.set_index(["encoder", "route", "measure"])["mean"]
     rows = []
     for encoder, route in here[["encoder", "route"]].drop_duplicates().itertuples(index=False, name=None):
@@ -199,16 +200,15 @@ def _losses(made: Tables) -> list[dict[str, Any]]:
     return rows
 
 
-def _sweeps(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _sweeps(made: Tables) -> list[dict[str, Any]]:
     """Return precision and recall over k, of all questions, beside their ceilings."""
-    here = frame[
-        (frame["cohort"] == ALL) & (frame["route"] == EXACT) & (frame["view"] == frame["view"].iloc[0])
-    ]
-    made = []
+    here = _drawn(made)
+    here = here[here["route"] == EXACT]
+    drawn = []
     for measure in ("precision", "recall"):
         curves = here[here["measure"] == measure]
         ceiling = here[here["measure"] == f"{measure}_ceiling"].drop_duplicates("k")
-        made.append(
+        drawn.append(
             {
                 "measure": measure,
                 "curves": {
@@ -218,4 +218,4 @@ def _sweeps(frame: pd.DataFrame) -> list[dict[str, Any]]:
                 "ceiling": ceiling[["k", "mean"]].to_dict("records"),
             }
         )
-    return made
+    return drawn

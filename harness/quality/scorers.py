@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.code_features import CodeFeatures
+from cohorts.encoders.pooling import filled_rows
 from cohorts.harness.quality.population import Rows
 from cohorts.harness.text_baselines import Bm25
 from cohorts.records.base import Batch, joined_notes
@@ -30,7 +31,7 @@ class ByVectors:
 
     def __init__(self, vectors: Any) -> None:
         self._vectors = vectors
-        self.filled = np.asarray(abs(vectors).sum(axis=1)).ravel() > 0
+        self.filled = filled_rows(vectors)
 
     def scores(self, rows: Rows) -> Scores:
         """Return the cosines."""

@@ -9,7 +9,7 @@ import pandas as pd
 from cohorts.harness import ranking
 from cohorts.harness.quality.evaluation import EXACT, Cell, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, gains, graded, graded_ndcg
-from cohorts.harness.quality.rankings import hits_of
+from cohorts.harness.quality.rankings import hits_of, matches_of
 from cohorts.harness.ranking import Counts, Hits, Values, holm
 
 ALL = "all"
@@ -61,8 +61,12 @@ class Ways:
 def gather(result: Result) -> Ways:
     """Put the folds of every way together."""
     units = np.concatenate([fold.units for fold in result.folds])
+    matches = [matches_of(result.population, fold) for fold in result.folds]
     return Ways(
-        {way: _join([_answers(cell, result) for cell in cells]) for way, cells in _ways(result).items()},
+        {
+            way: _join([_answers(cell, result, matches[cell.fold]) for cell in cells])
+            for way, cells in _ways(result).items()
+        },
         [result.population.ids[unit] for unit in units],
         np.concatenate([fold.cohort for fold in result.folds]).tolist(),
         {name: values[units].tolist() for name, values in result.population.groups.items()},
@@ -186,7 +190,7 @@ def _indexes(ways: Ways, view: str) -> Iterator[tuple[tuple[str, str, str], tupl
 
 
 def _paired(first: Values, second: Values) -> dict[str, float]:
-    from scipy.stats import ttest_rel, wilcoxon
+    from scipy.stats import ttest_rel
 
     apart = first - second
     low, high = ranking.interval(apart, np.random.default_rng(_SEED))
@@ -197,7 +201,7 @@ def _paired(first: Values, second: Values) -> dict[str, float]:
     return {
         **told,
         "d": float(apart.mean() / spread) if spread else float("nan"),
-        "p_wilcoxon": float(wilcoxon(first, second).pvalue),
+        "p_wilcoxon": ranking.signed_rank_p(first, second),
         "p_t": float(ttest_rel(first, second).pvalue) if spread else 1.0,
     }
 
@@ -210,9 +214,9 @@ def _ways(result: Result) -> dict[tuple[str, str, str], list[Cell]]:
     return ways
 
 
-def _answers(cell: Cell, result: Result) -> Answers:
+def _answers(cell: Cell, result: Result, matches: Counts) -> Answers:
     fold, made = result.folds[cell.fold], result.rankings[cell]
-    hits, matches = hits_of(made.found, result.population, fold)
+    hits = hits_of(made.found, result.population, fold)
     own = np.bincount(result.population.patient)[result.population.patient[fold.units]]
     return Answers(hits, matches, matches / (len(result.population) - own), made.r_precision, made.recall)
 
