@@ -121,6 +121,8 @@ class _Worker:
 
 def _import_ray(*, local: bool) -> Any:
     """Import Ray, which reads its environment once and for the whole process. Raises MissingExtra."""
+    # Threads of Ray Data may outlive the dataset: one of their calls would start or join some other Ray.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     if local:
         os.environ.update(_LOCAL)
         # Else Ray writes one to the user's home folder.

@@ -108,6 +108,8 @@ def test_two_workers_give_the_same_bytes_and_leave_nothing(
     assert list((tmp_path / "spool").iterdir()) == []
     assert sessions() == before
     assert not children() & {"raylet", "gcs_server"}
+    with pytest.raises(sys.modules["ray"].exceptions.RaySystemError, match="not been started"):
+        sys.modules["ray"].put(0)  # as Ray's own threads do, which may live on: it must not start anew
     assert not sys.modules["ray"].is_initialized()
     said = capfd.readouterr()
     assert said.out == ""
