@@ -3,7 +3,7 @@
 The frames that come in, by kind (each with `table`, `row`, `line` to name a bad row by):
 
 - patients: patient_id, sex, born
-- admissions: patient_id, admission_id, admitted, stay_days, died
+- admissions: patient_id, admission_id, admission_type, admitted, stay_days, died
 - codes: patient_id, admission_id, kind, system, code, rank
 - notes: patient_id, admission_id, category, time, text, is_error
 - measurements: patient_id, admission_id, item, time, value, uom

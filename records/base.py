@@ -24,6 +24,7 @@ UNIT_COLUMNS = {
     "patient_id": "str",
     "admission_id": "str",  # the admission described; for unit=patient, the last one; missing without one
     "admitted": "datetime64[us]",  # the admission described
+    "admission_type": "str",  # of the admission described, as the source has it; missing where unknown
     "stay_days": "float64",  # from its admission to its discharge; missing where either time is
     "admissions": "int64",  # admissions of the patient
     "age": "float64",  # years at the admission described; over 89 is 90.0

@@ -27,9 +27,10 @@ ADMISSIONS = Table(
         "hadm_id": Kind.KEY,
         "admittime": Kind.TIME,
         "dischtime": Kind.TIME_OR_NONE,
+        "admission_type": Kind.TEXT,
         "hospital_expire_flag": Kind.NUMBER,
     },
-    optional=("dischtime",),
+    optional=("dischtime", "admission_type"),
 )
 LABS = Table(
     "LABEVENTS",

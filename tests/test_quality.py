@@ -243,6 +243,7 @@ def test_cohorts_are_those_who_have_the_diagnosis(source: Source) -> None:
         codes["unit_id"][septic]
     )
     assert set(population.groups["sex"]) == {"F", "M"}
+    assert set(population.groups["admission"]) == {"elective", "emergency"}
     with pytest.raises(InputError, match="no phenotype 'flu'"):
         read_patients(source, ["flu"])
 

@@ -81,6 +81,7 @@ def test_mimic3_demo_units(shared_data: Path, opened: Open) -> None:
     batch = one_batch(opened("mimic3", shared_data / "mimic3-demo"))
     unit = batch.units.set_index("unit_id").loc["10006"]
     assert (unit["age"], unit["sex"], unit["died"]) == (70.0, "F", False)
+    assert unit["admission_type"] == "EMERGENCY"
     assert unit["stay_days"] == pytest.approx(8 + (20 + 6 / 60) / 24)  # 10-23 21:09 to 11-01 17:15
     assert (unit["principal_code"], unit["principal_title"]) == ("99591", "Sepsis")
     ids = [int(one) for one in batch.units["unit_id"]]

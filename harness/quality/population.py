@@ -58,6 +58,7 @@ def read_patients(source: Source, cohorts: Sequence[str] = ()) -> Population:
     groups = {
         "sex": units["sex"].fillna("").to_numpy(dtype=np.str_),
         "age": age_bands(units["age"]),
+        "admission": units["admission_type"].fillna("").str.lower().to_numpy(dtype=np.str_),
     }
     has_notes = any(notes for _, _, notes in batches)
     ids, patient = units["unit_id"].tolist(), _numbers(units["patient_id"])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.harness.page import keep, render
-from cohorts.harness.published import COHORT_RECALL
+from cohorts.harness.published import COHORT_RECALL, COHORT_RECALL_K, COHORT_RECALL_LABEL
 from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
 from cohorts.harness.quality.leaks import verdict
@@ -73,7 +73,7 @@ def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
     k = PAPERS_K if PAPERS_K in ks else max(ks)
     frames = {
         "figures": figures(ways, ks),
-        "cohorts": base_rates(ways),
+        "cohorts": base_rates(ways, k),
         "comparisons": comparisons(ways, k),
         "subgroups": subgroups(ways, k),
         "extremes": extremes(ways, result.reasons, k),
@@ -149,7 +149,9 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         forests=_forests(made),
         losses=_losses(made),
         sweeps=_sweeps(made),
-        published=COHORT_RECALL,
+        published={one.cohort: one for one in COHORT_RECALL},
+        published_k=COHORT_RECALL_K,
+        published_label=COHORT_RECALL_LABEL,
         few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
         enough=ENOUGH,
         known=lambda number: number == number,

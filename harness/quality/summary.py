@@ -86,8 +86,8 @@ def figures(ways: Ways, ks: Sequence[int]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def base_rates(ways: Ways) -> pd.DataFrame:
-    """Return, by cohort, the questions, the matches and what chance reaches."""
+def base_rates(ways: Ways, k: int) -> pd.DataFrame:
+    """Return, by cohort, the questions, the matches, what chance reaches, and the most that recall at k can be."""
     one = next(iter(ways.answers.values()))
     return pd.DataFrame(
         [
@@ -96,6 +96,7 @@ def base_rates(ways: Ways) -> pd.DataFrame:
                 "questions": int(chosen.sum()),
                 "matches": float(one.matches[chosen].mean()),
                 "base_rate": float(one.base[chosen].mean()),
+                "recall_ceiling": float(ranking.recall_ceiling(one.matches[chosen], k).mean()),
             }
             for cohort, chosen in _cohorts(ways)
         ]
@@ -168,7 +169,16 @@ def comparisons(ways: Ways, k: int) -> pd.DataFrame:
     rows = []
     for view in dict.fromkeys(way[0] for way in ways.answers):
         pairs = [*_encoders(ways, view), *_indexes(ways, view)]
-        tested = [_paired(*(ranking.precision(ways.answers[way].hits, k) for way in pair)) for pair in pairs]
+        if not pairs:
+            continue
+        precision = {way: ranking.precision(ways.answers[way].hits, k) for pair in pairs for way in pair}
+        apart = np.stack([precision[first] - precision[second] for first, second in pairs], axis=1)
+        low, high = ranking.intervals(apart, np.random.default_rng(_SEED))
+        tested = [
+            {"difference": float(apart[:, at].mean()), "low": low[at], "high": high[at]}
+            | _paired(precision[first], precision[second])
+            for at, (first, second) in enumerate(pairs)
+        ]
         for name in ("p_wilcoxon", "p_t"):
             for one, p in zip(tested, holm([one[name] for one in tested]), strict=True):
                 one[name] = p
@@ -193,13 +203,10 @@ def _paired(first: Values, second: Values) -> dict[str, float]:
     from scipy.stats import ttest_rel
 
     apart = first - second
-    low, high = ranking.interval(apart, np.random.default_rng(_SEED))
-    told = {"difference": float(apart.mean()), "low": low, "high": high}
     if not np.any(apart):
-        return {**told, "d": 0.0, "p_wilcoxon": 1.0, "p_t": 1.0}
+        return {"d": 0.0, "p_wilcoxon": 1.0, "p_t": 1.0}
     spread = float(apart.std(ddof=1)) if len(apart) > 1 else 0.0
     return {
-        **told,
         "d": float(apart.mean() / spread) if spread else float("nan"),
         "p_wilcoxon": ranking.signed_rank_p(first, second),
         "p_t": float(ttest_rel(first, second).pvalue) if spread else 1.0,
