@@ -7,7 +7,7 @@ SERVERS := .servers/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py py.typed analysis connectors encoders harness loaders records terminal
 
-.PHONY: demo test test-ray check bench bench-ours bench-load soak lock clean
+.PHONY: demo test test-ray check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
@@ -55,11 +55,14 @@ bench: $(REFERENCE) $(SERVERS)  ## Every engine side by side on 50,000 synthetic
 	PYTHONPATH=tests $(BIN)/python benchmarks/engines.py
 
 bench-ours: $(READY) $(SERVERS)  ## What our own code costs and gains; prints ratios measured in one run.
-	for script in $(filter-out benchmarks/load.py benchmarks/engines.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/load.py benchmarks/engines.py benchmarks/retrieval_grid.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
 bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langchain, in one run.
 	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
 	PYTHONPATH=tests $(BIN)/python benchmarks/load.py
+
+bench-retrieval: $(READY)  ## Every encoder through both embedded engines and every index, on a synthetic hospital; resumable.
+	PYTHONPATH=tests $(BIN)/python benchmarks/retrieval_grid.py
 
 soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart both servers 20 times during a load.
 	COHORTS_KILLS=50 $(BIN)/pytest --numprocesses 2 --dist loadscope --durations=0 \

@@ -1,6 +1,7 @@
 """Tiny BERT checkpoints, made in a second: the vocabulary of some texts, and random weights."""
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,3 +34,11 @@ def make_checkpoint(
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+def in_cache(folder: Path, cache: Path, name: str) -> None:
+    """Lay a checkpoint into a Hugging Face cache as a download would."""
+    place = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(folder, place / "snapshots" / "abc")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("abc")

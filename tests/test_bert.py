@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from checkpoints import make_checkpoint
+from checkpoints import in_cache, make_checkpoint
 from cohorts.encoders import bert
 from cohorts.encoders.bert import CLEANING, Bert
 from cohorts.encoders.checkpoints import PRESETS, content_hash, find_checkpoint, load_checkpoint
@@ -78,14 +78,6 @@ def by_transformers(folder: Path, text: str) -> "np.ndarray[Any, np.dtype[np.flo
     model = AutoModel.from_pretrained(folder).eval()
     with torch.inference_mode():
         return np.asarray(model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0])
-
-
-def in_cache(folder: Path, cache: Path, name: str) -> None:
-    """Lay a checkpoint into a Hugging Face cache as a download would."""
-    place = cache / f"models--{name.replace('/', '--')}"
-    shutil.copytree(folder, place / "snapshots" / "abc")
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("abc")
 
 
 def test_a_folder_goes_before_the_cache_and_the_cache_before_the_network(
