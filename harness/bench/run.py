@@ -197,15 +197,17 @@ def _under_load(
 
 def answers_of(samples: Samples, k: int) -> Answers:
     """Return what was seen as columns; where ids weren't kept, nothing counts as got."""
-    kept = samples.ids is not None
-    filled = samples.ids != "" if samples.ids is not None else None
+    got, ids, scores = np.zeros(len(samples), np.int64), np.empty(0, np.str_), np.empty(0, np.float32)
+    if samples.ids is not None and samples.scores is not None:
+        filled = samples.ids != ""
+        got, ids, scores = samples.found, samples.ids[filled], samples.scores[filled]
     return Answers(
         query=samples.query,
         latency_ms=samples.latency_ms,
         asked=np.full(len(samples), k, np.int64),
-        got=samples.found if kept else np.zeros(len(samples), np.int64),
-        ids=samples.ids[filled] if samples.ids is not None else np.empty(0, np.str_),
-        scores=samples.scores[filled] if samples.scores is not None else np.empty(0, np.float32),
+        got=got,
+        ids=ids,
+        scores=scores,
         started_s=samples.started_ms / 1000,
         intended_s=samples.intended_ms / 1000,
     )

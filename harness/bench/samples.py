@@ -48,11 +48,6 @@ class Samples:
         """Return (n,) ms from the intended arrival to the answer: what a user waits who comes on time."""
         return self.ended_ms - self.intended_ms
 
-    @property
-    def service_ms(self) -> Floats:
-        """Return (n,) ms from the call to the answer: what a client that was late itself would tell."""
-        return self.ended_ms - self.started_ms
-
     def __len__(self) -> int:
         return len(self.query)
 
