@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from cohorts.connectors.addresses import Server
@@ -52,7 +52,9 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
-CALM_POLLS = 10  # of a cluster that seems ready
+CALM_POLLS = (
+    10  # of a cluster in a row: each may ask other replicas, and one that has not begun looks calm, too
+)
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
@@ -165,12 +167,14 @@ class QdrantConnector(Connector):
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._call(lambda client: client.update_collection(name, optimizers_config=settings))
         until, calm = time.monotonic() + timeout_s, 0
-        while calm < CALM_POLLS:
+        while True:
+            info = self._info(name)
+            calm = calm + 1 if self._is_ready(collection, info) else 0
+            if calm == (CALM_POLLS if _has_replicas(info) else 1):
+                return
             if time.monotonic() > until:
                 raise EngineError(f"Qdrant has not built the index of {name} within {timeout_s:.0f} s.")
-            calm = {"no": 0, "perhaps": calm + 1, "yes": CALM_POLLS}[self._is_ready(collection, name)]
-            if calm < CALM_POLLS:
-                time.sleep(POLL_S)
+            time.sleep(POLL_S)
 
     def search(
         self,
@@ -445,24 +449,19 @@ class QdrantConnector(Connector):
             )
         )
 
-    def _is_ready(self, collection: Collection, name: str) -> Literal["no", "perhaps", "yes"]:
-        """Return whether the index is built.
-
-        Of several shards one may not have begun: all rows of a small one are no more than what stays out for good.
-        """
-        info = self._info(name)
+    def _is_ready(self, collection: Collection, info: Any) -> bool:
+        """Return whether the index is built, as far as the replicas tell that were asked."""
+        name = collection.name
         if info.optimizer_status != models.OptimizersStatusOneOf.OK:
             raise EngineError(f"Qdrant can't build the index of {name}: {info.optimizer_status}")
         if info.status != models.CollectionStatus.GREEN:
-            return "no"
+            return False
         if isinstance(collection.index, Flat):
-            return "yes"
+            return True
         missing = int(info.points_count or 0) - int(info.indexed_vectors_count or 0)
         # So little of each segment stays without an index.
         room = INDEXING_THRESHOLD_KB * int(info.segments_count)
-        if missing * collection.dim * 4 / 1024 > room:
-            return "no"
-        return "perhaps" if missing and info.config.params.shard_number > 1 else "yes"
+        return missing * collection.dim * 4 / 1024 <= room
 
     def _vector(self, name: str) -> str:
         attached = self._attached.get(name)
@@ -582,6 +581,11 @@ class QdrantConnector(Connector):
         ]
         self._call(lambda client: client.update_vectors(name, vectors, wait=True))
         self._call(lambda client: client.batch_update_points(name, payloads, wait=True))
+
+
+def _has_replicas(info: Any) -> bool:
+    params = info.config.params
+    return int(params.shard_number) > 1 or int(params.replication_factor or 1) > 1
 
 
 def _batches(payloads: Sequence[Payload], dim: int) -> Iterator[slice]:
