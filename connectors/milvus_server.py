@@ -486,7 +486,9 @@ class MilvusConnector(Connector):
         self, name: str, queries: Vectors, k: int, expression: str, how: dict[str, int], with_payload: bool
     ) -> list[list[Hit]]:
         attached = self._attached.get(name)
-        outputs = [PAYLOAD] if attached is None else sorted(attached.paths.values())
+        key, fields = (ID, [PAYLOAD]) if attached is None else (attached.key, sorted(attached.paths.values()))
+        # Where nothing is named, embedded Milvus sends every field, the vectors too.
+        outputs = (fields if with_payload else []) or [key]
         found = self._call(
             lambda client: client.search(
                 self._target(name),
@@ -494,7 +496,7 @@ class MilvusConnector(Connector):
                 anns_field=attached.vector if attached else VECTOR,
                 limit=k,
                 filter=expression,
-                output_fields=outputs if with_payload else [],
+                output_fields=outputs,
                 search_params={"params": how},
                 consistency_level=self.consistency,
                 timeout=self._timeout_s(),

@@ -7,6 +7,7 @@ one node down (test_cluster).
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,6 +242,24 @@ def test_embedded_milvus_builds_with_the_parameters_asked_for(
     told = client.describe_index("c", "vector")
     client.close()
     assert told["params"] == params
+
+
+def test_embedded_milvus_sends_no_vectors_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends every field of a hit where none is named: a search for a hundred took four times as long."""
+    sent: set[str] = set()
+    search = MilvusClient.search
+
+    def watched(*args: Any, **named: Any) -> Any:
+        found = search(*args, **named)
+        sent.update(field for row in found for hit in row for field in hit["entity"])
+        return found
+
+    monkeypatch.setattr(MilvusClient, "search", watched)
+    with connect(f"milvus:{tmp_path}/s.db") as connector:
+        fill(connector, points(10), Flat())
+        for with_payload in (True, False):
+            assert connector.search("c", cloud(1), 3, with_payload=with_payload).hits
+    assert sent == {"id", "payload"}
 
 
 def test_embedded_milvus_makes_a_collection_whose_making_was_killed(tmp_path: Path) -> None:
