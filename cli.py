@@ -229,7 +229,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
-    from cohorts.encoders.registry import download_checkpoint
+    from cohorts.encoders.registry import download_checkpoints
     from cohorts.loaders.guests import open_store
     from cohorts.loaders.ingest import Ray
     from cohorts.loaders.run import Run
@@ -242,7 +242,7 @@ def ingest(
     log.choose(log_format)
     encoder = _asked(encoder, withhold, withhold_text)
     if download:
-        download_checkpoint(encoder)
+        download_checkpoints([encoder])
     part = parse_shard(shard) if shard else None
     goal = Goal(
         collection,
@@ -307,14 +307,14 @@ def fit(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
-    from cohorts.encoders.registry import download_checkpoint
+    from cohorts.encoders.registry import download_checkpoints
     from cohorts.loaders.run import train_only
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
     encoder = _asked(encoder, withhold, withhold_text)
     if download:
-        download_checkpoint(encoder)
+        download_checkpoints([encoder])
     with (
         _open_source(
             source,
@@ -624,7 +624,7 @@ def evaluate_fused(
 ) -> None:
     """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
     from cohorts.encoders.fused import Fused
-    from cohorts.encoders.registry import download_checkpoint, make_encoder
+    from cohorts.encoders.registry import download_checkpoints, make_encoder
     from cohorts.encoders.withholding import parse_withheld
     from cohorts.harness.fused import Plan, evaluate
     from cohorts.harness.fused_report import manifest_of, summarize, write_report
@@ -635,7 +635,7 @@ def evaluate_fused(
     if not isinstance(asked, Fused):
         raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
     if download:
-        download_checkpoint(encoder)
+        download_checkpoints([encoder])
     plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
     with _open_source(source, path, out, notes=notes) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
@@ -732,7 +732,7 @@ def evaluate_retrieval(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
-    from cohorts.encoders.registry import download_checkpoint
+    from cohorts.encoders.registry import download_checkpoints
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
     from cohorts.harness.quality.evaluation import evaluate
     from cohorts.harness.quality.grades import grades_of
@@ -742,9 +742,9 @@ def evaluate_retrieval(
     from cohorts.terminal.evaluation import show_quality
 
     log.choose(log_format)
-    for spec in encoder or [] if download else []:
-        download_checkpoint(spec)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
+    if download:
+        download_checkpoints([one.spec for one in contestants if one.spec and not one.trained])
     views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
     routes = routes_through(store or [], index or [])
     plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)

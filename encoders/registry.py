@@ -1,6 +1,6 @@
 """The encoders by name, as `--encoder` knows them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,19 @@ def make_encoder(spec: str) -> Encoder:
     return make(read_settings(settings, rest))
 
 
-def download_checkpoint(spec: str) -> None:
-    """Fetch the checkpoint of an untrained text encoder into the Hugging Face cache. Raises EncoderError."""
-    made = make_encoder(parse_asked(spec)[0])
-    text = made.text if isinstance(made, Fused) else made
-    if not isinstance(text, Bert):
-        raise EncoderError(f"Encoder {made.name} has no checkpoint to download: leave --download out.")
-    find_checkpoint(text.settings.model, download=True)
+def download_checkpoints(specs: Sequence[str]) -> None:
+    """Fetch those of the untrained text encoders among these into the Hugging Face cache.
+
+    Raises EncoderError, also where none of them has a checkpoint.
+    """
+    made = [make_encoder(parse_asked(spec)[0]) for spec in specs]
+    texts = [one.text if isinstance(one, Fused) else one for one in made]
+    models = [text.settings.model for text in texts if isinstance(text, Bert)]
+    if not models:
+        names = " or ".join(one.name for one in made) or "asked for"
+        raise EncoderError(f"Encoder {names} has no checkpoint to download: leave --download out.")
+    for model in dict.fromkeys(models):
+        find_checkpoint(model, download=True)
 
 
 def load_encoder(folder: Path) -> Encoder:

@@ -22,7 +22,7 @@ from cohorts.encoders.checkpoints import PRESETS, content_hash, find_checkpoint,
 from cohorts.encoders.clinicalnotebert import known_models
 from cohorts.encoders.levels import passages, windows_at
 from cohorts.encoders.note_cache import FOLDER, Embedded, NoteCache
-from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.registry import download_checkpoints, load_encoder, make_encoder
 from cohorts.encoders.transformer import Transformer, best_precision, windows_of
 from cohorts.errors import CheckpointNotFound, EncoderError, InputError, MissingExtra
 from cohorts.records.base import CODE_COLUMNS, Batch
@@ -561,6 +561,14 @@ def test_notes_that_are_cut_are_told(visits: str, tiny: Path) -> None:
 def test_only_text_encoders_have_something_to_download(visits: str) -> None:
     told = refused(f"ingest {visits} --encoder word2vec --download --store qdrant:s --collection visits")
     assert "no checkpoint to download" in told
+
+
+def test_of_several_encoders_those_with_a_checkpoint_are_fetched(tiny: Path) -> None:
+    download_checkpoints(["word2vec", f"fused:gated,model={tiny}", f"bert:{tiny}"])
+    with pytest.raises(EncoderError, match="Encoder word2vec or fineehr has no checkpoint"):
+        download_checkpoints(["word2vec", "fineehr:full"])
+    with pytest.raises(CheckpointNotFound, match="nobody/nothing"):
+        download_checkpoints(["word2vec", "bert:nobody/nothing"])
 
 
 def test_a_text_has_one_vector_whichever_process_met_it_first(own_cache: Path) -> None:

@@ -378,7 +378,8 @@ def test_the_whole_on_a_synthetic_hospital(
     assert page.count("<strong>LEAK</strong>") == 2
     assert "Synthetic data." in page
     assert "Too small to conclude." in page
-    assert "Published" in page
+    assert "0.75 to 0.81; possible there: 0.020" in page
+    assert "Published recall above what is possible" in page
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["patients_asked_about_and_learnt_from"] == 0
     tests = pd.read_csv(out / "comparisons.csv")
