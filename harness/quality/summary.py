@@ -105,22 +105,23 @@ def base_rates(ways: Ways, k: int) -> pd.DataFrame:
 
 def subgroups(ways: Ways, k: int) -> pd.DataFrame:
     """Return precision at k by group of who is asked about; groups of fewer than 10 questions have no figure."""
-    rows = []
-    for way, answers in ways.answers.items():
-        if way[2] != EXACT:
-            continue
-        values = ranking.precision(answers.hits, k)
-        for name, of in ways.groups.items():
-            for group in sorted(set(of)):
-                chosen = np.array(of) == group
-                row = {**_named(way), "group": name, "value": group or "unknown", "k": k}
-                if chosen.sum() < SMALLEST_CELL:
-                    unsaid = dict.fromkeys(("mean", "sd", "low", "high", "base_rate"), np.nan)
-                    rows.append({**row, "questions": f"fewer than {SMALLEST_CELL}", **unsaid})
-                    continue
-                told = {key: one[0] for key, one in _told(values[chosen, None]).items()}
-                rows.append({**row, **told, "base_rate": float(answers.base[chosen].mean())})
-    return pd.DataFrame(rows)
+    exact = {way: one for way, one in ways.answers.items() if way[2] == EXACT}
+    values = np.stack([ranking.precision(one.hits, k) for one in exact.values()], axis=1)
+    base = next(iter(exact.values())).base
+    parts = []
+    for name, of in ways.groups.items():
+        for group in sorted(set(of)):
+            chosen = np.array(of) == group
+            part = pd.DataFrame(map(_named, exact)).assign(group=name, value=group or "unknown", k=k)
+            if chosen.sum() < SMALLEST_CELL:
+                parts.append(part.assign(questions=f"fewer than {SMALLEST_CELL}"))
+            else:
+                parts.append(part.assign(**_told(values[chosen]), base_rate=float(base[chosen].mean())))
+    if not parts:
+        return pd.DataFrame()
+    columns = ["questions", "mean", "sd", "low", "high", "base_rate"]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.reindex(columns=[*frame.columns.difference(columns, sort=False), *columns])
 
 
 def extremes(ways: Ways, reasons: Mapping[tuple[str, str], Mapping[str, str]], k: int) -> pd.DataFrame:
@@ -144,7 +145,7 @@ def graded_figures(result: Result, grades: OfRecords | Judged, ks: Sequence[int]
     """Return, for every way and k, the mean grade of those found, nDCG by grades, and the mean grade of everybody."""
     gains_of = [gains(grades, result.population, fold, max(ks)) for fold in result.folds]
     base = np.concatenate([one.base for one in gains_of])
-    rows = []
+    names, columns = [], []
     for way, cells in _ways(result).items():
         made = [
             graded(grades, result.population, result.folds[one.fold], result.rankings[one].found)
@@ -154,10 +155,10 @@ def graded_figures(result: Result, grades: OfRecords | Judged, ks: Sequence[int]
             pairs = zip(made, gains_of, strict=True)
             ndcg = np.concatenate([graded_ndcg(one, of.best, k) for one, of in pairs])
             grade = np.concatenate([one[:, :k].mean(axis=1) for one in made])
-            for name, values in (("grade", grade), ("graded_ndcg", ndcg)):
-                told = {key: one[0] for key, one in _told(values[:, None]).items()}
-                rows.append({**_named(way), "k": k, "measure": name, **told, "everybody": float(base.mean())})
-    return pd.DataFrame(rows)
+            names += [{**_named(way), "k": k, "measure": name} for name in ("grade", "graded_ndcg")]
+            columns += [grade, ndcg]
+    told = _told(np.stack(columns, axis=1))
+    return pd.DataFrame(names).assign(**told, everybody=float(base.mean()))
 
 
 def comparisons(ways: Ways, k: int) -> pd.DataFrame:
