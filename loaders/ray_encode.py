@@ -8,14 +8,17 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import fields
 from importlib import import_module
 from math import ceil, floor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ from cohorts.records.base import Batch
 
 _FRAMES = tuple(field.name for field in fields(Batch))
 _CONNECT_S = 10
+_LINGER_S = 30
 _TRIES = 3  # of one file: Ray itself would start a worker that dies anew for ever
 _LOCAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -65,13 +69,15 @@ def encode_on_ray(
         worker = (encoder.resolve(), loaded.fingerprint, folder)
         with _connected(ray, workers, address):
             gpus = gpus_each(ray.cluster_resources().get("GPU", 0), workers) if loaded.heavy else 0
-            for answer in _answers(ray, _dataset(ray, count, worker, workers, gpus)):
-                if answer["error"]:
-                    raise getattr(errors, answer["error"], CohortsError)(answer["message"])
-                file = _file(folder, answer["number"])
-                batch = _read(file)
-                file.unlink()
-                yield batch, _vectors(answer["vectors"], len(batch), loaded.dim)
+            # Closed before Ray is: a call that comes after its end makes Ray end the whole process.
+            with closing(_answers(ray, _dataset(ray, count, worker, workers, gpus))) as answers:
+                for answer in answers:
+                    if answer["error"]:
+                        raise getattr(errors, answer["error"], CohortsError)(answer["message"])
+                    file = _file(folder, answer["number"])
+                    batch = _read(file)
+                    file.unlink()
+                    yield batch, _vectors(answer["vectors"], len(batch), loaded.dim)
 
 
 class _Worker:
@@ -169,8 +175,25 @@ def _connected(ray: Any, workers: int, address: str | None) -> Iterator[None]:
                 "_temp_dir": stack.enter_context(session),
             }
         stack.callback(ray.shutdown)  # of a cluster it only takes leave
+        stack.callback(_await_ray_data)
         _start(ray, where)
         yield
+
+
+def _await_ray_data() -> None:
+    """Wait for Ray Data's threads: it waits two seconds itself, and what they call after Ray's end ends the process."""
+    until = time.monotonic() + _LINGER_S
+    while time.monotonic() < until and any(map(_is_ray_data, sys._current_frames().values())):
+        time.sleep(0.01)
+
+
+def _is_ray_data(frame: FrameType | None) -> bool:
+    """Return whether a thread that is at this frame was begun by Ray Data, or is in it."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("ray.data."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _start(ray: Any, where: dict[str, Any]) -> None:
@@ -201,9 +224,12 @@ def _dataset(ray: Any, count: int, worker: tuple[Path, str, Path], workers: int,
     return dataset
 
 
-def _answers(ray: Any, dataset: Any) -> Iterator[dict[str, Any]]:
+def _answers(ray: Any, dataset: Any) -> Generator[dict[str, Any]]:
     try:
-        yield from dataset.iter_rows()
+        # Not iter_rows, whose threads read ahead and are never waited for.
+        for bundle in dataset.iter_internal_ref_bundles():
+            for block in bundle.block_refs:
+                yield from ray.get(block).to_pylist()
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         raise EngineError(

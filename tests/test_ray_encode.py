@@ -149,6 +149,7 @@ def test_a_cluster_is_left_as_it_was(
     some = encode_on_ray(batches, folder, tmp_path, workers=2, address=cluster)
     next(some)
     some.close()  # type: ignore[attr-defined]
+    assert not any(map(ray_encode._is_ray_data, sys._current_frames().values()))
     assert list(tmp_path.iterdir()) == []
     assert not sys.modules["ray"].is_initialized()
 
