@@ -26,6 +26,8 @@ from cohorts.records.base import Source
 
 PAPERS_K = 100
 ENOUGH = 30  # questions: below it, nothing is concluded
+CURVES = 10  # in one picture, each in its colour
+FOLDED = 24  # ways: a longer table is opened by who wants it
 MEASURES = {
     "precision": "P@{k}",
     "lift": "lift",
@@ -154,6 +156,9 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         published_label=COHORT_RECALL_LABEL,
         few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
         enough=ENOUGH,
+        exact=EXACT,
+        many=FOLDED,
+        line_count=len(_best(made)),
         known=lambda number: number == number,
     )
     return keep(folder, page, manifest, made.frames.items())
@@ -172,6 +177,13 @@ def _bars(made: Tables, cohort: str) -> dict[str, Any]:
     chosen = frame[(frame["k"] == made.k) & (frame["measure"] == "precision") & (frame["route"] == EXACT)]
     rows = chosen.rename(columns={"encoder": "name"})[["name", "mean", "low", "high"]]
     return {"title": cohort.replace("_", " "), "rows": rows.to_dict("records")}
+
+
+def _best(made: Tables) -> list[str]:
+    """Return the encoders and baselines by their precision at k, searched exactly, in the first view."""
+    here = _drawn(made)
+    here = here[(here["route"] == EXACT) & (here["measure"] == "precision") & (here["k"] == made.k)]
+    return here.sort_values("mean", ascending=False)["encoder"].tolist()
 
 
 def _forests(made: Tables) -> list[dict[str, Any]]:
@@ -203,9 +215,9 @@ def _losses(made: Tables) -> list[dict[str, Any]]:
 
 
 def _sweeps(made: Tables) -> list[dict[str, Any]]:
-    """Return precision and recall over k, of all questions, beside their ceilings."""
+    """Return precision and recall over k of the best, all questions together, beside their ceilings."""
     here = _drawn(made)
-    here = here[here["route"] == EXACT]
+    here = here[(here["route"] == EXACT) & here["encoder"].isin(_best(made)[:CURVES])]
     drawn = []
     for measure in ("precision", "recall"):
         curves = here[here["measure"] == measure]
