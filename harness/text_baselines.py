@@ -64,7 +64,8 @@ class Bm25:
             from bm25s import BM25
         except ImportError as error:
             raise MissingExtra("BM25 is not installed: pip install 'cohorts[bm25]'.") from error
-        known: dict[str, str] = {}  # each word once, however often it is said: of 150 MB of notes, 1.2 GB less
+        # Every word is kept once, however often it stands: of 150 MB of notes, 1.2 GB less.
+        known: dict[str, str] = {}
         self._tokens = [[known.setdefault(word, word) for word in _words(text)] for text in texts]
         self._index = BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
         self._index.index(self._tokens, show_progress=False)
