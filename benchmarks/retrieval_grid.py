@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 from checkpoints import in_cache, make_checkpoint
+from cohorts.encoders import clinicalnotebert
 from cohorts.encoders.checkpoints import PRESETS
 from cohorts.records.base import joined_notes
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 
 OUT = Path("out/bench/retrieval")
-CLINICALNOTEBERT = "jhliu/ClinicalNoteBERT-base"
 ENCODERS = (
     "word2vec",
     *(f"fineehr:{setting}" for setting in ("baseline", "metric", "weight", "full")),
@@ -42,7 +42,8 @@ def make_hospital(patients: int) -> Path:
     if not (OUT / "hub").exists():
         with open_source("mimic3", hospital, work_dir=OUT, quarantine_file=OUT / "bad.csv") as source:
             texts = [text for batch in source.batches() for text in joined_notes(batch)]
-        for seed, name in enumerate((PRESETS["clinicalbert"], PRESETS["biobert"], CLINICALNOTEBERT)):
+        published = PRESETS["clinicalbert"], PRESETS["biobert"], clinicalnotebert.Settings("base").model
+        for seed, name in enumerate(published):
             in_cache(make_checkpoint(OUT / "tiny" / str(seed), texts, seed=seed), OUT / "hub", name)
     return hospital
 

@@ -52,9 +52,8 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
-CALM_POLLS = (
-    10  # of a cluster in a row: each may ask other replicas, and one that has not begun looks calm, too
-)
+# Of a cluster, in a row: each may ask other replicas, and one that has not begun looks calm, too.
+CALM_POLLS = 10
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0

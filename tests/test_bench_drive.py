@@ -311,6 +311,7 @@ def check_whole(samples: Samples, k: int = K) -> None:
     assert (samples.found == k).all()
     assert (samples.intended_ms <= samples.started_ms).all()
     assert (samples.started_ms < samples.ended_ms).all()
+    assert (samples.latency_ms >= samples.ended_ms - samples.started_ms).all()
 
 
 def check_found(samples: Samples) -> None:

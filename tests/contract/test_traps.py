@@ -245,7 +245,7 @@ def test_embedded_milvus_builds_with_the_parameters_asked_for(
 
 
 def test_embedded_milvus_sends_no_vectors_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It sends every field of a hit where none is named: a search for a hundred took four times as long."""
+    """It sends every field of a hit where none is named: a search for two hundred took four times as long."""
     sent: set[str] = set()
     search = MilvusClient.search
 
