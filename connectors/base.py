@@ -178,6 +178,10 @@ class Connector(Protocol):
         """Return the exact number of points (that match `where`), right after every write."""
         ...
 
+    def settles_within_s(self, name: str) -> float:  # noqa: ARG002 - engines override it
+        """Return for how long after a failure reads may miss what was written: 0 where one copy answers."""
+        return 0.0
+
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Remove points; an id that is not there is no error."""
         ...

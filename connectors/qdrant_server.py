@@ -248,6 +248,13 @@ class QdrantConnector(Connector):
         condition = self._condition(name, self._known.of(name), where)
         return int(self._call(lambda client: client.count(name, count_filter=condition, exact=True)).count)
 
+    def settles_within_s(self, name: str) -> float:
+        """Return how long a node that came back may answer from a replica that lacks what it missed.
+
+        Until the cluster has agreed that the replica is dead, it answers as the others do.
+        """
+        return SETTLED_S if _has_replicas(self._info(name)) else 0.0
+
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Remove points."""
         self._known.of(name)

@@ -194,6 +194,11 @@ class Journal:
         with self._transaction() as db:
             put_rows(db, "insert or ignore into temp.seen", [(key,) for key in ids])
 
+    def see_none(self) -> None:
+        """Forget what `saw` was told."""
+        with self._transaction() as db:
+            db.execute("delete from temp.seen")
+
     def unseen(self) -> list[str]:
         """Return the units that stand in the collection and that `saw` was not told of."""
         rows = self._ask(

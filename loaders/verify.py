@@ -1,5 +1,6 @@
 """Does a collection hold what was written to it? Counted, and read back and compared with the journals' traces."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from cohorts.loaders.run_dirs import journal_files
 from cohorts.loaders.traces import compare, traces_of
 
 SAMPLE = 1_000
+POLL_S = 1.0
 _PAGE = 1_000
 _SHOWN = 5
 
@@ -91,8 +93,20 @@ def verify(
 ) -> Verdict:
     """Compare collection `name` with what the journals say was written: a sample of 1,000 points, or every one.
 
-    `alone` says that nothing else was written to it, so that the count must be exact.
+    `alone` says that nothing else was written to it, so that the count must be exact. A fault counts when it is still
+    there after the engine's replicas have had the time to agree.
     """
+    until = time.monotonic() + connector.settles_within_s(name)
+    while True:
+        verdict = _look(connector, name, journals, alone=alone, full=full)
+        if not verdict.faults() or time.monotonic() >= until:
+            return verdict
+        time.sleep(POLL_S)
+
+
+def _look(
+    connector: Connector, name: str, journals: Sequence[Journal], *, alone: bool, full: bool
+) -> Verdict:
     collection = connector.describe(name).collection
     verdict = Verdict(
         written=sum(journal.count() for journal in journals),
@@ -101,6 +115,8 @@ def verify(
     )
     payloads = not collection.metadata.get("attached")  # of others' points, the payload is theirs too
     pages = connector.scroll(name, _PAGE) if full else _sampled(connector, name, journals, verdict)
+    for journal in journals:
+        journal.see_none()
     for points in pages:
         _compare(points, journals, verdict, payloads=payloads)
     if full:

@@ -1,6 +1,7 @@
 """The real servers that tests and benchmarks talk to, on loopback and free ports, ended by their process ids."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,8 +25,14 @@ def installed() -> bool:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    """Return a port that no outgoing connection is given meanwhile: servers take theirs later, and once more."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_768)  # up to where Linux begins to give by itself
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def wait_until(ready: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:

@@ -417,6 +417,40 @@ def test_verifying_finds_what_was_lost_changed_or_added(tmp_path: Path, full: bo
         assert ("1 were never written by these runs" in verdict()) is full
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_replica_that_lags_is_looked_at_again(
+    tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks a point in one look, as a node of a cluster does that came back; what is lost stays lost."""
+    monkeypatch.setattr("cohorts.loaders.verify.POLL_S", 0)
+
+    class Lagging(MemoryConnector):
+        lacking = 0
+        patience_s = 60.0
+
+        def settles_within_s(self, name: str) -> float:
+            return self.patience_s
+
+        def fetch(self, name: str, ids: Sequence[str]) -> Points:
+            return self.without_last(super().fetch(name, ids))
+
+        def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+            yield from map(self.without_last, super().scroll(name, page))
+
+        def without_last(self, points: Points) -> Points:
+            self.lacking -= 1
+            last = -1 if self.lacking >= 0 else None
+            return Points(points.ids[:last], points.vectors[:last], points.payloads[:last])
+
+    with Lagging() as engine, Journal(tmp_path / "journal.sqlite") as journal:
+        run(Rows(50), engine, tmp_path)
+        engine.lacking = 1
+        assert verify(engine, "c", [journal], alone=True, full=full).faults() == []
+        engine.patience_s, engine.lacking = 0.01, 10**9
+        (fault,) = verify(engine, "c", [journal], alone=True, full=full).faults()
+        assert fault.startswith("1 are missing")
+
+
 def test_a_load_that_does_not_arrive_whole_is_an_error(tmp_path: Path) -> None:
     class Losing(MemoryConnector):
         def upsert(self, name: str, points: Points) -> None:
