@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import servers
+from hypothesis import settings
 
 pytest.register_assert_rewrite("engine_contract")
+settings.load_profile(
+    "ci"
+)  # the same examples in every run, however slow; --hypothesis-profile=default draws others
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -222,8 +222,8 @@ stores = ["faiss"]
 WRITING = Writing(150, 100)
 
 
-def experiment_of(folder: Path, address: str) -> Experiment:
-    return experiment_from(folder, TEXT.format(address=address))
+def experiment_of(folder: Path, address: str, repeats: int = 2) -> Experiment:
+    return replace(experiment_from(folder, TEXT.format(address=address)), repeats=repeats)
 
 
 def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_searches_under_writes_are_measured_and_shown(address: str, tmp_path: Pa
 def test_a_server_whose_reads_may_lag_has_figures_and_no_fault(
     milvus: servers.Milvus, tmp_path: Path
 ) -> None:
-    experiment = experiment_of(tmp_path, f"milvus+http://127.0.0.1:{milvus.port}")
+    experiment = experiment_of(tmp_path, f"milvus+http://127.0.0.1:{milvus.port}", repeats=1)
     row, summary, _ = measured_while_written(experiment, tmp_path / "out")
     assert summary.faulty == ()
     assert row.measured is not None
@@ -346,7 +346,7 @@ def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) 
 
 
 def test_rows_that_are_not_put_back_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store")
+    experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store", repeats=1)
     data, upsert = make_dataset(experiment), QdrantEdgeConnector.upsert
 
     def lose(connector: QdrantEdgeConnector, name: str, points: Points) -> None:
@@ -364,7 +364,8 @@ def test_an_engine_that_goes_on_finding_what_was_deleted_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QdrantEdgeConnector, "delete", lambda *_: None)
-    row, _, _ = measured_while_written(experiment_of(tmp_path, f"qdrant:{tmp_path}/store"), tmp_path / "out")
+    experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store", repeats=1)
+    row, _, _ = measured_while_written(experiment, tmp_path / "out")
     assert row.measured is not None
     assert row.measured.stale > 0
     assert row.measured.recall.value < 1  # they stand where others must be found
@@ -380,7 +381,8 @@ def test_an_engine_that_loses_what_it_acknowledged_has_less_recall(
             upsert(connector, name, points)
 
     monkeypatch.setattr(QdrantEdgeConnector, "upsert", lose)
-    row, _, _ = measured_while_written(experiment_of(tmp_path, f"qdrant:{tmp_path}/store"), tmp_path / "out")
+    experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store", repeats=1)
+    row, _, _ = measured_while_written(experiment, tmp_path / "out")
     assert row.measured is not None
     assert row.measured.recall.value < 1
     assert row.measured.stale == 0
