@@ -37,9 +37,9 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 
 # One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
 # of their names: those of few tests are long ones, and would come last, one process idle.
-test: $(READY) $(REFERENCE) $(SERVERS) .links/cohorts  ## Set up, with the real servers, then every check and test; two at a time, for most of them wait.
+test: $(READY) $(REFERENCE) $(SERVERS) .links/cohorts  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
 	$(MAKE) --jobs 2 --output-sync check test-ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
 
 # Ray forks, and ends the whole process where it loses its cluster: not one in which others have used gRPC.
 test-ray: $(READY)

@@ -96,17 +96,25 @@ def verify(
     `alone` says that nothing else was written to it, so that the count must be exact. A fault counts when it is still
     there after the engine's replicas have had the time to agree.
     """
+    # Drawn once: another sample might leave out what this one found missing.
+    samples = None if full else [journal.sample(SAMPLE // len(journals)) for journal in journals]
     until = time.monotonic() + connector.settles_within_s(name)
     while True:
-        verdict = _look(connector, name, journals, alone=alone, full=full)
+        verdict = _look(connector, name, journals, samples, alone=alone)
         if not verdict.faults() or time.monotonic() >= until:
             return verdict
         time.sleep(POLL_S)
 
 
 def _look(
-    connector: Connector, name: str, journals: Sequence[Journal], *, alone: bool, full: bool
+    connector: Connector,
+    name: str,
+    journals: Sequence[Journal],
+    samples: Sequence[list[str]] | None,
+    *,
+    alone: bool,
 ) -> Verdict:
+    """Compare once: the sampled ids of every journal, or every point where `samples` is None."""
     collection = connector.describe(name).collection
     verdict = Verdict(
         written=sum(journal.count() for journal in journals),
@@ -114,21 +122,20 @@ def _look(
         alone=alone,
     )
     payloads = not collection.metadata.get("attached")  # of others' points, the payload is theirs too
-    pages = connector.scroll(name, _PAGE) if full else _sampled(connector, name, journals, verdict)
+    pages = connector.scroll(name, _PAGE) if samples is None else _sampled(connector, name, samples, verdict)
     for journal in journals:
         journal.see_none()
     for points in pages:
         _compare(points, journals, verdict, payloads=payloads)
-    if full:
+    if samples is None:
         verdict.missing = [key for journal in journals for key in journal.unseen()]
     return verdict
 
 
 def _sampled(
-    connector: Connector, name: str, journals: Sequence[Journal], verdict: Verdict
+    connector: Connector, name: str, samples: Sequence[list[str]], verdict: Verdict
 ) -> Iterator[Points]:
-    for journal in journals:
-        ids = journal.sample(SAMPLE // len(journals))
+    for ids in samples:
         points = connector.fetch(name, ids)
         verdict.missing += sorted(set(ids) - set(points.ids))
         yield points

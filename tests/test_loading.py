@@ -451,6 +451,27 @@ def test_a_replica_that_lags_is_looked_at_again(
         assert fault.startswith("1 are missing")
 
 
+def test_what_a_sample_found_missing_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sample would leave it out sooner or later, and all would be well."""
+    monkeypatch.setattr("cohorts.loaders.verify.POLL_S", 0)
+    monkeypatch.setattr("cohorts.loaders.verify.SAMPLE", 5)
+
+    class Lossy(MemoryConnector):
+        lost = ""
+
+        def settles_within_s(self, name: str) -> float:
+            return 0.2
+
+        def fetch(self, name: str, ids: Sequence[str]) -> Points:
+            self.lost = self.lost or ids[0]
+            return super().fetch(name, [one for one in ids if one != self.lost])
+
+    with Lossy() as engine, pytest.raises(Unverified, match="1 are missing"):
+        run(Rows(50), engine, tmp_path)
+
+
 def test_a_load_that_does_not_arrive_whole_is_an_error(tmp_path: Path) -> None:
     class Losing(MemoryConnector):
         def upsert(self, name: str, points: Points) -> None:
