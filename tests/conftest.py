@@ -9,9 +9,8 @@ import servers
 from hypothesis import settings
 
 pytest.register_assert_rewrite("engine_contract")
-settings.load_profile(
-    "ci"
-)  # the same examples in every run, however slow; --hypothesis-profile=default draws others
+# The same examples in every run, however slow; --hypothesis-profile=default draws others.
+settings.load_profile("ci")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -25,7 +25,7 @@ def installed() -> bool:
 
 
 def free_port() -> int:
-    """Return a port that no outgoing connection is given meanwhile: servers take theirs later, and once more."""
+    """Return a port that no outgoing connection is given before a server takes it, or while that is restarted."""
     while True:
         port = 10_000 + secrets.randbelow(22_768)  # up to where Linux begins to give by itself
         try:
