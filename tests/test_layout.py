@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERYTHING = {"records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal", "errors"}
+EVERYTHING = {"records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal", "errors", "private_files"}
 MAY_IMPORT = {
-    "records": {"errors"},
-    "encoders": {"records", "errors"},
-    "connectors": {"errors"},
-    "loaders": {"records", "encoders", "connectors", "errors"},
-    "analysis": {"records", "connectors", "errors"},
-    "harness": {"records", "encoders", "connectors", "loaders", "analysis", "errors"},
-    "terminal": {"loaders", "harness", "analysis", "connectors", "errors"},
+    "records": {"errors", "private_files"},
+    "encoders": {"records", "errors", "private_files"},
+    "connectors": {"errors", "private_files"},
+    "loaders": {"records", "encoders", "connectors", "errors", "private_files"},
+    "analysis": {"records", "connectors", "errors", "private_files"},
+    "harness": {"records", "encoders", "connectors", "loaders", "analysis", "errors", "private_files"},
+    "terminal": {"loaders", "harness", "analysis", "connectors", "errors", "private_files"},
     "errors": set(),
+    "private_files": set(),
     "cli": EVERYTHING,
     "__init__": EVERYTHING,
 }
