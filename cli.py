@@ -876,18 +876,26 @@ def reindex(
     search: SearchText = None,
     settings: SettingsFile = None,
     strict_index: Strict = False,
+    run_dir: RunDir = None,
 ) -> None:
     """Change a collection's index with no pause in answering: a new version beside it, then a switch."""
     from cohorts.connectors.index import show_index
     from cohorts.connectors.registry import connect
-    from cohorts.loaders import targets, versions
+    from cohorts.loaders.holding import holding
+    from cohorts.loaders.reindex import reindex as copy_anew
+    from cohorts.loaders.run_dirs import default_run_dir
     from cohorts.terminal.progress import progress
 
-    wanted = _wanted(index, search, settings, strict_index)
-    with connect(store) as connector, progress() as tick:
-        old = connector.aliases().get(collection, collection)
-        made = versions.reindex(connector, collection, wanted, tick)
-    targets.follow(store, collection, old, made)
+    wanted, folder = (
+        _wanted(index, search, settings, strict_index),
+        run_dir or default_run_dir(store, collection),
+    )
+    with (
+        connect(store) as connector,
+        holding(connector, store, collection, folder) as held,
+        progress() as tick,
+    ):
+        made = copy_anew(connector, collection, wanted, tick, held)
     typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
 
 

@@ -116,14 +116,16 @@ class Made:
 def through(connector: Any, data: Data, folder: Path) -> None:
     """Load as `cohorts load` does, with hashes and journal, until all is acknowledged."""
     from cohorts.loaders.journal import Journal
-    from cohorts.loaders.load import Load, Summary
+    from cohorts.loaders.lease import Lease
+from cohorts.loaders.load import Load, Summary
     from cohorts.loaders.targets import Goal
 
     goal = Goal("bench")
     file = Path(tempfile.mkdtemp(dir=folder)) / "journal.sqlite"
-    with Journal(file) as journal:
-        journal.begin({}, resume=False)
-        Load(Made(data), connector, goal, journal, Summary(), lambda *_: None, threading.Event()).fill()
+    with Journal(file) as journal, Lease(connector, journal.id, None) as lease:
+        Load(
+            Made(data), connector, goal, journal, lease, {}, Summary(), lambda *_: None, threading.Event()
+        ).fill()
 
 
 class Prepared:

@@ -18,6 +18,7 @@ from cohorts.connectors.registry import connect
 from cohorts.encoders.registry import make_encoder
 from cohorts.loaders.ingest import Records, train
 from cohorts.loaders.journal import Journal
+from cohorts.loaders.lease import Lease
 from cohorts.loaders.load import Load, Summary
 from cohorts.loaders.targets import Goal
 from cohorts.records.sources import open_source
@@ -69,9 +70,8 @@ def tenth_similarity(vectors: np.ndarray) -> np.ndarray:
 
 def fill(origin: Records, connector: Connector, folder: Path) -> None:
     """Load the origin's units into collection icu."""
-    with Journal(folder / "journal.sqlite") as journal:
-        journal.begin({}, resume=False)
-        Load(origin, connector, Goal("icu"), journal, Summary(), silent, Event()).run()
+    with Journal(folder / "journal.sqlite") as journal, Lease(connector, journal.id, None) as lease:
+        Load(origin, connector, Goal("icu"), journal, lease, {}, Summary(), silent, Event()).run()
 
 
 def base_rate(held: Points) -> float:

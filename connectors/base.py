@@ -94,7 +94,8 @@ class Abilities:
     """What an engine can do, declared and never guessed; `ivf` and `quantization` list the variants it has.
 
     `writers` is how many threads may upsert at once to load fastest. `exact_by_scan` says that exact search beside an
-    index reads the whole collection over the network: ask it many queries at once.
+    index reads the whole collection over the network: ask it many queries at once. `leases` says that several processes
+    can write at once, and that it keeps what they tell each other.
     """
 
     engine: str
@@ -105,6 +106,7 @@ class Abilities:
     notes: tuple[str, ...] = ()
     writers: int = 1
     exact_by_scan: bool = False
+    leases: bool = False
 
 
 class Connector(Protocol):
@@ -200,6 +202,17 @@ class Connector(Protocol):
     def aliases(self) -> dict[str, str]:
         """Return the collection that each alias stands for."""
         ...
+
+    def leases(self, name: str) -> dict[str, str]:  # noqa: ARG002 - engines that several processes share override it
+        """Return the lease that every run keeps in the collection, by its owner."""
+        return {}
+
+    def set_lease(self, name: str, owner: str, lease: str) -> None:  # noqa: ARG002 - as `leases`
+        """Keep a lease in the collection beside those of other owners; an empty one ends it.
+
+        Raises InputError where the collection belongs to others, who have not allowed writing.
+        """
+        raise InputError(f"{self.abilities.engine} keeps no leases: one process alone can open its store.")
 
     def close(self) -> None:
         """Release the engine. A client that was passed in is left open. Safe to call twice."""

@@ -55,6 +55,7 @@ from pymilvus.grpc_gen.milvus_pb2 import UpsertRequest
 
 T = TypeVar("T")
 MARK = "cohorts"  # our key in the description, which is JSON
+LEASE = "cohorts.lease."  # and, followed by the owner, that of a run in the properties
 BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
@@ -83,6 +84,7 @@ class MilvusConnector(Connector):
         ),
         writers=2,
         exact_by_scan=True,
+        leases=True,
     )
     title = "Milvus"
     # Sees what this client wrote; "Strong" waits .2-.4 s for every answer. Collections are made Strong all the same: a
@@ -269,6 +271,17 @@ class MilvusConnector(Connector):
     def aliases(self) -> dict[str, str]:
         """Return the collection that each alias stands for."""
         return {alias: name for name in self.collections() for alias in self._aliases_of(name)}
+
+    def leases(self, name: str) -> dict[str, str]:
+        """Return the lease that every run keeps in the collection's properties, by its owner."""
+        kept = self._about(name).get("properties") or {}
+        # The server removes no property: one that is empty has ended.
+        return {key.removeprefix(LEASE): one for key, one in kept.items() if key.startswith(LEASE) and one}
+
+    def set_lease(self, name: str, owner: str, lease: str) -> None:
+        """Keep a lease in the collection's properties, where the server merges it with the others."""
+        target = self._name_of_ours(name)
+        self._call(lambda client: client.alter_collection_properties(target, {LEASE + owner: lease}))
 
     def close(self) -> None:
         """Close the client, unless it was passed in."""

@@ -48,6 +48,7 @@ from qdrant_client import QdrantClient, models
 
 T = TypeVar("T")
 METADATA = "cohorts"  # our key in the collection's metadata
+LEASE = "cohorts lease "  # and, followed by the owner, that of a run
 BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 BYTES_PER_NUMBER = 12  # of a float32 in JSON
@@ -99,6 +100,7 @@ class QdrantConnector(Connector):
         quantization=("scalar", "product", "binary"),
         notes=("A filtered search that comes back short is run again, exactly.",),
         writers=2,
+        leases=True,
     )
 
     def __init__(self, server: Server | None = None, *, client: QdrantClient | None = None) -> None:
@@ -285,6 +287,18 @@ class QdrantConnector(Connector):
         """Return the collection that each alias stands for."""
         answer = self._call(lambda client: client.get_aliases())
         return {one.alias_name: one.collection_name for one in answer.aliases}
+
+    def leases(self, name: str) -> dict[str, str]:
+        """Return the lease that every run keeps in the collection's metadata, by its owner."""
+        kept = self._info(name).config.metadata or {}
+        return {key.removeprefix(LEASE): str(one) for key, one in kept.items() if key.startswith(LEASE)}
+
+    def set_lease(self, name: str, owner: str, lease: str) -> None:
+        """Keep a lease in the collection's metadata, where the server merges it with the other keys."""
+        if name in self._attached and not self._attached[name].writable:
+            raise InputError(f"Collection {name} is attached read-only.")
+        kept = {LEASE + owner: lease or None}  # the server removes a key without a value
+        self._call(lambda client: client.update_collection(name, metadata=kept))
 
     def close(self) -> None:
         """Close the clients that were made here."""

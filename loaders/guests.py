@@ -10,7 +10,7 @@ from cohorts.connectors import attachment as attachments
 from cohorts.connectors.attachment import Attachment, Guest, Inspection
 from cohorts.connectors.base import Connector, FieldType, Scalar
 from cohorts.connectors.registry import connect
-from cohorts.errors import InputError
+from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.payload import FIELDS
 from cohorts.loaders.run_dirs import default_run_dir
 
@@ -72,9 +72,20 @@ def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bo
 
 
 def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scalar], dim: int) -> Attachment:
-    """Let an encoder's vectors be written to a collection of others; return the mapping to keep when they are."""
+    """Let an encoder's vectors be written to a collection of others; return the mapping to keep when they are.
+
+    Raises FingerprintMismatch where those of another encoder were written there.
+    """
     fields: Mapping[str, Any] = FIELDS
-    written = attachments.load(file).written_by(metadata, dim, fields)
+    mapping = attachments.load(file)
+    before = mapping.collection.metadata.get("encoder_fingerprint")
+    if before not in (None, metadata["encoder_fingerprint"]):
+        raise FingerprintMismatch(
+            f"Collection {mapping.collection.name} holds vectors of the encoder with fingerprint {before}; the one at "
+            f"hand has {metadata['encoder_fingerprint']}. To write all of them anew, map the collection again with "
+            "cohorts attach --write, then ingest without --update."
+        )
+    written = mapping.written_by(metadata, dim, fields)
     _guest(connector).attach(written)
     return written
 

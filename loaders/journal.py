@@ -1,6 +1,8 @@
 """The journal of a collection's loading, in SQLite: what the engine has acknowledged, whoever dies afterwards.
 
-It holds ids, hashes and counts, and no text of a patient. Every method may be called from any thread.
+It knows what is in every version of the collection that its runs wrote: while a new one is written, what stands in the
+old one is not forgotten. It holds ids, hashes and counts, and no text of a patient. Every method may be called from
+any thread.
 """
 
 import json
@@ -16,19 +18,45 @@ from typing import Any, NamedTuple, Self
 
 from cohorts.errors import InputError
 from cohorts.loaders.chunks import Chunk
+from cohorts.private_files import private_folder
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = """
-create table runs(number integer primary key, started text not null, identity text not null, state text not null);
+create table self(id text not null);
+insert into self values (lower(hex(randomblob(8))));
+create table runs(
+    number integer primary key, started text not null, identity text not null, state text not null,
+    target integer
+);
 create table batches(
     run integer not null, number integer not null, first_id text not null, last_id text not null,
     units integer not null, digest blob not null, state text not null, primary key(run, number)
 );
+create table targets(
+    number integer primary key autoincrement, name text not null unique, whole integer not null, alone integer not null,
+    copy_of text not null
+);
 create table units(
-    id text primary key, content blob not null, trace blob, run integer not null
+    target integer not null, id text not null, content blob not null, trace blob, run integer not null,
+    primary key(target, id)
 ) without rowid;
-create table rejected(id text, stage text, reason text not null, primary key(id, stage)) without rowid;
-create table target(name text not null, whole integer not null, alone integer not null, old text not null);
+create table rejected(
+    target integer not null, id text, stage text, reason text not null, primary key(target, id, stage)
+) without rowid;
+"""
+_SET_ASIDE = """
+alter table runs rename to old_runs;
+alter table batches rename to old_batches;
+alter table units rename to old_units;
+alter table rejected rename to old_rejected;
+"""
+_FROM_VERSION_1 = """
+insert into targets select 1, name, whole, alone, '' from target;
+insert into runs select number, started, identity, state, 1 from old_runs;
+insert into batches select * from old_batches;
+insert into units select 1, id, content, trace, run from old_units where exists (select 1 from target);
+insert into rejected select 1, id, stage, reason from old_rejected where exists (select 1 from target);
+drop table old_runs; drop table old_batches; drop table old_units; drop table old_rejected; drop table target;
 """
 _MANY = 500  # rows in one statement: every statement lets go of the interpreter, and must wait to get it back
 
@@ -37,12 +65,15 @@ Identity = Mapping[str, str]
 
 
 class Target(NamedTuple):
-    """The collection written to: whether its making ended, whether only this journal writes to it, what it replaces."""
+    """One version of a collection: whether its making ended, and whether only this journal's runs write to it.
+
+    A `copy_of` another version holds what that one does as soon as it has taken its name.
+    """
 
     name: str
     whole: bool = True
     alone: bool = True
-    old: str = ""
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +81,8 @@ class LastRun:
     """What the journal knows of the run before."""
 
     identity: Identity
-    state: str
-
-    @property
-    def place(self) -> tuple[str | None, str | None]:
-        """Return where the run wrote to."""
-        return place_of(self.identity)
+    ended: bool
+    target: str
 
     def check_same(self, identity: Identity) -> None:
         """Raise InputError, which says what differs, where the run was about something else."""
@@ -64,6 +91,11 @@ class LastRun:
             for name in {**self.identity, **identity}
             if self.identity.get(name) != identity.get(name)
         ]
+        if differing and self.ended:
+            raise InputError(
+                f"There is nothing to resume: the run before has ended, and was another one: {'; '.join(differing)}. "
+                "Leave --resume out to begin this one."
+            )
         if differing:
             raise InputError(
                 f"The run can't be resumed, for it is another one: {'; '.join(differing)}. Give what the run before "
@@ -85,22 +117,46 @@ def put_rows(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]]
 
 
 class Journal:
-    """One file; the run that `begin` begins writes to it."""
+    """One file; the run that `begin` begins writes to it, of the version that `aim` names.
+
+    Before that, what is asked of units is of the version that the last run wrote to.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._lock = threading.Lock()
-        self._run = self._number = 0
+        self._run = self._number = self._target = 0
         with self._telling():
-            file.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(file.parent)
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             file.chmod(0o600)
             self._make_tables()
+        last = self.last_run()
+        self.look_at(last.target if last else "")
 
-    def last_run(self) -> LastRun | None:
-        """Return the run before, or None."""
-        rows = self._ask("select identity, state from runs order by number desc limit 1")
-        return LastRun(json.loads(rows[0][0]), rows[0][1]) if rows else None
+    @property
+    def id(self) -> str:
+        """Return what tells this journal from all others."""
+        return str(self._ask("select id from self")[0][0])
+
+    def last_run(self, of: str = "") -> LastRun | None:
+        """Return the run before, of those that wrote to this version where one is named, or None."""
+        rows = self._ask(
+            "select identity, state, coalesce(name, '') from runs left join targets on target = targets.number "
+            "where ? in ('', name) order by runs.number desc limit 1",
+            of,
+        )
+        return LastRun(json.loads(rows[0][0]), rows[0][1] == "done", rows[0][2]) if rows else None
+
+    def check_ours(self, identity: Identity) -> None:
+        """Raise InputError where the runs of this journal wrote somewhere else than a run of this identity does."""
+        last = self.last_run()
+        if last is not None and place_of(last.identity) != place_of(identity):
+            store, collection = place_of(last.identity)
+            raise InputError(
+                f"The journal {self.file} is of collection {collection} of {store}. Name another run folder with "
+                "--run-dir, or move this one away."
+            )
 
     def begin(self, identity: Identity, *, resume: bool) -> None:
         """Begin a run, or go on with the one before. Raises InputError where that was about something else."""
@@ -108,20 +164,17 @@ class Journal:
         if resume and last is not None:
             last.check_same(identity)
         else:
-            if last is not None and last.place != place_of(identity):
-                self._empty()
+            self.check_ours(identity)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             text = json.dumps(dict(identity), ensure_ascii=False)
-            self._do("insert into runs(started, identity, state) values (?, ?, 'running')", [(now, text)])
+            self._do(
+                "insert into runs(started, identity, state) values (?, ?, 'running')",
+                [(now, text)],
+            )
         self._do("delete from rejected where stage = 'read'", [()])  # it is read, and refused, again
+        self.look_at("")
         self._run = int(self._ask("select max(number) from runs")[0][0])
         self._number = int(self._ask("select count(*) from batches where run = ?", self._run)[0][0])
-
-    def _empty(self) -> None:
-        """Forget all of another collection, whose runs had the same folder."""
-        with self._transaction() as db:
-            for table in ("units", "rejected", "target"):
-                db.execute(f"delete from {table}")  # noqa: S608 - names of ours
 
     def end(self) -> None:
         """Note that the run came to its end."""
@@ -132,20 +185,54 @@ class Journal:
         """Return the number of the run, which is its id in this journal."""
         return self._run
 
-    @property
-    def target(self) -> Target | None:
-        """Return the collection that the units of this journal are in."""
-        rows = self._ask("select name, whole, alone, old from target")
-        return Target(rows[0][0], bool(rows[0][1]), bool(rows[0][2]), rows[0][3]) if rows else None
+    def targets(self) -> list[Target]:
+        """Return every version that the runs of this journal wrote to."""
+        rows = self._ask("select name, whole, alone, copy_of from targets order by number")
+        return [Target(name, bool(whole), bool(alone), copy_of) for name, whole, alone, copy_of in rows]
 
-    def aim(self, target: Target, *, afresh: bool) -> None:
-        """Note the collection to be written to; `afresh` forgets the units, which were in another one."""
+    def know(self, name: str) -> Target | None:
+        """Return the version of this name, where a run of this journal wrote to it."""
+        return next((one for one in self.targets() if one.name == name), None)
+
+    def note(self, target: Target) -> None:
+        """Keep what is known of a version, which may be new; its units stay."""
+        self._do(
+            "insert into targets(name, whole, alone, copy_of) values (?, ?, ?, ?) on conflict(name) do update set "
+            "whole = excluded.whole, alone = excluded.alone, copy_of = excluded.copy_of",
+            [target],
+        )
+
+    def aim(self, target: Target) -> None:
+        """Note the version that the run writes to: all that is told and asked of units is of this one from now on."""
+        self.note(target)
+        self.look_at(target.name)
+        self._do("update runs set target = ? where number = ?", [(self._target, self._run)])
+
+    def look_at(self, name: str) -> None:
+        """Let what is asked of units be of this version, without writing to it; a copy holds what the first one did."""
+        rows = self._ask(
+            "select number from targets where name = ?1 or name = (select copy_of from targets where name = ?1) "
+            "order by number limit 1",
+            name,
+        )
+        self._target = int(rows[0][0]) if rows else 0
+
+    def drop(self, name: str) -> None:
+        """Forget a version, which is there no more."""
         with self._transaction() as db:
-            if afresh:
-                db.execute("delete from units")
-                db.execute("delete from rejected where stage = 'write'")
-            db.execute("delete from target")
-            db.execute("insert into target values (?, ?, ?, ?)", target)
+            for table in ("units", "rejected"):
+                db.execute(
+                    f"delete from {table} where target = (select number from targets where name = ?)",  # noqa: S608
+                    (name,),
+                )
+            db.execute("delete from targets where name = ?", (name,))
+
+    def follow(self, copy: str) -> None:
+        """Take what is in the version that was copied for what is in its copy, which has taken its place."""
+        with self._transaction() as db:
+            (old,) = db.execute("select copy_of from targets where name = ?", (copy,)).fetchone()
+            db.execute("delete from targets where name = ?", (copy,))
+            db.execute("update targets set name = ? where name = ?", (copy, old))
 
     def sending(self, chunk: Chunk) -> int:
         """Note a batch that is about to be sent; return its number."""
@@ -160,23 +247,29 @@ class Journal:
     ) -> None:
         """Note that the engine has the batch: `traces` are of what was written, `rejected` why a unit was not."""
         rows = [
-            (key, content, traces.get(key), self._run)
+            (self._target, key, content, traces.get(key), self._run)
             for key, content in zip(chunk.ids, chunk.contents, strict=True)
         ]
+        left = [row for row in rows if row[1] in rejected]
         with self._transaction() as db:
-            put_rows(db, "insert or replace into units", rows)
+            put_rows(db, "insert or replace into units", [row for row in rows if row[1] not in rejected])
+            put_rows(db, "insert or ignore into units", left)  # what stands there of them stays as it is
             if db.execute("select 1 from rejected where stage = 'write' limit 1").fetchone():
                 db.executemany(
-                    "delete from rejected where id = ? and stage = 'write'", [(key,) for key in chunk.ids]
+                    "delete from rejected where target = ? and id = ? and stage = 'write'",
+                    [(self._target, key) for key in chunk.ids],
                 )
-            db.executemany("insert into rejected values (?, 'write', ?)", rejected.items())
+            db.executemany(
+                "insert into rejected values (?, ?, 'write', ?)",
+                [(self._target, key, reason) for key, reason in rejected.items()],
+            )
             db.execute(
                 "update batches set state = 'acknowledged' where run = ? and number = ?", (self._run, number)
             )
 
     def refuse(self, key: str, reason: str) -> None:
         """Note something that the source holds and that can't be a unit."""
-        self._do("insert or replace into rejected values (?, 'read', ?)", [(key, reason)])
+        self._do("insert or replace into rejected values (0, ?, 'read', ?)", [(key, reason)])
 
     def unchanged(self, chunk: Chunk, *, of_this_run: bool) -> set[str]:
         """Return the units that the engine has already as they are, from any run or from this one alone."""
@@ -202,7 +295,9 @@ class Journal:
     def unseen(self) -> list[str]:
         """Return the units that stand in the collection and that `saw` was not told of."""
         rows = self._ask(
-            "select id from units where trace is not null and id not in (select id from temp.seen) order by id"
+            "select id from units where target = ? and trace is not null and id not in (select id from temp.seen) "
+            "order by id",
+            self._target,
         )
         return [row[0] for row in rows]
 
@@ -213,20 +308,27 @@ class Journal:
     def forget(self, ids: Sequence[str]) -> None:
         """Drop units, which stand in the collection no more."""
         with self._transaction() as db:
-            db.executemany("delete from units where id = ?", [(key,) for key in ids])
+            db.executemany(
+                "delete from units where target = ? and id = ?", [(self._target, key) for key in ids]
+            )
 
     def count(self) -> int:
         """Return how many units stand in the collection."""
-        return int(self._ask("select count(*) from units where trace is not null")[0][0])
+        rows = self._ask("select count(*) from units where target = ? and trace is not null", self._target)
+        return int(rows[0][0])
 
     def sample(self, many: int) -> list[str]:
         """Return the ids of some of the units that stand in the collection, drawn at random."""
-        rows = self._ask("select id from units where trace is not null order by random() limit ?", many)
+        rows = self._ask(
+            "select id from units where target = ? and trace is not null order by random() limit ?",
+            self._target,
+            many,
+        )
         return [row[0] for row in rows]
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return id and reason of every unit that could not be written."""
-        return self._ask("select id, reason from rejected order by id")
+        return self._ask("select id, reason from rejected where target in (0, ?) order by id", self._target)
 
     def batches(self) -> list[tuple[int, str, str, int, str]]:
         """Return number, first id, last id, units and state of every batch of the last run."""
@@ -247,8 +349,9 @@ class Journal:
 
     def _make_tables(self) -> None:
         version = self._db.execute("pragma user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
+        make = {0: _TABLES, 1: _SET_ASIDE + _TABLES + _FROM_VERSION_1}.get(version)
+        if make is not None:
+            self._db.executescript(f"begin; {make} pragma user_version = {_VERSION}; commit;")
         elif version != _VERSION:
             raise InputError(
                 f"The journal {self.file} is of version {version}; this cohorts knows version {_VERSION}. Use the "
@@ -261,7 +364,11 @@ class Journal:
         for start in range(0, len(ids), _MANY):
             some = ids[start : start + _MANY]
             marks = ",".join("?" * len(some))
-            yield from self._ask(f"select {columns} from units where id in ({marks})", *some)  # noqa: S608
+            yield from self._ask(
+                f"select {columns} from units where target = ? and id in ({marks})",  # noqa: S608
+                self._target,
+                *some,
+            )
 
     def _ask(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
         with self._telling(), self._lock:

@@ -14,9 +14,10 @@ from cohorts.connectors.base import Collection, Connector, Points, Vectors
 from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.errors import PointError, Stopped
 from cohorts.loaders.chunks import Chunk, take_points
-from cohorts.loaders.journal import Journal, Target
+from cohorts.loaders.journal import Identity, Journal, Target
+from cohorts.loaders.lease import Lease
 from cohorts.loaders.pipeline import Ahead, Times, in_flight
-from cohorts.loaders.targets import Goal, Plan, check_known, is_made, prepare, take_over
+from cohorts.loaders.targets import Destination, Goal, Plan
 from cohorts.loaders.traces import traces_of
 from cohorts.loaders.verify import verify
 from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick
@@ -87,12 +88,17 @@ class _Sent(NamedTuple):
 
 @dataclass
 class Load:
-    """One load of an origin's units into the goal's collection; `stop`, once set, ends it after the batches in hand."""
+    """One load of an origin's units into the goal's collection; `stop`, once set, ends it after the batches in hand.
+
+    `identity` is what the run is about, for the journal. A load that is refused leaves no trace there.
+    """
 
     origin: Origin
     connector: Connector
     goal: Goal
     journal: Journal
+    lease: Lease
+    identity: Identity
     summary: Summary
     tick: Tick
     stop: Event
@@ -112,13 +118,16 @@ class Load:
 
     def fill(self) -> Target | None:
         """Write everything; return where to, or None where there was nothing at all. Raises as `run` does."""
-        check_known(self.connector, self.goal, self.journal)
+        self._destination.reserve()
+        found = self._destination.find(self.identity, self.origin.check_fits)
+        self.journal.begin(self.identity, resume=self.goal.resume)
+        self._destination.begin(found)
         times = self.summary.times
         gc.freeze()  # what is there already is looked through no more: on an embedded engine 4 % of the time
         try:
             read = Ahead(self._to_send(), times.of("read"), times.of("encode"))
             with closing(Ahead(self._encoded(read), times.of("encode"), times.of("write"))) as encoded:
-                target = self._write_all(encoded)
+                target = self._write_all(encoded, found)
         finally:
             gc.unfreeze()
             for stage in ("read", "encode", "write"):
@@ -153,18 +162,16 @@ class Load:
                 yield _Encoded(chunk, points)
                 self.tick("encode", len(chunk), self.origin.expected)
 
-    def _write_all(self, encoded: Iterator[_Encoded]) -> Target | None:
+    @property
+    def _destination(self) -> Destination:
+        return Destination(self.connector, self.goal, self.journal, self.lease)
+
+    def _write_all(self, encoded: Iterator[_Encoded], found: Target | None) -> Target | None:
         """Write what is encoded, several batches at once, and note what the engine acknowledges."""
-        made = is_made(self.connector, self.goal, self.journal)
-        head = _head(encoded, SAMPLE if not made and self.goal.wanted.lacking(self.connector) else 1)
-        if not head:
-            return self.journal.target
-        plan = Plan(
-            lambda: self.origin.collection(self.goal.name, head[0].chunk),
-            self.origin.check_fits,
-            lambda: _sample(head),
-        )
-        target = prepare(self.connector, self.goal, self.journal, plan)
+        head = _head(encoded, SAMPLE if found is None and self.goal.wanted.lacking(self.connector) else 1)
+        target = found or (self._made(head) if head else None)
+        if target is None:
+            return None
         items = _until(self.stop, chain(head, encoded))
         numbered = ((self.journal.sending(one.chunk), one) for one in items)
         writers, times = self.connector.abilities.writers, self.summary.times.of("write")
@@ -175,15 +182,34 @@ class Load:
             self.tick("write", len(sent.chunk), self.origin.expected)
         return target
 
+    def _made(self, head: list[_Encoded]) -> Target:
+        """Make the version to write to; shards but the first take the one that the first made."""
+        destination = self._destination
+        if self.goal.shard and self.goal.shard.number > 1:
+            destination.wait_for_first_shard()
+            destination.reserve()
+            found = destination.find(self.identity, self.origin.check_fits)
+            assert found is not None  # noqa: S101 - it is there
+            destination.begin(found)
+            return found
+        return destination.make(
+            Plan(lambda: self.origin.collection(self.goal.name, head[0].chunk), lambda: _sample(head))
+        )
+
     def _send(self, target: str, number: int, encoded: _Encoded) -> _Sent:
-        """Write one batch; what stood there of a unit that could not be written again is removed."""
+        """Write one batch, and remove the points of units in which there is nothing to encode any more.
+
+        What stands there of a unit that the engine can't keep as it is now is not touched.
+        """
         chunk, points = encoded
+        self.lease.check()
         rejected = upsert_possible(self.connector, target, points)
         ready = points is chunk.body  # then their traces are what is known of them
         traces = dict(zip(points.ids, chunk.contents if ready else traces_of(points), strict=True))
+        nothing_to_encode = [key for key in chunk.ids if key not in traces]
         for key in rejected:
             del traces[key]
-        if outdated := self.journal.written([key for key in chunk.ids if key not in traces]):
+        if outdated := self.journal.written(nothing_to_encode):
             self.connector.delete(target, list(outdated))
         return _Sent(number, chunk, traces, rejected)
 
@@ -197,7 +223,7 @@ class Load:
             alone = target.alone and self.goal.shard is None
             verify(self.connector, target.name, [self.journal], alone=alone).check(self.goal.name)
         if self.goal.replace:
-            take_over(self.connector, self.goal, target)
+            self._destination.take_over(target)
         self.journal.end()
 
     def _tell_vanished(self, target: Target) -> None:

@@ -3,8 +3,8 @@
 import csv
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
+from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
 from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Origin, Summary
-from cohorts.loaders.lock import only_run
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard, journal_file
-from cohorts.loaders.targets import Goal
+from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard
+from cohorts.loaders.targets import Destination, Goal
 from cohorts.loaders.versions import Tick
 from cohorts.records.base import Source
 
@@ -70,7 +70,9 @@ class Run:
         self, source: Source, asked: str, connector: Connector, tick: Tick, ray: Ray | None = None
     ) -> None:
         """Train or load the encoder, encode, write, index, verify. Raises CohortsError."""
-        with self._journal() as journal:
+        with self._holding(connector) as held:
+            journal = held.journals[0]
+            Destination(connector, self.goal, journal, held.lease).reserve()  # before hours of training
             identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
             encoder = self._encoder(source, asked, connector, journal, identity, tick)
             self.manifest["encoder"] = {
@@ -87,7 +89,7 @@ class Run:
             if ray is not None:
                 kept = Path(asked) if Path(asked).is_dir() else self.folder / ENCODERS / encoder.fingerprint
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
-            self._load(origin, connector, journal, identity, tick)
+            self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if written is not None:
                 attachments.save(written, mapping)
@@ -96,30 +98,26 @@ class Run:
 
     def load(self, origin: FileOrigin | CollectionOrigin, connector: Connector, tick: Tick) -> None:
         """Write what needs no encoder, index, verify. Raises CohortsError."""
-        with self._journal() as journal:
-            self._load(origin, connector, journal, origin.identity, tick)
+        with self._holding(connector) as held:
+            self._load(origin, connector, held, origin.identity, tick)
         self._account(None)
         self._save_manifest()
 
-    @contextmanager
-    def _journal(self) -> Iterator[Journal]:
-        """Hold the collection and open its journal."""
-        goal = self.goal
-        file = journal_file(self.folder, goal.shard)
-        with only_run(self._place, goal.name, goal.shard), Journal(file) as journal:
-            yield journal
+    def _holding(self, connector: Connector) -> AbstractContextManager[Held]:
+        return holding(connector, self._place, self.goal.name, self.folder, self.goal.shard)
 
     def _load(
-        self, origin: Origin, connector: Connector, journal: Journal, identity: Mapping[str, str], tick: Tick
+        self, origin: Origin, connector: Connector, held: Held, identity: Mapping[str, str], tick: Tick
     ) -> None:
-        goal = self.goal
-        journal.begin(self._whole(identity), resume=goal.resume)
-        self.manifest["run"] = journal.run
+        goal, about, (journal, *_), lease = self.goal, self._whole(identity), held.journals, held.lease
         try:
             with stop_on_interrupt() as stop:
-                made = Load(origin, connector, goal, journal, self._summary, tick, stop).run()
+                load = Load(origin, connector, goal, journal, lease, about, self._summary, tick, stop)
+                made = load.run()
         finally:
-            self.manifest["rejected"] = self._tell_rejected(journal)
+            if journal.run:  # else it was refused, and what the runs before left stays as it is
+                self.manifest["run"] = journal.run
+                self.manifest["rejected"] = self._tell_rejected(journal)
         self.manifest["index"] = {
             "requested": show_index(goal.wanted.index),
             "effective": show_index(made.index),

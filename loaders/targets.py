@@ -1,15 +1,23 @@
 """Which collection a run writes to: the one that is there, or a new version, made once whoever dies in between."""
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.errors import InputError
-from cohorts.loaders.journal import Journal, Target
-from cohorts.loaders.run_dirs import default_run_dir, journal_files
-from cohorts.loaders.versions import Wanted, next_version, switch
+from cohorts.loaders.journal import Identity, Journal, LastRun, Target
+from cohorts.loaders.lease import Lease
+from cohorts.loaders.versions import (
+    Wanted,
+    follow,
+    is_there,
+    next_version,
+    refuse_version,
+    standing,
+    sweep,
+    switch,
+)
 from cohorts.records.shards import Shard
 
 SHARD_PATIENCE_S = 600.0
@@ -53,112 +61,146 @@ class Plan:
     """How to make the collection: asked only where it must be made."""
 
     collection: Callable[[], Collection]
-    check_fits: Callable[[Collection], None]
     sample: Callable[[], Vectors]
 
 
-def is_made(connector: Connector, goal: Goal, journal: Journal) -> bool:
-    """Tell whether the run that is resumed has made its collection already."""
-    target = journal.target
-    if not (goal.resume and target and target.name in connector.collections()):
-        return False
-    return target.whole or connector.aliases().get(goal.name) == target.name
+@dataclass(frozen=True)
+class Destination:
+    """The collection that a run of the goal writes to, held by its lease and known from its journal."""
 
+    connector: Connector
+    goal: Goal
+    journal: Journal
+    lease: Lease
 
-def check_known(connector: Connector, goal: Goal, journal: Journal) -> None:
-    """Raise InputError where the journal, by which units are skipped, is not of the collection that is there now."""
-    target = journal.target
-    if goal.update and (target is None or connector.aliases().get(goal.name, goal.name) != target.name):
-        connector.describe(goal.name)
-        raise InputError(
-            f"{journal.file} does not know what is in {goal.name}: it is of {target.name if target else 'nothing'}. "
-            "Leave --update out to send everything, or name the run folder of its loads with --run-dir."
-        )
-    if goal.resume and target and journal.count() and not is_made(connector, goal, journal):
-        raise InputError(
-            f"{target.name}, which the run before wrote to, is not there any more. Leave --resume out to load anew."
-        )
+    def reserve(self) -> None:
+        """Refuse what can be refused before a run's work, and hold the collection where it is there already.
 
+        Raises InputError.
+        """
+        refuse_version(self.connector, self.goal.name)
+        if not is_there(self.connector, self.goal.name):
+            return
+        there = self.connector.describe(self.goal.name).collection
+        if self.goal.replace and there.metadata.get("attached"):
+            raise InputError(f"Collection {self.goal.name} belongs to others: --replace would drop it.")
+        if not self.goal.replace:
+            self.goal.wanted.refuse_other(there)
+        self.lease.take(there.name)
 
-def follow(store: str, name: str, old: str, new: Collection) -> None:
-    """Let the journals of a collection's runs follow it to the new version that holds the same."""
-    for file in journal_files(default_run_dir(store, name)):
-        with Journal(file) as journal:
-            target = journal.target
-            if target is not None and target.name == old:
-                journal.aim(target._replace(name=new.name), afresh=False)
+    def find(self, identity: Identity, check_fits: Callable[[Collection], None]) -> Target | None:
+        """Return the version to write to where it is there, and the run may; None where it is to be made.
 
-
-def prepare(connector: Connector, goal: Goal, journal: Journal, plan: Plan) -> Target:
-    """Return the collection to write to, which is made if need be, and note it in the journal."""
-    target = journal.target
-    if target and is_made(connector, goal, journal):
-        journal.aim(target._replace(whole=True), afresh=False)
+        Nothing is noted: a run that is refused is none. Raises InputError, FingerprintMismatch.
+        """
+        last = self.journal.last_run() if self.goal.resume else None
+        if last is not None:
+            last.check_same(identity)
+        else:
+            self.journal.check_ours(identity)
+        target = self._resumed(last) or self._standing(last)
+        if target is None:
+            return None
+        there = self.connector.describe(target.name).collection
+        check_fits(there)
+        if not self.goal.replace:
+            self.goal.wanted.refuse_other(there)
+        if self.goal.update:
+            self._check_updates(target, identity)
         return target
-    _sweep(connector, goal, target)
-    if goal.shard and goal.shard.number > 1:
-        _wait_for_first(connector, goal)
-    if not goal.replace and _is_there(connector, goal.name):
-        return _take(connector, goal, journal, plan)
-    return _make(connector, goal, journal, plan)
 
+    def begin(self, found: Target | None) -> None:
+        """Note the version that was found, and sweep what runs that died left behind."""
+        if found is not None:
+            self.journal.aim(found)
+        if is_there(self.connector, self.goal.name):
+            follow(self.connector, self.journal, standing(self.connector, self.goal.name))
+        sweep(self.connector, self.goal.name, self.journal, keep=found.name if found else "")
 
-def take_over(connector: Connector, goal: Goal, target: Target) -> None:
-    """Let the new version take the collection's name, and drop the one that it replaces."""
-    switch(connector, goal.name, target.name)
-    if target.old and target.old in connector.collections():  # a run before died between the two steps
-        connector.drop(target.old)
+    def make(self, plan: Plan) -> Target:
+        """Make the version to write to, and note it first: what is left of it, should we die, is swept by the next run.
 
-
-def _is_there(connector: Connector, name: str) -> bool:
-    return name in connector.collections() or name in connector.aliases()
-
-
-def _sweep(connector: Connector, goal: Goal, target: Target | None) -> None:
-    """Drop the version that a run before began and left: it has no name that anybody queries."""
-    if target is None or not re.fullmatch(rf"{goal.name}_v\d+", target.name):
-        return
-    if (
-        target.alone
-        and target.name in connector.collections()
-        and target.name not in connector.aliases().values()
-    ):
-        connector.drop(target.name)
-
-
-def _take(connector: Connector, goal: Goal, journal: Journal, plan: Plan) -> Target:
-    old = connector.describe(goal.name).collection
-    plan.check_fits(old)
-    goal.wanted.refuse_other(old)
-    name = goal.name if old.metadata.get("attached") else connector.aliases().get(goal.name, goal.name)
-    before = journal.target
-    known = before is not None and before.name == name
-    target = Target(name, alone=known and before is not None and before.alone)
-    journal.aim(target, afresh=not known)
-    return target
-
-
-def _make(connector: Connector, goal: Goal, journal: Journal, plan: Plan) -> Target:
-    if _is_there(connector, goal.name) and connector.describe(goal.name).collection.metadata.get("attached"):
-        raise InputError(f"Collection {goal.name} belongs to others: --replace would drop it.")
-    old = connector.aliases().get(goal.name, "")
-    target = Target(next_version(connector, goal.name), whole=False, old=old)
-    made = replace(plan.collection(), name=target.name)
-    settled = goal.wanted.settle(connector, made, plan.sample)
-    journal.aim(target, afresh=True)
-    connector.create(settled)
-    if not _is_there(connector, goal.name):
-        connector.alias(goal.name, target.name)
-    journal.aim(target._replace(whole=True), afresh=False)
-    return target
-
-
-def _wait_for_first(connector: Connector, goal: Goal) -> None:
-    until = time.monotonic() + SHARD_PATIENCE_S
-    while not _is_there(connector, goal.name):
-        if time.monotonic() > until:
+        Raises InputError where another run makes the collection at the same moment.
+        """
+        target = Target(next_version(self.connector, self.goal.name), whole=False)
+        made = replace(plan.collection(), name=target.name)
+        settled = self.goal.wanted.settle(self.connector, made, plan.sample)
+        self.journal.drop(target.name)
+        self.journal.aim(target)
+        self.connector.create(settled)
+        self.lease.take(target.name)
+        if not is_there(self.connector, self.goal.name):
+            self.connector.alias(self.goal.name, target.name)
+        elif not self.goal.replace and standing(self.connector, self.goal.name) != target.name:
             raise InputError(
-                f"Shard 1 of {goal.name} has not made the collection within {SHARD_PATIENCE_S:.0f} s. Start it, then "
-                "this one again with --resume."
+                f"Another run made {self.goal.name} at the same moment. Wait until it has ended, then run this again."
             )
-        time.sleep(_LOOK_S)
+        whole = target._replace(whole=True)
+        self.journal.aim(whole)
+        return whole
+
+    def wait_for_first_shard(self) -> None:
+        """Block until the first shard has made the collection. Raises InputError after ten minutes."""
+        until = time.monotonic() + SHARD_PATIENCE_S
+        while not is_there(self.connector, self.goal.name):
+            if time.monotonic() > until:
+                raise InputError(
+                    f"Shard 1 of {self.goal.name} has not made the collection within {SHARD_PATIENCE_S:.0f} s. Start "
+                    "it, then this one again with --resume."
+                )
+            time.sleep(_LOOK_S)
+
+    def take_over(self, target: Target) -> None:
+        """Let the new version take the collection's name, and drop the one that it replaces."""
+        self.lease.check()
+        switch(self.connector, self.goal.name, target.name)
+        sweep(self.connector, self.goal.name, self.journal, keep=target.name)
+
+    def _resumed(self, last: LastRun | None) -> Target | None:
+        """Return the version that the run which is resumed has made already."""
+        target = self.journal.know(last.target) if last is not None else None
+        if target is None:
+            return None
+        named = self.connector.aliases().get(self.goal.name) == target.name
+        if target.name in self.connector.collections() and (target.whole or named):
+            return target._replace(whole=True)
+        self.journal.look_at(target.name)
+        if self.journal.count():
+            raise InputError(
+                f"{target.name}, which the run before wrote to, is not there any more. Leave --resume out to load anew."
+            )
+        return None
+
+    def _standing(self, last: LastRun | None) -> Target | None:
+        """Return the version that the collection's name stands for; None where it is to be made."""
+        if self.goal.update:
+            self.connector.describe(self.goal.name)  # which says what there is instead
+        if self.goal.replace or not is_there(self.connector, self.goal.name):
+            return None
+        name = standing(self.connector, self.goal.name)
+        target = self.journal.know(name)
+        if target is None and (self.goal.update or (self.goal.resume and last is None)):
+            self._refuse_unknown()
+        return target._replace(whole=True) if target else Target(name, alone=False)
+
+    def _refuse_unknown(self) -> None:
+        """Raise InputError where units would be skipped by a journal that knows nothing of what is there."""
+        held = self.connector.count(self.goal.name)
+        if self.goal.update or (
+            held and self.goal.shard is None
+        ):  # a shard's journal knows its own part alone
+            option = "--update" if self.goal.update else "--resume"
+            raise InputError(
+                f"{self.journal.file} does not know what is in {self.goal.name}, which holds {held:,} vectors: it is "
+                f"empty, or of other runs. Leave {option} out to send everything, or name the run folder of its loads "
+                "with --run-dir."
+            )
+
+    def _check_updates(self, target: Target, identity: Identity) -> None:
+        """Raise InputError where what was sent before, and would be left out as unchanged, is another encoder's."""
+        before = self.journal.last_run(target.copy_of or target.name)
+        if before is not None and before.identity.get("encoder") != identity.get("encoder"):
+            raise InputError(
+                f"The run before wrote to {target.name} by encoder {before.identity.get('encoder')}; this one would by "
+                f"{identity.get('encoder')}, and leave out what has not changed. Leave --update out to send everything."
+            )

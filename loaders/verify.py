@@ -11,6 +11,7 @@ from cohorts.errors import InputError, Unverified
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.run_dirs import journal_files
 from cohorts.loaders.traces import compare, traces_of
+from cohorts.loaders.versions import standing
 
 SAMPLE = 1_000
 POLL_S = 1.0
@@ -64,8 +65,8 @@ def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) ->
     """
     with ExitStack() as stack:
         journals = [stack.enter_context(Journal(file)) for file in journal_files(folder)]
-        target = connector.aliases().get(name, name)
-        journals = [one for one in journals if one.target is not None and one.target.name == target]
+        version = standing(connector, name)
+        journals = [one for one in journals if one.know(version) is not None]
         if not journals:
             raise InputError(
                 f"There is no journal of {name} in {folder}: only what these runs wrote can be verified. Name the run "
@@ -73,7 +74,7 @@ def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) ->
             )
         last_runs = [run for one in journals if (run := one.last_run()) is not None]
         _check_shards({run.identity.get("shard", "none") for run in last_runs} - {"none"}, folder)
-        alone = any(one.target is not None and one.target.alone for one in journals)
+        alone = any(target.alone for one in journals if (target := one.know(version)) is not None)
         return verify(connector, name, journals, alone=alone, full=full)
 
 
@@ -96,6 +97,8 @@ def verify(
     `alone` says that nothing else was written to it, so that the count must be exact. A fault counts when it is still
     there after the engine's replicas have had the time to agree.
     """
+    for journal in journals:
+        journal.look_at(standing(connector, name))
     # Drawn once: another sample might leave out what this one found missing.
     samples = None if full else [journal.sample(SAMPLE // len(journals)) for journal in journals]
     until = time.monotonic() + connector.settles_within_s(name)

@@ -5,15 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import Hnsw, Index, SearchParams, show_index
-from cohorts.connectors.matched_recall import SAMPLE, match_recall
-from cohorts.errors import EngineError, InputError, UnsupportedIndex
+from cohorts.connectors.matched_recall import match_recall
+from cohorts.errors import InputError, UnsupportedIndex
+from cohorts.loaders.journal import Journal
 
 FINALIZE_TIMEOUT_S = 6 * 3600.0
-COPY_ROWS = 1_000
 
 
 class Tick(Protocol):
@@ -78,12 +77,37 @@ class Wanted:
         return replace(collection, index=matched.index, search=matched.search, translation=matched.line)
 
 
+def is_there(connector: Connector, name: str) -> bool:
+    """Tell whether there is a collection or an alias of this name."""
+    return name in connector.collections() or name in connector.aliases()
+
+
+def standing(connector: Connector, name: str) -> str:
+    """Return the version that a collection's name stands for: the name itself, where it is no alias."""
+    return connector.aliases().get(name, name)
+
+
 def next_version(connector: Connector, name: str) -> str:
     """Return the name of the next version of collection `name`: name_v1, name_v2, …"""
     taken = [
-        int(match[1]) for one in connector.collections() if (match := re.fullmatch(rf"{name}_v(\d+)", one))
+        int(match[1])
+        for one in (*connector.collections(), *connector.aliases())
+        if (match := re.fullmatch(rf"{re.escape(name)}_v(\d+)", one))
     ]
     return f"{name}_v{max(taken, default=0) + 1}"
+
+
+def refuse_version(connector: Connector, name: str) -> None:
+    """Raise InputError for the name of a version: it is written to by the name of its collection alone."""
+    whose = re.fullmatch(r"(.+)_v\d+", name)
+    if not whose or name in connector.aliases():
+        return
+    if name in connector.collections() and connector.describe(name).collection.metadata.get("attached"):
+        return
+    raise InputError(
+        f"{name} names a version of a collection, which cohorts makes and drops by itself. Write to --collection "
+        f"{whose[1]}, or take a name that does not end in _v and a number."
+    )
 
 
 def switch(connector: Connector, name: str, fresh: str) -> None:
@@ -96,50 +120,26 @@ def switch(connector: Connector, name: str, fresh: str) -> None:
         connector.drop(old)
 
 
-def reindex(connector: Connector, name: str, wanted: Wanted, tick: Tick) -> Collection:
-    """Copy a collection into a new version with another index, switch the alias, drop the old; return the new one.
+def sweep(connector: Connector, name: str, journal: Journal, *, keep: str = "") -> None:
+    """Drop the versions that runs which died had begun, or replaced: they have no name that anybody queries.
 
-    Queries by the alias are answered all the time. Raises InputError where `name` is no alias, EngineError where the
-    copy is not whole (someone wrote meanwhile): then nothing has changed.
+    Only what this journal's runs made is dropped. What is there no more is forgotten.
     """
-    if name not in connector.aliases():
-        connector.describe(name)
-        raise InputError(
-            f"{name} is a collection and no alias, so nothing can take its place without a pause. Collections made by "
-            "cohorts ingest stand behind an alias."
-        )
-    before = connector.describe(name)
-    fresh = replace(before.collection, name=next_version(connector, name))
-    fresh = wanted.settle(connector, fresh, lambda: _sample(connector, name))
-    connector.create(fresh)
-    try:
-        for points in connector.scroll(name, COPY_ROWS):
-            connector.upsert(fresh.name, points)
-            tick("write", len(points.ids))
-        connector.finalize(fresh.name, timeout_s=FINALIZE_TIMEOUT_S)
-        have, want = connector.count(fresh.name), connector.count(name)
-        if have != want:
-            raise EngineError(
-                f"The new version of {name} holds {have:,} vectors and the old one {want:,}: someone wrote meanwhile. "
-                "The old one stays; run cohorts reindex again when nobody writes."
-            )
-    except BaseException:
-        connector.drop(fresh.name)
-        raise
-    switch(connector, name, fresh.name)
-    return fresh
+    stays = {keep, standing(connector, name), *connector.aliases().values()}
+    there = connector.collections()
+    for left in journal.targets():
+        if left.name in stays:
+            continue
+        if left.alone and left.name in there and re.fullmatch(rf"{re.escape(name)}_v\d+", left.name):
+            connector.drop(left.name)
+        journal.drop(left.name)
 
 
-def _sample(connector: Connector, name: str) -> Vectors:
-    """Return up to 20,000 vectors of a collection, (n, dim) float32, in the engine's order."""
-    pages, many = [], 0
-    for points in connector.scroll(name, COPY_ROWS):
-        pages.append(points.vectors)
-        many += len(points.ids)
-        if many >= SAMPLE:
-            break
-    return (
-        np.concatenate(pages)[:SAMPLE]
-        if pages
-        else np.empty((0, connector.describe(name).collection.dim), np.float32)
-    )
+def follow(connector: Connector, journal: Journal, version: str) -> None:
+    """Let the journal follow to a copy that has taken the place of the version it was copied from."""
+    copy = journal.know(version)
+    if copy is None or not copy.copy_of:
+        return
+    if copy.copy_of in connector.collections() and copy.copy_of not in connector.aliases().values():
+        connector.drop(copy.copy_of)  # it died between the two
+    journal.follow(version)

@@ -9,6 +9,7 @@ import numpy as np
 from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
 from cohorts.loaders.chunks import Chunk, chunk_of_points, take_points
 from cohorts.loaders.journal import Journal
+from cohorts.loaders.lease import Lease
 from cohorts.loaders.load import Load, Summary
 from cohorts.loaders.targets import Goal
 from commands import ok
@@ -68,9 +69,9 @@ def run(
     source: str = "rows",
 ) -> Summary:
     goal, summary = goal or Goal("c"), Summary()
-    with Journal(folder / "journal.sqlite") as journal:
-        journal.begin({"source": source, "collection": goal.name}, resume=goal.resume)
-        Load(origin, connector, goal, journal, summary, silent, stop or Event()).run()
+    about = {"source": source, "collection": goal.name}
+    with Journal(folder / "journal.sqlite") as journal, Lease(connector, journal.id, goal.shard) as lease:
+        Load(origin, connector, goal, journal, lease, about, summary, silent, stop or Event()).run()
     return summary
 
 

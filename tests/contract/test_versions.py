@@ -10,7 +10,9 @@ from cohorts.connectors.base import Collection, Connector, Payload, Points, Vect
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.errors import CohortsError, EngineError, InputError, UnsupportedIndex
-from cohorts.loaders.versions import Wanted, next_version, reindex, switch
+from cohorts.loaders.holding import holding
+from cohorts.loaders.reindex import reindex
+from cohorts.loaders.versions import Tick, Wanted, next_version, switch
 from engine_contract import FIELDS, cloud, payloads
 
 N, DIM = 600, 16
@@ -18,6 +20,13 @@ N, DIM = 600, 16
 
 def nothing(stage: str, units: int, expected: int | None = None, /) -> None:
     """Take no notice of progress."""
+
+
+def reindexed(
+    connector: Connector, folder: Path, wanted: Wanted, tick: Tick = nothing, name: str = "icu"
+) -> Collection:
+    with holding(connector, "tests", name, folder) as held:
+        return reindex(connector, name, wanted, tick, held)
 
 
 @pytest.fixture(params=["edge", "lite", "qdrant", "milvus"])
@@ -71,7 +80,9 @@ def ask_without_pause(connector: Connector, done: threading.Event, failures: lis
     return run
 
 
-def test_reindexing_keeps_everything_and_every_query_is_answered(filled: Connector, store: str) -> None:
+def test_reindexing_keeps_everything_and_every_query_is_answered(
+    filled: Connector, store: str, tmp_path: Path
+) -> None:
     before = everything(filled)
     done, failures = threading.Event(), list[str]()
     servers = "+" in store  # an embedded engine lives in one process, and its connector in one thread
@@ -82,8 +93,8 @@ def test_reindexing_keeps_everything_and_every_query_is_answered(filled: Connect
         for reader in readers:
             reader.start()
         try:
-            made = reindex(filled, "icu", Wanted(Hnsw(m=16, ef_construction=100)), nothing)
-            reindex(filled, "icu", Wanted(Hnsw(m=24, ef_construction=100)), nothing)
+            made = reindexed(filled, tmp_path, Wanted(Hnsw(m=16, ef_construction=100)))
+            reindexed(filled, tmp_path, Wanted(Hnsw(m=24, ef_construction=100)))
         finally:
             done.set()
             for reader in readers:
@@ -100,25 +111,25 @@ def test_reindexing_keeps_everything_and_every_query_is_answered(filled: Connect
         np.testing.assert_allclose(after[key][1], vector, atol=1e-6)
 
 
-def test_reindexing_changes_the_kind_where_the_engine_has_it(filled: Connector) -> None:
-    made = reindex(filled, "icu", Wanted(Flat()), nothing)
+def test_reindexing_changes_the_kind_where_the_engine_has_it(filled: Connector, tmp_path: Path) -> None:
+    made = reindexed(filled, tmp_path, Wanted(Flat()))
     assert filled.describe("icu").collection.index == made.index == Flat()
     if Ivf in filled.abilities.indexes:
-        made = reindex(filled, "icu", Wanted(Ivf(nlist=8), SearchParams(nprobe=8)), nothing)
+        made = reindexed(filled, tmp_path, Wanted(Ivf(nlist=8), SearchParams(nprobe=8)))
         assert filled.describe("icu").collection.search == SearchParams(nprobe=8)
         assert len(filled.search("icu", cloud(1, DIM), 50).hits[0]) == 50
     else:
         with pytest.raises(UnsupportedIndex, match="It has: "):
-            reindex(filled, "icu", Wanted(Ivf(nlist=8), strict=True), nothing)
+            reindexed(filled, tmp_path, Wanted(Ivf(nlist=8), strict=True))
     assert len(filled.collections()) == 1
 
 
-def test_a_collection_that_is_no_alias_is_refused(filled: Connector) -> None:
+def test_a_collection_that_is_no_alias_is_refused(filled: Connector, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no alias"):
-        reindex(filled, "icu_v1", Wanted(), nothing)
+        reindexed(filled, tmp_path, Wanted(), name="icu_v1")
 
 
-def test_a_copy_that_is_not_whole_changes_nothing(filled: Connector) -> None:
+def test_a_copy_that_is_not_whole_changes_nothing(filled: Connector, tmp_path: Path) -> None:
     calls = 0
 
     def write_meanwhile(stage: str, units: int, expected: int | None = None, /) -> None:
@@ -128,7 +139,7 @@ def test_a_copy_that_is_not_whole_changes_nothing(filled: Connector) -> None:
             filled.delete("icu", ["p0"])
 
     with pytest.raises(EngineError, match="someone wrote meanwhile"):
-        reindex(filled, "icu", Wanted(Flat()), write_meanwhile)
+        reindexed(filled, tmp_path, Wanted(Flat()), write_meanwhile)
     assert (filled.collections(), filled.aliases()) == (["icu_v1"], {"icu": "icu_v1"})
     assert filled.count("icu") == N - 1
 
