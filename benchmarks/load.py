@@ -117,7 +117,7 @@ def through(connector: Any, data: Data, folder: Path) -> None:
     """Load as `cohorts load` does, with hashes and journal, until all is acknowledged."""
     from cohorts.loaders.journal import Journal
     from cohorts.loaders.lease import Lease
-from cohorts.loaders.load import Load, Summary
+    from cohorts.loaders.load import Load, Summary
     from cohorts.loaders.targets import Goal
 
     goal = Goal("bench")

@@ -30,7 +30,7 @@ create table runs(
 );
 create table batches(
     run integer not null, number integer not null, first_id text not null, last_id text not null,
-    units integer not null, digest blob not null, state text not null, primary key(run, number)
+    units integer not null, digest blob not null, state text not null, ids text, primary key(run, number)
 );
 create table targets(
     number integer primary key autoincrement, name text not null unique, whole integer not null, alone integer not null,
@@ -53,7 +53,7 @@ alter table rejected rename to old_rejected;
 _FROM_VERSION_1 = """
 insert into targets select 1, name, whole, alone, '' from target;
 insert into runs select number, started, identity, state, 1 from old_runs;
-insert into batches select * from old_batches;
+insert into batches select *, null from old_batches;
 insert into units select 1, id, content, trace, run from old_units where exists (select 1 from target);
 insert into rejected select 1, id, stage, reason from old_rejected where exists (select 1 from target);
 drop table old_runs; drop table old_batches; drop table old_units; drop table old_rejected; drop table target;
@@ -236,11 +236,43 @@ class Journal:
 
     def sending(self, chunk: Chunk) -> int:
         """Note a batch that is about to be sent; return its number."""
+        return self._send(chunk.ids, chunk.digest)
+
+    def _send(self, ids: Sequence[str], digest: bytes) -> int:
         with self._transaction() as db:
             self._number += 1
-            row = (self._run, self._number, chunk.ids[0], chunk.ids[-1], len(chunk), chunk.digest)
-            db.execute("insert into batches values (?, ?, ?, ?, ?, ?, 'sent')", row)
+            row = (self._run, self._number, ids[0], ids[-1], len(ids), digest, json.dumps(list(ids)))
+            db.execute("insert into batches values (?, ?, ?, ?, ?, ?, 'sent', ?)", row)
             return self._number
+
+    def in_doubt(self) -> list[list[str]]:
+        """Return the units of every batch of the version that was sent, and never acknowledged."""
+        rows = self._ask(
+            "select ids from batches join runs on run = runs.number where batches.state = 'sent' and ids is not null "
+            "and target = ?",
+            self._target,
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def settle(self, ids: Sequence[str], traces: Mapping[str, bytes]) -> None:
+        """Note what the engine has of units that were in doubt: their traces, by id; the others are not there.
+
+        From which state of a record they were made is not known: an update sends them again.
+        """
+        found = [(self._target, key, b"", trace, 0) for key, trace in traces.items()]
+        with self._transaction() as db:
+            db.executemany(
+                "delete from units where target = ? and id = ?", [(self._target, key) for key in ids]
+            )
+            put_rows(db, "insert into units", found)
+
+    def settled(self) -> None:
+        """Note that nothing of the version is in doubt any more."""
+        self._do(
+            "update batches set state = 'settled', ids = null where state = 'sent' and run in "
+            "(select number from runs where target = ?)",
+            [(self._target,)],
+        )
 
     def acknowledged(
         self, number: int, chunk: Chunk, traces: Mapping[str, bytes], rejected: Mapping[str, str]
@@ -264,7 +296,8 @@ class Journal:
                 [(self._target, key, reason) for key, reason in rejected.items()],
             )
             db.execute(
-                "update batches set state = 'acknowledged' where run = ? and number = ?", (self._run, number)
+                "update batches set state = 'acknowledged', ids = null where run = ? and number = ?",
+                (self._run, number),
             )
 
     def refuse(self, key: str, reason: str) -> None:
@@ -305,11 +338,18 @@ class Journal:
         """Return the traces of those among the units that stand in the collection."""
         return {key: trace for key, trace in self._of(ids, "id, trace") if trace is not None}
 
-    def forget(self, ids: Sequence[str]) -> None:
-        """Drop units, which stand in the collection no more."""
+    @contextmanager
+    def removing(self, ids: Sequence[str]) -> Iterator[None]:
+        """Drop units, which the engine removes within the context; should it be left early, they are in doubt."""
+        number = self._send(ids, b"")
+        yield
         with self._transaction() as db:
             db.executemany(
                 "delete from units where target = ? and id = ?", [(self._target, key) for key in ids]
+            )
+            db.execute(
+                "update batches set state = 'acknowledged', ids = null where run = ? and number = ?",
+                (self._run, number),
             )
 
     def count(self) -> int:

@@ -230,8 +230,8 @@ class Load:
         vanished = self.journal.unseen()
         self.summary.vanished = len(vanished)
         if self.goal.remove_vanished and vanished:
-            self.connector.delete(target.name, vanished)
-            self.journal.forget(vanished)
+            with self.journal.removing(vanished):
+                self.connector.delete(target.name, vanished)
             self.summary.removed = len(vanished)
 
     @contextmanager

@@ -53,7 +53,7 @@ class FileOrigin:
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""
-        _check_space(there, self._file.dim, self._fingerprint)
+        check_space(there, self._file.dim, self._fingerprint)
 
     @property
     def _fingerprint(self) -> Scalar:
@@ -94,7 +94,7 @@ class CollectionOrigin:
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""
-        _check_space(there, self.definition.dim, self.definition.metadata.get("encoder_fingerprint"))
+        check_space(there, self.definition.dim, self.definition.metadata.get("encoder_fingerprint"))
 
 
 def _with_points(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
@@ -103,7 +103,8 @@ def _with_points(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
         yield chunk, chunk.body
 
 
-def _check_space(there: Collection, dim: int, fingerprint: Scalar) -> None:
+def check_space(there: Collection, dim: int, fingerprint: Scalar) -> None:
+    """Raise FingerprintMismatch where a collection's vectors are of another space, InputError where it is others'."""
     if there.metadata.get("attached"):
         raise InputError(
             f"Collection {there.name} belongs to others: only cohorts ingest writes there, beside what is theirs. Name "

@@ -8,6 +8,7 @@ from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.journal import Identity, Journal, LastRun, Target
 from cohorts.loaders.lease import Lease
+from cohorts.loaders.traces import traces_of
 from cohorts.loaders.versions import (
     Wanted,
     follow,
@@ -110,9 +111,13 @@ class Destination:
         return target
 
     def begin(self, found: Target | None) -> None:
-        """Note the version that was found, and sweep what runs that died left behind."""
+        """Note the version that was found and what is in it, and sweep what runs that died left behind."""
         if found is not None:
             self.journal.aim(found)
+            for ids in self.journal.in_doubt():
+                points = self.connector.fetch(found.name, ids)
+                self.journal.settle(ids, dict(zip(points.ids, traces_of(points), strict=True)))
+            self.journal.settled()
         if is_there(self.connector, self.goal.name):
             follow(self.connector, self.journal, standing(self.connector, self.goal.name))
         sweep(self.connector, self.goal.name, self.journal, keep=found.name if found else "")
