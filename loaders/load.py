@@ -224,6 +224,8 @@ class Load:
             verify(self.connector, target.name, [self.journal], alone=alone).check(self.goal.name)
         if self.goal.replace:
             self._destination.take_over(target)
+        else:
+            self._destination.check_stands(target)
         self.journal.end()
 
     def _tell_vanished(self, target: Target) -> None:

@@ -133,16 +133,30 @@ class Destination:
         self.journal.drop(target.name)
         self.journal.aim(target)
         self.connector.create(settled)
-        self.lease.take(target.name)
+        try:
+            self.lease.take(target.name)
+        except InputError:
+            self.journal.drop(target.name)  # it is the other run's
+            raise
         if not is_there(self.connector, self.goal.name):
             self.connector.alias(self.goal.name, target.name)
-        elif not self.goal.replace and standing(self.connector, self.goal.name) != target.name:
-            raise InputError(
-                f"Another run made {self.goal.name} at the same moment. Wait until it has ended, then run this again."
-            )
+        elif not self.goal.replace:
+            self.connector.drop(target.name)
+            self.journal.drop(target.name)
+            raise self._made_by_another()
         whole = target._replace(whole=True)
         self.journal.aim(whole)
         return whole
+
+    def check_stands(self, target: Target) -> None:
+        """Raise InputError where the collection's name stands for another version than the one written to."""
+        if standing(self.connector, self.goal.name) != target.name:
+            raise self._made_by_another()
+
+    def _made_by_another(self) -> InputError:
+        return InputError(
+            f"Another run made {self.goal.name} at the same moment. Wait until it has ended, then run this again."
+        )
 
     def wait_for_first_shard(self) -> None:
         """Block until the first shard has made the collection. Raises InputError after ten minutes."""
