@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cohorts.connectors.attachment import Attachment
+from cohorts.connectors.attachment import Attachment, save
 from cohorts.connectors.base import Points
 from cohorts.connectors.filters import parse_filter
 from cohorts.connectors.index import SearchParams
 from cohorts.connectors.milvus_server import MilvusConnector
 from cohorts.connectors.qdrant_server import QdrantConnector
-from cohorts.errors import EngineError, InputError
-from cohorts.loaders.guests import attachment_file, confirm, look, open_store
+from cohorts.errors import EngineError, FingerprintMismatch, InputError
+from cohorts.loaders.guests import attachment_file, confirm, look, open_store, write_as_guest
+from cohorts.loaders.lease import Lease
 from engine_contract import cloud
 from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models
@@ -169,6 +170,35 @@ def test_writing_sets_our_vector_and_keys_and_leaves_theirs_byte_identical(
             connector.upsert("theirs", Points(["100", "999999"], ours[:2], [{}, {}]))
         assert connector.count("theirs") == N
     assert bytes_of(qdrant_client) == before
+
+
+def test_vectors_of_two_encoders_do_not_meet_in_a_collection_of_others(
+    qdrant_client: QdrantClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "attachment.json"
+    with QdrantConnector(client=qdrant_client) as connector:
+        attached(connector, tmp_path, write=True)
+        save(write_as_guest(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM), file)
+        write_as_guest(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM)
+        with pytest.raises(FingerprintMismatch, match="encoder with fingerprint f; the one at hand has g"):
+            write_as_guest(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
+        attached(connector, tmp_path, write=True)
+        write_as_guest(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
+
+
+def test_a_run_holds_a_collection_of_others_by_a_lease_only_where_it_may_write(
+    qdrant_client: QdrantClient, tmp_path: Path
+) -> None:
+    before = qdrant_client.get_collection("theirs").config.metadata
+    with QdrantConnector(client=qdrant_client) as connector, Lease(connector, "j", None) as lease:
+        attached(connector, tmp_path, write=False)
+        with pytest.raises(InputError, match="attached read-only"):
+            lease.take("theirs")
+        assert qdrant_client.get_collection("theirs").config.metadata == before
+        attached(connector, tmp_path, write=True)
+        lease.take("theirs")
+        lease.check()
+    assert not qdrant_client.get_collection("theirs").config.metadata, "given back"
 
 
 def test_a_mapping_is_kept_and_taken_up_again(
