@@ -25,8 +25,10 @@ from cohorts.records.base import (
 from cohorts.records.columns import BadRow
 from cohorts.records.source import Assembled, Frames, bad_rows
 
+_ADMISSION = ("patient_id", "admission_id", "admission_type", "admitted", "stay_days", "died")
 Titles = Mapping[tuple[str, str], str]
 _COUNTED = {"diagnosis": "diagnoses", "procedure": "procedures", "drug": "prescriptions"}
+_AFTER_DEATH = "admissions after death, counted as died"
 OLDEST_AGE = 90.0  # MIMIC hides the ages above 89
 
 
@@ -36,6 +38,7 @@ def assemble(frames: Frames, unit: Unit, titles: Titles) -> Assembled:
     patients = book.first_of("patients", ["patient_id"], "a patient that stands in the table twice")
     book.keep_known_patients(patients)
     admissions = book.first_of("admissions", ["admission_id"], "an admission that stands in the table twice")
+    admissions = book.count_after_death_as_died(admissions)
     book.keep_known_admissions(admissions)
     book.leave_out_erroneous_notes()
     book.leave_out_empty_codes()
@@ -78,7 +81,7 @@ class _Book:
         """Keep the first row of every key; further ones are bad. Returned sorted by patient."""
         frame = self.frames.get(kind)
         if frame is None:
-            return pd.DataFrame({"patient_id": [], "admission_id": []}, dtype="str")
+            return pd.DataFrame({name: pd.Series(dtype=UNIT_COLUMNS[name]) for name in _ADMISSION})
         again = frame.duplicated(key)
         self.bad += bad_rows(frame[again], fault)
         frame = frame[~again]
@@ -86,6 +89,16 @@ class _Book:
         by = ["width", "patient_id", *(["admitted", "admission_id"] if "admitted" in frame else [])]
         self.frames[kind] = order.sort_values(by, ignore_index=True).drop(columns="width")
         return self.frames[kind]
+
+    def count_after_death_as_died(self, admissions: pd.DataFrame) -> pd.DataFrame:
+        """Mark admissions that begin after the one in which the patient died: accounts of organ donors, for one."""
+        died = admissions["died"].fillna(False)
+        deadly = admissions[died].groupby("patient_id")["admitted"].min()
+        begun = deadly.reindex(admissions["patient_id"]).set_axis(admissions.index)
+        after = (admissions["admitted"] > begun) | (admissions["admitted"].eq(begun) & ~died)
+        if after.any():
+            self.counts[_AFTER_DEATH] += int(after.sum())
+        return admissions.assign(died=admissions["died"] | after, after_death=after)
 
     def keep_known_patients(self, patients: pd.DataFrame) -> None:
         known = set(patients["patient_id"])
@@ -148,7 +161,8 @@ def _units(
         units = admissions.merge(patients[["patient_id", "sex", "born"]], on="patient_id", how="left")
         units["unit_id"] = units["admission_id"]
     else:
-        last = admissions.drop_duplicates("patient_id", keep="last").drop(columns="died")
+        alive = admissions[~admissions["after_death"]]
+        last = alive.drop_duplicates("patient_id", keep="last").drop(columns="died")
         died = admissions.groupby("patient_id")["died"].max()
         units = patients[["patient_id", "sex", "born"]].merge(last, on="patient_id", how="left")
         units["died"] = units["patient_id"].map(died)

@@ -7,16 +7,24 @@ from pathlib import Path
 import pandas as pd
 from cohorts.errors import SourceError
 from cohorts.records.columns import Kind, Table, read_table
+from cohorts.records.leading_zeros import LeadingZeros
 from cohorts.records.source import Feed
 from cohorts.records.synth import MARKER
 from cohorts.records.tables import find_table
 
 IDS = {"subject_id": "patient_id", "hadm_id": "admission_id"}
-_BAD_ICD9 = (
-    "an ICD-9 code of impossible shape: has a program read codes as numbers and dropped their leading zeros? "
+_BAD_ICD = (
+    "an ICD code of impossible shape: has a program read codes as numbers and dropped their leading zeros? "
     "Then 389 may stand for 0389 in any row"
 )
-_ICD9_SHAPE = {"diagnosis": r"\d{3,5}|V\d{2,4}|E\d{3,4}", "procedure": r"\d{2,4}"}
+_SHAPE = {
+    ("diagnosis", "ICD-9"): r"\d{3,5}|V\d{2,4}|E\d{3,4}",
+    ("procedure", "ICD-9"): r"\d{2,4}",
+    ("diagnosis", "ICD-10"): r"[^.]+",
+    ("procedure", "ICD-10"): r"(?!\d{1,6}$)[^.]+",  # of seven characters, which a local code may not have
+}
+# A dot elsewhere, as in 4019.0, was made by a program that took the code for a number.
+_DOT = {"diagnosis": r"^(\w{3}|E\d{3})\.(?=\w)", "procedure": r"^(\w\w)\.(?=\w)"}
 
 Adapt = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -70,7 +78,7 @@ def optional_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed |
         return None
     next(read_table(file, table))  # a missing column or mangled dates show here, before hours of reading
     if kind == "codes":
-        return Feed(kind, table, file, adapt, _is_impossible_icd9, _BAD_ICD9)
+        return Feed(kind, table, file, adapt, _is_impossible_icd, _BAD_ICD)
     return Feed(kind, table, file, adapt)
 
 
@@ -93,7 +101,7 @@ def codes(frame: pd.DataFrame, kind: str, system: str | pd.Series, code: pd.Seri
     rank = frame["seq_num"].round() if "seq_num" in frame else pd.Series(float("nan"), index=frame.index)
     code = code.str.strip()
     if kind != "drug":
-        code = code.str.replace(".", "", regex=False).str.upper()
+        code = code.str.upper().str.replace(_DOT[kind], r"\1", regex=True)
     named = frame.rename(columns=IDS).assign(kind=kind, system=system, code=code, rank=rank.astype("Int64"))
     return named[["row", "line", "patient_id", "admission_id", "kind", "system", "code", "rank"]]
 
@@ -131,8 +139,11 @@ def read_titles(folder: Path, table: Table, code: str, warnings: list[str]) -> d
     frame = _dictionary(folder, table, "diagnoses go by their code alone", warnings)
     if frame is None:
         return {}
-    version = frame["icd_version"].map(system_of) if "icd_version" in frame else ["ICD-9"] * len(frame)
-    return dict(zip(zip(version, frame[code], strict=True), frame["long_title"], strict=True))
+    given = frame["icd_version"] if "icd_version" in frame else pd.Series("9", index=frame.index)
+    system, zeros = given.map(system_of), LeadingZeros()
+    zeros.see(pd.DataFrame({"kind": "diagnosis", "system": system, "code": frame[code]}))
+    warnings += zeros.warnings(table.name)
+    return dict(zip(zip(system, frame[code], strict=True), frame["long_title"], strict=True))
 
 
 def system_of(version: str) -> str:
@@ -148,9 +159,9 @@ def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -
     return pd.concat([chunk.frame for chunk in read_table(file, table)], ignore_index=True)
 
 
-def _is_impossible_icd9(frame: pd.DataFrame) -> "pd.Series[bool]":
+def _is_impossible_icd(frame: pd.DataFrame) -> "pd.Series[bool]":
     wrong: pd.Series[bool] = frame["system"].eq("unknown").astype(bool)
-    for kind, shape in _ICD9_SHAPE.items():
-        given = frame["kind"].eq(kind) & frame["system"].eq("ICD-9") & frame["code"].notna()
+    for (kind, system), shape in _SHAPE.items():
+        given = frame["kind"].eq(kind) & frame["system"].eq(system) & frame["code"].notna()
         wrong = wrong | (given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool))
     return wrong

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.columns import BadRow, Table, read_table
+from cohorts.records.leading_zeros import LeadingZeros
 from cohorts.records.partition import Partition
 from cohorts.records.quarantine import Quarantine
 from cohorts.records.shards import Shard, shard_of
@@ -141,9 +142,11 @@ class PartitionedSource:
         return partition
 
     def _deal_table(self, partition: Partition, feed: Feed) -> None:
-        table, faults, recoded = feed.table.name, 0, 0
+        table, faults, recoded, zeros = feed.table.name, 0, 0, LeadingZeros()
         for chunk in read_table(feed.file, feed.table):
             frame = feed.adapt(chunk.frame).assign(table=table)
+            if feed.kind == "codes":
+                zeros.see(frame)
             wrong = feed.is_bad(frame)
             self._quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
             partition.add(table, self._of_shard(frame[~wrong]))
@@ -154,6 +157,7 @@ class PartitionedSource:
         if not self._rows[table]:
             self.report.warnings.append(f"{table} has a header and no rows")
         self.report.quarantined = dict(self._quarantine.counts)
+        self.report.warnings += zeros.warnings(table)
         if faults:
             self.report.warnings.append(f"{table}: {faults:,} rows with {feed.bad_reason}")
         if recoded:
