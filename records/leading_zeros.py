@@ -32,9 +32,9 @@ class LeadingZeros:
     def warnings(self, table: str) -> list[str]:
         """Return what there is to say of the table."""
         return [
-            f"{table}: none of {many:,} {system} codes begins with 0, and {self._short[system] / many:.0%} are so short "
-            "that they may have lost one. Has a program read codes as numbers? Then 66 may stand for 0066: take the "
-            "table as it was first downloaded"
+            f"{table}: none of {many:,} {system} codes begins with a zero, and {self._short[system] / many:.0%} are so "
+            "short that they may have lost one. Has a program read codes as numbers? Then 66 may stand for 0066: take "
+            "the table as it was first downloaded"
             for system, many in self._codes.items()
             if many >= _FEWEST and not self._sound[system]
         ]
