@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from cohorts.errors import InputError
 from cohorts.harness.space import Values
+from cohorts.records.tables import read_all
 
 COLUMNS = ("text_a", "text_b", "score")
 _FEWEST = 3
@@ -25,14 +26,9 @@ class ScoredPairs:
 
 def read_pairs(file: Path) -> ScoredPairs:
     """Read a CSV file with the columns text_a, text_b and score. Raises InputError, which quotes no text."""
-    try:
-        frame = pd.read_csv(file, usecols=list(COLUMNS), dtype={"text_a": "str", "text_b": "str"})
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{file} is no readable CSV file with the columns {', '.join(COLUMNS)}: {type(error).__name__}."
-        ) from error
+    frame = pd.DataFrame(read_all(file, COLUMNS), columns=list(COLUMNS), dtype="str")
     score = pd.to_numeric(frame["score"], errors="coerce")
-    bad = frame.isna().any(axis=1) | ~np.isfinite(score)
+    bad = (frame["text_a"] == "") | (frame["text_b"] == "") | ~np.isfinite(score)
     if bad.any():
         first = int(np.flatnonzero(bad)[0]) + 1
         raise InputError(

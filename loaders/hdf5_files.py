@@ -10,9 +10,10 @@ import pyarrow as pa
 from cohorts.connectors.base import Vectors
 from cohorts.errors import InputError, MissingExtra
 from cohorts.loaders.export_format import VECTOR
-from cohorts.loaders.file_checks import check_names, listed, readable
+from cohorts.loaders.file_checks import check_names, readable
 from cohorts.loaders.matrices import check_matrix, float32
 from cohorts.loaders.payload_columns import unsupported
+from cohorts.records.headers import listed
 
 _CHUNK_CACHE_BYTES = 64 << 20  # without it a chunk of HDF5 larger than a batch is unpacked once per batch
 _QUERIES = "test"
@@ -62,7 +63,9 @@ def open_hdf5(path: Path, id_column: str, vector_column: str) -> tuple[_Hdf5Vect
         names = [vector_column, "train"] if vector_column == VECTOR else [vector_column]
         matrix = next((name for name in names if isinstance(file.get(name), h5py.Dataset)), None)
         if matrix is None:
-            raise InputError(f"{path} has no dataset {' or '.join(names)}. It has: {listed(list(sets))}.")
+            raise InputError(
+                f"{path} has no dataset {' or '.join(names)}. It has: {listed(list(sets), proven=True)}."
+            )
         check_matrix(path, file[matrix].shape, file[matrix].dtype)
         vectors = _Hdf5Vectors(path, matrix, *file[matrix].shape)
         return vectors, _Hdf5Part(path, vectors.rows, _hdf5_schema(sets, vectors.rows, id_column, path))

@@ -10,13 +10,16 @@ from cohorts.connectors.base import Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.file_checks import readable
 
+_MAX_HEADER_BYTES = 10_000  # as numpy
+
 
 def check_matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise InputError for what is no matrix of numbers."""
     if len(shape) != 2 or shape[1] < 1:
         raise InputError(f"{path} holds an array of shape {shape}; vectors are a matrix (rows, dimensions).")
     if dtype.kind not in "fiu":
-        raise InputError(f"{path} holds values of type {dtype}; vectors are numbers, float32 for example.")
+        kind = dtype if dtype.names is None else "several, each with a name"
+        raise InputError(f"{path} holds values of type {kind}; vectors are numbers, float32 for example.")
 
 
 def float32(values: npt.NDArray[Any]) -> Vectors:
@@ -42,11 +45,21 @@ class NpyVectors:
             yield float32(matrix[first : first + rows])
 
     def _map(self) -> npt.NDArray[Any]:
+        self._check_header_size()
         try:
-            return np.lib.format.open_memmap(self._path, mode="r")
+            with np.errstate(over="ignore"):  # by a shape of nonsense, which is an error then
+                return np.lib.format.open_memmap(self._path, mode="r")
         except ValueError as error:
             if "Python objects" in str(error):  # a pickle, which could run anything
                 raise InputError(
                     f"{self._path} holds Python objects; save a matrix of floats, float32 for example."
-                ) from error
+                ) from None
             raise
+
+    def _check_header_size(self) -> None:
+        """Raise InputError for a header of more bytes than any has: numpy would read them all first."""
+        with self._path.open("rb") as file:
+            major, _ = np.lib.format.read_magic(file)
+            size = int.from_bytes(file.read(2 if major == 1 else 4), "little")
+        if size > _MAX_HEADER_BYTES:
+            raise InputError(f"{self._path} is damaged: its header would have {size:,} bytes.")

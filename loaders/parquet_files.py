@@ -12,8 +12,9 @@ from cohorts.connectors.base import Collection, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.even_tables import even_tables
 from cohorts.loaders.export_format import definition_of
-from cohorts.loaders.file_checks import check_names, listed, readable
+from cohorts.loaders.file_checks import check_names, readable
 from cohorts.loaders.matrices import float32
+from cohorts.records.headers import listed
 
 _BUFFER_BYTES = 1 << 20
 
@@ -80,7 +81,7 @@ class ParquetPart:
         file = _parquet(path)
         self.rows: int = file.metadata.num_rows
         self.schema = pa.schema([field for field in file.schema_arrow if field.name != leave_out])
-        check_names(path, self.schema.names)
+        check_names(path, file.schema_arrow.names)
 
     def pages(self, rows: int) -> Iterator[Any]:
         """Yield the rows as tables of `rows` rows, the last shorter."""
@@ -96,11 +97,15 @@ def open_parquet(
         if schema.names.count(name) != 1:
             raise InputError(
                 f"{path} has {'no' if name not in schema.names else 'more than one'} column {name}. It has: "
-                f"{listed(schema.names)}."
+                f"{listed(schema.names, (id_column, vector_column), proven=_is_typed(schema))}."
             )
     vectors = _ParquetVectors(path, vector_column)
     part = ParquetPart(path, leave_out=vector_column)
     return vectors, part, definition_of(path, schema, vectors.dim)
+
+
+def _is_typed(schema: Any) -> bool:
+    return any(not pa.types.is_string(kind) and not pa.types.is_large_string(kind) for kind in schema.types)
 
 
 def _parquet(path: Path) -> Any:

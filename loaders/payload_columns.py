@@ -11,6 +11,7 @@ import pyarrow as pa
 from cohorts.connectors.base import FieldType, PayloadValue
 from cohorts.errors import InputError
 from cohorts.loaders.export_format import AS, EMPTY, KEY
+from cohorts.records.headers import looks_like_name
 
 PAYLOAD_TYPES = "text, whole numbers, floats, booleans, lists of text, dates, timestamps"
 MISSING: Any = object()
@@ -59,8 +60,9 @@ def payload_columns(path: Path, schema: Any, id_column: str) -> list[Column]:
 
 def unsupported(name: str, path: Path, kind: Any) -> InputError:
     """Return the error for a column of a type that no payload holds."""
+    which = name if looks_like_name(name) else "(its name is not shown)"
     return InputError(
-        f"Column {name} of {path} is {kind}; a payload may hold {PAYLOAD_TYPES}. Drop or convert it."
+        f"Column {which} of {path} is {kind}; a payload may hold {PAYLOAD_TYPES}. Drop or convert it."
     )
 
 

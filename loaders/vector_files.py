@@ -13,11 +13,13 @@ from cohorts.connectors.base import Collection, FieldType, Payload, Points, Vect
 from cohorts.errors import InputError
 from cohorts.loaders.csv_payload import CsvPart
 from cohorts.loaders.export_format import ID, VECTOR
-from cohorts.loaders.file_checks import check_file, listed, readable
+from cohorts.loaders.file_checks import check_file, readable
 from cohorts.loaders.hdf5_files import SUFFIXES, open_hdf5
 from cohorts.loaders.matrices import NpyVectors
 from cohorts.loaders.parquet_files import ParquetPart, open_parquet
 from cohorts.loaders.payload_columns import MISSING, payload_columns
+from cohorts.records.file_kinds import Kind
+from cohorts.records.headers import listed, looks_like_name
 
 
 class _Vectors(Protocol):
@@ -85,13 +87,20 @@ class VectorFile:
         first, and a file that is damaged: on the way, for no file is read twice.
         """
         first = 0
-        pages = zip(self._vectors.pages(rows), *(part.pages(rows) for part in self._parts), strict=True)
-        for vectors, *tables in pages:
+        for vectors, *tables in self._pages(rows):
             with readable(self.path):
                 ids = self._ids(tables, first, len(vectors))
                 payloads = self._payloads(tables, len(vectors))
             yield Points(ids, vectors, payloads)
             first += len(vectors)
+        if first != self.rows:
+            raise InputError(f"{self.path} is damaged: it says {self.rows:,} vectors and holds {first:,}.")
+
+    def _pages(self, rows: int) -> Iterator[tuple[Any, ...]]:
+        with readable(self.path):
+            yield from zip(
+                self._vectors.pages(rows), *(part.pages(rows) for part in self._parts), strict=True
+            )
 
     def _check_parts(self) -> None:
         for part in self._parts:
@@ -103,13 +112,20 @@ class VectorFile:
         keys = [column.key for columns in self._columns for column in columns]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
+            which = twice[0] if looks_like_name(twice[0]) else "of one name"
             raise InputError(
-                f"Payload column {twice[0]} is there twice beside {self.path}; rename or drop one of them."
+                f"Payload column {which} is there twice beside {self.path}; rename or drop one of them."
             )
         if self._id_column != ID and not any(self._id_column in part.schema.names for part in self._parts):
             raise InputError(
-                f"There is no column {self._id_column} to take the ids from. Columns: {listed(keys)}."
+                f"There is no column {self._id_column} to take the ids from. Columns: {self._listed(keys)}."
             )
+
+    def _listed(self, keys: Sequence[str], asked: Sequence[str] = ()) -> str:
+        """Return payload columns as a message may name them."""
+        there = {name for part in self._parts for name in part.schema.names}
+        typed = any(column.kind is not str for columns in self._columns for column in columns)
+        return listed(keys, proven=typed or not there.isdisjoint((self._id_column, *asked)))
 
     def _fields(self, filterable: Sequence[str]) -> dict[str, FieldType]:
         known = {column.key: column.kind for columns in self._columns for column in columns}
@@ -117,8 +133,8 @@ class VectorFile:
         for name in filterable:
             kind = known.get(name)
             if kind is None:
-                usable = listed([key for key, kind in known.items() if kind])
                 why = "holds values of several types" if name in known else "is not there"
+                usable = self._listed([key for key, kind in known.items() if kind], filterable)
                 raise InputError(
                     f"Column {name} can't be indexed for filters: it {why}. Columns that can: {usable}."
                 )
@@ -183,11 +199,12 @@ def open_vectors(
 
     Raises InputError where the file, a column or a name in `filterable` can't be used, MissingExtra without h5py.
     """
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
+    known = _OPENERS.get(path.suffix.lower())
+    if known is None:
         raise InputError(f"{path} has no suffix that is known. Vectors come as: {', '.join(_OPENERS)}.")
-    check_file(path)
-    if payload is not None and opener is _open_parquet:
+    opener, kind = known
+    check_file(path, kind)
+    if payload is not None and kind is Kind.PARQUET:
         raise InputError(
             f"{path} is Parquet and holds its payload itself; a payload file stands beside .npy and .hdf5."
         )
@@ -225,19 +242,17 @@ def _open_hdf5(
 
 
 def _open_payload(path: Path, id_column: str) -> _Part:
-    parts: Mapping[str, Callable[[], _Part]] = {
-        ".parquet": lambda: ParquetPart(path),
-        ".csv": lambda: CsvPart(path, id_column),
-    }
-    if path.suffix.lower() not in parts:
-        raise InputError(f"{path} has no suffix that is known. A payload comes as: {', '.join(parts)}.")
-    check_file(path)
+    kinds = {".parquet": Kind.PARQUET, ".csv": Kind.CSV}
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"{path} has no suffix that is known. A payload comes as: {', '.join(kinds)}.")
+    check_file(path, kind)
     with readable(path):
-        return parts[path.suffix.lower()]()
+        return CsvPart(path, id_column) if kind is Kind.CSV else ParquetPart(path)
 
 
-_OPENERS: Mapping[str, Callable[[Path, str, str, list[_Part], Sequence[str]], VectorFile]] = {
-    ".parquet": _open_parquet,
-    ".npy": _open_npy,
-    **dict.fromkeys(SUFFIXES, _open_hdf5),
+_OPENERS: Mapping[str, tuple[Callable[[Path, str, str, list[_Part], Sequence[str]], VectorFile], Kind]] = {
+    ".parquet": (_open_parquet, Kind.PARQUET),
+    ".npy": (_open_npy, Kind.NPY),
+    **dict.fromkeys(SUFFIXES, (_open_hdf5, Kind.HDF5)),
 }

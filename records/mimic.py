@@ -115,7 +115,7 @@ def measurements(labels: dict[str, str]) -> Adapt:
     """Return how to adapt LABEVENTS; `item` is the label where the dictionary has one."""
 
     def adapt(frame: pd.DataFrame) -> pd.DataFrame:
-        item = frame["itemid"].map(labels).fillna(frame["itemid"]).astype("str")
+        item = frame["itemid"].map(labels).astype("str").fillna(frame["itemid"])
         renamed = frame.rename(columns={**IDS, "charttime": "time", "valuenum": "value", "valueuom": "uom"})
         return renamed.assign(item=item)
 

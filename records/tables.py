@@ -1,7 +1,8 @@
 """Tables of a hospital as they come: CSV, gzipped CSV or Parquet, read row by row and never whole.
 
 CSV is read by the standard library's strict parser and not by a faster one, because a broken row must cost
-nothing but itself: after a quote that never closes, reading goes on at the next line that starts a record.
+nothing but itself: after a quote that never closes, reading goes on at the next line that starts a record. Nor does a
+line or a quote without an end fill the memory: of a record, so many characters are read and no more.
 """
 
 import codecs
@@ -9,15 +10,22 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from cohorts.errors import SourceError
+from cohorts.records.file_kinds import Kind, foreign
+from cohorts.records.headers import listed
 
-MAX_FIELD_CHARS = 16 * 1024 * 1024
+MAX_RECORD_CHARS = 16 * 1024 * 1024
+_START_CHARS = 200  # of a line that is too long
+_PASS_CHARS = 64 * 1024  # at once, of its rest
+_MAX_AGAIN_CHARS = 2 * 1024**3  # read a second time behind quotes that are not closed: a minute's work
+_ENDS = ("\n", "\r")
 CHUNK_CHARS = 4 * 1024 * 1024
 CHUNK_ROWS = 50_000
 
@@ -54,15 +62,27 @@ def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) 
     """Yield the rows of a table in chunks; optional columns that the file lacks come as empty strings.
 
     Column names match without regard to case. Text is UTF-8; bytes that are not are read as Windows-1252.
-    Raises SourceError where a column is missing or the file can't be read.
+    Raises SourceError where a column is missing, or the file can't be read or is of another kind than its name says.
     """
+    read, kind = (_read_parquet, Kind.PARQUET) if _is_parquet(path) else (_read_csv, Kind.CSV)
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            yield from _read_parquet(path, columns, optional)
-        else:
-            yield from _read_csv(path, columns, optional)
-    except (OSError, EOFError) as error:
-        raise SourceError(f"{path} can't be read: {error}. Is the file complete?") from error
+        if fault := foreign(path, kind):
+            raise SourceError(fault)
+        yield from read(path, columns, optional)
+    except (OSError, EOFError, zlib.error) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        # What a library says of a damaged file may quote it.
+        raise SourceError(f"{path} can't be read{why}. Is the file complete?") from None
+
+
+def read_all(path: Path, columns: Sequence[str]) -> list[Fields]:
+    """Return the rows of a small table. Raises SourceError as `read_rows` does, and for a row that is broken."""
+    rows: list[Fields] = []
+    for chunk in read_rows(path, columns):
+        for number, line, reason in chunk.broken:
+            raise SourceError(f"{path}: row {number:,} (line {line:,}) can't be used: {reason}.")
+        rows += chunk.values
+    return rows
 
 
 def content_bytes(path: Path) -> int:
@@ -71,26 +91,35 @@ def content_bytes(path: Path) -> int:
     return size * 6 if path.suffix == ".gz" else size
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
-    csv.field_size_limit(MAX_FIELD_CHARS)
+    csv.field_size_limit(MAX_RECORD_CHARS)
     recoded = _fallback.count
     with _open_text(path) as stream:
         records = _Records(stream)
         header = records.header()
-        if header is None:
-            raise SourceError(f"{path} is empty: a header with {_listed(columns)} was expected.")
+        if not header:
+            why = (
+                "is empty"
+                if header is None
+                else "begins with an empty line, or one or a quote without an end"
+            )
+            raise SourceError(f"{path} {why}: a header with {', '.join(columns)} was expected.")
         places = _places(path, header, columns, optional)
         rows, chars = Rows(), 0
         for record in records:
             if isinstance(record, Broken):
                 rows.broken.append((record.number, record.line, record.reason))
-                continue
-            padded = (*record.fields, "")
-            rows.values.append(tuple([padded[place] for place in places]))
-            rows.numbers.append(record.number)
-            rows.lines.append(record.line)
-            chars += record.chars
-            if chars >= CHUNK_CHARS or len(rows.numbers) >= CHUNK_ROWS:
+            else:
+                padded = (*record.fields, "")
+                rows.values.append(tuple([padded[place] for place in places]))
+                rows.numbers.append(record.number)
+                rows.lines.append(record.line)
+                chars += record.chars
+            if chars >= CHUNK_CHARS or len(rows.numbers) + len(rows.broken) >= CHUNK_ROWS:
                 yield replace(rows, recoded=_fallback.count - recoded)
                 rows, chars, recoded = Rows(), 0, _fallback.count
         yield replace(rows, recoded=_fallback.count - recoded)
@@ -101,9 +130,12 @@ def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.lib.ArrowInvalid as error:
-        raise SourceError(f"{path} is no Parquet file: {error}") from error
+        yield from _parquet_rows(path, pyarrow.parquet.ParquetFile(path), columns, optional)
+    except (pyarrow.lib.ArrowException, ValueError, OverflowError):
+        raise SourceError(f"{path} is damaged, or no Parquet file. Is it complete?") from None
+
+
+def _parquet_rows(path: Path, file: Any, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
     names = file.schema_arrow.names
     places = _places(path, names, columns, optional)
     wanted = [names[place] if place >= 0 else None for place in places]
@@ -121,17 +153,17 @@ def _as_text(values: list[object]) -> list[str]:
 
 def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[int]:
     """Return the place of every wanted column in the header; -1 for an optional one that is not there."""
-    known = {name.strip().lower(): place for place, name in enumerate(header)}
+    names = [name.strip().lower() for name in header]
+    known = {name: place for place, name in enumerate(names)}
     missing = [name for name in columns if name.lower() not in known]
     if missing:
         raise SourceError(
-            f"{path} has no column {_listed(missing)} (case does not matter). It has: {_listed(header)}."
+            f"{path} has no column {', '.join(missing)} (case does not matter). It has: {listed(header, columns)}."
         )
+    twice = [name for name in (*columns, *optional) if names.count(name.lower()) > 1]
+    if twice:
+        raise SourceError(f"{path} has more than one column {', '.join(twice)}; rename or drop one of them.")
     return [known.get(name.lower(), -1) for name in (*columns, *optional)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 class _Fallback:
@@ -174,26 +206,63 @@ class Broken:
     reason: str
 
 
+class _Start(str):
+    """The start of a line that is too long to be kept; its rest is passed over."""
+
+    __slots__ = ()
+
+
 class _Lines:
-    """Physical lines, remembering those of the record being parsed so that they can be parsed again."""
+    """Physical lines, remembering those of the record being parsed so that they can be parsed again.
+
+    A record that is too long is as one that can't be parsed: csv.Error.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._again: deque[str] = deque()
+        self._chars = 0  # of the record
+        self._again_chars = 0  # of all that was given back
         self.record: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._stream)
+        line = self._again.popleft() if self._again else self._read()
         self.record.append(line)
+        self._chars += len(line)
+        if self._chars > MAX_RECORD_CHARS or type(line) is _Start:
+            raise csv.Error
         return line
 
+    def end_record(self) -> None:
+        """Forget the lines of the record."""
+        self.record.clear()
+        self._chars = 0
+
     def keep_first(self) -> None:
-        """Give all but the first line of the record back, to be parsed again."""
+        """Give all but the first line of the record back, to be parsed again. Raises SourceError for too many."""
+        self._again_chars += self._chars
+        if self._again_chars > _MAX_AGAIN_CHARS:
+            raise SourceError(
+                f"The quotes of {self._stream.name} are not closed or not doubled in so many rows that they can't be "
+                "told apart. Write the table anew, with every quote within a field doubled."
+            )
         self._again.extendleft(reversed(self.record[1:]))
         del self.record[1:]
+        self._chars = len(self.record[0])
+
+    def _read(self) -> str:
+        line = self._stream.readline(MAX_RECORD_CHARS)
+        if not line:
+            raise StopIteration
+        if len(line) < MAX_RECORD_CHARS or line.endswith(_ENDS):
+            return line
+        start = _Start(line[:_START_CHARS])
+        while line and not line.endswith(_ENDS):
+            line = self._stream.readline(_PASS_CHARS)
+        return start
 
 
 class _Records:
@@ -237,7 +306,7 @@ class _Records:
 
     def _advance(self) -> None:
         self._line += len(self._lines.record)
-        self._lines.record.clear()
+        self._lines.end_record()
 
     def _judge(self, fields: list[str]) -> Record | Broken | None:
         """Return the record, or how it is broken, or None for a blank line and the remains of a broken one."""
@@ -246,7 +315,9 @@ class _Records:
         if not first.strip():
             return None
         reason = ""
-        if not fields or self._swallowed_another(lines):
+        if type(first) is _Start:
+            reason = f"a line of more than {MAX_RECORD_CHARS:,} characters"
+        elif not fields or self._swallowed_another(lines):
             reason = "a quote in this row is not closed or not doubled"
         elif len(fields) != self._width:
             reason = f"{len(fields)} fields where the header has {self._width}"

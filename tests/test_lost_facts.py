@@ -178,7 +178,8 @@ def test_an_account_after_death_is_no_survivors(tmp_path: Path, begins: str, fla
     assert report.counts["admissions after death, counted as died"] == 1
     patients = read("mimic3", folder)[0].set_index("unit_id")
     assert list(patients["died"]) == [True, False]
-    assert patients.loc["1", ["admission_id", "admission_type"]].tolist() == ["11", "EMERGENCY"]
+    assert list(patients["admission_id"]) == ["11", "21"]
+    assert list(patients["admission_type"]) == ["EMERGENCY", "EMERGENCY"]
 
 
 def test_admissions_before_death_stay_survived(tmp_path: Path) -> None:

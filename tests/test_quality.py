@@ -334,7 +334,7 @@ def test_judgements_are_checked_and_compared(source: Source, tmp_path: Path) -> 
     assert (correlation, many) == pytest.approx((1, len(pairs)))
     assert judged.of(np.array([0]))[0, 5] == pytest.approx(judged.of(np.array([5]))[0, 0])
     for text, told in (
-        ("patient,other\n1,2\n", "needs the columns patient, other, grade"),
+        ("patient,other\n1,2\n", r"has no column grade .*It has: patient, other\."),
         ("patient,other,grade\n1,2,high\n", "a grade is a number of 0 or more"),
         ("patient,other,grade\nx,y,1\n", "2 ids are no units"),
     ):

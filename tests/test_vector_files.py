@@ -480,7 +480,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     ),
     "two payload columns": (
         lambda f: given(twice(f / "v.parquet", "age", "age")),
-        "more than one column age",
+        "Columns 3 and 4 of .* have one name",
     ),
     "vectors that are numbers": (
         lambda f: given(parquet(f / "v.parquet", vector=pa.array([1.0] * ROWS))),
@@ -582,7 +582,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
     ),
     "empty csv": (lambda f: csv_of(f, ""), r"p\.csv can't be read as CSV"),
     "csv in Latin-1": (lambda f: csv_of(f, b"a\n" + b"\xe9\n" * ROWS), "must be UTF-8"),
-    "csv with a column twice": (lambda f: csv_of(f, "a,a\n" + "1,2\n" * ROWS), "more than one column a"),
+    "csv with a column twice": (
+        lambda f: csv_of(f, "a,a\n" + "1,2\n" * ROWS),
+        "Columns 1 and 2 of .* have one name",
+    ),
     "no dataset": (
         lambda f: given(hdf5(f / "v.hdf5", a=MATRIX, b=MATRIX)),
         "has no dataset vector or train. It has: a, b",

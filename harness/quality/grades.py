@@ -19,6 +19,7 @@ from cohorts.harness.quality.questions import Fold, blocks
 from cohorts.harness.quality.scorers import ByCodes
 from cohorts.harness.ranking import Values
 from cohorts.records.base import Batch, Source
+from cohorts.records.tables import read_all
 
 Grades = npt.NDArray[np.float32]
 COLUMNS = ("patient", "other", "grade")
@@ -137,14 +138,7 @@ def _only(kind: str, batch: Batch) -> Batch:
 
 
 def _read_pairs(file: Path) -> pd.DataFrame:
-    try:
-        pairs = pd.read_csv(file, dtype={"patient": str, "other": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} can't be read as CSV: {type(error).__name__}.") from error
-    if not set(COLUMNS) <= set(pairs):
-        raise InputError(
-            f"{file} needs the columns {', '.join(COLUMNS)}; it has {', '.join(map(str, pairs))}."
-        )
+    pairs = pd.DataFrame(read_all(file, COLUMNS), columns=list(COLUMNS), dtype="str")
     grade = pd.to_numeric(pairs["grade"], errors="coerce")
     if grade.isna().any() or (grade < 0).any():
         raise InputError(
