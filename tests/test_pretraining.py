@@ -122,7 +122,7 @@ def test_a_training_that_was_stopped_comes_to_the_same(
     stopped = tmp_path / "stopped"
     with pytest.raises(Stopped):
         trained(SPECS[name], tiny, source, stopped, Until(3))
-    (stopped / ".texts-of-a-run-that-was-killed").mkdir()
+    (stopped / ".cohorts-of-a-run-that-was-killed").mkdir(mode=0o700)
     with pytest.raises(InputError, match="go on with --resume"):
         trained(SPECS[name], tiny, source, stopped)
     with pytest.raises(InputError, match="began with another settings"):
@@ -398,7 +398,7 @@ def test_a_training_that_was_killed_goes_on(tiny: Path, notes: Path, tmp_path: P
     losses = [json.loads((out / "manifest.json").read_text())["losses"] for out in (killed, whole)]
     assert len(losses[0]) == 15
     assert losses[0] == losses[1]
-    assert not list(killed.glob(".texts-*"))
+    assert not list(killed.glob(".cohorts-*"))
 
 
 def test_what_is_not_installed_is_told(
