@@ -18,7 +18,6 @@ from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
-from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
@@ -112,9 +111,7 @@ class Run:
     ) -> None:
         goal, about, (journal, *_), lease = self.goal, self._whole(identity), held.journals, held.lease
         try:
-            with stop_on_interrupt() as stop:
-                load = Load(origin, connector, goal, journal, lease, about, self._summary, tick, stop)
-                made = load.run()
+            made = Load(origin, connector, goal, journal, lease, about, self._summary, tick).run()
         finally:
             if journal.run:  # else it was refused, and what the runs before left stays as it is
                 self.manifest["run"] = journal.run
