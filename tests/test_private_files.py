@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cohorts.errors import InputError
+from cohorts.loaders.lock import only_run
 from cohorts.private_files import (
     Scratch,
     lock_folder,
@@ -149,3 +151,22 @@ def test_locks_lie_where_nobody_else_can_prepare_one(tmp_path: Path, monkeypatch
     with pytest.raises(PermissionError, match="closed to others"):
         lock_folder()
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_lock_that_was_prepared_as_a_link_empties_nobodys_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with only_run("qdrant:store", "c"):
+        (lock,) = lock_folder().iterdir()
+        assert mode(lock) == "0o600"
+        with pytest.raises(InputError, match="Another run is writing"), only_run("qdrant:./store", "c"):
+            pass
+    theirs = tmp_path / "theirs"
+    theirs.write_text("precious")
+    lock.unlink()
+    lock.symlink_to(theirs)
+    with pytest.raises(InputError, match="lock of a run can't be made"), only_run("qdrant:store", "c"):
+        pass
+    assert theirs.read_text() == "precious"
