@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cohorts.errors import CohortsError, InputError
+from cohorts.errors import CohortsError, InputError, Stopped
+from cohorts.loaders.interrupt import end_on_signals
 from cohorts.terminal import log
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description
@@ -26,7 +28,23 @@ if TYPE_CHECKING:
 SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
 
+
+class _Commands(TyperGroup):
+    """Commands that tell in our words that they were stopped."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run the command that is asked for. Raises Stopped."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped(
+                "Stopped as asked. Temporary files are removed, and what was finished stays; where the command has "
+                "--resume, that goes on."
+            ) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Find patients like this one, on the vector database that you already run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -140,7 +158,12 @@ LogAs = Annotated[
 
 
 def main() -> None:
-    """Run the command line; errors and warnings of ours are one message on stderr, never a traceback."""
+    """Run the command line; errors and warnings of ours are one message on stderr, never a traceback.
+
+    Signals end it as an error does. What the engines write is its user's alone, as what we write is by itself.
+    """
+    os.umask(0o077)
+    end_on_signals()
     warnings.showwarning = lambda message, *_: log.say("warning", str(message))
     try:
         app()

@@ -32,6 +32,7 @@ class Notes:
     name = "texts"
     unit = Unit.PATIENT
     fingerprint = "texts"
+    work_dir = Path(tempfile.gettempdir())
 
     def __init__(self, texts: list[str], *, synthetic: bool) -> None:
         ids = [str(row) for row in range(len(texts))]

@@ -1,7 +1,6 @@
 """Collections that someone else made: what they look like, and how we read them without touching what is theirs."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
 from cohorts.connectors.checks import OUR_PREFIX
 from cohorts.connectors.definitions import from_json, to_json
 from cohorts.errors import InputError
+from cohorts.private_files import private_folder, write_private
 
 OUR_VECTOR = "cohorts"  # the named vector that we may write, where the owner of a collection has made one
 
@@ -156,10 +156,8 @@ def save(attachment: Attachment, file: Path) -> None:
         **vars(attachment),
         "collection": to_json(attachment.collection) | {"name": attachment.collection.name},
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(file.name + ".new")
-    new.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(new, file)  # noqa: PTH105 - the atomic one
+    private_folder(file.parent)
+    write_private(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(file: Path) -> Attachment:

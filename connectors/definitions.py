@@ -1,7 +1,6 @@
 """The definitions of collections, in one JSON file beside an embedded engine that can't keep them itself."""
 
 import json
-import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from cohorts.connectors.base import Collection
 from cohorts.connectors.index import SearchParams, index_from_json, index_to_json, search_to_json, show_search
 from cohorts.errors import CollectionExists, CollectionNotFound, EngineError
+from cohorts.private_files import private_folder, write_private
 
 _TYPES: dict[str, Any] = {
     "str": str,
@@ -78,10 +78,8 @@ class Definitions:
         return known
 
     def _write(self, known: dict[str, Any]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        new = self._file.with_name(self._file.name + ".new")
-        new.write_text(json.dumps(known, indent=2, ensure_ascii=False), encoding="utf-8")
-        os.replace(new, self._file)  # noqa: PTH105 - the atomic one
+        private_folder(self._file.parent)
+        write_private(self._file, json.dumps(known, indent=2, ensure_ascii=False))
 
 
 def no_such_collection(name: str, known: list[str]) -> CollectionNotFound:

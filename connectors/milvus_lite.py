@@ -19,6 +19,7 @@ from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams
 from cohorts.connectors.milvus_server import MilvusConnector, not_ours
 from cohorts.connectors.milvus_terms import ID, VECTOR, to_index, to_schema
 from cohorts.errors import EngineError
+from cohorts.private_files import private_folder
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
 
@@ -148,7 +149,7 @@ class MilvusLiteConnector(MilvusConnector):
 
     def _open(self) -> MilvusClient:
         with _users_lock:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(self._path)
             client = MilvusClient(str(self._path))
             _users[self._path.resolve()] += 1
         return client

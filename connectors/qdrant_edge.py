@@ -39,6 +39,7 @@ from cohorts.connectors.qdrant_terms import (
     to_hits,
 )
 from cohorts.errors import CohortsError, EngineError
+from cohorts.private_files import open_private, private_folder
 
 ROOM_BYTES = 32 << 20  # of disk: what a batch, a log and a flush take at most
 FLUSH_POINTS = (
@@ -135,7 +136,7 @@ class QdrantEdgeConnector(Connector):
         folder = self._path / collection.name
         with _engine_errors:
             shutil.rmtree(folder, ignore_errors=True)  # what a create that died left behind
-            folder.mkdir(parents=True)
+            private_folder(folder)
             shard = edge.EdgeShard.create(str(folder), to_config(collection))
             for field, kind in collection.fields.items():
                 shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMA[str(kind)]))
@@ -321,8 +322,7 @@ class QdrantEdgeConnector(Connector):
         if self._lock is not None:
             return
         with _engine_errors:
-            self._path.mkdir(parents=True, exist_ok=True)
-            lock = (self._path / "lock").open("w", encoding="utf-8")
+            lock = open_private(private_folder(self._path) / "lock", "a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

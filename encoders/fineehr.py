@@ -18,7 +18,15 @@ from cohorts.encoders.category_weights import category_means, pool
 from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.saving import TENSORS, check_unchanged, identity_of, read_about, reading, write_about
+from cohorts.encoders.saving import (
+    TENSORS,
+    check_unchanged,
+    identity_of,
+    read_about,
+    reading,
+    write_about,
+    write_tensors,
+)
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.records.base import Batch, Source
@@ -94,11 +102,9 @@ class FineEhr:
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `model.safetensors` and the words' own folder into `folder`."""
-        from safetensors.numpy import save_file
-
         self.parts.words.save(folder / _WORDS)
         write_about(folder, {**identity_of(self), "training": self._training()})
-        save_file(self._tensors(), folder / TENSORS)
+        write_tensors(folder, self._tensors())
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -27,6 +27,7 @@ from cohorts.encoders.saving import (
     read_about,
     reading,
     write_about,
+    write_tensors,
 )
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import EncoderError
@@ -179,11 +180,9 @@ class Fused:
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `model.safetensors` and the text encoder's own folder into `folder`."""
-        from safetensors.numpy import save_file
-
         learnt = {"features": self._facts(), "epochs": self.parts.trace._asdict()}
         write_about(folder, {**identity_of(self), **learnt})
-        save_file(self._tensors(), folder / TENSORS)
+        write_tensors(folder, self._tensors())
         if self.text is not None:
             self.text.save(folder / _TEXT)
 

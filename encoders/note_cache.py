@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.errors import InputError
+from cohorts.private_files import private_folder, touch_private
 
 FOLDER = "COHORTS_CACHE"
 _ASKED_AT_ONCE = 500
@@ -41,9 +42,7 @@ class NoteCache:
     def __init__(self, fingerprint: str) -> None:
         place = cache_folder()
         try:
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = place / f"notes-{fingerprint}.sqlite"
-            file.touch(mode=0o600)
+            file = touch_private(private_folder(place) / f"notes-{fingerprint}.sqlite")
             self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute(

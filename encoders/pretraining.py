@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
 from cohorts.encoders.bert import CLEANING
@@ -22,12 +21,12 @@ from cohorts.encoders.note_cache import text_key
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import best_precision
 from cohorts.errors import EncoderError, InputError, MissingExtra
+from cohorts.private_files import Scratch, make_private, private_folder, touch_private, write_private
 from cohorts.records.base import Source
 from cohorts.records.cleaning import clean
 
 CHECKPOINTS = "checkpoints"
 _ASKED = "asked.json"  # what a run that goes on must have been asked for
-_TEXTS = ".texts-"
 _POINTS = 200  # of the loss that is kept, at most about
 _WRITTEN_AT_ONCE = 1_000
 
@@ -120,12 +119,9 @@ def pretrain(
     set_seed(objective.settings.seed)  # of the weights that a checkpoint lacks: a head, the unused pooler
     checkpoint = load_checkpoint(base)
     checkpoint.tokenizer.model_max_length = min(LEVELS[objective.settings.level], checkpoint.max_tokens)
-    out.mkdir(parents=True, exist_ok=True)
-    for left in out.glob(f"{_TEXTS}*"):  # by a run that was killed
-        shutil.rmtree(left)
-    with TemporaryDirectory(prefix=_TEXTS, dir=out) as work, quiet():
+    with Scratch(out) as work, quiet():
         reading = Reading(objective, checkpoint)
-        texts = _written(reading.texts(source, tick), Path(work))
+        texts = _written(reading.texts(source, tick), work)
         if len(texts) < objective.settings.batch:
             raise EncoderError(
                 f"There are {len(texts):,} different texts to learn from ({reading.left_out:,} notes are of no use to "
@@ -134,12 +130,11 @@ def pretrain(
             )
         trainer = objective.trainer(base, checkpoint, texts, _arguments(objective.settings, out))
         _listen(trainer, tick, objective.settings.steps)
-        (out / CHECKPOINTS).mkdir(exist_ok=True)
-        (out / CHECKPOINTS / _ASKED).write_text(json.dumps(asked), encoding="utf-8")
+        write_private(private_folder(out / CHECKPOINTS) / _ASKED, json.dumps(asked))
         began, done = time.perf_counter(), _steps_done(last)
         trainer.train(resume_from_checkpoint=last)
         seconds = time.perf_counter() - began
-        _save(objective.body(trainer), checkpoint, objective.settings.pooling, Path(work), out)
+        _save(objective.body(trainer), checkpoint, objective.settings.pooling, work, out)
     shutil.rmtree(out / CHECKPOINTS)
     losses = {int(one["step"]): float(one["loss"]) for one in trainer.state.log_history if "loss" in one}
     settings = objective.settings
@@ -241,7 +236,7 @@ def _written(texts: Iterator[Text], folder: Path) -> Any:
     import pyarrow as pa
 
     schema = pa.schema([("text", pa.large_string()), ("category", pa.string())])
-    file = folder / "texts.arrow"
+    file = touch_private(folder / "texts.arrow")
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
         while rows := list(islice(texts, _WRITTEN_AT_ONCE)):
             stream.write_batch(pa.RecordBatch.from_pylist([row._asdict() for row in rows], schema=schema))
@@ -291,7 +286,12 @@ def _listen(trainer: Any, tick: Tick, steps: int) -> None:
 
 def _save(body: Any, checkpoint: Checkpoint, pooling: str, work: Path, out: Path) -> None:
     """Write what sentence-transformers, transformers and `bert` here read. A model card would quote training texts."""
-    folder = work / "model"
+    folder, made = work / "model", work / "made"
     body.cpu().save_pretrained(folder)
     checkpoint.tokenizer.save_pretrained(folder)
-    sentence_model(folder, pooling).save(str(out), create_model_card=False)
+    sentence_model(folder, pooling).save(str(made), create_model_card=False)
+    make_private(made)
+    for path in made.iterdir():
+        if path.is_dir():
+            shutil.rmtree(out / path.name, ignore_errors=True)  # of a run that was killed in this loop
+        path.replace(out / path.name)

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy.typing as npt
 from cohorts.errors import EncoderError
+from cohorts.private_files import private_folder, touch_private, write_private
 
 ABOUT = "encoder.json"
 TENSORS = "model.safetensors"
@@ -32,8 +34,14 @@ def identity_of(encoder: _Configured) -> dict[str, Any]:
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:
     """Write `encoder.json` into `folder`, made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ABOUT).write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_private(private_folder(folder) / ABOUT, json.dumps(about, ensure_ascii=False, indent=1))
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write `model.safetensors` into `folder`."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(tensors), touch_private(folder / TENSORS))
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from cohorts.encoders.base import Encoder, Explains, Explanation, Vectors
 from cohorts.errors import EncoderError
+from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
 from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
 from cohorts.records.views import View
@@ -153,7 +154,7 @@ class Withholding:
     def save(self, folder: Path) -> None:
         """Write the encoder, and `withheld.json` beside it."""
         self.encoder.save(folder)
-        (folder / FILE).write_text(json.dumps(self._facts(), indent=1), encoding="utf-8")
+        write_private(folder / FILE, json.dumps(self._facts(), indent=1))
 
     def _left(self, batch: Batch) -> Batch:
         left = self.withheld.apply(batch)

@@ -9,8 +9,6 @@ specialty in common (base rate .356) .790 and .832 without, .788 and .830 with; 
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +17,18 @@ from typing import IO, Any, Self
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.saving import TENSORS, check_unchanged, identity_of, read_about, reading, write_about
+from cohorts.encoders.saving import (
+    TENSORS,
+    check_unchanged,
+    identity_of,
+    read_about,
+    reading,
+    write_about,
+    write_tensors,
+)
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError
+from cohorts.private_files import Scratch, open_private
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, cleaning_version, sentences, words
 
@@ -86,13 +93,10 @@ class Word2Vec:
 
         Raises EncoderError where the source holds no words to learn from.
         """
-        handle, name = tempfile.mkstemp(prefix="cohorts-words-")  # readable by the user alone
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as corpus:
+        with Scratch(source.work_dir) as folder:
+            with open_private(folder / "words") as corpus:
                 self._write_corpus(source, corpus)
-            self._train(name, source)
-        finally:
-            os.unlink(name)  # noqa: PTH108 - a file's name, not a path of ours
+            self._train(folder / "words", source)
         return self
 
     def encode(self, batch: Batch) -> Vectors:
@@ -114,11 +118,9 @@ class Word2Vec:
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `model.safetensors` into `folder`."""
-        from safetensors.numpy import save_file
-
         more = {"cleaning": cleaning_version(), "vocabulary": self._words}
         write_about(folder, {**identity_of(self), **more})
-        save_file({"embedding": self._embedding}, folder / TENSORS)
+        write_tensors(folder, {"embedding": self._embedding})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -145,7 +147,7 @@ class Word2Vec:
             if self.settings.input != "notes":
                 corpus.writelines(" ".join(tokens) + "\n" for tokens in _code_sentences(batch))
 
-    def _train(self, corpus: str, source: Source) -> None:
+    def _train(self, corpus: Path, source: Source) -> None:
         from gensim.models import Word2Vec as Gensim
 
         settings = self.settings
@@ -158,11 +160,11 @@ class Word2Vec:
             workers=1,  # more would make the weights depend on chance
             max_vocab_size=_MAX_RAW_VOCABULARY,
         )
-        model.build_vocab(corpus_file=corpus)
+        model.build_vocab(corpus_file=str(corpus))
         if not len(model.wv):
             raise EncoderError(self._nothing_to_learn(source))
         model.train(
-            corpus_file=corpus,
+            corpus_file=str(corpus),
             total_examples=model.corpus_count,
             total_words=model.corpus_total_words,
             epochs=settings.epochs,

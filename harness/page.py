@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from cohorts.loaders.manifest import write_manifest
+from cohorts.private_files import open_private, private_folder, write_private
 
 
 def render(template: str, **values: Any) -> str:
@@ -26,10 +27,11 @@ def keep(
     folder: Path, page: str, manifest: Mapping[str, Any], tables: Iterable[tuple[str, pd.DataFrame]]
 ) -> Path:
     """Write report.html, manifest.json and a CSV file per table; return the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     for name, frame in tables:
-        frame.to_csv(folder / f"{name}.csv", index=False)
+        with open_private(folder / f"{name}.csv") as stream:
+            frame.to_csv(stream, index=False)
     write_manifest(folder / "manifest.json", manifest)
     report = folder / "report.html"
-    report.write_text(page, encoding="utf-8")
+    write_private(report, page)
     return report

@@ -5,7 +5,6 @@ Types are not declared, so the collection is read twice: first to learn what eac
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from cohorts.connectors.definitions import to_json
 from cohorts.connectors.filters import MAX_NUMBER
 from cohorts.errors import EngineError, InputError
 from cohorts.loaders.export_format import AS, DEFINITION, EMPTY, ID, KEY, VECTOR
+from cohorts.private_files import Scratch, open_private
 
 ROW_GROUP_BYTES = 32 << 20  # held in memory until written; small groups make the file's foot long
 
@@ -194,18 +194,15 @@ def _refuse_existing(file: Path) -> None:
 def _new_file(file: Path) -> Iterator[BinaryIO]:
     """Yield a stream, private to its owner, that becomes `file` when all is written and is gone otherwise."""
     try:
-        handle, made = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-        part = Path(made)
-        try:
-            with os.fdopen(handle, "wb") as stream:
+        with Scratch(file.parent.resolve(strict=True)) as folder:
+            part = folder / "part"
+            with open_private(part, "wb") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             _refuse_existing(file)
             part.rename(file)
             _sync_folder(file.parent)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{file} can't be written: {error.strerror}. Nothing was exported.") from error
 

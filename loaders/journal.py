@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from cohorts.errors import InputError
 from cohorts.loaders.chunks import Chunk
-from cohorts.private_files import private_folder
+from cohorts.private_files import private_folder, touch_private
 
 _VERSION = 2
 _TABLES = """
@@ -128,8 +128,7 @@ class Journal:
         self._run = self._number = self._target = 0
         with self._telling():
             private_folder(file.parent)
-            self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-            file.chmod(0o600)
+            self._db = sqlite3.connect(touch_private(file), check_same_thread=False, isolation_level=None)
             self._make_tables()
         last = self.last_run()
         self.look_at(last.target if last else "")

@@ -14,6 +14,7 @@ from cohorts.connectors.base import Collection, Connector, Points, Vectors
 from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.errors import PointError, Stopped
 from cohorts.loaders.chunks import Chunk, take_points
+from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Identity, Journal, Target
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.pipeline import Ahead, Times, in_flight
@@ -90,7 +91,8 @@ class _Sent(NamedTuple):
 class Load:
     """One load of an origin's units into the goal's collection; `stop`, once set, ends it after the batches in hand.
 
-    `identity` is what the run is about, for the journal. A load that is refused leaves no trace there.
+    A first signal sets it. `identity` is what the run is about, for the journal. A load that is refused leaves no trace
+    there.
     """
 
     origin: Origin
@@ -101,7 +103,7 @@ class Load:
     identity: Identity
     summary: Summary
     tick: Tick
-    stop: Event
+    stop: Event = field(default_factory=Event)
 
     def run(self) -> Collection:
         """Write everything to the collection, which is made if need be; leave it whole, indexed and verified.
@@ -125,9 +127,11 @@ class Load:
         times = self.summary.times
         gc.freeze()  # what is there already is looked through no more: on an embedded engine 4 % of the time
         try:
-            read = Ahead(self._to_send(), times.of("read"), times.of("encode"))
-            with closing(Ahead(self._encoded(read), times.of("encode"), times.of("write"))) as encoded:
-                target = self._write_all(encoded, found)
+            chunks = self._begun(self._to_send())
+            with stop_on_interrupt(self.stop):
+                read = Ahead(chunks, times.of("read"), times.of("encode"))
+                with closing(Ahead(self._encoded(read), times.of("encode"), times.of("write"))) as encoded:
+                    target = self._write_all(encoded, found)
         finally:
             gc.unfreeze()
             for stage in ("read", "encode", "write"):
@@ -139,9 +143,16 @@ class Load:
             )
         return target
 
+    def _begun(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Read the first one: that takes long, and a signal can end it at once, for no batch is in hand."""
+        own, began = self.summary.times.of("read"), time.perf_counter()
+        first = next(chunks, None)
+        own.busy_s += time.perf_counter() - began
+        return iter(()) if first is None else chain([first], chunks)
+
     def _to_send(self) -> Iterator[Chunk]:
         """Yield what the engine does not have yet."""
-        for chunk in self.origin.chunks(self.journal.refuse):
+        for chunk in _until(self.stop, self.origin.chunks(self.journal.refuse)):
             self.summary.units += len(chunk)
             self.tick("read", len(chunk), self.origin.expected)
             if fresh := self._fresh(chunk):
@@ -168,12 +179,13 @@ class Load:
 
     def _write_all(self, encoded: Iterator[_Encoded], found: Target | None) -> Target | None:
         """Write what is encoded, several batches at once, and note what the engine acknowledges."""
-        head = _head(encoded, SAMPLE if found is None and self.goal.wanted.lacking(self.connector) else 1)
-        target = found or (self._made(head) if head else None)
+        items = _until(self.stop, encoded)
+        head = _head(items, SAMPLE if found is None and self.goal.wanted.lacking(self.connector) else 1)
+        target = found or (self._made(head) if head and not self.stop.is_set() else None)
         if target is None:
             return None
-        items = _until(self.stop, chain(head, encoded))
-        numbered = ((self.journal.sending(one.chunk), one) for one in items)
+        fresh = _until(self.stop, chain(head, items))
+        numbered = ((self.journal.sending(one.chunk), one) for one in fresh)
         writers, times = self.connector.abilities.writers, self.summary.times.of("write")
         for sent in in_flight(numbered, lambda item: self._send(target.name, *item), writers, times):
             self.journal.acknowledged(sent.number, sent.chunk, sent.traces, sent.rejected)

@@ -2,8 +2,6 @@
 
 import fcntl
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TextIO
 
 from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.errors import InputError
+from cohorts.private_files import lock_folder, open_private
 from cohorts.records.shards import Shard
 
 
@@ -29,13 +28,11 @@ def only_run(store: str, collection: str, shard: Shard | None = None) -> Iterato
 
 
 def _take(key: str, what: str, *, shared: bool = False) -> TextIO:
-    folder = Path(tempfile.gettempdir()) / f"cohorts-locks-{os.getuid()}"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        file = (folder / hashlib.sha256(key.encode()).hexdigest()[:32]).open("w", encoding="utf-8")
+        file = open_private(lock_folder() / hashlib.sha256(key.encode()).hexdigest()[:32], "a")
     except OSError as error:
         raise InputError(
-            f"The lock of a run can't be made: {error}. Name a folder for it by TMPDIR."
+            f"The lock of a run can't be made: {error}. Remove that, or name by TMPDIR a folder that is yours alone."
         ) from error
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

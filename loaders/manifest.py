@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cohorts.private_files import write_private
 from cohorts.records.base import Source
 
 
@@ -35,8 +36,8 @@ def peak_rss_mib() -> int:
 
 
 def write_manifest(file: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest as JSON."""
-    file.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a manifest as JSON, whole or not at all."""
+    write_private(file, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
 def _version(package: str) -> str | None:

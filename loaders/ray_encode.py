@@ -9,11 +9,10 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from importlib import import_module
 from math import ceil, floor
@@ -28,6 +27,7 @@ from cohorts import errors
 from cohorts.encoders.base import Encoder, Vectors
 from cohorts.encoders.registry import load_encoder
 from cohorts.errors import CohortsError, EngineError, FingerprintMismatch, InputError, MissingExtra
+from cohorts.private_files import Scratch, open_private, touch_private
 from cohorts.records.base import Batch
 
 _FRAMES = tuple(field.name for field in fields(Batch))
@@ -58,9 +58,8 @@ def encode_on_ray(
     if address:
         _check_reachable(address)
     loaded = load_encoder(encoder)
-    spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".cohorts-ray-", dir=spool.resolve()) as name:
-        folder, count = Path(name), 0
+    count = 0
+    with Scratch(spool.resolve()) as folder:
         for batch in batches:
             _write(batch, _file(folder, count))
             count += 1
@@ -164,20 +163,30 @@ def _connected(ray: Any, workers: int, address: str | None) -> Iterator[None]:
     with ExitStack() as stack:
         where: dict[str, Any] = {"address": address}
         if not address:
-            # Not below `spool`: names of sockets stand in it, and those have about 100 characters at most.
-            session = tempfile.TemporaryDirectory(
-                prefix="cohorts-ray-", dir="/tmp", ignore_cleanup_errors=True
-            )
             where = {
                 "address": "local",  # a new one, whatever RAY_ADDRESS says
                 "num_cpus": workers,
                 "include_dashboard": False,
-                "_temp_dir": stack.enter_context(session),
+                "_temp_dir": stack.enter_context(_session()),
             }
         stack.callback(ray.shutdown)  # of a cluster it only takes leave
         stack.callback(_await_ray_data)
         _start(ray, where)
         yield
+
+
+@contextmanager
+def _session() -> Iterator[str]:
+    """Yield a folder for Ray's own files; what one of its processes still writes there is swept by the next run.
+
+    It is not below `spool`: names of sockets stand in it, and those have about 100 characters at most.
+    """
+    scratch = Scratch(Path("/tmp"))  # noqa: S108 - a private folder is made in it
+    try:
+        yield str(scratch.folder)
+    finally:
+        with suppress(OSError):
+            scratch.close()
 
 
 def _await_ray_data() -> None:
@@ -241,7 +250,7 @@ def _answers(ray: Any, dataset: Any) -> Generator[dict[str, Any]]:
 def _write(batch: Batch, file: Path) -> None:
     """Write the frames one after the other; their index and types come back as they are."""
     options = pyarrow.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(file), "wb") as sink:
+    with pa.OSFile(str(touch_private(file)), "wb") as sink:
         for name in _FRAMES:
             table = pa.Table.from_pandas(getattr(batch, name))
             with pyarrow.ipc.new_stream(sink, table.schema, options=options) as writer:
@@ -256,7 +265,7 @@ def _read(file: Path) -> Batch:
 def _count_try(file: Path) -> None:
     """Note beside the file that a worker begins with it. Raises EngineError where too many died of it."""
     tries = file.with_suffix(".tries")
-    with tries.open("ab") as stream:
+    with open_private(tries, "ab") as stream:
         stream.write(b".")
     if tries.stat().st_size > _TRIES:
         raise EngineError(

@@ -123,7 +123,8 @@ class _Seen:
     """The ids that went by, in a temporary file: a set of them would grow with the source."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # private, on disk, gone when it is closed
+        # Private, on disk, and without a name there. One thread begins to read, another goes on, and one may close it.
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("create table seen(id text primary key, content blob not null) without rowid")
 
     def new(self, chunk: Chunk, refuse: Refuse) -> Chunk:

@@ -18,7 +18,6 @@ from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
-from cohorts.loaders.interrupt import stop_on_interrupt
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
@@ -27,6 +26,7 @@ from cohorts.loaders.ready import CollectionOrigin, FileOrigin
 from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard
 from cohorts.loaders.targets import Destination, Goal
 from cohorts.loaders.versions import Tick
+from cohorts.private_files import Scratch, make_private, open_private, private_folder
 from cohorts.records.base import Source
 
 _VERSIONS = (
@@ -111,9 +111,7 @@ class Run:
     ) -> None:
         goal, about, (journal, *_), lease = self.goal, self._whole(identity), held.journals, held.lease
         try:
-            with stop_on_interrupt() as stop:
-                load = Load(origin, connector, goal, journal, lease, about, self._summary, tick, stop)
-                made = load.run()
+            made = Load(origin, connector, goal, journal, lease, about, self._summary, tick).run()
         finally:
             if journal.run:  # else it was refused, and what the runs before left stays as it is
                 self.manifest["run"] = journal.run
@@ -154,7 +152,7 @@ class Run:
             return load_encoder(self.folder / ENCODERS / self._made_by(connector))
         encoder = make_encoder(asked)
         train(source, encoder, self._summary, tick)
-        keep_encoder(encoder, self.folder / ENCODERS / encoder.fingerprint)
+        keep_encoder(encoder, self.folder)
         return encoder
 
     def _made_by(self, connector: Connector) -> str:
@@ -166,8 +164,7 @@ class Run:
         file.unlink(missing_ok=True)
         if not rejected:
             return 0
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            file.chmod(0o600)
+        with open_private(file) as stream:
             csv.writer(stream).writerows([("id", "reason"), *rejected])
         return len(rejected)
 
@@ -218,13 +215,15 @@ def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: C
     """Copy what encodes a text for collection (store, name) to where another one looks for it, if it is there."""
     kept, fresh = (encoder_dir(*place, collection) for place in (origin, target))
     if kept.is_dir() and not fresh.exists():
+        private_folder(fresh.parent)
         shutil.copytree(kept, fresh)
+        make_private(fresh)
 
 
-def keep_encoder(encoder: Encoder, folder: Path) -> None:
+def keep_encoder(encoder: Encoder, run_dir: Path) -> None:
     """Save the encoder whole or not at all: a run that is resumed takes what it finds there."""
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    encoder.save(fresh)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    folder = private_folder(run_dir / ENCODERS) / encoder.fingerprint
+    with Scratch(run_dir) as scratch:
+        encoder.save(scratch / "made")
+        shutil.rmtree(folder, ignore_errors=True)
+        (scratch / "made").rename(folder)

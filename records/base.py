@@ -7,6 +7,7 @@ back to it by `unit_id`. Frames are sorted by `unit_id` in the order of `units`,
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
@@ -104,6 +105,11 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> str:
         """Return a hash of the source's kind, unit and files (hex)."""
+        ...
+
+    @property
+    def work_dir(self) -> Path:
+        """Return the folder for temporary files that hold what was read: the run's, which its next run sweeps."""
         ...
 
     def batches(self) -> Iterator[Batch]:

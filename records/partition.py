@@ -6,9 +6,6 @@ user and removed at the end: they hold patient text.
 """
 
 import contextlib
-import fcntl
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 from cohorts.errors import InputError
+from cohorts.private_files import Scratch, touch_private
 
 PART_BYTES = 16 * 1024 * 1024
 MAX_PARTS = 512  # files open at once while one table is read
-_PREFIX = ".cohorts-parts-"
-_LOCK = "lock"  # held as long as the process lives: parts that nobody holds were left by one that was killed
 
 
 class Partition:
@@ -30,15 +26,11 @@ class Partition:
     def __init__(self, parent: Path, content_bytes: int) -> None:
         self.parts = min(MAX_PARTS, max(1, round(content_bytes / PART_BYTES)))
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            _remove_orphans(parent)
-            self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent)
-            self._lock = (Path(self._folder.name) / _LOCK).open("w", encoding="utf-8")
+            self._scratch = Scratch(parent)
         except OSError as error:
             raise InputError(
                 f"{parent} can't hold the source's parts: {error}. Name another --run-dir."
             ) from error
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def add(self, table: str, frame: pd.DataFrame) -> None:
@@ -74,8 +66,7 @@ class Partition:
             for closable in self._writers.pop(key):
                 with contextlib.suppress(OSError):  # what can't be written any more is removed anyway
                     closable.close()
-        self._lock.close()
-        self._folder.cleanup()
+        self._scratch.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -83,26 +74,16 @@ class Partition:
             yield
         except OSError as error:
             raise InputError(
-                f"The source's rows can't be dealt out in {Path(self._folder.name).parent}: {error}. Make room, or "
+                f"The source's rows can't be dealt out in {self._scratch.folder.parent}: {error}. Make room, or "
                 "name another folder with --run-dir."
             ) from error
 
     def _path(self, table: str, part: int) -> Path:
-        return Path(self._folder.name) / f"{table}.{part}.arrow"
+        return self._scratch.folder / f"{table}.{part}.arrow"
 
     def _writer(self, table: str, part: int, schema: pa.Schema) -> Any:
         if (table, part) not in self._writers:
-            sink = pa.OSFile(str(self._path(table, part)), "wb")
+            sink = pa.OSFile(str(touch_private(self._path(table, part))), "wb")
             options = pyarrow.ipc.IpcWriteOptions(compression="lz4")
             self._writers[table, part] = (pyarrow.ipc.new_stream(sink, schema, options=options), sink)
         return self._writers[table, part][0]
-
-
-def _remove_orphans(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        try:
-            with (folder / _LOCK).open("w", encoding="utf-8") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # in use, or removed by another run this moment

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from cohorts.errors import InputError, TooManyBadRows
+from cohorts.private_files import open_private, private_folder
 from cohorts.records.columns import BadRow
 
 
@@ -45,8 +46,8 @@ class Quarantine:
 
     def _open(self) -> IO[str]:
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self.file.open("w", newline="", encoding="utf-8")
+            private_folder(self.file.parent)
+            self._stream = open_private(self.file)
         except OSError as error:
             raise InputError(
                 f"The quarantine file can't be written: {error}. Name another with --quarantine."

@@ -86,7 +86,7 @@ class PartitionedSource:
         self.report = Report(warnings=layout.warnings)
         self._layout = layout
         self._feeds = layout.feeds()
-        self._work_dir = work_dir
+        self.work_dir = work_dir
         self._quarantine = quarantine
         self._shard = shard
         self._partition: Partition | None = None
@@ -136,7 +136,7 @@ class PartitionedSource:
 
     def _deal(self) -> Partition:
         size = sum(content_bytes(feed.file) for feed in self._feeds)
-        self._partition = partition = Partition(self._work_dir, size)
+        self._partition = partition = Partition(self.work_dir, size)
         for feed in self._feeds:
             self._deal_table(partition, feed)
         return partition

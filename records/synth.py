@@ -20,6 +20,7 @@ from random import Random
 from typing import Any
 
 from cohorts.errors import InputError
+from cohorts.private_files import open_private, private_folder, write_private
 from cohorts.records.synth_notes import write_notes
 
 MARKER = "SYNTHETIC.json"  # the readers look for it
@@ -99,7 +100,7 @@ def synthesize(folder: Path, patients: int, seed: int) -> SynthReport:
         raise InputError(f"A hospital of {patients} patients can't be made; ask for at least 1.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; name a new or an empty folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     about = {
         "synthetic": True,
         "what": "Invented patients, made by cohorts synth. No clinical meaning.",
@@ -107,7 +108,7 @@ def synthesize(folder: Path, patients: int, seed: int) -> SynthReport:
         "patients": patients,
         "seed": seed,
     }
-    (folder / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_private(folder / MARKER, json.dumps(about, indent=2) + "\n")
     with _Tables(folder) as tables:
         _write_dictionaries(tables)
         waiting: list[Row] = []
@@ -131,9 +132,7 @@ class _Tables:
         self._stack = ExitStack()
         self._writers = {}
         for table, columns in COLUMNS.items():
-            stream = self._stack.enter_context(
-                (folder / f"{table}.csv").open("w", newline="", encoding="utf-8")
-            )
+            stream = self._stack.enter_context(open_private(folder / f"{table}.csv"))
             self._writers[table] = csv.writer(stream, lineterminator="\n")
             self._writers[table].writerow(["ROW_ID", *columns.split()])
 

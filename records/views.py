@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,11 @@ class View:
     def fingerprint(self) -> str:
         """Return that of the whole source."""
         return self._source.fingerprint
+
+    @property
+    def work_dir(self) -> Path:
+        """Return that of the whole source."""
+        return self._source.work_dir
 
 
 class Subset(View):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from cohorts.loaders.interrupt import end_on_signals
 from hypothesis import settings
 
 pytest.register_assert_rewrite("engine_contract")
@@ -70,3 +71,14 @@ def milvus(milvus_process: servers.Milvus) -> servers.Milvus:
     """Return the session's Milvus server, empty."""
     milvus_process.empty()
     return milvus_process
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Let signals end this process as they end the command line."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    end_on_signals()
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)

@@ -4,11 +4,14 @@ Vectors are synthetic. Nothing here is judged by how long it took: where times a
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +187,18 @@ class TestProcesses:
             processes.in_fresh_process(int, "x")
         with pytest.raises(EngineError, match="The process died"):
             processes.in_fresh_process(os._exit, 1)
+
+    def test_a_signal_ends_a_fresh_process_with_the_command(self, signals: None) -> None:
+        def end() -> None:
+            servers.wait_until(lambda: bool(active_children()), "the process")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(end)
+            with pytest.raises(KeyboardInterrupt):
+                processes.in_fresh_process(time.sleep, 300)
+            ended.result()
+        assert active_children() == []
 
 
 def parent_name(process: subprocess.Popen[str]) -> str:

@@ -212,6 +212,7 @@ def test_nobody_but_the_training_patients_reaches_a_trained_part(
 
     class Part:
         name, unit, synthetic, report, fingerprint = "part", Unit.PATIENT, True, source.report, "0"
+        work_dir = source.work_dir
 
         def batches(self) -> Iterator[Batch]:
             yield rows

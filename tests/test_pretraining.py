@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,12 +86,8 @@ def source(notes: Path, tmp_path: Path) -> Any:
         yield opened
 
 
-class Stopped(Exception):
-    pass
-
-
 class Until:
-    """Ends the run at a step, as a power cut would."""
+    """Ends the run at a step, as the command line lets a signal end it."""
 
     def __init__(self, step: int) -> None:
         self.left = step
@@ -98,7 +95,7 @@ class Until:
     def __call__(self, stage: str, units: int, expected: int | None, /) -> None:
         self.left -= units if stage == "train" else 0
         if not self.left:
-            raise Stopped
+            signal.raise_signal(signal.SIGTERM)
 
 
 def trained(spec: str, base: Path, source: Source, out: Path, tick: Any = None, **how: Any) -> Trace:
@@ -115,14 +112,24 @@ SPECS = {
 
 @pytest.mark.parametrize("name", list(SPECS))
 def test_a_training_that_was_stopped_comes_to_the_same(
-    name: str, tiny: Path, source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str,
+    tiny: Path,
+    source: Source,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    signals: None,
 ) -> None:
     whole = trained(SPECS[name], tiny, source, tmp_path / "whole")
     assert list(whole.losses) == [1, 2, 3, 4]
     stopped = tmp_path / "stopped"
-    with pytest.raises(Stopped):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "public"))
+    (tmp_path / "public").mkdir()
+    with pytest.raises(KeyboardInterrupt):
         trained(SPECS[name], tiny, source, stopped, Until(3))
-    (stopped / ".texts-of-a-run-that-was-killed").mkdir()
+    assert [file.name for file in stopped.iterdir()] == [CHECKPOINTS]
+    assert list((tmp_path / "public").iterdir()) == []
+    (stopped / ".cohorts-of-a-run-that-was-killed").mkdir(mode=0o700)
     with pytest.raises(InputError, match="go on with --resume"):
         trained(SPECS[name], tiny, source, stopped)
     with pytest.raises(InputError, match="began with another settings"):
@@ -398,7 +405,7 @@ def test_a_training_that_was_killed_goes_on(tiny: Path, notes: Path, tmp_path: P
     losses = [json.loads((out / "manifest.json").read_text())["losses"] for out in (killed, whole)]
     assert len(losses[0]) == 15
     assert losses[0] == losses[1]
-    assert not list(killed.glob(".texts-*"))
+    assert not list(killed.glob(".cohorts-*"))
 
 
 def test_what_is_not_installed_is_told(

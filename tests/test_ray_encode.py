@@ -73,7 +73,7 @@ def children() -> set[str]:
 
 
 def sessions() -> set[Path]:
-    return set(Path("/tmp").glob("cohorts-ray-*"))
+    return set(Path("/tmp").glob(".cohorts-*"))
 
 
 def same(first: Batch, second: Batch) -> None:

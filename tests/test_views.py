@@ -79,7 +79,8 @@ class Undated:
     name, synthetic, fingerprint = "undated", True, "undated"
 
     def __init__(self, source: PartitionedSource) -> None:
-        self.unit, self.report, self._source = source.unit, source.report, source
+        self.unit, self.report, self.work_dir = source.unit, source.report, source.work_dir
+        self._source = source
 
     def batches(self) -> Iterator[Batch]:
         for batch in self._source.batches():

@@ -43,7 +43,7 @@ class Notes:
     def __init__(self, *texts: str, scratch: Path | None = None, fail: bool = False) -> None:
         self.texts = texts
         self.report = Report(counts={"notes": len(texts)})
-        self.scratch = scratch
+        self.work_dir = scratch or Path(tempfile.gettempdir())
         self.fail = fail
         self.modes: list[str] = []
 
@@ -57,7 +57,7 @@ class Notes:
                 pd.DataFrame(),
             )
             self.modes += [
-                oct(file.stat().st_mode & 0o777) for file in (self.scratch or Path()).glob("cohorts-*")
+                oct(file.stat().st_mode & 0o777) for file in self.work_dir.glob(".cohorts-*/words")
             ]
         if self.fail:
             raise SourceError("the table ends in the middle")
@@ -197,21 +197,23 @@ def test_rare_words_of_notes_are_not_kept(source: PartitionedSource, hospital: P
 
 
 def test_the_corpus_on_disk_is_private_and_removed_even_on_failure(
-    source: PartitionedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    make_encoder("word2vec:dim=16").fit(source)
+    public, scratch = tmp_path / "public", tmp_path / "scratch"
+    public.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(public))
+    texts = ["edema and pain"] * 5
+    make_encoder("word2vec:dim=16").fit(Notes(*texts, scratch=scratch))
     assert list(scratch.iterdir()) == []
     with pytest.raises(EncoderError, match="min_count=1"):
-        make_encoder("word2vec:dim=16,min_count=1000000").fit(source)
+        make_encoder("word2vec:dim=16,min_count=1000000").fit(Notes(*texts, scratch=scratch))
     assert list(scratch.iterdir()) == []
     broken = Notes("no pain", scratch=scratch, fail=True)
     with pytest.raises(SourceError):
         make_encoder("word2vec:dim=16").fit(broken)
     assert broken.modes == ["0o600"]
     assert list(scratch.iterdir()) == []
+    assert list(public.iterdir()) == []
 
 
 def test_the_words_counted_while_reading_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from cohorts.harness.bench.in_service import (
 )
 from cohorts.harness.bench.raw import Floats
 from cohorts.loaders.manifest import made_with, write_manifest
+from cohorts.private_files import open_private, private_folder
 
 WORST = 5  # queries that are named
 _VERSIONS = ("cohorts", "numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
@@ -115,11 +116,11 @@ def audit(
 
 def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
     """Write audit.csv, a line per filter, and manifest.json with what was `asked`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     lines = [
         asdict(row) | {"worst": " ".join(row.worst), "notes": "; ".join(row.notes)} for row in found.rows
     ]
-    with (folder / "audit.csv").open("w", encoding="utf-8", newline="") as file:
+    with open_private(folder / "audit.csv") as file:
         writer = csv.DictWriter(file, lines[0])
         writer.writeheader()
         writer.writerows(lines)

@@ -6,8 +6,6 @@ Figures are computed from these files afterwards, never while measuring.
 import json
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cohorts.errors import InputError, MeasurementError
 from cohorts.loaders.manifest import made_with, write_manifest
+from cohorts.private_files import Scratch, private_folder, touch_private
 
 ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
 _PACKAGES = (
@@ -165,20 +164,15 @@ def finished(folder: Path, asked: Mapping[str, Any], checksum: str) -> bool:
 
 def write(folder: Path, answers: Answers, manifest: Manifest, written: Written | None = None) -> None:
     """Write a measurement into a folder, which appears when it is whole and takes the place of one that is there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
-        made = part / "new"
-        made.mkdir()
-        pq.write_table(_table(answers), made / ANSWERS, compression="zstd")
+    with Scratch(folder.parent) as part:
+        made = private_folder(part / "new")
+        pq.write_table(_table(answers), touch_private(made / ANSWERS), compression="zstd")
         if written is not None:
-            pq.write_table(pa.table(vars(written)), made / WRITTEN, compression="zstd")
+            pq.write_table(pa.table(vars(written)), touch_private(made / WRITTEN), compression="zstd")
         write_manifest(made / MANIFEST, asdict(manifest))
         if folder.exists():
             folder.rename(part / "old")
         made.rename(folder)
-    finally:
-        shutil.rmtree(part)
 
 
 def read(folder: Path) -> tuple[Answers, Manifest]:

@@ -14,6 +14,7 @@ from cohorts.harness.bench.growth import BUILDS, SETTINGS, Grown, grown
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.bench.views import View
 from cohorts.harness.page import keep, render
+from cohorts.private_files import write_private
 
 MARKDOWN = "report.md"
 SYNTHETIC = "Synthetic data: vectors drawn by a program"
@@ -43,8 +44,8 @@ def write_report(
     ]
     page = keep(folder, "", _manifest(summary, origin), frames)
     growing = grown([folder, *others]) if others else ()  # the tables of this one are read as theirs are
-    page.write_text(_page(summary, equal, origin, growing), encoding="utf-8")
-    (folder / MARKDOWN).write_text(_markdown(summary, equal, origin, growing), encoding="utf-8")
+    write_private(page, _page(summary, equal, origin, growing))
+    write_private(folder / MARKDOWN, _markdown(summary, equal, origin, growing))
     return page, equal
 
 

@@ -27,6 +27,7 @@ from cohorts.harness.bench.subjects import Subject, standing, told
 from cohorts.harness.bench.turnover import draw, points_of, taken_out
 from cohorts.harness.bench.writing import Writes, while_writing
 from cohorts.loaders.manifest import made_with, write_manifest
+from cohorts.private_files import private_folder, write_private
 
 BUILDS, DATA = "build-*.json", "data.json"  # of the first build, of the second for a run that went on
 OPEN_CLIENTS = 8  # who take arrivals: enough that one slow answer holds no other back
@@ -95,7 +96,7 @@ def _measure(ground: _Ground, turn: Turn, cells: Sequence[Cell], tell: Tell) -> 
     tell(f"{turn.build.path}: building")
     with standing(turn.build, data, experiment.k, experiment.seed) as subject:
         place = folder / turn.build.path
-        place.mkdir(parents=True, exist_ok=True)
+        private_folder(place)
         before = list(place.glob(BUILDS))
         if len(cells) == sum(cell.measurable for cell in turn.cells):  # nothing measured on them is left
             for file in before:
@@ -110,8 +111,8 @@ def _measure(ground: _Ground, turn: Turn, cells: Sequence[Cell], tell: Tell) -> 
             try:
                 seen = _seen(cell, subject, ground)
             except EngineError as error:  # the others can be measured all the same
-                failed.parent.mkdir(parents=True, exist_ok=True)
-                failed.write_text(f"{error}\n", encoding="utf-8")
+                private_folder(failed.parent)
+                write_private(failed, f"{error}\n")
                 tell(f"{cell.path} failed: {error}")
                 continue
             manifest = _manifest(experiment, cell, subject, data, seen)

@@ -12,6 +12,7 @@ from cohorts.connectors.base import Vectors
 from cohorts.connectors.matched_recall import TIE
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.data import Dataset, Rows
+from cohorts.private_files import private_folder, replace_private
 
 Scores = npt.NDArray[np.float32]
 
@@ -130,9 +131,8 @@ def _best(scores: Scores, k: int) -> npt.NDArray[np.intp]:
 
 
 def _write(file: Path, truth: Truth) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
+    private_folder(file.parent)
+    with replace_private(file) as stream:
         np.savez(
             stream,
             checksum=np.array(truth.checksum),
@@ -141,7 +141,6 @@ def _write(file: Path, truth: Truth) -> None:
             rows=truth.rows,
             scores=truth.scores,
         )
-    part.replace(file)
 
 
 def _read(file: Path) -> Truth:

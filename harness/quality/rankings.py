@@ -14,6 +14,7 @@ from cohorts.harness.quality.population import Population, Rows
 from cohorts.harness.quality.questions import Fold, blocks
 from cohorts.harness.quality.scorers import Scorer
 from cohorts.harness.ranking import Values
+from cohorts.private_files import private_folder, replace_private
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,9 @@ def keep_ranking(file: Path, made: Ranking, population: Population, fold: Fold) 
     for k, values in made.recall.items():
         frame[f"recall_{k}"] = values
     frame.attrs = {"depth": made.found.shape[1], "note": made.note}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(file.with_suffix(".part"), index=False)
-    file.with_suffix(".part").replace(file)
+    private_folder(file.parent)
+    with replace_private(file) as stream:
+        frame.to_parquet(stream, index=False)
 
 
 def read_ranking(file: Path, population: Population) -> Ranking:

@@ -8,6 +8,7 @@ from cohorts.encoders.base import Explains
 from cohorts.harness.quality.population import Population
 from cohorts.harness.quality.questions import Fold
 from cohorts.harness.splits import listed
+from cohorts.private_files import open_private, private_folder
 from cohorts.records.base import Source
 from cohorts.records.views import Subset
 
@@ -37,8 +38,9 @@ def explain(encoder: object, seen: Source, population: Population, fold: Fold) -
 
 def keep_reasons(file: Path, reasons: Reasons) -> None:
     """Write them as CSV."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(reasons.items(), columns=["unit", "reasons"]).to_csv(file, index=False)
+    private_folder(file.parent)
+    with open_private(file) as stream:
+        pd.DataFrame(reasons.items(), columns=["unit", "reasons"]).to_csv(stream, index=False)
 
 
 def read_reasons(file: Path) -> Reasons:
