@@ -1,7 +1,7 @@
 """Collections that someone else made: what they look like, and how we read them without touching what is theirs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -134,17 +134,20 @@ class Guest(Protocol):
         ...
 
 
-def choose_vector(found: Inspection, wanted: str | None) -> VectorField:
-    """Return the vector to read: the one named, or the only one. Raises InputError, which names those there are."""
-    names = ", ".join(repr(one.name) for one in found.vectors) or "none"
-    chosen = [one for one in found.vectors if wanted is None or one.name == wanted]
+def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None) -> VectorField:
+    """Return the vector of collection `name` to read: the one `wanted`, or the only one.
+
+    Raises InputError, which names those there are, and for one that is not compared by cosine.
+    """
+    names = ", ".join(repr(one.name) for one in vectors) or "none"
+    chosen = [one for one in vectors if wanted is None or one.name == wanted]
     if wanted is None and len(chosen) > 1:
         chosen = [one for one in chosen if one.name != OUR_VECTOR]
     if len(chosen) != 1:
-        raise InputError(f"Name one vector of {found.name} with --vector. It has: {names}.")
+        raise InputError(f"Name one vector of {name} with --vector. It has: {names}.")
     if chosen[0].metric.lower() != "cosine":
         raise InputError(
-            f"Vector {chosen[0].name!r} of {found.name} is compared by {chosen[0].metric}; cohorts compares by cosine "
+            f"Vector {chosen[0].name!r} of {name} is compared by {chosen[0].metric}; cohorts compares by cosine "
             "only. Ask for a collection, or a named vector, made with cosine."
         )
     return chosen[0]

@@ -46,7 +46,11 @@ class Collection:
 
 @dataclass(frozen=True)
 class Description:
-    """What the engine says of a collection; `indexed` counts the vectors that an index covers."""
+    """What the engine says of a collection; `indexed` counts the vectors that an index covers.
+
+    `exact` says that every answer is exact, for nothing is indexed and nothing compressed; where that isn't known, it
+    is false.
+    """
 
     collection: Collection
     engine: str
@@ -54,6 +58,7 @@ class Description:
     count: int
     indexed: int
     note: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)

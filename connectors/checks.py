@@ -18,6 +18,8 @@ OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the us
 
 MAX_TEXT = 1_000_000  # characters in one field of a payload: below what any server takes in one message
 
+MAX_SCAN = 1_000_000  # points that are read from an engine to be compared here
+
 _SHORT, _LONG = 1e-6, 1e6  # lengths whose squares are far from where float32 loses digits or overflows
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
 
@@ -68,6 +70,16 @@ def check_k(k: int, abilities: Abilities) -> None:
     if not 1 <= k <= abilities.max_k:
         raise InputError(
             f"{k:,} neighbours were asked for; {abilities.engine} returns 1 to {abilities.max_k:,}."
+        )
+
+
+def check_scan(points: int, engine: str) -> None:
+    """Raise InputError where an exact search would read too many points to compare them here."""
+    if points > MAX_SCAN:
+        raise InputError(
+            f"{engine} has no exact search beside an index: {points:,} points would be read and compared here, and at "
+            f"most {MAX_SCAN:,} are. Narrow the search by a filter, search without exact=true, or measure a smaller "
+            "collection of the same kind."
         )
 
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,15 @@ class Annoy(Index):
     n_trees: int = 100
 
 
+@dataclass(frozen=True)
+class Other(Index):
+    """An index of others that cohorts doesn't know, by the engine's own name for it: taken to be approximate."""
+
+    name: str
+
+
 KINDS: Mapping[str, type[Any]] = {"flat": Flat, "hnsw": Hnsw, "ivf": Ivf, "annoy": Annoy}
+_STORED: Mapping[str, type[Any]] = {**KINDS, "other": Other}
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,14 @@ def effective_search(
     """Return the parameters that a search for k neighbours runs with, and a note for each that was asked otherwise.
 
     An `ef_search` below k would be an error on one engine and raised in silence on the others; an `nprobe` above nlist
-    is cut; what the index doesn't know is left out.
+    is cut; what the index doesn't know is left out. What an index of an unknown kind knows is left to the engine.
     """
     asked = asked or SearchParams()
+    if isinstance(index, Other):
+        return asked, tuple(
+            f"{key} was passed on; what it does to {index.name} is not known"
+            for key in search_to_json(replace(asked, exact=False))
+        )
     notes: list[str] = []
     known = {Hnsw: "ef_search", Ivf: "nprobe", Annoy: "search_k"}.get(type(index))
     kind = type(index).__name__.lower()
@@ -126,7 +139,9 @@ def effective_search(
 
 
 def show_index(index: Index) -> str:
-    """Return the index as `parse_index` reads it, with every setting: `hnsw(m=32, ef_construction=400)`."""
+    """Return the index with every setting: `hnsw(m=32, ef_construction=400)`; one of others as its engine calls it."""
+    if isinstance(index, Other):
+        return index.name
     settings = {key: value for key, value in vars(index).items() if value != "none"}
     name = next(name for name, kind in KINDS.items() if type(index) is kind)
     shown = ", ".join(f"{key}={value}" for key, value in settings.items())
@@ -187,14 +202,14 @@ def _as_text(table: Mapping[str, Any]) -> str:
 
 def index_to_json(index: Index) -> dict[str, Any]:
     """Return the index as a JSON object."""
-    name = next(name for name, kind in KINDS.items() if type(index) is kind)
+    name = next(name for name, kind in _STORED.items() if type(index) is kind)
     return {"kind": name, **vars(index)}
 
 
 def index_from_json(value: Mapping[str, Any]) -> Index:
     """Return the index that `index_to_json` wrote."""
     settings = dict(value)
-    index: Index = KINDS[settings.pop("kind")](**settings)
+    index: Index = _STORED[settings.pop("kind")](**settings)
     return index
 
 

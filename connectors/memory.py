@@ -64,7 +64,8 @@ class MemoryConnector(Connector):
         """Return what is held."""
         held = self._of(name)
         count = len(held.vectors)
-        return Description(held.collection, "memory", "cosine", count, count, "exact search, no index")
+        note = "exact search, no index"
+        return Description(held.collection, "memory", "cosine", count, count, note, exact=True)
 
     def upsert(self, name: str, points: Points) -> None:
         """Write points, replacing those of the same id."""

@@ -173,8 +173,7 @@ class MilvusLiteConnector(MilvusConnector):
         """Return a collection's definition; a reopened one is loaded first, or the engine refuses to read it."""
         target = self._target(name)
         if target in self._attached:
-            self._attached.setdefault(name, self._attached[target])
-            return self._attached[target].collection
+            return self._theirs(name, target)
         if target not in self._definitions.names():
             if target in self.collections():
                 raise not_ours(name)

@@ -7,12 +7,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import Attachment, Inspection, VectorField, choose_vector
+from cohorts.connectors.attachment import Attachment, Inspection, choose_vector
 from cohorts.connectors.base import (
     NOTHING,
     Abilities,
@@ -26,7 +27,15 @@ from cohorts.connectors.base import (
     Vectors,
     to_hit,
 )
-from cohorts.connectors.checks import check_collection, check_k, check_points, check_queries, unit_rows
+from cohorts.connectors.checks import (
+    MAX_SCAN,
+    check_collection,
+    check_k,
+    check_points,
+    check_queries,
+    check_scan,
+    unit_rows,
+)
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams, effective_search
@@ -46,7 +55,14 @@ from cohorts.connectors.milvus_terms import (
     to_schema,
     to_search,
 )
-from cohorts.connectors.milvus_theirs import THEIR_TYPES, is_fit, their_hit, their_index, their_points
+from cohorts.connectors.milvus_theirs import (
+    THEIR_TYPES,
+    is_fit,
+    their_hit,
+    their_index,
+    their_points,
+    vector_field,
+)
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
@@ -64,6 +80,7 @@ POLL_S = 0.1
 SERVED_S = 60.0  # for indexes that are built to take the place of the rows as they came in
 INDEXED_ROWS = 1_024  # of a segment: smaller ones get no index
 NOT_FOUND = 100
+EXACT = "no index: search is exact"
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
@@ -131,11 +148,11 @@ class MilvusConnector(Connector):
     def describe(self, name: str) -> Description:
         """Return what the engine says of the collection."""
         collection = self._known.of(name)
-        about = self._about_index(name)
-        indexed = int(about.get("indexed_rows", 0))
-        count = self.count(name)
-        note = "no index: search is exact" if isinstance(collection.index, Flat) else ""
-        return Description(collection, self.abilities.engine, "cosine", count, min(indexed, count), note)
+        attached = self._attached.get(name)
+        about = self._about_theirs(name, attached.vector) if attached else self._about_index(name)
+        count, exact = self.count(name), isinstance(collection.index, Flat)
+        indexed, note = min(int(about.get("indexed_rows", 0)), count), EXACT if exact else ""
+        return Description(collection, self.abilities.engine, "cosine", count, indexed, note, exact=exact)
 
     def upsert(self, name: str, points: Points) -> None:
         """Write points in batches of bounded bytes, replacing those of the same id whole.
@@ -205,7 +222,8 @@ class MilvusConnector(Connector):
         if not len(queries):
             return Found([], k, notes)
         if how.exact and not isinstance(collection.index, Flat):
-            return Found(self._scan(name, collection, queries, k, where, with_payload), k, notes)
+            hits, more = self._scanned(name, collection, queries, k, where, with_payload)
+            return Found(hits, k, notes + more)
         if where is None:
             hits = self._nearest(name, queries, k, "", to_search(collection.index, how, k), with_payload)
             hits, more = self._completed(name, collection, queries, k, hits, where, with_payload, least=k)
@@ -299,7 +317,7 @@ class MilvusConnector(Connector):
             if field.get("is_primary"):
                 key = f"{field['name']} ({kind.name}{', given by the engine' if about['auto_id'] else ''})"
             if kind is DataType.FLOAT_VECTOR:
-                vectors.append(self._vector_field(target, field))
+                vectors.append(vector_field(field, self._about_theirs(target, field["name"])))
             else:
                 fields[field["name"]] = kind.name
         if about["enable_dynamic_field"]:
@@ -320,7 +338,7 @@ class MilvusConnector(Connector):
     def propose(self, name: str, vector: str | None = None) -> Attachment:
         """Return a read-only mapping; columns of numbers, flags and short text can be filtered by."""
         found, about = self.inspect(name), self._about(name)
-        chosen = choose_vector(found, vector)
+        chosen = choose_vector(found.name, found.vectors, vector)
         if found.state != "Loaded":
             raise InputError(
                 f"Collection {found.name} is not loaded ({found.state}); its owner must load it first."
@@ -332,7 +350,7 @@ class MilvusConnector(Connector):
             if is_fit(field):
                 fields[field["name"]] = THEIR_TYPES[DataType(field["type"])]
                 present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
-        index = their_index(self._about_index(found.name, chosen.name))
+        index = their_index(self._about_theirs(found.name, chosen.name))
         return Attachment(
             collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
             vector=chosen.name,
@@ -441,21 +459,33 @@ class MilvusConnector(Connector):
             raise
         return about
 
-    def _about_index(self, name: str, vector: str = VECTOR) -> dict[str, Any]:
-        return self._call(lambda client: client.describe_index(self._target(name), vector)) or {}
+    def _about_index(self, name: str, index: str = VECTOR) -> dict[str, Any]:
+        return self._call(lambda client: client.describe_index(self._target(name), index)) or {}
+
+    def _about_theirs(self, name: str, vector: str) -> dict[str, Any]:
+        """Return what the engine says of the index of a vector, under whatever name its owner made it; {} for none."""
+        names = self._call(lambda client: client.list_indexes(self._target(name), field_name=vector))
+        return self._about_index(name, names[0]) if names else {}
 
     def _look_up(self, name: str) -> Collection:
         """Return a collection's definition from its description, or from the mapping for one of others."""
         about = self._about(name)
         target = str(about["collection_name"])
         if target in self._attached:
-            self._attached.setdefault(name, self._attached[target])
-            return self._attached[target].collection
+            return self._theirs(name, target)
         definition = _definition(about)
         if definition is None:
             raise not_ours(name)
         self._make_readable(target)
         return from_json(target, definition)
+
+    def _theirs(self, name: str, target: str) -> Collection:
+        """Return a collection of others as the mapping has it, with the index that it has now."""
+        attached = self._attached.setdefault(name, self._attached[target])
+        there = self._about_theirs(target, attached.vector)
+        field = {"name": attached.vector, "params": {"dim": attached.collection.dim}}
+        choose_vector(target, [vector_field(field, there)], None)
+        return replace(attached.collection, index=their_index(there))
 
     def _name_of_ours(self, name: str) -> str:
         """Return the collection that a name stands for, however far its making went before somebody died."""
@@ -577,10 +607,28 @@ class MilvusConnector(Connector):
         short = [row for row in short if len(hits[row]) < matching]
         if not short:
             return hits, ()
+        if matching > MAX_SCAN:
+            note = f"{len(short)} of {len(queries)} queries came back short; {matching:,} match, too many to scan"
+            return hits, (note,)
         note = f"{len(short)} of {len(queries)} queries came back short and were scanned exactly"
         return _replaced(hits, short, self._scan(name, collection, queries[short], k, where, with_payload)), (
             note,
         )
+
+    def _scanned(
+        self,
+        name: str,
+        collection: Collection,
+        queries: Vectors,
+        k: int,
+        where: Filter | None,
+        with_payload: bool,
+    ) -> tuple[list[list[Hit]], tuple[str, ...]]:
+        """Search exactly, where the engine can't, as far as so many points can be read; a note says so."""
+        matching = self._count(name, self._expression(name, collection, where), self.consistency)
+        check_scan(matching, self.title)
+        note = f"{self.title} has no exact search beside an index: {matching:,} points were read and compared here"
+        return self._scan(name, collection, queries, k, where, with_payload), (note,)
 
     def _scan(
         self,
@@ -625,17 +673,6 @@ class MilvusConnector(Connector):
     def _refuse_theirs(self, name: str) -> None:
         if name in self._attached:
             raise InputError(f"Collection {name} belongs to others: cohorts only reads it.")
-
-    def _vector_field(self, name: str, field: Mapping[str, Any]) -> VectorField:
-        about = self._about_index(name, field["name"])
-        hidden = {"metric_type", "index_type", "field_name", "index_name", "state"}
-        params = {
-            key: value for key, value in about.items() if key not in hidden and not key.endswith("_rows")
-        }
-        shown = f"{about.get('index_type', 'none')} {params or ''}".strip()
-        return VectorField(
-            field["name"], int(field["params"]["dim"]), str(about.get("metric_type", "none")), shown
-        )
 
 
 def not_ours(name: str) -> InputError:

@@ -30,6 +30,7 @@ from cohorts.connectors.index import (
     Hnsw,
     Index,
     Ivf,
+    Other,
     SearchParams,
     pq_subvectors,
 )
@@ -95,8 +96,12 @@ def to_search(index: Index, how: SearchParams, k: int, wider: int = 1) -> dict[s
     """Translate search parameters, `wider` times as wide.
 
     Both names are sent: the engine leaves the one that it doesn't know, and an alias may have been switched to a
-    collection of the other kind a moment ago.
+    collection of the other kind a moment ago. An index of an unknown kind gets what was asked for alone: the engine's
+    own default may be more.
     """
+    if isinstance(index, Other) and wider == 1:
+        asked = {"ef": max(how.ef_search, k) if how.ef_search else None, "nprobe": how.nprobe}
+        return {name: value for name, value in asked.items() if value is not None}
     ef = min(wider * max(how.ef_search or 0, k), MAX_EF)
     nprobe = wider * (how.nprobe or DEFAULT_NPROBE)
     return {"ef": ef, "nprobe": min(nprobe, index.nlist) if isinstance(index, Ivf) else nprobe}

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cohorts.connectors.attachment import Attachment
+from cohorts.connectors.attachment import Attachment, VectorField
 from cohorts.connectors.base import FieldType, Hit, Points
-from cohorts.connectors.index import Flat, Hnsw, Index, Ivf
+from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, Other
 from cohorts.connectors.milvus_terms import ID
+from cohorts.errors import InputError
 from pymilvus import DataType
 
 MAX_SHORT_TEXT = 256
@@ -33,14 +34,31 @@ def is_fit(field: Mapping[str, Any]) -> bool:
     return short and (kind is not DataType.ARRAY or field.get("element_type") == DataType.VARCHAR)
 
 
+def vector_field(field: Mapping[str, Any], about: Mapping[str, Any]) -> VectorField:
+    """Return a vector column, with what the engine says of its index."""
+    hidden = {"metric_type", "index_type", "field_name", "index_name", "state"}
+    params = {key: value for key, value in about.items() if key not in hidden and not key.endswith("_rows")}
+    shown = f"{about.get('index_type', 'none')} {params or ''}".strip()
+    return VectorField(
+        field["name"], int(field["params"]["dim"]), str(about.get("metric_type", "none")), shown
+    )
+
+
 def their_index(about: Mapping[str, Any]) -> Index:
-    """Return the index of others in our terms, for the search parameters that it takes."""
-    kind = str(about.get("index_type", "FLAT"))
-    if kind.startswith("HNSW"):
-        return Hnsw(int(about.get("M", 16)), int(about.get("efConstruction", 200)))
-    if kind.startswith("IVF"):
-        return Ivf(int(about.get("nlist", 128)))
-    return Flat()
+    """Return the index of others in our terms; of another kind, or of parameters not told, by the engine's name."""
+    kind = str(about.get("index_type", "unknown"))
+    told = {**about, **about.get("params", {})}  # embedded Milvus nests them
+    try:
+        match kind:
+            case "FLAT":
+                return Flat()
+            case "HNSW":
+                return Hnsw(int(told["M"]), int(told["efConstruction"]))
+            case "IVF_FLAT" | "IVF_SQ8" | "IVF_PQ":
+                return Ivf(int(told["nlist"]), kind.removeprefix("IVF_").lower())
+    except (KeyError, InputError):
+        pass  # cohorts would not build it
+    return Other(kind)
 
 
 def their_hit(hit: Mapping[str, Any], attached: Attachment, with_payload: bool) -> Hit:

@@ -37,6 +37,7 @@ from cohorts.connectors.qdrant_terms import (
     shown,
     to_bare_hits,
     to_hits,
+    why_exact,
 )
 from cohorts.errors import CohortsError, EngineError
 from cohorts.private_files import open_private, private_folder
@@ -149,14 +150,9 @@ class QdrantEdgeConnector(Connector):
         collection, shard = self._of(name)
         with _engine_errors:
             info = shard.info()
-        note = ""
-        if isinstance(collection.index, Flat):
-            note = "no index: search is exact"
-        elif not info.indexed_vectors_count:
-            note = "no index yet or too few vectors for one: search is exact"
-        return Description(
-            collection, "qdrant-edge", "cosine", info.points_count, info.indexed_vectors_count, note
-        )
+        count, indexed = info.points_count, info.indexed_vectors_count
+        note = why_exact(collection.index, indexed)
+        return Description(collection, "qdrant-edge", "cosine", count, indexed, note, exact=bool(note))
 
     def upsert(self, name: str, points: Points) -> None:
         """Write points, replacing those of the same id whole."""

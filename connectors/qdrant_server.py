@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
 
@@ -39,8 +40,15 @@ from cohorts.connectors.qdrant_terms import (
     shown,
     to_bare_hits,
     to_hits,
+    why_exact,
 )
-from cohorts.connectors.qdrant_theirs import THEIR_TYPES, field_types, vector_fields
+from cohorts.connectors.qdrant_theirs import (
+    THEIR_TYPES,
+    field_types,
+    surely_indexed,
+    their_index,
+    vector_fields,
+)
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
@@ -140,13 +148,9 @@ class QdrantConnector(Connector):
         """Return what the engine says of the collection."""
         collection = self._known.of(name)
         info = self._info(name)
-        indexed = int(info.indexed_vectors_count or 0)
-        note = ""
-        if isinstance(collection.index, Flat):
-            note = "no index: search is exact"
-        elif not indexed:
-            note = "no index yet or too few vectors for one: search is exact"
-        return Description(collection, "qdrant", "cosine", self.count(name), indexed, note)
+        note = why_exact(collection.index, int(info.indexed_vectors_count or 0))
+        count, indexed = self.count(name), surely_indexed(info)
+        return Description(collection, "qdrant", "cosine", count, indexed, note, exact=bool(note))
 
     def upsert(self, name: str, points: Points) -> None:
         """Write points in batches of bounded bytes; into a collection of others, only what is ours."""
@@ -334,7 +338,7 @@ class QdrantConnector(Connector):
         Text that the owner has not indexed is left out: it may be a patient's note.
         """
         found = self.inspect(name)
-        chosen = choose_vector(found, vector)
+        chosen = choose_vector(found.name, found.vectors, vector)
         indexed = set(self._info(found.name).payload_schema or {})
         kinds = {
             path: THEIR_TYPES[kind]
@@ -343,8 +347,7 @@ class QdrantConnector(Connector):
         }
         paths = {path.rsplit(".", 1)[-1]: path for path in kinds}
         fields = {field: kinds[path] for field, path in paths.items()}
-        hnsw = self._info(found.name).config.hnsw_config
-        index = Hnsw(m=max(2, hnsw.m), ef_construction=max(1, hnsw.ef_construct))
+        index = their_index(self._info(found.name), chosen.name)
         ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == "cosine"]
         return Attachment(
             collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
@@ -400,8 +403,11 @@ class QdrantConnector(Connector):
         names, aliases = self.collections(), self.aliases()
         target = aliases.get(name, name)
         if target in self._attached and target in names:
-            self._attached.setdefault(name, self._attached[target])
-            return self._attached[target].collection
+            attached = self._attached.setdefault(name, self._attached[target])
+            # Its owner may have changed it since the mapping was made.
+            info = self._info(target)
+            there = choose_vector(target, vector_fields(info), attached.searched)
+            return replace(attached.collection, index=their_index(info, there.name))
         if target not in names:
             raise no_such_collection(name, [*names, *aliases])
         kept = (self._info(target).config.metadata or {}).get(METADATA)

@@ -19,7 +19,7 @@ from cohorts.connectors.filters import (
     OneOf,
     Value,
 )
-from cohorts.connectors.index import Hnsw, Index
+from cohorts.connectors.index import Flat, Hnsw, Index
 from cohorts.connectors.qdrant_ids import KEY_FIELD
 
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
@@ -99,8 +99,17 @@ class Compiler:
 
 
 def is_compressed(index: Index) -> bool:
-    """Tell whether vectors are kept compressed too, so that a search must score its candidates anew."""
-    return isinstance(index, Hnsw) and index.quantization != "none"
+    """Tell whether vectors may be kept compressed too, so that a search must score its candidates anew."""
+    return not isinstance(index, Flat | Hnsw) or (isinstance(index, Hnsw) and index.quantization != "none")
+
+
+def why_exact(index: Index, indexed: int) -> str:
+    """Return why every search is exact, '' where one may not be: without a graph, too, compressed vectors are read."""
+    if isinstance(index, Flat):
+        return "no index: search is exact"
+    if not indexed and not is_compressed(index):
+        return "no index yet or too few vectors for one: search is exact"
+    return ""
 
 
 def key_of(point: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from cohorts.connectors.attachment import VectorField
 from cohorts.connectors.base import FieldType
 from cohorts.connectors.checks import OUR_PREFIX
-from cohorts.connectors.index import Hnsw, show_index
+from cohorts.connectors.index import Flat, Hnsw, Index, Other, show_index
+from cohorts.errors import InputError
 
 THEIR_TYPES: Mapping[str, FieldType] = {
     "keyword": str,
@@ -23,17 +24,43 @@ _PYTHON_TYPES = {str: "keyword", int: "integer", float: "float", bool: "bool"}
 
 def vector_fields(info: Any) -> tuple[VectorField, ...]:
     """Return its vectors; what one sets itself goes before what the collection sets for all."""
-    vectors = info.config.params.vectors
-    named = vectors if isinstance(vectors, dict) else {"": vectors}
-    whole = info.config.hnsw_config
     fields = []
-    for name, one in named.items():
-        own = one.hnsw_config
-        m = own.m if own and own.m is not None else whole.m
-        ef = own.ef_construct if own and own.ef_construct is not None else whole.ef_construct
-        index = show_index(Hnsw(m=m, ef_construction=ef)) if m else "none"
-        fields.append(VectorField(name, int(one.size), str(one.distance.value), index))
+    for name, one in _named(info).items():
+        metric, index = str(one.distance.value), their_index(info, name)
+        if one.multivector_config:
+            metric += " of several vectors a point"
+        shown = "none" if isinstance(index, Flat) else show_index(index)
+        fields.append(VectorField(name, int(one.size), metric, shown))
     return tuple(fields)
+
+
+def their_index(info: Any, name: str) -> Index:
+    """Return the index of one vector, in our terms where there are any."""
+    one, whole = _named(info)[name], info.config.hnsw_config
+    own, compressed = one.hnsw_config, one.quantization_config or info.config.quantization_config
+    m = own.m if own and own.m is not None else whole.m
+    ef = own.ef_construct if own and own.ef_construct is not None else whole.ef_construct
+    kind = type(compressed).__name__.removesuffix("Quantization").lower() if compressed else "none"
+    if not m:
+        return Other(f"no graph, {kind} quantization") if compressed else Flat()
+    try:
+        return Hnsw(m=m, ef_construction=ef, quantization=kind)
+    except InputError:  # none that cohorts would build
+        return Other(f"hnsw(m={m}, ef_construction={ef}, quantization={kind})")
+
+
+def surely_indexed(info: Any) -> int:
+    """Return how many points have the vector that is read in an index, at least.
+
+    The engine counts the vectors of all names together: those of the other names may be all indexed.
+    """
+    others = (len(_named(info)) - 1) * int(info.points_count or 0)
+    return max(0, int(info.indexed_vectors_count or 0) - others)
+
+
+def _named(info: Any) -> Mapping[str, Any]:
+    vectors = info.config.params.vectors
+    return vectors if isinstance(vectors, dict) else {"": vectors}
 
 
 def field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, str]) -> dict[str, str]:

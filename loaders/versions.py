@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_index
-from cohorts.connectors.index import Hnsw, Index, SearchParams, show_index
+from cohorts.connectors.index import Hnsw, Index, Other, SearchParams, show_index
 from cohorts.connectors.matched_recall import match_recall
 from cohorts.errors import InputError, UnsupportedIndex
 from cohorts.loaders.journal import Journal
@@ -37,7 +37,9 @@ class Wanted:
         return self.asked or Hnsw()
 
     def or_as(self, there: Collection) -> "Wanted":
-        """Return what is asked for, and what a collection has where nothing is asked for."""
+        """Return what is asked for, and what a collection has where nothing is asked for and cohorts knows it."""
+        if isinstance(there.index, Other):
+            return self
         search = self.search if self.search != SearchParams() or self.asked else there.search
         return replace(self, asked=self.asked or there.index, search=search)
 
