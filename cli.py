@@ -5,7 +5,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +18,10 @@ from cohorts.terminal import log
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from cohorts.connectors.base import Description
+    from cohorts.connectors.base import Description, Vectors
     from cohorts.encoders.base import Encoder
+    from cohorts.harness.bench.in_service import Reader
+    from cohorts.harness.bench.queries import Sample
     from cohorts.loaders.run import Run
     from cohorts.loaders.versions import Wanted
     from cohorts.records.base import Source
@@ -151,7 +153,11 @@ Download = Annotated[
     bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
 ]
 Rate = Annotated[float, typer.Option(help="Requests a second at most, exact searches counted.")]
-Queries = Annotated[int, typer.Option(min=1, help="How many of its own points to ask with.")]
+Queries = Annotated[int, typer.Option(min=1, help="How many queries of each kind to ask.")]
+QueriesFile = Annotated[
+    Path | None,
+    typer.Option(help="Ask these: vectors (.npy, .parquet, .hdf5), or texts, one on a line (.txt)."),
+]
 LogAs = Annotated[
     log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
 ]
@@ -935,8 +941,12 @@ def audit(
     search: SearchText = None,
     out: Annotated[Path | None, typer.Option(help="Folder for audit.csv and manifest.json.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+    queries_file: QueriesFile = None,
 ) -> None:
-    """Measure the recall of a collection in service against exact search, by filter; nothing is written to it."""
+    """Measure the recall of a collection in service against exact search, by filter; nothing is written to it.
+
+    It is asked with points of its own, and with new ones near them: less like what it knows, as patients to come are.
+    """
     from cohorts.connectors.addresses import without_settings
     from cohorts.connectors.index import parse_search
     from cohorts.harness.bench import audit as audits
@@ -948,7 +958,14 @@ def audit(
     with open_store(store, collection) as connector:
         reader = Reader(connector, collection, Pace(rate))
         found = audits.audit(
-            reader, collection, k=k, queries=queries, wheres=where or [], search=params, seed=seed
+            reader,
+            collection,
+            k=k,
+            queries=queries,
+            wheres=where or [],
+            search=params,
+            seed=seed,
+            asked=_queries_of(queries_file, reader, store, collection, queries, seed),
         )
     show_audit(found, collection)
     if out is not None:
@@ -975,8 +992,12 @@ def tune(
         bool, typer.Option("--write", help="Make the choice the collection's default search parameters.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+    queries_file: QueriesFile = None,
 ) -> None:
-    """Find the cheapest search parameters (with --rebuild, index) whose recall reaches a target with confidence."""
+    """Find the cheapest search parameters (with --rebuild, index) whose recall reaches a target with confidence.
+
+    For new vectors near the collection's points, or for those of --queries-file: the result holds for such queries.
+    """
     from cohorts.harness.bench import tune as tuning
     from cohorts.harness.bench.in_service import Pace, Reader
     from cohorts.loaders.guests import open_store
@@ -990,9 +1011,10 @@ def tune(
         raise InputError("--rebuild tries indexes without a filter: leave --where out.")
     with open_store(store, collection) as connector:
         reader = Reader(connector, collection, Pace(rate))
-        if write or not rebuild or not reader.describe().note:
+        asked = _queries_of(queries_file, reader, store, collection, queries, seed)
+        if write or not rebuild or not reader.describe().exact:
             tuned = tuning.tune(
-                reader, collection, target_recall, k=k, queries=queries, where=where, seed=seed
+                reader, collection, target_recall, k=k, queries=queries, where=where, seed=seed, asked=asked
             )
             show_steps(tuned)
             log.say("note", tuned.line)
@@ -1000,7 +1022,7 @@ def tune(
                 tuning.write_default(connector, collection, tuned)
                 log.say("note", f"Kept as the default of {collection}.")
         if rebuild:
-            built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed)
+            built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed, asked=asked)
             show_built(built)
             log.say("note", tuning.advice(store, collection, built))
 
@@ -1114,6 +1136,22 @@ def _query_text(patient: str | None, text: str | None, note_file: Path | None) -
         return note_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error
+
+
+def _queries_of(
+    file: Path | None, reader: "Reader", store: str, name: str, queries: int, seed: int
+) -> "Sample | None":
+    """Read the queries of a file; texts are encoded by the collection's own encoder."""
+    from cohorts.harness.bench.queries import read_queries
+
+    if file is None:
+        return None
+    description = reader.describe()
+
+    def encode(texts: Sequence[str]) -> "Vectors":
+        return _encoder_of(description, store, name, None).encode_text(list(texts))
+
+    return read_queries(file, description.collection.dim, queries, seed, encode)
 
 
 def _encoder_of(description: "Description", store: str, name: str, folder: Path | None) -> "Encoder":

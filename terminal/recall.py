@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from cohorts.connectors.index import show_index, show_search
 from cohorts.harness.bench.audit import Audit, Row
+from cohorts.harness.bench.queries import OWN, PERTURBED, TEXTS, VECTORS
 from cohorts.harness.bench.tune import Built, Step, Tuned
 from cohorts.terminal import log
 from cohorts.terminal.tables import SYNTHETIC
@@ -12,30 +13,34 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+_PLACES = {OWN: "for", PERTURBED: "near", VECTORS: "for rows (from 0)", TEXTS: "for lines"}
+
 
 def show_audit(found: Audit, name: str) -> None:
-    """Print recall and latency by filter to stdout, and to stderr what answers, the worst queries and the notes."""
+    """Print recall and latency by queries and filter to stdout, and to stderr what they are and what answers them."""
     rows = found.rows
     synthetic = bool(found.description.collection.metadata.get("synthetic"))
-    recall = _table(f"collection {name}, {rows[0].queries:,} of its points as queries", synthetic=synthetic)
-    latency = _table("latency, ms")
-    _add_columns(
-        recall, "filter", "points", "share", f"recall@{found.k}", "95 % interval", "p5", "asked", "got"
-    )
-    _add_columns(latency, "filter", "p50", "p95", "exact p50", "exact p95")
+    recall = _table(f"collection {name}", synthetic=synthetic)
+    latency = _table("neighbours, and latency in ms")
+    _add_columns(recall, "queries", "filter", "points", "share", f"recall@{found.k}", "95 % interval", "p5")
+    _add_columns(latency, "queries", "filter", "asked", "got", "p50", "p95", "exact p50", "exact p95")
     for row in rows:
-        where = escape(row.where) or "none"
+        what = (row.kind, escape(row.where) or "none")
         interval = f"{row.recall_low:.4f}–{row.recall_high:.4f}"
         passing = (f"{row.count:,}", f"{100 * row.share:.3g} %")
         measured = (f"{row.recall:.4f}", interval, f"{row.recall_p5:.2f}")
-        recall.add_row(where, *passing, *measured, f"{row.asked:,}", f"{row.got:,}")
+        recall.add_row(*what, *passing, *measured)
         exact = [
             "one scan" if value != value else f"{value:.2f}" for value in (row.exact_p50_ms, row.exact_p95_ms)
         ]
-        latency.add_row(where, f"{row.p50_ms:.2f}", f"{row.p95_ms:.2f}", *exact)
+        neighbours = (f"{row.asked:,}", f"{row.got:,}")
+        latency.add_row(*what, *neighbours, f"{row.p50_ms:.2f}", f"{row.p95_ms:.2f}", *exact)
     Console().print(recall)
     Console().print(latency)
+    for kind, about in found.asked_with.items():
+        log.say("note", f"Queries {kind}: {about}.")
     log.say("note", f"Answers come from: {found.line}.")
+    log.say("note", f"True neighbours come from: {found.truth}.")
     if found.drawn_from < found.description.count:
         log.say(
             "note", f"Queries were drawn from the first {found.drawn_from:,} points in the engine's order."
@@ -71,9 +76,9 @@ def show_built(built: Sequence[Built]) -> None:
 
 
 def _tell_more(row: Row) -> None:
-    head = f"Filter {row.where}" if row.where else "No filter"
+    head = f"Queries {row.kind}, " + (f"filter {row.where}" if row.where else "no filter")
     if row.worst:
-        log.say("note", f"{head}: least recall for the queries {', '.join(row.worst)}.")
+        log.say("note", f"{head}: least recall {_PLACES[row.kind]} {', '.join(row.worst)}.")
     if row.short:
         log.say(
             "note", f"{head}: {row.short:,} of {row.queries:,} answers hold fewer neighbours than there are."
@@ -82,10 +87,14 @@ def _tell_more(row: Row) -> None:
         log.say("note", f"{head}: {note}.")
 
 
-def _add_columns(table: Table, first: str, *columns: str) -> None:
-    table.add_column(first, overflow="fold")
+def _add_columns(table: Table, *columns: str) -> None:
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        if column in ("filter", "index", "parameter"):
+            table.add_column(column, overflow="fold")
+        elif column == "queries":
+            table.add_column(column, no_wrap=True)
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
 
 
 def _measures(k: int) -> tuple[str, str, str]:

@@ -20,13 +20,13 @@ from cohorts.harness.bench.audit import Audit, audit
 from cohorts.harness.bench.in_service import (
     Pace,
     Reader,
-    Sample,
     answers,
     draw,
     exact_neighbours,
     next_start,
     recall_by_query,
 )
+from cohorts.harness.bench.queries import Sample, perturbed
 from cohorts.harness.bench.tune import Built, Step, Tuned, advice, grid, rebuild, tune, winner, write_default
 from cohorts.harness.ranking import interval
 from commands import ok, refused
@@ -67,10 +67,10 @@ def naive_recall(connector: Connector, sample: Sample, passes: Callable[[int], b
     """Return recall@10 from the engine's answers and a brute-force truth; no two vectors here are alike."""
     passing = [i for i in range(N) if passes(i)]
     recall = []
-    for own, vector in zip(sample.ids, sample.vectors, strict=True):
+    for own, vector in zip(sample.selves, sample.vectors, strict=True):
         scores = {f"p{i}": float(VECTORS[i] @ vector) for i in passing if f"p{i}" != own}
         true = sorted(scores, key=lambda key: -scores[key])[:K]
-        (hits,) = connector.search("c", vector[None, :], K + 1, **search).hits
+        (hits,) = connector.search("c", vector[None, :], K + (own is not None), **search).hits
         found = [hit.id for hit in hits if hit.id != own][:K]
         recall.append(len(set(found) & set(true)) / len(true))
     return float(np.mean(recall))
@@ -82,23 +82,28 @@ def test_recall_by_filter_is_that_of_a_naive_computation(store: str) -> None:
     with connect(store) as connector:
         fill(connector, "c", poor, params)
         found = look(connector, "c", queries=100, wheres=["n < 50", "n = 7"])
-        whole, half, narrow = found.rows
-        assert [row.where for row in found.rows] == ["", "n < 50", "n = 7"]
-        assert [(row.count, row.share) for row in found.rows] == [(N, 1.0), (N // 2, 0.5), (N // 100, 0.01)]
+        assert [(row.kind, row.where) for row in found.rows] == [
+            (kind, where) for kind in ("own", "perturbed") for where in ("", "n < 50", "n = 7")
+        ]
+        shares = [(N, 1.0), (N // 2, 0.5), (N // 100, 0.01)]
+        assert [(row.count, row.share) for row in found.rows] == 2 * shares
+        whole, half, narrow = found.rows[:3]
         assert whole.recall < 0.95
         assert whole.recall_low <= whole.recall <= whole.recall_high < 1
         assert whole.recall_p5 <= whole.recall
-        sample = draw(Reader(connector, "c", FAST), N, 100, 0)
-        assert whole.recall == pytest.approx(naive_recall(connector, sample, lambda i: True), abs=1e-9)
-        for row, text, passes in (
-            (half, "n < 50", lambda i: i % 100 < 50),
-            (narrow, "n = 7", lambda i: i % 100 == 7),
+        drawn = draw(Reader(connector, "c", FAST), N, 100, 0)
+        new = perturbed(drawn.own, drawn.nearest, 0)
+        assert whole.recall == pytest.approx(naive_recall(connector, drawn.own, lambda i: True), abs=1e-9)
+        for row, sample, text, passes in (
+            (half, drawn.own, "n < 50", lambda i: i % 100 < 50),
+            (narrow, drawn.own, "n = 7", lambda i: i % 100 == 7),
+            (found.rows[4], new, "n < 50", lambda i: i % 100 < 50),
         ):
             naive = naive_recall(connector, sample, passes, where=parse_filter(text))
             assert row.recall == pytest.approx(naive, abs=1e-9)
         assert {row.asked for row in found.rows} == {100 * K}
-        assert [row.got for row in found.rows] == [100 * K] * 3
-        assert [row.short for row in found.rows] == [0, 0, 0]
+        assert [row.got for row in found.rows] == [100 * K] * 6
+        assert [row.short for row in found.rows] == [0] * 6
         better = look(connector, "c", queries=100, search=SearchParams(ef_search=N, nprobe=64)).rows[0]
         assert better.recall > whole.recall
         assert (whole.exact_p50_ms > 0) != store.startswith("milvus")  # there, one scan finds all
@@ -109,8 +114,8 @@ def test_the_worst_queries_are_those_with_the_least_recall(tmp_path: Path) -> No
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", POOR, SearchParams(ef_search=16))
         reader = Reader(connector, "c", FAST)
-        sample = draw(reader, N, 50, 0)
-        (exact,) = exact_neighbours(reader, sample, K, [None], reader.describe())
+        sample = draw(reader, N, 50, 0).own
+        ((exact,),) = exact_neighbours(reader, [sample], K, [None], reader.describe())
         recall = recall_by_query(reader, sample, exact, answers(reader, sample, K, None, None))
         least = set(np.array(sample.ids)[recall < np.sort(recall)[5]])
         assert least <= set(look(connector, "c", queries=50).rows[0].worst)
@@ -121,7 +126,7 @@ def test_flat_has_recall_1_and_is_said_to_be_exact(store: str) -> None:
     with connect(store) as connector:
         fill(connector, "c", Flat(), n=300)
         found = look(connector, "c", queries=50, wheres=["n < 50"])
-        assert [row.recall for row in found.rows] == [1.0, 1.0]
+        assert [row.recall for row in found.rows] == [1.0] * 4
         assert found.line == "no index: search is exact"
         with pytest.raises(InputError, match="nothing to tune"):
             tune(Reader(connector, "c", FAST), "c", 0.9)
@@ -135,8 +140,8 @@ def test_a_query_is_no_neighbour_of_itself_and_ties_are_no_misses(store: str) ->
         connector.upsert("c", Points(ids, twins, [{"n": i} for i in range(120)]))
         connector.finalize("c")
         reader = Reader(connector, "c", FAST)
-        sample = draw(reader, 120, 120, 0)
-        (exact,) = exact_neighbours(reader, sample, 1, [None], reader.describe())
+        sample = draw(reader, 120, 120, 0).own
+        ((exact,),) = exact_neighbours(reader, [sample], 1, [None], reader.describe())
         given_ = answers(reader, sample, 1, None, None)
         for own, true, found in zip(sample.ids, exact.ids, given_.ids, strict=True):
             assert own not in true + found
@@ -152,9 +157,9 @@ def test_a_neighbour_that_does_not_pass_the_filter_or_comes_twice_does_not_count
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", Hnsw(), n=300)
         reader, where = Reader(connector, "c", FAST), parse_filter("n < 50")
-        sample = draw(reader, 300, 20, 0)
+        sample = draw(reader, 300, 20, 0).own
         description = reader.describe()
-        within, among_all = exact_neighbours(reader, sample, K, [where, None], description)
+        ((within, among_all),) = exact_neighbours(reader, [sample], K, [where, None], description)
         unfiltered = replace(answers(reader, sample, K, None, SearchParams(exact=True)), ids=among_all.ids)
         recall = recall_by_query(reader, sample, within, unfiltered)
         passing = [sum(int(key[1:]) % 100 < 50 for key in keys) / K for keys in among_all.ids]
@@ -172,10 +177,10 @@ def test_short_answers_are_counted(tmp_path: Path) -> None:
 
     with Short(tmp_path / "s") as connector:
         fill(connector, "c", Hnsw(), n=300)
-        (row,) = look(connector, "c", queries=20).rows
-    assert (row.asked, row.short) == (200, 20)
-    assert row.got == 20 * 4  # its own point was among the five
-    assert row.recall == pytest.approx(0.4)
+        own, new = look(connector, "c", queries=20).rows
+    assert [(row.asked, row.short) for row in (own, new)] == [(200, 20)] * 2
+    assert (own.got, new.got) == (20 * 4, 20 * 5)  # its own point was among the five
+    assert [own.recall, new.recall] == pytest.approx([0.4, 0.5])
 
 
 def test_what_can_t_be_audited_says_why(tmp_path: Path) -> None:
@@ -260,7 +265,7 @@ def test_every_request_waits_for_its_turn(tmp_path: Path) -> None:
         seen.clear()
         pace = Pace(4, clock=lambda: clock.now_s, sleep=clock.sleep)
         audit(Reader(connector, "c", pace), "c", queries=20, wheres=["n < 50"])
-    assert len(seen) >= 1 + 1 + 1 + 4 * 20
+    assert len(seen) >= 1 + 1 + 1 + 8 * 20
     assert np.diff(seen).min() >= 0.25 - 1e-9
 
 
@@ -296,8 +301,9 @@ def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) 
     with connect(f"milvus:{tmp_path}/s.db") as connector:
         fill(connector, "c", Ivf(nlist=64))  # more cells than clusters, so that one cell is never enough
         reader = Reader(connector, "c", FAST)
-        sample = draw(reader, N, 50, 0)
-        (exact,) = exact_neighbours(reader, sample, K, [None], reader.describe())
+        drawn = draw(reader, N, 50, 0)
+        sample = perturbed(drawn.own, drawn.nearest, 0)
+        ((exact,),) = exact_neighbours(reader, [sample], K, [None], reader.describe())
         lows = {}
         for nprobe in range(1, 17):
             given_ = answers(reader, sample, K, None, SearchParams(nprobe=nprobe))
@@ -320,8 +326,8 @@ def test_tune_of_a_graph_says_each_step_and_stops_at_the_least(tmp_path: Path) -
     chosen = tuned.choice.params.ef_search or 0
     assert tuned.reached
     assert tuned.choice.low >= 0.9
-    assert min(steps) == K + 1
-    assert chosen == K + 1 or steps[chosen - 1].low < 0.9
+    assert min(steps) == K
+    assert chosen == K or steps[chosen - 1].low < 0.9
     assert f"ef_search={chosen} is the least that reaches 0.9 with confidence" in tuned.line
 
 
@@ -344,12 +350,12 @@ def test_a_target_that_is_not_reached_is_said(tmp_path: Path) -> None:
 def test_what_is_written_is_described_and_used(store: str) -> None:
     index = Ivf(nlist=128) if store.startswith("milvus") else POOR
     with connect(store) as connector:
-        fill(connector, "v1", index, SearchParams(ef_search=11, nprobe=1))
+        fill(connector, "v1", index, SearchParams(ef_search=K, nprobe=1))
         connector.alias("c", "v1")
-        before = look(connector, "c", queries=50).rows[0].recall
+        before = look(connector, "c", queries=50).rows[1].recall
         tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
         write_default(connector, "c", tuned)
-        after = look(connector, "c", queries=50).rows[0].recall
+        after = look(connector, "c", queries=50).rows[1].recall
         assert before == pytest.approx(tuned.steps[0].recall)
         assert after == pytest.approx(tuned.choice.recall)
         assert before < after
@@ -386,7 +392,7 @@ def test_rebuild_tries_indexes_on_the_side_and_names_the_command(tmp_path: Path)
 
 def built_of(index: Index, low: float, p50_ms: float) -> Built:
     step = Step(SearchParams(ef_search=10), low, low, low, p50_ms)
-    return Built(index, 100, Tuned(0.9, K, (step,), step))
+    return Built(index, 100, Tuned(0.9, K, "100 points", (step,), step))
 
 
 def test_the_winner_is_the_smallest_of_the_fast_ones_that_reach() -> None:
@@ -419,8 +425,8 @@ def test_the_grid_keeps_the_kind_and_what_is_there() -> None:
 def test_milvus_servers_scan_once_and_keep_no_other_default(milvus: Milvus) -> None:
     with connect(f"milvus+http://127.0.0.1:{milvus.port}") as connector:
         fill(connector, "c", Ivf(nlist=16), SearchParams(nprobe=1))
-        (row,) = look(connector, "c", queries=50).rows
-        sample = draw(Reader(connector, "c", FAST), N, 50, 0)
+        row = look(connector, "c", queries=50).rows[0]
+        sample = draw(Reader(connector, "c", FAST), N, 50, 0).own
         assert row.recall == pytest.approx(naive_recall(connector, sample, lambda i: True), abs=1e-9)
         tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
         with pytest.raises(InputError, match="cohorts reindex"):
@@ -441,8 +447,9 @@ def test_a_collection_of_others_is_audited_and_never_written(
     out = ok(f"audit {there} --where 'age < 45' --queries 20 --rate 10000 --out found")
     assert "1.0000" in out
     with (tmp_path / "found" / "audit.csv").open(encoding="utf-8") as file:
-        whole, part = csv.DictReader(file)
+        whole, part, *new = csv.DictReader(file)
     assert (whole["count"], part["where"], part["count"]) == ("500", "age < 45", "270")
+    assert [row["kind"] for row in (whole, part, *new)] == ["own", "own", "perturbed", "perturbed"]
     manifest = json.loads((tmp_path / "found" / "manifest.json").read_text())
     assert manifest["note"] == "no index yet or too few vectors for one: search is exact"
     assert "?" not in manifest["store"]
@@ -459,6 +466,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = ok(f"audit {there} --where 'n < 50' --search ef_search=12")
     assert "n < 50" in out
     assert "1,000   50 %" in out
+    assert [line.split()[0] for line in out.splitlines() if "n < 50" in line] == 2 * ["own", "perturbed"]
     steps = ok(f"tune {there} --target-recall .9 --write")
     assert "← chosen" in steps
     (chosen,) = (line.split()[0] for line in steps.splitlines() if "← chosen" in line)

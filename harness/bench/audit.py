@@ -1,4 +1,4 @@
-"""Recall of a collection in service against exact search of the same engine, whole and by filter: read-only."""
+"""Recall of a collection in service against exact search, by kind of query, whole and by filter: read-only."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,15 @@ from cohorts.harness.bench.in_service import (
     Answers,
     Exact,
     Reader,
-    Sample,
     answers,
     check_passing,
     check_size,
     draw,
     exact_neighbours,
+    is_scanned,
     recall_by_query,
 )
+from cohorts.harness.bench.queries import Sample, perturbed
 from cohorts.harness.bench.raw import Floats
 from cohorts.loaders.manifest import made_with, write_manifest
 from cohorts.private_files import open_private, private_folder
@@ -34,13 +35,15 @@ _VERSIONS = ("cohorts", "numpy", "pymilvus", "milvus-lite", "qdrant-client", "qd
 
 @dataclass(frozen=True)
 class Row:
-    """Recall@k under one filter ("" for none), the mean over queries with its 95 % bootstrap interval, and latency.
+    """Recall@k for one `kind` of queries under one filter ("" for none), and latency.
 
-    `count` points pass the filter, a `share` of all. `asked` and `got` count neighbours; `short` is how many answers
-    hold fewer than there are. Exact latency is NaN where exact neighbours are found by one scan for all queries.
-    `worst` are the ids of the queries with the least recall, where that is below 1.
+    Recall is the mean over queries with its 95 % bootstrap interval. `count` points pass the filter, a `share` of all.
+    `asked` and `got` count neighbours; `short` is how many answers hold fewer than there are. Exact latency is NaN
+    where exact neighbours are found by one scan for all queries. `worst` are the ids of the queries with the least
+    recall, where that is below 1, as `Sample` has them.
     """
 
+    kind: str
     where: str
     count: int
     share: float
@@ -62,25 +65,38 @@ class Row:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found of a collection: a row without a filter, then one for each filter.
+    """What was found of a collection: for every kind of queries a row without a filter, then one for each filter.
 
-    `search` are the parameters asked for; None for the collection's default.
+    `asked_with` says in words what queries each kind is. `search` are the parameters asked for; None for the
+    collection's default. `scanned` tells that all points were read to find the true neighbours.
     """
 
     description: Description
     k: int
     seed: int
     drawn_from: int
+    asked_with: Mapping[str, str]
     search: SearchParams | None
+    scanned: bool
     rows: tuple[Row, ...]
 
     @property
     def line(self) -> str:
         """Return in one line what answers: an index, or an exact scan."""
         collection = self.description.collection
-        if self.description.note:
+        if self.description.exact:
             return self.description.note
         return f"{show_index(collection.index)}, {self.description.indexed:,} of {self.description.count:,} indexed"
+
+    @property
+    def truth(self) -> str:
+        """Return in one line where the true neighbours come from."""
+        count, engine = self.description.count, self.description.engine
+        if self.scanned:
+            return (
+                f"all {count:,} points, read and compared here: {engine} has no exact search beside an index"
+            )
+        return f"the exact search of {engine}"
 
 
 def audit(
@@ -92,10 +108,12 @@ def audit(
     wheres: Sequence[str] = (),
     search: SearchParams | None = None,
     seed: int = 0,
+    asked: Sample | None = None,
 ) -> Audit:
-    """Measure the recall of collection `name` with its own points as queries, a query being no neighbour of itself.
+    """Measure the recall of collection `name` with its own points, with new ones near them, and with those `asked`.
 
-    Raises InputError for too few points, FilterError, CollectionNotFound, EngineError, MeasurementError.
+    An own point is no neighbour of itself. Raises InputError for too few points, and too many where the engine has no
+    exact search; FilterError, CollectionNotFound, EngineError, MeasurementError.
     """
     description = reader.describe()
     check_size(description, name, k)
@@ -103,19 +121,30 @@ def audit(
     counts = {"": description.count, **{text: reader.count(one) for text, one in filters.items()}}
     for text in filters:
         check_passing(text, counts[text])
-    asked: dict[str, Filter | None] = {"": None, **filters}
-    sample = draw(reader, description.count, queries, seed)
-    truths = exact_neighbours(reader, sample, k, list(asked.values()), description)
+    conditions: dict[str, Filter | None] = {"": None, **filters}
+    drawn = draw(reader, description.count, queries, seed)
+    samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]
+    truths = exact_neighbours(reader, samples, k, list(conditions.values()), description)
     rows = []
-    for text, exact in zip(asked, truths, strict=True):
-        given = answers(reader, sample, k, exact.where, search)
-        recall = recall_by_query(reader, sample, exact, given)
-        rows.append(_row(text, counts[text], description.count, sample, exact, given, recall, k))
-    return Audit(description, k, seed, sample.drawn_from, search, tuple(rows))
+    for sample, of_sample in zip(samples, truths, strict=True):
+        for text, exact in zip(conditions, of_sample, strict=True):
+            given = answers(reader, sample, k, exact.where, search)
+            recall = recall_by_query(reader, sample, exact, given)
+            rows.append(_row(text, counts[text], description.count, sample, exact, given, recall, k))
+    return Audit(
+        description=description,
+        k=k,
+        seed=seed,
+        drawn_from=drawn.first,
+        asked_with={sample.kind: sample.about for sample in samples},
+        search=search,
+        scanned=is_scanned(reader, description),
+        rows=tuple(rows),
+    )
 
 
 def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
-    """Write audit.csv, a line per filter, and manifest.json with what was `asked`."""
+    """Write audit.csv, a line per kind of queries and filter, and manifest.json with what was `asked`."""
     private_folder(folder)
     lines = [
         asdict(row) | {"worst": " ".join(row.worst), "notes": "; ".join(row.notes)} for row in found.rows
@@ -138,9 +167,12 @@ def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
             "count": found.description.count,
             "indexed": found.description.indexed,
             "note": found.description.note,
+            "exact": found.description.exact,
+            "true_neighbours": found.truth,
             "synthetic": bool(collection.metadata.get("synthetic")),
             "k": found.k,
-            "queries": found.rows[0].queries,
+            "queries": {row.kind: row.queries for row in found.rows},
+            "queries_are": dict(found.asked_with),
             "drawn_from_first": found.drawn_from,
             "seed": found.seed,
         },
@@ -163,6 +195,7 @@ def _row(
     p50, p95 = np.percentile(given.latency_ms, [50, 95])
     exact_p50, exact_p95 = np.percentile(exact.latency_ms, [50, 95]) if len(exact.latency_ms) else (nan, nan)
     return Row(
+        kind=sample.kind,
         where=where,
         count=count,
         share=count / whole,

@@ -1,4 +1,4 @@
-"""A collection in service: only read, at a bounded rate; a sample of it as queries, and their true neighbours.
+"""A collection in service: only read, at a bounded rate; a sample of it, and the true neighbours of queries.
 
 Recall is of what `cohorts query` answers: with its fall-backs where a filtered search comes back short.
 """
@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Connector, Description, Found, Payload, Points, Vectors
+from cohorts.connectors.checks import check_scan
 from cohorts.connectors.filters import Filter, matches
 from cohorts.connectors.index import Flat, SearchParams
 from cohorts.connectors.matched_recall import SAMPLE, TIE
 from cohorts.errors import InputError, MeasurementError
+from cohorts.harness.bench.queries import OWN, Sample
 from cohorts.harness.bench.raw import Floats
 
 PAGE = 1_000
@@ -107,13 +109,15 @@ class Reader:
         return found, 1_000 * (time.perf_counter() - began)
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Points of the collection as queries: `vectors` is (queries, dim) float32; drawn among the first `drawn_from`."""
+class Drawn(NamedTuple):
+    """Points of the collection, drawn among the `first` in the engine's order.
 
-    ids: list[str]
-    vectors: Vectors
-    drawn_from: int
+    `nearest` is the cosine of each and the nearest other one of those, (queries,).
+    """
+
+    own: Sample
+    nearest: Floats
+    first: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,50 +169,70 @@ def first_vectors(reader: Reader) -> Vectors:
     return np.concatenate(rows)[:SAMPLE] if rows else np.empty((0, 1), np.float32)
 
 
-def draw(reader: Reader, count: int, queries: int, seed: int) -> Sample:
+def draw(reader: Reader, count: int, queries: int, seed: int) -> Drawn:
     """Draw points as queries, without replacement, among the first 20,000 in the engine's order: more are not read.
 
     Points without a direction are left out. Raises InputError where none is left.
     """
-    among = min(count, SAMPLE)
-    drawn = np.random.default_rng(seed).choice(among, min(queries, among), replace=False)
-    wanted = set(drawn.tolist())
     ids: list[str] = []
-    rows: list[Vectors] = []
-    seen = 0
+    pages: list[Vectors] = []
     for page in reader.pages():
-        for row in range(len(page.ids)):
-            if seen + row in wanted and page.vectors[row].any():
-                ids.append(page.ids[row])
-                rows.append(page.vectors[row])
-        seen += len(page.ids)
-        if seen > max(wanted):
+        ids += page.ids
+        pages.append(page.vectors)
+        if len(ids) >= SAMPLE:
             break
-    if not ids:
+    vectors = np.concatenate(pages)[:SAMPLE] if pages else np.empty((0, 1), np.float32)
+    among = min(count, len(vectors))
+    drawn = np.sort(np.random.default_rng(seed).choice(among, min(queries, among), replace=False))
+    drawn = drawn[vectors[drawn].any(axis=1)]
+    if not len(drawn):
         raise InputError("None of the points that were looked at has a vector to search by.")
-    return Sample(ids, np.stack(rows), among)
+    own = Sample(OWN, [ids[row] for row in drawn], vectors[drawn], f"{len(drawn):,} of its points")
+    return Drawn(own, _nearest_others(vectors, drawn), len(vectors))
+
+
+def _nearest_others(vectors: Vectors, rows: npt.NDArray[np.int64]) -> Floats:
+    """Return the cosine of each of some rows and the nearest other row."""
+    nearest = np.full(len(rows), -1.0)
+    for start in range(0, len(vectors), PAGE):
+        scores = vectors[rows] @ vectors[start : start + PAGE].T
+        here = np.flatnonzero((rows >= start) & (rows < start + PAGE))
+        scores[here, rows[here] - start] = -1
+        nearest = np.maximum(nearest, scores.max(axis=1))
+    return nearest
+
+
+def is_scanned(reader: Reader, description: Description) -> bool:
+    """Tell whether true neighbours are found by reading the whole collection: its engine has no exact search."""
+    return reader.abilities.exact_by_scan and not isinstance(description.collection.index, Flat)
 
 
 def exact_neighbours(
-    reader: Reader, sample: Sample, k: int, wheres: Sequence[Filter | None], description: Description
-) -> list[Exact]:
-    """Return the true neighbours among all points that pass each filter, as the engine finds them.
+    reader: Reader,
+    samples: Sequence[Sample],
+    k: int,
+    wheres: Sequence[Filter | None],
+    description: Description,
+) -> list[list[Exact]]:
+    """Return the true neighbours among all points that pass each filter: for every sample one for each filter.
 
-    By its exact search; where that reads the whole collection, by reading it once for all queries and filters.
+    By the engine's exact search; where it has none, by reading the collection once for all queries and filters.
+    Raises InputError where it is too large for that.
     """
-    if reader.abilities.exact_by_scan and not isinstance(description.collection.index, Flat):
-        return _by_scan(reader, sample, k, wheres)
-    return [_by_exact_search(reader, sample, k, where) for where in wheres]
+    if is_scanned(reader, description):
+        check_scan(description.count, reader.abilities.engine)
+        return _by_scan(reader, samples, k, wheres)
+    return [[_by_exact_search(reader, sample, k, where) for where in wheres] for sample in samples]
 
 
 def answers(
     reader: Reader, sample: Sample, k: int, where: Filter | None, params: SearchParams | None
 ) -> Answers:
-    """Ask the engine for the neighbours of every query, one at a time; one more is asked for, the query itself."""
+    """Ask the engine for the neighbours of every query, one at a time; one more is asked for where it is a point."""
     ids, latency_ms = [], []
     notes: Counter[str] = Counter()
-    for own, vector in zip(sample.ids, sample.vectors, strict=True):
-        found, took_ms = reader.search(vector, k + 1, where, params)
+    for own, vector in zip(sample.selves, sample.vectors, strict=True):
+        found, took_ms = reader.search(vector, _asked_for(own, k), where, params)
         ids.append([hit.id for hit in found.hits[0] if hit.id != own][:k])
         latency_ms.append(took_ms)
         notes.update(found.notes)
@@ -242,10 +266,14 @@ def recall_by_query(reader: Reader, sample: Sample, exact: Exact, given: Answers
     return np.array(recall)
 
 
+def _asked_for(own: str | None, k: int) -> int:
+    return k if own is None else k + 1
+
+
 def _by_exact_search(reader: Reader, sample: Sample, k: int, where: Filter | None) -> Exact:
     ids, last, latency_ms = [], [], []
-    for own, vector in zip(sample.ids, sample.vectors, strict=True):
-        found, took_ms = reader.search(vector, k + 1, where, SearchParams(exact=True))
+    for own, vector in zip(sample.selves, sample.vectors, strict=True):
+        found, took_ms = reader.search(vector, _asked_for(own, k), where, SearchParams(exact=True))
         hits = [hit for hit in found.hits[0] if hit.id != own][:k]
         ids.append([hit.id for hit in hits])
         last.append(hits[-1].score if hits else np.nan)
@@ -253,18 +281,25 @@ def _by_exact_search(reader: Reader, sample: Sample, k: int, where: Filter | Non
     return Exact(where, ids, np.array(last), np.array(latency_ms))
 
 
-def _by_scan(reader: Reader, sample: Sample, k: int, wheres: Sequence[Filter | None]) -> list[Exact]:
+def _by_scan(
+    reader: Reader, samples: Sequence[Sample], k: int, wheres: Sequence[Filter | None]
+) -> list[list[Exact]]:
     keys: list[str] = []
-    best = [_Best(len(sample.ids), k) for _ in wheres]
+    best = [[_Best(len(sample.ids), k) for _ in wheres] for sample in samples]
     for page in reader.pages():
         rows = np.arange(len(keys), len(keys) + len(page.ids))
         keys += page.ids
-        scores = sample.vectors @ page.vectors.T
-        scores[np.array(sample.ids)[:, None] == np.array(page.ids)] = -np.inf
-        for where, one in zip(wheres, best, strict=True):
-            passing = [where is None or matches(where, payload) for payload in page.payloads]
-            one.add(rows[passing], scores[:, passing])
-    return [one.exact(where, keys) for where, one in zip(wheres, best, strict=True)]
+        passing = [
+            [where is None or matches(where, payload) for payload in page.payloads] for where in wheres
+        ]
+        for sample, of_sample in zip(samples, best, strict=True):
+            scores = sample.vectors @ page.vectors.T
+            scores[np.array(sample.selves)[:, None] == np.array(page.ids)] = -np.inf
+            for those, one in zip(passing, of_sample, strict=True):
+                one.add(rows[those], scores[:, those])
+    return [
+        [one.exact(where, keys) for where, one in zip(wheres, of_sample, strict=True)] for of_sample in best
+    ]
 
 
 class _Best:

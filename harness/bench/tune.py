@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Connector, Vectors
+from cohorts.connectors.base import Connector, Description, Vectors
 from cohorts.connectors.filters import Filter, parse_filter
-from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_search
+from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
 from cohorts.connectors.matched_recall import TIE, Neighbours, calibration, kth_score, least, split
 from cohorts.errors import InputError
 from cohorts.harness import ranking
 from cohorts.harness.bench.in_service import (
     Exact,
     Reader,
-    Sample,
     answers,
     check_passing,
     check_size,
@@ -27,6 +26,7 @@ from cohorts.harness.bench.in_service import (
     first_vectors,
     recall_by_query,
 )
+from cohorts.harness.bench.queries import Sample, perturbed
 from cohorts.harness.bench.raw import Floats
 
 AS_FAST = 1.2  # times the latency of the fastest: so much is given for a smaller index
@@ -50,11 +50,12 @@ class Step(NamedTuple):
 class Tuned:
     """The steps in the order tried, and the choice among them: the cheapest that reaches the target.
 
-    Where none reaches it, the choice is the one that comes nearest.
+    Where none reaches it, the choice is the one that comes nearest. `queries` says in words what was asked.
     """
 
     target: float
     k: int
+    queries: str
     steps: tuple[Step, ...]
     choice: Step
 
@@ -67,7 +68,10 @@ class Tuned:
     def line(self) -> str:
         """Return the choice in words."""
         one = self.choice
-        shown = f"recall@{self.k} {one.recall:.3f} [{one.low:.3f}, {one.high:.3f}], p50 {one.p50_ms:.2f} ms"
+        shown = (
+            f"recall@{self.k} {one.recall:.3f} [{one.low:.3f}, {one.high:.3f}], p50 {one.p50_ms:.2f} ms. Asked with "
+            f"{self.queries}; it says nothing of queries of another kind"
+        )
         if self.reached:
             return f"{show_search(one.params)} is the least that reaches {self.target:g} with confidence: {shown}."
         most = max(self.steps, key=lambda step: step.params.ef_search or step.params.nprobe or 0)
@@ -95,47 +99,59 @@ def tune(
     queries: int = 200,
     where: str | None = None,
     seed: int = 0,
+    asked: Sample | None = None,
 ) -> Tuned:
-    """Find the least ef_search or nprobe whose recall reaches the target, with the collection's own points as queries.
+    """Find the least ef_search or nprobe whose recall reaches the target, for the queries `asked`.
 
-    True neighbours are found once, and every step asks the same queries. Nothing is written.
-    Raises InputError for a target that is none, an exact collection and too few points; FilterError, EngineError.
+    By default those are new ones near the collection's points: the points themselves would flatter the index. True
+    neighbours are found once, and every step asks the same queries. Nothing is written.
+    Raises InputError for a target that is none, a collection that is exact or has an index of an unknown kind, too few
+    points, and too many where the engine has no exact search; FilterError, EngineError.
     """
     _check_target(target)
     description = reader.describe()
     check_size(description, name, k)
-    if description.note:
-        raise InputError(
-            f"Collection {name} has nothing to tune ({description.note}); --rebuild tries indexes."
-        )
+    _check_tunable(description, name)
     condition = parse_filter(where) if where else None
     if where and condition:
         check_passing(where, reader.count(condition))
-    sample = draw(reader, description.count, queries, seed)
-    (exact,) = exact_neighbours(reader, sample, k, [condition], description)
-    measure = partial(_asked, reader, sample, exact, k, condition)
-    return _search(description.collection.index, measure, target, k, k + 1, description.count)
+    if asked is None:
+        drawn = draw(reader, description.count, queries, seed)
+        asked = perturbed(drawn.own, drawn.nearest, seed)
+    ((exact,),) = exact_neighbours(reader, [asked], k, [condition], description)
+    measure = partial(_asked, reader, asked, exact, k, condition)
+    return _search(description.collection.index, measure, target, k, asked.about, description.count)
 
 
 def rebuild(
-    connector: Connector, reader: Reader, name: str, target: float, *, k: int = 10, seed: int = 0
+    connector: Connector,
+    reader: Reader,
+    name: str,
+    target: float,
+    *,
+    k: int = 10,
+    seed: int = 0,
+    asked: Sample | None = None,
 ) -> list[Built]:
     """Build several indexes over a sample, each in a collection of its own that is dropped again, and tune each.
 
-    By rising memory. Up to 20,000 vectors are read, of which a tenth, at most 200, are held out as queries.
+    By rising memory. Up to 20,000 vectors are read, of which a tenth, at most 200, are held out: they are the queries,
+    where none are `asked`.
     Raises as `tune` does, and for a collection of others.
     """
     _check_target(target)
     collection = reader.describe().collection
     if collection.metadata.get("attached"):
         raise InputError(f"Collection {name} belongs to others: only they can build another index of it.")
-    base, queries = split(first_vectors(reader), k, seed)
+    base, held = split(first_vectors(reader), k, seed)
+    queries = asked.vectors if asked else held
+    about = asked.about if asked else f"{len(held):,} of its points, held out of the index"
     nearest = kth_score(base, queries, k)
     built = []
     for index in grid(collection.index, len(base)):
         with calibration(connector, index, base) as search_with:
             measure = partial(_sampled, search_with, base, queries, nearest, k)
-            built.append(Built(index, len(base), _search(index, measure, target, k, k, len(base))))
+            built.append(Built(index, len(base), _search(index, measure, target, k, about, len(base))))
     return built
 
 
@@ -187,18 +203,32 @@ def _check_target(target: float) -> None:
         raise InputError(f"The target recall is {target:g}; it lies above 0 and is at most 1.")
 
 
+def _check_tunable(description: Description, name: str) -> None:
+    """Raise InputError where there is no parameter that is known to change the recall."""
+    if description.exact:
+        raise InputError(
+            f"Collection {name} has nothing to tune ({description.note}); --rebuild tries indexes."
+        )
+    index = description.collection.index
+    if not isinstance(index, Hnsw | Ivf):
+        raise InputError(
+            f"Collection {name} has the index {show_index(index)}, whose search parameters are not known. Try some "
+            "with cohorts audit --search, as in ef_search=200."
+        )
+
+
 def _search(
-    index: Index, measure: Callable[[SearchParams], Step], target: float, k: int, first: int, rows: int
+    index: Index, measure: Callable[[SearchParams], Step], target: float, k: int, queries: str, rows: int
 ) -> Tuned:
-    """Bisect over the index's parameter, from `first` on: recall rises with it, up to noise."""
+    """Bisect over the index's parameter, from the least on: recall rises with it, up to noise."""
     steps: dict[SearchParams, Step] = {}
 
     def low(params: SearchParams) -> float:
         steps[params] = measure(params)
         return steps[params].low
 
-    chosen, _ = least(index, low, target, first, rows)
-    return Tuned(target, k, tuple(steps.values()), steps[chosen])
+    chosen, _ = least(index, low, target, k, rows)
+    return Tuned(target, k, queries, tuple(steps.values()), steps[chosen])
 
 
 def _asked(
