@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohorts.connectors import milvus_server
 from cohorts.connectors.base import Collection, Connector, Description, Found, Points
 from cohorts.connectors.filters import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams, parse_index
@@ -295,6 +296,18 @@ def test_audit_and_tune_change_nothing(store: str) -> None:
         assert fingerprint(connector) == before
         connector.set_default_search("c", SearchParams(ef_search=17))
         assert fingerprint(connector) != before
+
+
+def test_a_short_answer_is_not_completed_by_reading_too_many_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(f"milvus:{tmp_path}/s.db") as connector:
+        fill(connector, "c", Ivf(nlist=64), SearchParams(nprobe=1))
+        whole = connector.search("c", VECTORS[:1], 500)
+        assert (len(whole.hits[0]), "scanned exactly" in whole.notes[0]) == (500, True)
+        monkeypatch.setattr(milvus_server, "MAX_SCAN", N - 1)
+        short = connector.search("c", VECTORS[:1], 500)
+        assert (len(short.hits[0]) < 500, "2,000 match, too many to scan" in short.notes[0]) == (True, True)
 
 
 def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def audit(
     exact search; FilterError, CollectionNotFound, EngineError, MeasurementError.
     """
     description = reader.describe()
-    check_size(description, name, k)
+    check_size(reader, description, name, k)
     filters = {text: parse_filter(text) for text in wheres}
     counts = {"": description.count, **{text: reader.count(one) for text, one in filters.items()}}
     for text in filters:

@@ -142,13 +142,15 @@ class Answers:
     notes: tuple[str, ...]
 
 
-def check_size(description: Description, name: str, k: int) -> None:
-    """Raise InputError where a point of the collection has no k neighbours, or the engine finds no k + 1."""
+def check_size(reader: Reader, description: Description, name: str, k: int) -> None:
+    """Raise InputError where a point of the collection has no k neighbours, or too many points had to be read."""
     if description.count < k + 1:
         raise InputError(
             f"Collection {name} holds {description.count:,} vectors; for {k} neighbours of each it takes at least "
             f"{k + 1:,}. Ask for a smaller -k, or load it first."
         )
+    if is_scanned(reader, description):
+        check_scan(description.count, reader.abilities.engine)
 
 
 def check_passing(where: str, count: int) -> None:
@@ -217,10 +219,8 @@ def exact_neighbours(
     """Return the true neighbours among all points that pass each filter: for every sample one for each filter.
 
     By the engine's exact search; where it has none, by reading the collection once for all queries and filters.
-    Raises InputError where it is too large for that.
     """
     if is_scanned(reader, description):
-        check_scan(description.count, reader.abilities.engine)
         return _by_scan(reader, samples, k, wheres)
     return [[_by_exact_search(reader, sample, k, where) for where in wheres] for sample in samples]
 

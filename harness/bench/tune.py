@@ -110,7 +110,7 @@ def tune(
     """
     _check_target(target)
     description = reader.describe()
-    check_size(description, name, k)
+    check_size(reader, description, name, k)
     _check_tunable(description, name)
     condition = parse_filter(where) if where else None
     if where and condition:
