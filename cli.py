@@ -421,6 +421,12 @@ def load(
         Path | None, typer.Option(help="npy, HDF5: Parquet or CSV file with ids and payload, row by row.")
     ] = None,
     filterable: Annotated[str, typer.Option(help="Payload columns to filter by, separated by commas.")] = "",
+    patient_field: Annotated[
+        str | None,
+        typer.Option(
+            help="Payload column that holds the patient's id [default: patient_id, else the row's id]."
+        ),
+    ] = None,
     made_by: Annotated[
         str, typer.Option(help="What made the vectors; only files of one maker go into one collection.")
     ] = "",
@@ -454,7 +460,7 @@ def load(
     goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
     run = Run(run_dir or default_run_dir(store, collection), store, goal)
     with progress(run.times) as tick, connect(store) as connector:
-        run.load(FileOrigin(file, made_by), connector, tick)
+        run.load(FileOrigin(file, made_by, patient_field), connector, tick)
     show_summary(run.manifest, dry_run=False)
     _tell_rejected(run)
 
@@ -551,6 +557,10 @@ def query(
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
     ] = None,
+    per_unit: Annotated[
+        bool,
+        typer.Option("--per-unit", help="Every admission or chunk, not each patient once by the best one."),
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
     ] = False,
@@ -574,11 +584,13 @@ def query(
         )
         if note is None or made_by is None:
             found = neighbours.of_patient(
-                connector, collection, str(patient), k, where=condition, params=params
+                connector, collection, str(patient), k, where=condition, params=params, per_unit=per_unit
             )
         else:
             vector = made_by.encode_text([note])[0]
-            found = neighbours.of_vector(connector, collection, vector, k, where=condition, params=params)
+            found = neighbours.of_vector(
+                connector, collection, vector, k, where=condition, params=params, per_unit=per_unit
+            )
     show_neighbours(found, output.value, description, explain=explain)
 
 
@@ -866,7 +878,10 @@ def attach(
     collection: Annotated[str, typer.Option(help="A collection that someone else made.")],
     vector: Annotated[str | None, typer.Option(help="Which of its vectors to read.")] = None,
     patient_field: Annotated[
-        str | None, typer.Option(help="Field that holds the patient's id [default: the point's own id].")
+        str | None,
+        typer.Option(
+            help="Field that holds the patient's id [default: patient_id, else the point's own id]."
+        ),
     ] = None,
     field: Annotated[
         list[str] | None, typer.Option(help="Further field to filter by: NAME=PATH:TYPE. Repeatable.")

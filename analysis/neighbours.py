@@ -1,33 +1,86 @@
-"""Patients like one patient, or like a vector: never the patient's own rows."""
+"""Patients like one patient, or like a vector: each once, by its best unit, and never the patient's own."""
 
 import difflib
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Hit, Payload
-from cohorts.connectors.filters import Comparison, Filter
+from cohorts.analysis.patients import as_kept, patient_field, patients_of, points_of
+from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, Points
+from cohorts.connectors.checks import check_k
+from cohorts.connectors.filters import All, Filter, Not
 from cohorts.connectors.index import SearchParams
 from cohorts.errors import InputError, PatientNotFound
 
 Vector = npt.NDArray[np.float32]
-MAX_OWN_ROWS = 1_000  # more admissions than any patient has
+WIDER = 4  # times as many points are asked for where they are of too few patients
+WIDEST = 10_000  # points asked for at once; from then on the patients found are left out by a filter
+FETCHED = 1_000
 MAX_PAGES = 500  # of a thousand rows, looked through for ids like one that is not there
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The hits, best first, how many were asked for (a filter may leave fewer), and what the search did otherwise.
+    """The hits, best first, how many were asked for (fewer may match), and what the search did otherwise.
 
-    `own` is what is stored of the patient that was asked for.
+    Each is the best unit of another patient, or, `per_unit`, any unit. `own` is what is stored of the patient that was
+    asked for. `whole` says that nothing else matches.
     """
 
     hits: list[Hit]
     asked: int
     notes: tuple[str, ...] = ()
     own: tuple[Payload, ...] = ()
+    per_unit: bool = False
+    whole: bool = True
+
+    @property
+    def shortfall(self) -> str:
+        """Return why fewer were found than asked for, in words; nothing where as many were."""
+        got, what = len(self.hits), "units" if self.per_unit else "patients"
+        if got >= self.asked:
+            return ""
+        why = f"only {got:,} {what} match" if self.whole else f"the engine gives no more {what} at once"
+        return f"{self.asked:,} were asked for, {got:,} found: {why}"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of a collection: points near `vector` that pass `where`, but none of patient `own`."""
+
+    connector: Connector
+    collection: Collection
+    name: str
+    vector: Vector
+    where: Filter | None
+    params: SearchParams | None
+    per_unit: bool
+    own: str | None = None
+
+    def ask(self, many: int, without: Iterable[str]) -> Found:
+        """Return the nearest points, without those of some patients."""
+        where, field = self.where, patient_field(self.collection)
+        if without and field:
+            others = Not(points_of(self.collection, field, sorted(without)))
+            where = others if where is None else All((where, others))
+        return self.connector.search(self.name, self.vector[None, :], many, where=where, params=self.params)
+
+    def patients(self, hit: Hit) -> frozenset[str]:
+        """Return whose a hit is."""
+        return patients_of(patient_field(self.collection), hit.id, hit.payload)
+
+    def answers(self, hits: Iterable[Hit]) -> list[Hit]:
+        """Return each patient's best unit, or all units, but none of `own`. A unit of nobody stands for itself."""
+        taken = {self.own} if self.own is not None else set()
+        best = []
+        for hit in sorted(hits, key=lambda one: -one.score):
+            patients = self.patients(hit)
+            if taken.isdisjoint(patients):
+                best.append(hit)
+                taken |= frozenset() if self.per_unit else patients
+        return best
 
 
 def of_patient(
@@ -38,33 +91,30 @@ def of_patient(
     *,
     where: Filter | None = None,
     params: SearchParams | None = None,
+    per_unit: bool = False,
 ) -> Neighbours:
-    """Return the k units most like a patient; several own rows (admissions) count by their mean direction.
+    """Return the k patients most like one, whose own units (admissions, chunks) count by their mean direction.
+
+    Of every patient the best unit is returned; with `per_unit`, the k nearest units whosever they are.
 
     Raises PatientNotFound, which names the nearest ids, and CollectionNotFound.
     """
-    _check_k(k)
+    check_k(k, connector.abilities)
     collection = connector.describe(name).collection
-    own = _own_rows(connector, name, collection, patient_id)
-    if not own:
+    many, own = _own(connector, name, collection, patient_id)
+    if not own.ids:
         near = (
             ", ".join(_nearest_ids(connector, name, collection, patient_id))
             or "none: the collection is empty"
         )
         raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. The nearest ids: {near}.")
-    stored = connector.fetch(name, own)
-    mean = stored.vectors.mean(axis=0)
-    found = connector.search(name, mean[None, :], k + len(own), where=where, params=params)
-    hits = [hit for hit in found.hits[0] if hit.id not in set(own)]
-    return Neighbours(hits[:k], k, found.notes, tuple(stored.payloads))
-
-
-def patient_field(collection: Collection) -> str | None:
-    """Return the payload field that holds the patient's id; None where the unit's own id is the patient's."""
-    if collection.metadata.get("unit") == "admission":
-        return "patient_id"
-    field = collection.metadata.get("patient_field")
-    return str(field) if field else None
+    patient = as_kept(collection, patient_field(collection), patient_id)
+    mean = own.vectors.mean(axis=0)
+    question = _Question(connector, collection, name, mean, where, params, per_unit, patient)
+    notes: tuple[str, ...] = ()
+    if many > len(own.ids):
+        notes = (f"the patient has {many:,} units: {len(own.ids):,} of them were averaged",)
+    return _neighbours(question, k, len(own.ids), notes, tuple(own.payloads))
 
 
 def of_vector(
@@ -75,31 +125,89 @@ def of_vector(
     *,
     where: Filter | None = None,
     params: SearchParams | None = None,
+    per_unit: bool = False,
 ) -> Neighbours:
-    """Return the k units most like a vector, (dim,) float32. Raises InputError for a vector of zeros."""
-    _check_k(k)
+    """Return the k patients most like a vector, (dim,) float32, each by its best unit; or the k nearest units.
+
+    Raises InputError for a vector of zeros.
+    """
+    check_k(k, connector.abilities)
     if not vector.any():
         raise InputError("The encoder knows no word of this text; describe the patient in other words.")
-    found = connector.search(name, vector[None, :], k, where=where, params=params)
-    return Neighbours(found.hits[0], k, found.notes)
+    collection = connector.describe(name).collection
+    return _neighbours(_Question(connector, collection, name, vector, where, params, per_unit), k)
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise InputError(f"k is {k}; ask for at least 1 neighbour.")
+def _neighbours(
+    question: _Question,
+    k: int,
+    own_units: int = 0,
+    notes: tuple[str, ...] = (),
+    own: tuple[Payload, ...] = (),
+) -> Neighbours:
+    """Ask for more and more points until they are of k patients, or there are no more.
+
+    Where more are no use (one patient may have more than the engine gives at once), the patients found are left out
+    and it begins anew: every such round finds another one.
+    """
+    limit = min(question.connector.abilities.max_k, max(WIDEST, WIDER * k))
+    wanted, without = min(k + own_units, limit), frozenset[str]()
+    pool: dict[str, Hit] = {}
+    while True:
+        found = question.ask(wanted, without)
+        notes += found.notes
+        pool |= {hit.id: hit for hit in found.hits[0]}
+        best = question.answers(pool.values())
+        whole = len(found.hits[0]) < wanted
+        if whole or len(best) >= k:
+            break
+        if wanted < limit:
+            wanted = min(WIDER * wanted, limit)
+            continue
+        left_out = _left_out(question, best)
+        if left_out <= without:
+            break
+        wanted, without = min(k, limit), left_out
+    best = best[:k]
+    nobodys = sum(not question.patients(hit) for hit in best)
+    if nobodys and not question.per_unit:
+        notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)
+    return Neighbours(best, k, tuple(dict.fromkeys(notes)), own, question.per_unit, whole)
 
 
-def _own_rows(connector: Connector, name: str, collection: Collection, patient_id: str) -> list[str]:
+def _left_out(question: _Question, best: Iterable[Hit]) -> frozenset[str]:
+    """Return the patients to look past: those that a filter can name, and none where the points' own ids are theirs."""
+    field, own = patient_field(question.collection), question.own
+    if field is None:
+        return frozenset()
+    found = frozenset(() if own is None else (own,))
+    if not question.per_unit:
+        found = found.union(*map(question.patients, best))
+    return frozenset(one for one in found if as_kept(question.collection, field, one) is not None)
+
+
+def _own(connector: Connector, name: str, collection: Collection, patient_id: str) -> tuple[int, Points]:
+    """Return how many units a patient has, and those units, as many as the engine gives at once."""
     field = patient_field(collection)
     if field is None:
-        return list(connector.fetch(name, [patient_id]).ids)
-    whole = collection.fields.get(field) is int
-    if whole and not re.fullmatch(r"-?[0-9]{1,15}", patient_id):
-        return []
-    anything = np.ones((1, collection.dim), dtype=np.float32)
-    own = Comparison(field, "=", int(patient_id) if whole else patient_id)
-    found = connector.search(name, anything, MAX_OWN_ROWS, where=own, params=SearchParams(exact=True))
-    return [hit.id for hit in found.hits[0]]
+        one = connector.fetch(name, [patient_id])
+        return len(one.ids), one
+    patient = as_kept(collection, field, patient_id)
+    where = points_of(collection, field, () if patient is None else (patient,))
+    many = 0 if patient is None else connector.count(name, where)
+    ids: list[str] = []
+    if many:
+        anything = np.ones((1, collection.dim), dtype=np.float32)
+        at_once, exact = min(many, connector.abilities.max_k), SearchParams(exact=True)
+        found = connector.search(name, anything, at_once, where=where, params=exact, with_payload=False)
+        ids = [hit.id for hit in found.hits[0]]
+    pages = [connector.fetch(name, ids[start : start + FETCHED]) for start in range(0, len(ids), FETCHED)]
+    nothing = np.empty((0, collection.dim), np.float32)
+    return many, Points(
+        [key for page in pages for key in page.ids],
+        np.concatenate([nothing, *(page.vectors for page in pages)]),
+        [payload for page in pages for payload in page.payloads],
+    )
 
 
 def _nearest_ids(

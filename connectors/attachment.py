@@ -1,7 +1,9 @@
 """Collections that someone else made: what they look like, and how we read them without touching what is theirs."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -151,6 +153,28 @@ def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None)
             "only. Ask for a collection, or a named vector, made with cosine."
         )
     return chosen[0]
+
+
+def field_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return the path of each field, by a name that every engine takes: `subject` for metadata.subject.
+
+    Where several paths end alike, the nested ones are called by the whole path (metadata_subject).
+    """
+    paths = sorted(paths, key=lambda path: (path.count("."), path))
+    ends = Counter(_as_name(path.rpartition(".")[2]) for path in paths)
+    names: dict[str, str] = {}
+    for path in paths:
+        end = _as_name(path.rpartition(".")[2])
+        name = end if ends[end] == 1 else _as_name(path)
+        while name in names:
+            name += "_"
+        names[name] = path
+    return names
+
+
+def _as_name(text: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_]", "_", text)
+    return name if re.match(r"[A-Za-z_]", name) and not name.startswith(OUR_PREFIX) else f"field_{name}"
 
 
 def save(attachment: Attachment, file: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cohorts.connectors.addresses import Server
+from cohorts.connectors.attachment import Attachment
 from cohorts.connectors.base import Abilities, Collection, Points
 from cohorts.connectors.checks import check_collection
 from cohorts.connectors.definitions import Definitions, already_there, with_search
@@ -133,6 +134,16 @@ class MilvusLiteConnector(MilvusConnector):
         """Return the collection that each alias stands for."""
         return self._definitions.aliases()
 
+    def propose(self, name: str, vector: str | None = None) -> Attachment:
+        """Return a read-only mapping, as the server's connector does."""
+        self._load_theirs(name)
+        return super().propose(name, vector)
+
+    def _load_theirs(self, name: str) -> None:
+        """Load a collection of others: in a file that was reopened none is, and its owner can't while we hold it."""
+        if self._call(lambda client: client.has_collection(name)):
+            self._call(lambda client: client.load_collection(name))
+
     def close(self) -> None:
         """Close the client, and end the engine where no other connector of this process uses the file."""
         if self._opened is None:
@@ -173,6 +184,7 @@ class MilvusLiteConnector(MilvusConnector):
         """Return a collection's definition; a reopened one is loaded first, or the engine refuses to read it."""
         target = self._target(name)
         if target in self._attached:
+            self._load_theirs(target)
             return self._theirs(name, target)
         if target not in self._definitions.names():
             if target in self.collections():

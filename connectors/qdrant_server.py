@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, choose_vector
+from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, choose_vector, field_names
 from cohorts.connectors.base import (
     Abilities,
     Collection,
@@ -345,7 +345,7 @@ class QdrantConnector(Connector):
             for path, kind in found.fields.items()
             if kind in THEIR_TYPES and (path in indexed or kind in ("integer", "float", "bool"))
         }
-        paths = {path.rsplit(".", 1)[-1]: path for path in kinds}
+        paths = field_names(kinds)
         fields = {field: kinds[path] for field, path in paths.items()}
         index = their_index(self._info(found.name), chosen.name)
         ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == "cosine"]

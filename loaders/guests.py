@@ -11,7 +11,7 @@ from cohorts.connectors.attachment import Attachment, Guest, Inspection
 from cohorts.connectors.base import Connector, FieldType, Scalar
 from cohorts.connectors.registry import connect
 from cohorts.errors import FingerprintMismatch, InputError
-from cohorts.loaders.payload import FIELDS
+from cohorts.loaders.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.run_dirs import default_run_dir
 
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
@@ -48,19 +48,33 @@ def look(
 ) -> tuple[Inspection, Attachment]:
     """Return what the engine says of a collection of others, and a read-only mapping for it. Raises InputError.
 
-    `fields` are further ones to filter by, or other types for those found, as in `age=metadata.age:number`.
+    `fields` are further ones to filter by, or other types for those found, as in `age=metadata.age:number`. The patient
+    is named by `patient_field`, or by patient_id where there is such a field; else a point is a patient.
     """
     guest = _guest(connector)
     found = guest.inspect(name)
     if found.ours:
         raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
     proposed = guest.propose(name, vector).with_fields(dict(_field(text) for text in fields))
+    if patient_field is None and names_patients(proposed.collection.fields.get(PATIENT_ID)):
+        patient_field = PATIENT_ID
     if patient_field is not None:
-        if patient_field not in proposed.paths:
-            known = ", ".join(proposed.paths) or "none"
-            raise InputError(f"There is no field {patient_field} for the patient's id. Fields: {known}.")
-        proposed = proposed.with_metadata({"patient_field": patient_field})
+        proposed = _with_patient(proposed, patient_field)
     return found, proposed
+
+
+def _with_patient(proposed: Attachment, asked: str) -> Attachment:
+    """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
+    names = {path: name for name, path in proposed.paths.items()}
+    name = asked if asked in proposed.paths else names.get(asked)
+    if name is None:
+        known = ", ".join(proposed.paths) or "none"
+        raise InputError(
+            f"There is no field {asked} for the patient's id. Fields: {known}. Text that is not mapped unasked is "
+            f"mapped by --field {asked.rpartition('.')[2]}={asked}:text."
+        )
+    check_names_patients(name, proposed.collection.fields[name])
+    return proposed.with_metadata({"patient_field": name})
 
 
 def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bool) -> Attachment:
@@ -102,9 +116,10 @@ def _guest(connector: Connector) -> Guest:
 def _field(text: str) -> tuple[str, tuple[str, FieldType]]:
     name, equals, rest = text.partition("=")
     path, colon, kind = rest.rpartition(":")
-    if not (name and equals and path and colon and kind in _TYPES):
+    usable = name.strip().isascii() and name.strip().isidentifier()
+    if not (usable and equals and path and colon and kind in _TYPES):
         raise InputError(
-            f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a type of: "
-            f"{', '.join(_TYPES)}."
+            f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a name of letters, "
+            f"digits and _, and a type of: {', '.join(_TYPES)}."
         )
     return name.strip(), (path.strip(), _TYPES[kind])

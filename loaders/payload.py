@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from cohorts.connectors.base import Payload, PayloadValue
+from cohorts.connectors.base import FieldType, Payload, PayloadValue
 from cohorts.encoders.base import Explanation
+from cohorts.errors import InputError
 from cohorts.records.base import Batch, Unit
 from cohorts.records.phenotyping import phenotype_of
 
@@ -26,7 +27,23 @@ FIELDS: Mapping[str, type[Any]] = {
     "reasons": list[str],
 }
 FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
+PATIENT_ID = "patient_id"
 LABEL_PREFIX = "label_"
+
+
+def names_patients(kind: FieldType | None) -> bool:
+    """Tell whether values of a type can be the ids of patients, by which points are found."""
+    return kind in (str, int, list[str])
+
+
+def check_names_patients(field: str, kind: FieldType | None) -> None:
+    """Raise InputError where a field's values can't be the ids of patients."""
+    if not names_patients(kind):
+        holds = getattr(kind, "__name__", "several types")
+        raise InputError(
+            f"Field {field} holds {holds}: a patient's id is text or a whole number, or a list of texts where a point "
+            "is of several patients."
+        )
 
 
 def filterable(batch: Batch, unit: Unit) -> dict[str, type[Any]]:

@@ -1,26 +1,37 @@
 """Points that need no encoder as the origin of units: those of a file of vectors, and those of another collection."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 
+import numpy as np
 from cohorts.connectors.addresses import without_settings
-from cohorts.connectors.base import Collection, Connector, Points, Scalar
-from cohorts.errors import FingerprintMismatch, InputError
+from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
+from cohorts.connectors.checks import check_points
+from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.loaders.journal import put_rows
+from cohorts.loaders.payload import PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.vector_files import VectorFile
 
+_ELSE: Mapping[FieldType, tuple[FieldType, ...]] = {date: (str,), int: (float,)}
+_OF_THE_UNITS = ("unit", "patient_field", "synthetic")  # true of the points, whatever made their vectors
 Refuse = Callable[[str, str], None]
 
 
 class FileOrigin:
-    """The rows of a file. An id that stands there twice is one unit; with other content, the first one counts."""
+    """The rows of a file. An id that stands there twice is one unit; with other content, the first one counts.
 
-    def __init__(self, file: VectorFile, made_by: str) -> None:
+    `patient_field` is the column that says whose a row is. Without it that is what an exported file says, or column
+    patient_id where there is one, or the row's own id. Raises InputError for a column that can't.
+    """
+
+    def __init__(self, file: VectorFile, made_by: str, patient_field: str | None = None) -> None:
         self._file, self._made_by = file, made_by
+        self._patient = _patient_field(file, patient_field)
         self.expected: int | None = file.rows
 
     @property
@@ -38,18 +49,25 @@ class FileOrigin:
         """Yield every chunk with its points."""
         return _with_points(chunks)
 
-    def collection(self, name: str, first: Chunk) -> Collection:  # noqa: ARG002 - the file knows by itself
+    def collection(self, name: str, first: Chunk) -> Collection:
         """Return what a collection for this file is made from."""
         ours: dict[str, Scalar] = {
             "encoder": EXTERNAL,
             "encoder_fingerprint": self._made_by,
             "source": self._file.name,
             "source_fingerprint": self._file.fingerprint,
-            "unit": "patient",
+            "unit": "row" if self._patient else "patient",
         }
-        definition = self._file.definition
-        metadata = definition.metadata if definition and not self._made_by else ours
-        return Collection(name, self._file.dim, fields=self._file.fields, metadata=metadata)
+        fields, metadata = self._file.fields, dict[str, Scalar]()
+        if self._file.definition is not None:
+            definition = _taken_over(replace(self._file.definition, fields=fields), first)
+            fields, metadata = definition.fields, dict(definition.metadata)
+        if self._made_by or self._file.definition is None:
+            metadata = ours | {key: metadata[key] for key in _OF_THE_UNITS if key in metadata}
+        if self._patient is not None:
+            field, kind = self._patient
+            fields, metadata["patient_field"] = {**fields, field: kind}, field
+        return Collection(name, self._file.dim, fields=fields, metadata=metadata)
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""
@@ -87,14 +105,61 @@ class CollectionOrigin:
         """Yield every chunk with its points."""
         return _with_points(chunks)
 
-    def collection(self, name: str, first: Chunk) -> Collection:  # noqa: ARG002 - the collection knows by itself
+    def collection(self, name: str, first: Chunk) -> Collection:
         """Return the collection's own definition under another name."""
-        metadata = {key: value for key, value in self.definition.metadata.items() if key != "attached"}
-        return replace(self.definition, name=name, metadata=metadata)
+        return replace(_taken_over(self.definition, first), name=name)
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""
         check_space(there, self.definition.dim, self.definition.metadata.get("encoder_fingerprint"))
+
+
+def _patient_field(file: VectorFile, asked: str | None) -> tuple[str, FieldType] | None:
+    """Return the column that holds the patients' ids, and its type; None where there is none, or the file says it."""
+    name = asked or PATIENT_ID
+    kind = file.columns.get(name)
+    if asked is None and (file.definition is not None or not names_patients(kind)):
+        return None
+    if kind is None:
+        known = ", ".join(key for key, kind in file.columns.items() if names_patients(kind)) or "none"
+        raise InputError(
+            f"There is no column {name} to take the patient's id from. Columns that can be: {known}."
+        )
+    check_names_patients(name, kind)
+    return name, kind
+
+
+def _taken_over(definition: Collection, first: Chunk) -> Collection:
+    """Return the definition of a copy, which belongs to nobody else, and whose fields the first points fit.
+
+    What others declare says less than what we do: their dates may have a time, and their whole numbers be fractions
+    further on. What names the patient stays as it is: a point with another id is rejected, and told.
+    """
+    if not definition.metadata.get("attached"):
+        return definition
+    kinds = {
+        field: next((one for one in (kind, *_ELSE.get(kind, ())) if _fits(field, one, first)), None)
+        for field, kind in definition.fields.items()
+    }
+    patient = definition.metadata.get("patient_field")
+    kinds |= {field: kind for field, kind in definition.fields.items() if field == patient}
+    return replace(
+        definition,
+        fields={field: kind for field, kind in kinds.items() if kind is not None},
+        metadata={key: value for key, value in definition.metadata.items() if key != "attached"},
+    )
+
+
+def _fits(field: str, kind: FieldType, first: Chunk) -> bool:
+    """Tell whether every value of a field is of a type, or missing, as an engine will ask."""
+    assert isinstance(first.body, Points)  # noqa: S101 - the origin made it
+    column: list[Payload] = [{field: payload.get(field)} for payload in first.body.payloads]
+    ids, vectors = [str(row) for row in range(len(column))], np.ones((len(column), 1), np.float32)
+    try:
+        check_points(Points(ids, vectors, column), Collection("fits", 1, fields={field: kind}))
+    except PointError:
+        return False
+    return True
 
 
 def _with_points(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:

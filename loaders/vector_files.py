@@ -44,8 +44,9 @@ class _Part(Protocol):
 class VectorFile:
     """Vectors of a file with their ids and payloads; made by `open_vectors`, opened again by every `points()`.
 
-    `fields` are the payload keys to be indexed for filters and their types; `definition` is the collection that an
-    exported file was, else None. Dates and timestamps come as ISO text, a missing value as None.
+    `columns` are the payload keys and their types (None: several), `fields` those to be indexed for filters;
+    `definition` is the collection that an exported file was, else None. Dates and timestamps come as ISO text, a
+    missing value as None.
     """
 
     def __init__(
@@ -69,6 +70,9 @@ class VectorFile:
         self._id_column = id_column
         self._columns = [payload_columns(part.path, part.schema, id_column) for part in parts]
         self._check_parts()
+        self.columns: Mapping[str, FieldType | None] = {
+            column.key: column.kind for columns in self._columns for column in columns
+        }
         self.fields: Mapping[str, FieldType] = self._fields(filterable)
 
     @cached_property
@@ -128,7 +132,7 @@ class VectorFile:
         return listed(keys, proven=typed or not there.isdisjoint((self._id_column, *asked)))
 
     def _fields(self, filterable: Sequence[str]) -> dict[str, FieldType]:
-        known = {column.key: column.kind for columns in self._columns for column in columns}
+        known = self.columns
         named: dict[str, FieldType] = {}
         for name in filterable:
             kind = known.get(name)

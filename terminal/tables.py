@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
-from cohorts.analysis.neighbours import Neighbours, patient_field
+from cohorts.analysis.neighbours import Neighbours
+from cohorts.analysis.patients import patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
-from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload
+from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.terminal import log
@@ -46,41 +47,41 @@ def show_neighbours(
     """
     if explain:
         check_explained(found, description)
-    metadata = description.collection.metadata
-    attached = bool(metadata.get("attached")) and not metadata.get("encoder_fingerprint")
-    theirs = attached or metadata.get("encoder") == EXTERNAL
-    row_of = partial(_their_row, description.collection) if theirs else _row
-    rows = [row_of(rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    collection = description.collection
+    theirs = _is_theirs(collection)
+    row_of = partial(_their_row, _their_names(collection, found.hits)) if theirs else _row
+    rows = [row_of(collection, rank, hit) for rank, hit in enumerate(found.hits, start=1)]
     if explain:
         rows = [{**row, **why(hit.payload)} for row, hit in zip(rows, found.hits, strict=True)]
-    synthetic = bool(description.collection.metadata.get("synthetic"))
+    synthetic = bool(collection.metadata.get("synthetic"))
     if output == "json":
         result = {
             "synthetic": synthetic,
             "asked": found.asked,
             "got": len(rows),
-            "index": show_index(description.collection.index),
-            "translation": description.collection.translation,
-            "notes": found.notes,
+            "per": "unit" if found.per_unit else "patient",
+            "index": show_index(collection.index),
+            "translation": collection.translation,
+            "notes": [note for note in (found.shortfall, *found.notes) if note],
             **({"patient": [why(one) for one in found.own]} if explain else {}),
             "neighbours": rows,
         }
         print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
     elif output == "csv":
         writer = csv.DictWriter(
-            sys.stdout, rows[0] if rows else row_of(0, Hit("", 0.0, {})), lineterminator="\n"
+            sys.stdout, rows[0] if rows else row_of(collection, 0, Hit("", 0.0, {})), lineterminator="\n"
         )
         writer.writeheader()
         writer.writerows(rows)
-    elif attached:
-        _show_their_table(rows)
+    elif theirs:
+        _show_their_table(rows, synthetic)
     else:
         _show_table(rows, synthetic)
     if explain and output == "table":
         show_explanations(found)
-    if len(rows) < found.asked:
-        _note(f"{found.asked} were asked for, {len(rows)} found: no more match.")
-    for note in (description.collection.translation, *found.notes):
+    if found.shortfall:
+        _note(f"{found.shortfall}.")
+    for note in (collection.translation, *found.notes):
         if note:
             _note(f"Note: {note}.")
 
@@ -248,11 +249,11 @@ def show_models(models: Iterable[Mapping[str, str]]) -> None:
         console.print(table)
 
 
-def _row(rank: int, hit: Hit) -> dict[str, Any]:
+def _row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
     payload = hit.payload
     return {
         "rank": rank,
-        "patient": payload.get("patient_id"),
+        "patient": _patient(collection, hit),
         "admission": payload.get("admission_id"),
         "similarity": round(hit.score, 4),
         "age": payload.get("age"),
@@ -264,17 +265,45 @@ def _row(rank: int, hit: Hit) -> dict[str, Any]:
     }
 
 
-def _their_row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
-    """Return the row of vectors that others made: the mapped fields of their collection, or all that they gave us."""
+def _is_theirs(collection: Collection) -> bool:
+    """Tell whether vectors and payload came from others: attached, loaded ready, or a copy of such."""
+    made_by = collection.metadata.get("encoder_fingerprint")
+    return not made_by or collection.metadata.get("encoder") == EXTERNAL
+
+
+def _their_names(collection: Collection, hits: Sequence[Hit]) -> dict[str, str]:
+    """Return the fields to show and their columns: those that are declared, and all that came along."""
+    names = dict.fromkeys(chain(collection.fields, *(hit.payload for hit in hits)))
+    taken = ("rank", "patient", "similarity", "unit")
+    return {
+        name: f"payload_{name}" if name in taken else name
+        for name in names
+        if name != patient_field(collection)
+    }
+
+
+def _their_row(names: Mapping[str, str], collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
+    unit = {} if patient_field(collection) is None else {"unit": hit.id}
+    return {
+        "rank": rank,
+        "patient": _patient(collection, hit),
+        "similarity": round(hit.score, 4),
+        **{column: hit.payload.get(name) for name, column in names.items()},
+        **unit,
+    }
+
+
+def _patient(collection: Collection, hit: Hit) -> PayloadValue:
+    """Return whose a hit is, as it is kept; a unit of several patients names them all."""
     field = patient_field(collection)
-    names = collection.fields if collection.metadata.get("attached") else hit.payload
-    fields = {name: hit.payload.get(name) for name in names if name != field}
-    patient = hit.payload.get(field) if field else hit.id
-    return {"rank": rank, "patient": patient, "similarity": round(hit.score, 4), **fields}
+    value = hit.payload.get(field) if field else hit.id
+    return ", ".join(value) if isinstance(value, list) else value
 
 
-def _show_their_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+def _show_their_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
+    table = Table(
+        title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     names = list(rows[0])[:MAX_COLUMNS] if rows else ["rank", "patient", "similarity"]
     for name in names:
         fixed = name in ("rank", "patient", "similarity")

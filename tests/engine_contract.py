@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
+from cohorts.analysis import neighbours
+from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Vectors
 from cohorts.connectors.filters import (
     All,
     AnyOf,
@@ -560,6 +561,35 @@ class EngineContract:
             rows = np.array([[int(hit.id) for hit in hits] for hits in found])
             got = np.einsum("qd,qkd->qk", queries, vectors[rows])
             assert (got >= tenth[:, None] - 1e-5).mean() >= 0.9, kind
+
+    def test_patients_stand_once_however_many_units_they_have(
+        self, connector: Connector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By all whole-number ids, one of 80 units near the query; past 20 points, those found are left out."""
+        monkeypatch.setattr(neighbours, "WIDEST", 20)
+        vectors, query = cloud(200), cloud(1, seed=2)[0]
+        vectors[:80] = query + 0.05 * vectors[:80]
+        whose: list[int | None] = [1] * 80 + [10_000 + i // 3 for i in range(117)] + [None] * 3
+        rows: list[Payload] = [
+            {"who": one, "n": i % 2} if one else {"n": i % 2} for i, one in enumerate(whose)
+        ]
+        fields: Mapping[str, FieldType] = {"who": int, "n": int}
+        connector.create(Collection("c", DIM, Flat(), fields, {"patient_field": "who"}))
+        connector.upsert("c", Points([str(i) for i in range(200)], vectors, rows))
+        connector.finalize("c")
+        scores = vectors @ query / np.linalg.norm(vectors, axis=1)
+        for where, k in ((None, 5), (None, 100), (parse_filter("n = 1"), 12)):
+            best: dict[str, float] = {}
+            for i in np.flatnonzero([where is None or row["n"] == 1 for row in rows]):
+                key = str(whose[i] or f"nobody {i}")
+                best[key] = max(best.get(key, -1.0), float(scores[i]))
+            found = neighbours.of_vector(connector, "c", query, k, where=where)
+            expected = sorted(best.values(), reverse=True)[:k]
+            assert [hit.score for hit in found.hits] == pytest.approx(expected, abs=1e-5)
+            assert bool(found.shortfall) == (len(expected) < k)
+        others = neighbours.of_patient(connector, "c", "1", 100).hits
+        assert len(others) == 39 + 3
+        assert 1 not in {hit.payload.get("who") for hit in others}
 
     def test_closing_twice_is_no_error(self, connector: Connector) -> None:
         self.filled(connector, points(5))
