@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from cohorts.errors import CohortsError, InputError
 from cohorts.terminal import log
+from cohorts.terminal.interrupts import interruptible
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description
@@ -143,7 +144,8 @@ def main() -> None:
     """Run the command line; errors and warnings of ours are one message on stderr, never a traceback."""
     warnings.showwarning = lambda message, *_: log.say("warning", str(message))
     try:
-        app()
+        with interruptible(lambda error: log.say("warning", _withheld(error))):
+            app()
     except CohortsError as error:
         log.say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
@@ -154,11 +156,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _withheld(error: Exception) -> str:
+def _withheld(error: BaseException) -> str:
     """Return what kind of error of our own it is, and where: its message may quote a record."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = [
+        f" in {Path(one.filename).name}, line {one.lineno} ({one.name})"
+        for one in traceback.extract_tb(error.__traceback__)[-1:]
+    ]
     return (
-        f"cohorts failed with {type(error).__name__} in {Path(last.filename).name}, line {last.lineno} ({last.name}). "
+        f"cohorts failed with {type(error).__name__}{''.join(where)}. "
         "That should not happen: please report it. Its message is withheld, for it may quote a record; "
         f"{SHOW_ALL}=1 shows it."
     )
