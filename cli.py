@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cohorts.errors import CohortsError, InputError, Stopped
-from cohorts.loaders.interrupt import end_on_signals
+from cohorts.errors import CohortsError, InputError
 from cohorts.terminal import log
-from typer.core import TyperGroup
+from cohorts.terminal.interrupts import interruptible
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description, Vectors
@@ -31,22 +30,7 @@ SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
 
 
-class _Commands(TyperGroup):
-    """Commands that tell in our words that they were stopped."""
-
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        """Run the command that is asked for. Raises Stopped."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped as asked. Temporary files are removed, and what was finished stays; where the command has "
-                "--resume, that goes on."
-            ) from None
-
-
 app = typer.Typer(
-    cls=_Commands,
     help="Find patients like this one, on the vector database that you already run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -169,10 +153,10 @@ def main() -> None:
     Signals end it as an error does. What the engines write is its user's alone, as what we write is by itself.
     """
     os.umask(0o077)
-    end_on_signals()
     warnings.showwarning = lambda message, *_: log.say("warning", str(message))
     try:
-        app()
+        with interruptible(lambda error: log.say("warning", _withheld(error))):
+            app()
     except CohortsError as error:
         log.say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
@@ -183,11 +167,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _withheld(error: Exception) -> str:
+def _withheld(error: BaseException) -> str:
     """Return what kind of error of our own it is, and where: its message may quote a record."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = [
+        f" in {Path(one.filename).name}, line {one.lineno} ({one.name})"
+        for one in traceback.extract_tb(error.__traceback__)[-1:]
+    ]
     return (
-        f"cohorts failed with {type(error).__name__} in {Path(last.filename).name}, line {last.lineno} ({last.name}). "
+        f"cohorts failed with {type(error).__name__}{''.join(where)}. "
         "That should not happen: please report it. Its message is withheld, for it may quote a record; "
         f"{SHOW_ALL}=1 shows it."
     )
@@ -941,6 +928,37 @@ def reindex(
     ):
         made = copy_anew(connector, collection, wanted, tick, held)
     typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
+
+
+@app.command()
+def delete(
+    patient: Annotated[str, typer.Option(help="Id of the patient to erase.")],
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    run_dir: RunDir = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Erase a patient: every point of theirs, and what the runs noted of them; nothing is asked."""
+    from dataclasses import asdict
+
+    from cohorts.loaders.erase import erase
+    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.holding import holding
+    from cohorts.loaders.run_dirs import default_run_dir
+
+    log.choose(log_format)
+    folder = run_dir or default_run_dir(store, collection)
+    with open_store(store, collection) as connector:
+        connector.describe(collection)  # before anything is made for a collection that is not there
+        with holding(connector, store, collection, folder) as held:
+            erased = erase(connector, collection, patient, held, folder)
+    log.say(
+        "note",
+        f"Erased from {collection}, and looked for again: {erased.points:,} points, {erased.traces:,} notes of runs "
+        f"and {erased.rejected:,} rows of what could not be written. The runs know nothing of the patient any more: a "
+        "source that still holds the patient would be sent again by any ingest, so take the patient out of it first.",
+        **asdict(erased),
+    )
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -63,6 +64,7 @@ BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
 # Of a cluster, in a row: each may ask other replicas, and one that has not begun looks calm, too.
 CALM_POLLS = 10
+IDLE_POLLS = 10  # in a row: for a moment the server may look idle before it begins
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
@@ -171,9 +173,12 @@ class QdrantConnector(Connector):
         if isinstance(collection.index, Hnsw):
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._call(lambda client: client.update_collection(name, optimizers_config=settings))
-        until, calm = time.monotonic() + timeout_s, 0
+        until, calm, idle = time.monotonic() + timeout_s, 0, 0
         while True:
             info = self._info(name)
+            idle = idle + 1 if info.status == models.CollectionStatus.GREY else 0
+            if idle and idle % IDLE_POLLS == 0:
+                self._ask_again(name)
             calm = calm + 1 if self._is_ready(collection, info) else 0
             if calm == (CALM_POLLS if _has_replicas(info) else 1):
                 return
@@ -262,11 +267,13 @@ class QdrantConnector(Connector):
         return SETTLED_S if _has_replicas(self._info(name)) else 0.0
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
-        """Remove points."""
+        """Remove points; from a collection of others, only what is ours."""
         self._known.of(name)
-        self._refuse_theirs(name)
         selector = models.PointIdsList(points=[to_point_id(key) for key in ids])
-        self._call(lambda client: client.delete(name, selector, wait=True))
+        if name in self._attached:
+            self._withdraw(self._attached[name], selector)
+        else:
+            self._call(lambda client: client.delete(name, selector, wait=True))
 
     def drop(self, name: str) -> None:
         """Remove the collection and its aliases."""
@@ -427,8 +434,14 @@ class QdrantConnector(Connector):
                 m=index.m, ef_construct=index.ef_construction, full_scan_threshold=10
             )
             quantization = _QUANTIZATION[index.quantization]
-        self._call(
-            lambda client: client.create_collection(
+        asked = False
+
+        def make(client: QdrantClient) -> None:
+            nonlocal asked
+            if asked and client.collection_exists(collection.name):
+                return  # the call before has made it, and its answer was lost
+            asked = True
+            client.create_collection(
                 collection.name,
                 models.VectorParams(size=collection.dim, distance=models.Distance.COSINE),
                 hnsw_config=hnsw,
@@ -438,7 +451,8 @@ class QdrantConnector(Connector):
                 replication_factor=self._server.replicas if self._server else None,
                 metadata={METADATA: json.dumps(to_json(collection), ensure_ascii=False)},
             )
-        )
+
+        self._call(make)
 
     def _index_field(self, name: str, field: str, schema: models.PayloadSchemaType) -> None:
         self._call(lambda client: client.create_payload_index(name, field, schema, wait=True))
@@ -473,6 +487,15 @@ class QdrantConnector(Connector):
             lambda client: client.scroll(
                 name, limit=size, offset=offset, with_payload=selector, with_vectors=vectors
             )
+        )
+
+    def _ask_again(self, name: str) -> None:
+        """Let the server go on with the index: after a restart it waits for the next change of the collection."""
+        nothing = models.OptimizersConfigDiff()
+        self._call(lambda client: client.update_collection(name, optimizers_config=nothing))
+        warnings.warn(
+            f"Qdrant had stopped building the index of {name}, as it does when it is restarted: it was asked again.",
+            stacklevel=3,
         )
 
     def _is_ready(self, collection: Collection, info: Any) -> bool:
@@ -574,6 +597,19 @@ class QdrantConnector(Connector):
     def _refuse_theirs(self, name: str) -> None:
         if name in self._attached:
             raise InputError(f"Collection {name} belongs to others: cohorts changes nothing of it.")
+
+    def _withdraw(self, attachment: Attachment, selector: models.PointIdsList) -> None:
+        """Remove our named vector and our payload keys from points of others."""
+        name, ours = attachment.collection.name, [attachment.our_vector]
+        if not (attachment.writable and attachment.searched == attachment.our_vector != ""):
+            self._refuse_theirs(name)
+        keys = [path for path in attachment.paths.values() if path.startswith(OUR_PREFIX)]
+        points = list(selector.points)
+        steps: list[Any] = [
+            models.DeleteVectorsOperation(delete_vectors=models.DeleteVectors(points=points, vector=ours)),
+            models.DeletePayloadOperation(delete_payload=models.DeletePayload(points=points, keys=keys)),
+        ]
+        self._call(lambda client: client.batch_update_points(name, steps, wait=True))
 
     def _annotate(self, attachment: Attachment, points: Points) -> None:
         """Write our named vector and our payload keys to points of others; theirs stay as they are.

@@ -22,6 +22,7 @@ from cohorts.errors import CollectionExists, EngineError, InputError, Unsupporte
 from engine_contract import DIM, cloud, points
 from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException
 from servers import Milvus, QdrantNode
 
 UNCHECKED = "check_compatibility=false"
@@ -53,6 +54,22 @@ def test_a_small_collection_has_an_index_too_on_qdrant(raw_qdrant: QdrantClient)
     about = raw_qdrant.get_collection("c")
     assert about.indexed_vectors_count == about.points_count == 400
     assert about.config.hnsw_config.m == 8
+
+
+def test_a_collection_is_made_though_the_answer_was_lost_on_qdrant(
+    raw_qdrant: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = raw_qdrant.create_collection
+
+    def unheard(*given: Any, **settings: Any) -> None:
+        create(*given, **settings)
+        raise ResponseHandlingException(ConnectionResetError())
+
+    monkeypatch.setattr(raw_qdrant, "create_collection", unheard)
+    connector = QdrantConnector(client=raw_qdrant)
+    connector.create(Collection("c", DIM))
+    with pytest.raises(CollectionExists):
+        connector.create(Collection("c", DIM))
 
 
 def test_payload_indexes_stand_before_the_graph_is_built_on_qdrant(raw_qdrant: QdrantClient) -> None:
@@ -242,6 +259,20 @@ def test_embedded_milvus_builds_with_the_parameters_asked_for(
     told = client.describe_index("c", "vector")
     client.close()
     assert told["params"] == params
+
+
+@pytest.mark.parametrize("timeout_s", [60.0, 0.2])
+def test_embedded_milvus_may_build_for_longer_than_a_call_may_take(
+    timeout_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine answers when it has built. A second call, where the first had no time left, finds the index there."""
+    with connect(f"milvus:{tmp_path}/store.db") as connector:
+        connector.create(Collection("c", 64))
+        connector.upsert("c", Points([str(i) for i in range(2_000)], cloud(2_000, 64), [{}] * 2_000))
+        monkeypatch.setattr(connector, "_timeout_s", lambda: 0.2)
+        connector.finalize("c", timeout_s=timeout_s)
+        monkeypatch.undo()
+        assert connector.describe("c").indexed == 2_000
 
 
 def test_embedded_milvus_sends_no_vectors_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
