@@ -56,7 +56,7 @@ MARKED = "words marked by context"
 _SENTENCE_END = re.compile(
     r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bvs)"
     r"(?:(?:[.!;]|\?(?!\s*(?:\[[xX]\]\s*)?(?i:yes|no|none|never|y|n)\b))[\"')\]]*(?=\s|$)"
-    r"|;|[.!?](?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[a-z]{2,}\s)|(?<=[A-Z]{3})\.(?=[A-Z]{2}))|\n"
+    r"|;|(?:(?<!\.)[.!?]|\.(?!(?:No|None|Never|Yes)\b))(?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[a-z]{2,}\s)|(?<=[A-Z]{3})\.(?=[A-Z]{2}))|\n"
 )
 _WRAPPED = re.compile(r"\s*(?:or|and|nor|but|of|with|in|on|to|for|at|from|by)\b")
 _GOES_ON = re.compile(r"(?:,|\b(?:or|and|nor|of|with|any|the|an?|no|denies|for|to|in|on))\s*$")
@@ -65,14 +65,17 @@ _WORD = re.compile(r"[^\W\d_][^\W_]*")
 _LOWER = re.compile(r"[ \t]*[a-z]")
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _MANY = ("are ", "were ", "have ")  # what they deny may be a list
-_CLOSED = re.compile(r",?\s(?:or|nor)\s[^,]*$", re.IGNORECASE)
+_ASIDE = re.compile(r"\t|(?<=\w)\s[-–—]+\s")
+_CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b", re.IGNORECASE)
 
 # Check lists. An answer stands behind what parts it from its question: "Fever: no", "Smoking - never", "Cough (denies)".
 _QUESTION_END = (
-    r"(?:[:=?(]|\t|\.{2,}|(?<=\w)[ ]+[-–—]+(?=[ ])|(?=\[[xX]\]|\([xX]\)|[☒☑]))"
+    r"(?:[:=?(|]|\t|\.{2,}|(?<=\w)[ ]+[-–—]+(?=[ ])|(?=\[[xX]\]|\([xX]\)|[☒☑]))"
     r"\s*(?:\[\s?\]\s*yes\s*|\(\s?\)\s*yes\s*|☐\s*yes\s*)?(?:\[[xX]\]|\([xX]\)|[☒☑])?\s*"
 )
-_ANSWER_END = r"(?=\s*(?:[,;.)|\[☐☒☑]|$|\s\s|(?:and|but)\b|-\s|(?-i:[A-Z])[\w /()'-]{1,40}?(?:[:?=]|\s[-–—]\s)))"
+_ANSWER_END = (
+    r"(?=\s*(?:[,;.)|\[☐☒☑]|$|\s\s|(?:and|but)\b|-\s|(?-i:[A-Z])[\w /()'-]{1,40}?(?:[:?=]|\s[-–—]\s)))"
+)
 _QUESTION_START = re.compile(
     r"[,;:=|•☐☒☑✓*\])]|\s\s|\t|\s[-–—]\s|\b(?:yes|no|none|positive|negative|never|denie[sd]|present|absent)\b",
     re.IGNORECASE,
@@ -102,7 +105,7 @@ class _Lists:
     clause: re.Pattern[str]  # a comma, and behind it a whole clause: it ends any scope
     present: re.Pattern[str]  # a comma, and behind it what is there: it ends what is negated
     counted: re.Pattern[str]  # the same, unless an "or" closes the list
-    complete: re.Pattern[str]  # what is no list: "no acute distress, ..."
+    complete: re.Pattern[str]  # what begins no list, unless an "or" closes one: "no acute distress, ..."
 
 
 class _Trigger(NamedTuple):
@@ -222,16 +225,20 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
 
 def _list_end(text: str, start: int, stop: int) -> int:
     """Return where a negated list ends: "no fever, chills" is negated to its end, "no acute distress, febrile" is not."""
+    aside = _ASIDE.search(text, start, stop)
+    stop = aside.start() if aside else stop
     comma = text.find(",", start, stop)
     if comma < 0:
         return stop
     lists = _lists()
-    if lists.complete.fullmatch(text, start, comma):
+    closed = _CLOSED.search(text, comma, stop) is not None
+    if lists.complete.fullmatch(text, start, comma) and not closed:
         return comma
-    found = lists.present.search(text, comma, stop)
-    if found is None and _CLOSED.search(text, comma, stop) is None:
-        found = lists.counted.search(text, comma, stop)
-    return found.start() if found else stop
+    found = [
+        lists.present.search(text, comma, stop),
+        None if closed else lists.counted.search(text, comma, stop),
+    ]
+    return min((one.start() for one in found if one), default=stop)
 
 
 def _question(text: str, start: int, end: int) -> Iterator[Span]:
@@ -277,7 +284,9 @@ def _signs(text: str, start: int, end: int) -> Iterator[_Trigger]:
     signs = list(_SIGN.finditer(text, start, end))
     if not signs:
         return
-    behind = _WORD.search(text, start, signs[0].start()) is not None and ":" not in text[start : signs[0].start()]
+    behind = (
+        _WORD.search(text, start, signs[0].start()) is not None and ":" not in text[start : signs[0].start()]
+    )
     plus = any("+" in sign[0] for sign in signs)
     for sign in signs:
         if sign["open"] or (sign["dash"] and plus):
@@ -315,16 +324,17 @@ def _lists() -> _Lists:
     item_end = r"(?=\s*(?:,|$|(?:and|to|at|on|with|in|for|over|since|despite)\b))"
     return _Lists(
         clause=re.compile(
-            rf",(?!\s*(?:or|nor)\b)(?:(?=[^,;]*[\s,](?:{words['verbs']})\b)|\s*(?:{words['begins']})\b)",
+            rf",(?!\s*(?:or|nor)\b)(?:(?=[^,;]*(?<=[\s,])(?:{words['verbs']})\b)|\s*(?:{words['begins']})\b)",
             re.IGNORECASE,
         ),
         present=re.compile(
-            rf",\s*(?:and\s+)?(?:(?:{words['states']})\b|[^,]*?\s(?:{words['states']}|{words['changes']})\b{item_end}"
-            rf"|(?:{words['adverbs']})\b)",
+            rf",\s*(?:and\s+)?(?:(?:{words['heads']})\b|(?:[^,]*?\s)?(?:{words['states']})\b{item_end}"
+            rf"|[^,]*?\s(?:{words['changes']})\b{item_end}|[^,:]{{1,40}}:)",
             re.IGNORECASE,
         ),
         counted=re.compile(
-            rf",\s*(?:and\s+)?(?:[^,]*?(?<![\w.-])\d|(?:\w+ly\s+)?\w+(?:{words['endings']}){item_end})", re.IGNORECASE
+            rf",\s*(?:and\s+)?(?:[^,]*?(?<![\w.-])\d|(?:\w+ly\s+)?\w+(?:{words['endings']}){item_end})",
+            re.IGNORECASE,
         ),
         complete=re.compile(rf"\s*(?:{words['complete']})\s*", re.IGNORECASE),
     )

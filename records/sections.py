@@ -71,7 +71,9 @@ def _is_heading(found: re.Match[str]) -> bool:
     if ":" not in found["mark"]:  # a line of its own, or a dash
         capitals = title.isupper() or _is_capitalized(title)
         named = words.heading.search(title) is not None
-        return capitals and (named or (title.isupper() and len(title) > 3 and not words.condition.search(title)))
+        return capitals and (
+            named or (title.isupper() and len(title) > 3 and not words.condition.search(title))
+        )
     behind = text[found.end() : _end(_LINE_END, text, found.end())].strip()
     if not behind or words.heading.search(title):
         return True
@@ -115,10 +117,11 @@ def _words() -> _Words:
         initials=re.compile(initials, re.IGNORECASE),
         condition=re.compile(rf"\b(?:{'|'.join(table['conditions'])})\b", re.IGNORECASE),
         answer=re.compile(
-            rf"[\s(+-]*(?:(?:{answers})\b|(?:(?:his|her|the|in|two|three|both|\d)\s)*(?:{member}|(?:{initials})\b))", re.IGNORECASE
+            rf"[\s(+-]*(?:(?:{answers})\b|(?:(?:his|her|the|in|two|three|both|\d)\s)*(?:{member}|(?:{initials})\b))",
+            re.IGNORECASE,
         ),
         patient=re.compile(
-            rf"(?:^[ \t•*-]*|(?<=[.;!?] )|(?<=[a-z][.]))(?:{'|'.join(table['patient'])})\b",
+            rf"(?:^|(?<=[.;!?]\s)|(?<=[a-z][.]))[ \t•*-]*(?:{'|'.join(table['patient'])})\b",
             re.IGNORECASE | re.MULTILINE,
         ),
     )
