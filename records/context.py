@@ -302,9 +302,11 @@ def _rules() -> tuple[_Rules, ...]:
     table = tomllib.loads(rules_text())
     return tuple(
         _Rules(
-            kind,
-            *(_pattern(table[kind][role], table["member"]) for role in ("before", "after", "pseudo")),
-            _answer_pattern(table[kind].get("answer", [])),
+            kind=kind,
+            before=_pattern(table[kind]["before"], table["member"]),
+            after=_pattern(table[kind]["after"], table["member"]),
+            pseudo=_pattern(table[kind]["pseudo"], table["member"]),
+            answer=_answer_pattern(table[kind].get("answer", [])),
         )
         for kind in Kind
     )
