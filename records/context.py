@@ -1,8 +1,9 @@
 """Which words of a note are not of the patient as it is: negated, of the family, or only spoken of.
 
 Small rules of our own after ConText: a trigger marks the words behind it (or before it) up to the end of its sentence,
-or up to a word that ends its scope. All of a section on the family's history is of the family. The triggers stand in
-`context.toml`.
+or up to a word that ends its scope; a list that it negates ends where something stands that is there. "No" behind a
+question of a check list marks the question. All of a section on the family's history is of the family. The triggers
+stand in `context.toml`.
 
 Source: Harkema et al., ConText, J Biomed Inform 42(5):839-851, 2009, section 3; Chapman et al., NegEx, J Biomed Inform
 34(5):301-310, 2001.
@@ -18,10 +19,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import NamedTuple
 
 from cohorts.records.base import Source
+from cohorts.records.sections import family_sections, is_title, rules_text
 from cohorts.records.views import RewrittenNotes
 
 
@@ -51,27 +52,39 @@ class Span(NamedTuple):
 TAGS = {Kind.NEGATED: "NEG", Kind.FAMILY: "FAM", Kind.HYPOTHETICAL: "HYP"}
 MARKED = "words marked by context"
 
-# A line that goes on in lower case is wrapped.
-_SENTENCE_END = re.compile(r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bvs)[.!?;](?=\s|$)|\n(?![ \t]*[a-z])")
-_HEADING = re.compile(
-    r"^[ \t]*(?:[A-Z][A-Z /&,()-]{2,60}:?[ \t]*$|[A-Z][A-Z /&()-]{2,50}:"
-    r"|(?i:[a-z /&]*(?:history|medications?|allergies|review|exam|examination|assessment|plan|signs|labs|impression)):)"
-    r"|(?<=[.,;] )[A-Z][A-Z /&()-]{2,50}:",
-    re.MULTILINE,
+# Behind a full stop the blank may be missing: "Denies fever.Has pneumonia."
+_SENTENCE_END = re.compile(
+    r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bvs)"
+    r"(?:(?:[.!;]|\?(?!\s*(?:\[[xX]\]\s*)?(?i:yes|no|none|never|y|n)\b))[\"')\]]*(?=\s|$)"
+    r"|;|(?:(?<!\.)[.!?]|\.(?!(?:No|None|Never|Yes)\b))(?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[a-z]{2,}\s)|(?<=[A-Z]{3})\.(?=[A-Z]{2}))|\n"
 )
-_FAMILY_HEADING = re.compile(
-    r"\s*(?:(?:past )?family (?:(?:medical|health|psychiatric) )?(?:history|hx)|fhx?|fam ?hx)\s*:?\s*",
-    re.IGNORECASE,
-)
+_WRAPPED = re.compile(r"\s*(?:or|and|nor|but|of|with|in|on|to|for|at|from|by)\b")
+_GOES_ON = re.compile(r"(?:,|\b(?:or|and|nor|of|with|any|the|an?|no|denies|for|to|in|on))\s*$")
+_WRAPPED_LINE = 50  # characters: a shorter line ends because its item does
 _WORD = re.compile(r"[^\W\d_][^\W_]*")
-_CLAUSE = re.compile(  # a comma, and behind it a whole clause or what is there
-    r",(?!\s*(?:or|nor)\b)(?=[^,;]*\s(?:is|are|was|were|has|have|had|will|does|did|can|shows?|reveals?|demonstrates?)\b"
-    r"|\s+(?:possible|probable|mild|moderate|severe|positive|small|large|stable|normal|intact|regular|clear|soft)\b"
-    r"|\s+(?:please|call|return|then)\b)",
-    re.IGNORECASE,
-)
+_LOWER = re.compile(r"[ \t]*[a-z]")
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _MANY = ("are ", "were ", "have ")  # what they deny may be a list
+_ASIDE = re.compile(r"\t|(?<=\w)\s[-–—]+\s")
+_CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b", re.IGNORECASE)
+
+# Check lists. An answer stands behind what parts it from its question: "Fever: no", "Smoking - never", "Cough (denies)".
+_QUESTION_END = (
+    r"(?:[:=?(|]|\t|\.{2,}|(?<=\w)[ ]+[-–—]+(?=[ ])|(?=\[[xX]\]|\([xX]\)|[☒☑]))"
+    r"\s*(?:\[\s?\]\s*yes\s*|\(\s?\)\s*yes\s*|☐\s*yes\s*)?(?:\[[xX]\]|\([xX]\)|[☒☑])?\s*"
+)
+_ANSWER_END = (
+    r"(?=\s*(?:[,;.)|\[☐☒☑]|$|\s\s|(?:and|but)\b|-\s|(?-i:[A-Z])[\w /()'-]{1,40}?(?:[:?=]|\s[-–—]\s)))"
+)
+_QUESTION_START = re.compile(
+    r"[,;:=|•☐☒☑✓*\])]|\s\s|\t|\s[-–—]\s|\b(?:yes|no|none|positive|negative|never|denie[sd]|present|absent)\b",
+    re.IGNORECASE,
+)
+_BEFORE_ANSWER = re.compile(r"(?:\s*\([^()]*\)|\s*:?\s*(?:\[\s?\]|\(\s?\)|☐)\s*yes)\s*$", re.IGNORECASE)
+_SIGN = re.compile(
+    r"(?P<open>(?:\[\s?\]|[☐□]|\(\s\))(?!\s*(?:yes|no|y|n)\b))|(?P<minus>[(\[][-−–][)\]])"
+    r"|(?P<other>\[\s?\]|\[[xX✓+]\]|[☐☒☑✓]|\([xX+]\)|(?<![\w)])\+(?=\s?[A-Za-z]))|(?P<dash>(?<=[\s,])[-−](?=[A-Za-z]))"
+)
 
 
 @dataclass(frozen=True)
@@ -82,17 +95,28 @@ class _Rules:
     before: re.Pattern[str]
     after: re.Pattern[str]
     pseudo: re.Pattern[str]
+    answer: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Where a list ends before its sentence does."""
+
+    clause: re.Pattern[str]  # a comma, and behind it a whole clause: it ends any scope
+    present: re.Pattern[str]  # a comma, and behind it what is there: it ends what is negated
+    counted: re.Pattern[str]  # the same, unless an "or" closes the list
+    complete: re.Pattern[str]  # what begins no list, unless an "or" closes one: "no acute distress, ..."
 
 
 class _Trigger(NamedTuple):
     start: int
     end: int
-    role: str  # before, after, pseudo
+    role: str  # before, after, answer, pseudo
 
 
 def mark(text: str) -> list[Span]:
     """Return what is marked, in order; spans of different kinds may overlap."""
-    spans = list(_family_sections(text))
+    spans = [span for part in family_sections(text) for span in _span(text, *part, Kind.FAMILY)]
     for start, end in _sentences(text):
         for rules in _rules():
             spans += _marked(text, start, end, rules)
@@ -128,10 +152,9 @@ class ContextMarked(RewrittenNotes):
 
 @cache
 def rules_version() -> str:
-    """Return a hash of the triggers and the patterns: texts depend on them (hex)."""
-    patterns = (_SENTENCE_END, _HEADING, _FAMILY_HEADING, _CLAUSE, _WORD)
-    text = "\0".join([_rules_text(), *(pattern.pattern for pattern in patterns), *TAGS.values(), *_MANY])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Return a hash of the triggers and of the code that reads them: texts depend on both (hex)."""
+    code = [files("cohorts.records").joinpath(name).read_bytes() for name in ("context.py", "sections.py")]
+    return hashlib.sha256(b"\0".join([rules_text().encode(), *code])).hexdigest()[:16]
 
 
 def _masked(part: str, found: Kind | None) -> str:
@@ -156,17 +179,22 @@ def _parts(text: str, kinds: Collection[Kind]) -> Iterator[tuple[str, Kind | Non
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for found in _SENTENCE_END.finditer(text):
-        yield start, found.start()
-        start = found.end()
+        if found[0] != "\n" or not _goes_on(text, found.start()):
+            yield start, found.start()
+            start = found.end()
     yield start, len(text)
 
 
-def _family_sections(text: str) -> Iterator[Span]:
-    """Mark what stands under the heading of the family's history, up to the next heading."""
-    headings = [found.span() for found in _HEADING.finditer(text)]
-    for (start, end), (stop, _) in pairwise([*headings, (len(text), 0)]):
-        if _FAMILY_HEADING.fullmatch(text, start, end):
-            yield from _span(text, end, stop, Kind.FAMILY)
+def _goes_on(text: str, at: int) -> bool:
+    """Whether a line that ends here is wrapped: it goes on in lower case, and is long or has a list to finish."""
+    if not _LOWER.match(text, at + 1):
+        return False
+    begin = text.rfind("\n", 0, at) + 1
+    return (
+        at - begin >= _WRAPPED_LINE
+        or _WRAPPED.match(text, at + 1) is not None
+        or _GOES_ON.search(text, max(begin, at - 12), at) is not None
+    )
 
 
 def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
@@ -175,18 +203,53 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
     if not any(trigger.role != "pseudo" for trigger in triggers):
         return
     ends = [found.span() for found in _ends().finditer(text, start, end)]
-    clauses = [found.start() for found in _CLAUSE.finditer(text, start, end)]
+    clauses = [found.start() for found in _lists().clause.finditer(text, start, end)]
     stops = sorted([at for at, _ in ends] + clauses + [trigger.start for trigger in triggers] + [end])
     begins = sorted([start] + [at for _, at in ends] + [trigger.end for trigger in triggers])
     for trigger in triggers:
         if trigger.role == "before":
-            yield from _span(text, trigger.end, stops[bisect_left(stops, trigger.end)], rules.kind)
+            stop = stops[bisect_left(stops, trigger.end)]
+            if rules.kind is Kind.NEGATED:
+                stop = _list_end(text, trigger.end, stop)
+            yield from _span(text, trigger.end, stop, rules.kind)
         elif trigger.role == "after":
             begin = begins[bisect_right(begins, trigger.start) - 1]
             begin = max(begin, text.rfind(":", begin, trigger.start - 2) + 1)
             if not text.startswith(_MANY, trigger.start):
                 begin = max(begin, text.rfind(",", begin, trigger.start) + 1)
             yield from _span(text, begin, trigger.start, rules.kind)
+        elif trigger.role == "answer":
+            begin = begins[bisect_right(begins, trigger.start) - 1]
+            yield from _question(text, begin, trigger.start)
+
+
+def _list_end(text: str, start: int, stop: int) -> int:
+    """Return where a negated list ends: "no fever, chills" is negated to its end, "no acute distress, febrile" is not."""
+    aside = _ASIDE.search(text, start, stop)
+    stop = aside.start() if aside else stop
+    comma = text.find(",", start, stop)
+    if comma < 0:
+        return stop
+    lists = _lists()
+    closed = _CLOSED.search(text, comma, stop) is not None
+    if lists.complete.fullmatch(text, start, comma) and not closed:
+        return comma
+    found = [
+        lists.present.search(text, comma, stop),
+        None if closed else lists.counted.search(text, comma, stop),
+    ]
+    return min((one.start() for one in found if one), default=stop)
+
+
+def _question(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield the question of a check list that ends at `end`, where its answer begins."""
+    aside = _BEFORE_ANSWER.search(text, max(start, end - 60), end)
+    end = aside.start() if aside else end
+    start = max(start, end - 80)
+    for found in _QUESTION_START.finditer(text, start, end):
+        start = found.end()
+    if not is_title(text[start:end]):
+        yield from _span(text, start, end, Kind.NEGATED)
 
 
 def _span(text: str, start: int, end: int, kind: Kind) -> Iterator[Span]:
@@ -199,9 +262,16 @@ def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
     """Return the triggers of a sentence in order; of several that overlap, the first to begin, then the longest."""
     found = [
         _Trigger(*match.span(), role)
-        for role, pattern in (("pseudo", rules.pseudo), ("before", rules.before), ("after", rules.after))
+        for role, pattern in (
+            ("pseudo", rules.pseudo),
+            ("before", rules.before),
+            ("after", rules.after),
+            ("answer", rules.answer),
+        )
         for match in pattern.finditer(text, start, end)
     ]
+    if rules.kind is Kind.NEGATED:
+        found += _signs(text, start, end)
     kept: list[_Trigger] = []
     for one in sorted(found, key=lambda trigger: (trigger.start, -trigger.end)):
         if not kept or one.start >= kept[-1].end:
@@ -209,12 +279,34 @@ def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
     return kept
 
 
+def _signs(text: str, start: int, end: int) -> Iterator[_Trigger]:
+    """Yield the signs of a check list: `[ ] fever`, `(-) cough`, `cough (-)`, and `-cough` among others with a plus."""
+    signs = list(_SIGN.finditer(text, start, end))
+    if not signs:
+        return
+    behind = (
+        _WORD.search(text, start, signs[0].start()) is not None and ":" not in text[start : signs[0].start()]
+    )
+    plus = any("+" in sign[0] for sign in signs)
+    for sign in signs:
+        if sign["open"] or (sign["dash"] and plus):
+            yield _Trigger(*sign.span(), "before")
+        elif sign["minus"]:
+            yield _Trigger(*sign.span(), "after" if behind else "before")
+        elif sign["other"]:
+            yield _Trigger(*sign.span(), "pseudo")
+
+
 @cache
 def _rules() -> tuple[_Rules, ...]:
-    table = tomllib.loads(_rules_text())
+    table = tomllib.loads(rules_text())
     return tuple(
         _Rules(
-            kind, *(_pattern(table[kind][role], table["member"]) for role in ("before", "after", "pseudo"))
+            kind=kind,
+            before=_pattern(table[kind]["before"], table["member"]),
+            after=_pattern(table[kind]["after"], table["member"]),
+            pseudo=_pattern(table[kind]["pseudo"], table["member"]),
+            answer=_answer_pattern(table[kind].get("answer", [])),
         )
         for kind in Kind
     )
@@ -223,8 +315,31 @@ def _rules() -> tuple[_Rules, ...]:
 @cache
 def _ends() -> re.Pattern[str]:
     """Return the pattern for the words that end a scope."""
-    table = tomllib.loads(_rules_text())
+    table = tomllib.loads(rules_text())
     return _pattern(table["end"], table["member"])
+
+
+@cache
+def _lists() -> _Lists:
+    table = tomllib.loads(rules_text())["lists"]
+    words = {name: "|".join(one.replace(" ", r"\s+") for one in table[name]) for name in table}
+    item_end = r"(?=\s*(?:,|$|(?:and|to|at|on|with|in|for|over|since|despite)\b))"
+    return _Lists(
+        clause=re.compile(
+            rf",(?!\s*(?:or|nor)\b)(?:(?=[^,;]*(?<=[\s,])(?:{words['verbs']})\b)|\s*(?:{words['begins']})\b)",
+            re.IGNORECASE,
+        ),
+        present=re.compile(
+            rf",\s*(?:and\s+)?(?:(?:{words['heads']})\b|(?:[^,]*?\s)?(?:{words['states']})\b{item_end}"
+            rf"|[^,]*?\s(?:{words['changes']})\b{item_end}|[^,:]{{1,40}}:)",
+            re.IGNORECASE,
+        ),
+        counted=re.compile(
+            rf",\s*(?:and\s+)?(?:[^,]*?(?<![\w.-])\d|(?:\w+ly\s+)?\w+(?:{words['endings']}){item_end})",
+            re.IGNORECASE,
+        ),
+        complete=re.compile(rf"\s*(?:{words['complete']})\s*", re.IGNORECASE),
+    )
 
 
 def _pattern(triggers: list[str], member: str) -> re.Pattern[str]:
@@ -233,5 +348,6 @@ def _pattern(triggers: list[str], member: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{'|'.join(blank) or '(?!)'})(?!\w)", re.IGNORECASE)
 
 
-def _rules_text() -> str:
-    return files("cohorts.records").joinpath("context.toml").read_text(encoding="utf-8")
+def _answer_pattern(answers: list[str]) -> re.Pattern[str]:
+    """Return the pattern for an answer with what parts it from its question; it never matches where there are none."""
+    return re.compile(rf"{_QUESTION_END}(?:{'|'.join(answers) or '(?!)'})\b{_ANSWER_END}", re.IGNORECASE)

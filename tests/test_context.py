@@ -1,5 +1,6 @@
 """What is negated, of the family, or only spoken of: hand-written sentences, masks, tags, the view."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,101 @@ SENTENCES = [
     "In case of h[bleeding], call us.",
     "Risks include h[bleeding].",
     "We discussed risks including h[bleeding and infection].",
+    # check lists: an answer, a box, a sign
+    "n[Blood Transfusion]: No",
+    "n[Diabetes]: no. Hypertension: yes",
+    "n[Diabetes]: No Hypertension: Yes n[Asthma]: No",
+    "n[CAD]: denies",
+    "n[Smoking] - no",
+    "n[Smoking] - no, alcohol - yes",
+    "n[Tobacco use]: Never. n[Drug use]: Denies",
+    "n[Fever]? No. Cough? Yes.",
+    "n[Fever] (no), cough (yes)",
+    "n[Fever or chills]: none",
+    "n[Hepatitis C]: negative",
+    "n[Chest pain] = no; dyspnea = yes",
+    "n[Recent falls] (last year): no",
+    "n[Pacemaker]\tNo",
+    "n[Pacemaker].....No",
+    "Cough: yes, n[fever]: no, n[chills]: no",
+    "[ ] n[fever]\n[x] cough",
+    "[ ] n[fever] [x] cough [ ] n[chills]",
+    "☐ n[fever] ☒ cough ☐ n[chills]",
+    "n[Fever]: [ ] Yes [x] No",
+    "Fever: [x] Yes [ ] No",
+    "n[Fever]: ☐ Yes ☒ No",
+    "(-) n[fever] (+) cough (-) n[chills]",
+    "n[fever] (-), cough (+)",
+    "+cough, -n[fever], +rash",
+    "n[HIV] negative, HCV positive.",
+    "Lungs: no n[wheezes]. Heart: regular.",
+    "Allergies: none. Asthma: yes",  # a section without content
+    "Blood type O negative. Gram neg rods.",
+    "Temperature: 38 - no n[chills]",
+    # where a blank or a full stop is missing
+    "Denies n[fever].Has pneumonia.",
+    "No n[fever].in the morning he had chills.",
+    "NO n[FEVER].HAS PNEUMONIA.",
+    "No n[fever];pneumonia on film.",
+    "No n[fever],has pneumonia.",
+    "Denies n[fever (or chills]).Pneumonia.",
+    "no n[fever]\nsepsis\npneumonia",  # lines of a list
+    "Denies n[fever]!Has pneumonia.",
+    # a list ends where something is there
+    "No n[acute distress], alert, febrile to 102.",
+    "No n[acute distress], tachycardic.",
+    "NAD, febrile.",
+    "No n[loss of consciousness], + headache, + vomiting",
+    "No n[response to vancomycin], sepsis worsening",
+    "No n[relief with morphine], pain 9/10.",
+    "No n[known drug allergies], hypertension, diabetes.",
+    "No n[complications], pneumonia treated.",
+    "No n[murmurs, rubs, gallops].",
+    "No n[murmurs, rubs, gallops], lungs clear.",
+    "No n[cough], fever 101.5.",
+    "No n[edema], hypotensive on arrival.",
+    "No n[trauma], confused and somnolent.",
+    "No n[rash], pneumonia persists.",
+    "No n[recent travel], diabetes diagnosed in May.",
+    "No n[vomiting], takes insulin for diabetes.",
+    "Denies n[pain], on warfarin for emboli.",
+    "Denies n[palpitations, syncope, enlarged nodes, or edema].",
+    "No n[fractures of C1, C2 or C3].",
+    "Without n[effusion], septic and intubated.",
+    # the family's history, and where it ends
+    "Family History:\n___\n\nDischarge Diagnosis:\nSepsis",
+    "Family History:\nf[father MI]\n\nPertinent Results:\nHyponatremia\n\nBrief Hospital Course:\nHe had pneumonia",
+    "Family history: f[mother DM]. On admission he had sepsis.",
+    "Family History:\nf[Mother: asthma\nFather:\nCAD\nMGM - stroke\nDiabetes: sister\nGout: yes]\n\nFacility:\nPneumonia ward",
+    "FAMILY HISTORY:\nf[DIABETES\nHEART DISEASE]\nPHYSICAL EXAM:\nFEVER",
+    "Family Hx: f[gout]\nTransitional Issues:\n# Anemia",
+    "FH: f[gout]\n\nVS: T 38\nCXR: pneumonia",
+    "**Family History**\nf[Gout]\n\n**Discharge Diagnosis**\nSepsis",
+    "## Family History\nf[Gout]\n## Discharge Diagnosis\nSepsis",
+    "5. Family history: f[gout]\n6. Social history: asthma in childhood\n",
+    "Family History\nf[Gout]\nDischarge Diagnosis\nSepsis",
+    "Family history: f[gout]. Social history: smoker. PMH: asthma.",
+    "FAMILY HISTORY: f[Gout.]\n[**2151-3-4**] 05:20AM BLOOD WBC-10 anemia",
+    "FAMILY HISTORY: f[Father died at 60. He had lung cancer.] The patient has asthma.",
+    "Family History:\nf[Mother had gout]\n\n# Sepsis: treated\n",
+    "Family Medical History (FMH): f[gout]\nMajor Surgical or Invasive Procedure:\nColectomy",
+    "family history:\nf[gout]\n\nbrief hospital course:\nsepsis",
+    "Social/Family History: Married, asthma.",
+    "SOCIAL AND FAMILY HISTORY: Asthma.",
+    "Family and social history: Asthma.",
+    "Family History:\nf[Gout]\n\nPatient was admitted with sepsis.",
+    # others
+    "Donor had f[hepatitis C].",
+    "The donor was f[CMV positive].",
+    "Living donor kidney transplant with rejection.",
+    "Her husband has f[influenza].",
+    "Wife was diagnosed with f[breast cancer].",
+    "Lives with husband who has f[dementia].",
+    "Exposed to his roommate with f[tuberculosis].",
+    "His mother-in-law had f[measles].",
+    "Wife reports that he has a fever.",
+    "Lives with his wife and has asthma.",
+    "f[Tuberculosis] in her husband.",
     # nothing to mark
     "The patient has pneumonia.",
     "BP 120/80, pulse 72.",
@@ -125,15 +221,15 @@ SENTENCES = [
 def read_table(marked: str) -> tuple[str, dict[Kind, set[int]]]:
     """Return the bare text, and the places of letters that are marked, by kind."""
     text, open_kinds, places = "", list[Kind](), {kind: set[int]() for kind in Kind}
-    for number, character in enumerate(marked):
-        if character in LETTERS and marked[number + 1 : number + 2] == "[":
-            open_kinds.append(LETTERS[character])
-        elif character == "]":
+    for piece in re.split(r"(\b[nfh]\[|.)", marked, flags=re.DOTALL):
+        if len(piece) == 2:
+            open_kinds.append(LETTERS[piece[0]])
+        elif piece == "]" and open_kinds:
             open_kinds.pop()
-        elif character != "[":
+        elif piece:
             for kind in open_kinds:
                 places[kind].add(len(text))
-            text += character
+            text += piece
     return text, places
 
 
