@@ -1,10 +1,11 @@
 """The encoder `bert`: notes through any BERT-like checkpoint, a patient as the mean of the notes.
 
-`chunk-mean` cuts every note into windows: a note is the mean of its windows, each the mean of its tokens, and a unit
-the mean of its notes. `level` says what a window is: a part of the note as it runs, a segment or a sentence.
-`chunk-cls` has the [CLS] of every window in place of its mean. `cls-truncate` is the way of the gated-fusion paper: all
-notes in one text, the [CLS] of its first window; what stands behind is not seen. Notes are cleaned but for the steps
-that expect lower case.
+Every note is cut into windows: a note is the mean of its windows, and a unit the mean of its notes. `level` says what a
+window is: a part of the note as it runs, a segment or a sentence. `pooling` says what a window's vector is: the mean of
+its tokens (`chunk-mean`), its [CLS] (`chunk-cls`), or what the modules of a sentence-transformers folder make of them
+(`modules`); `auto` is `modules` where the folder has some, else `chunk-mean`. `cls-truncate` is the way of the
+gated-fusion paper: all notes in one text, the [CLS] of its first window; what stands behind is not seen. Notes are
+cleaned but for the steps that expect lower case.
 """
 
 import hashlib
@@ -19,11 +20,12 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoint, load_checkpoint
+from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoint, load_checkpoint, width_of
 from cohorts.encoders.levels import LEVELS, windows_at
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import identity_of, read_about, reading, write_about
+from cohorts.encoders.sentence_folder import WindowModules, check_modules, modules_of
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision
 from cohorts.errors import EncoderError
@@ -31,7 +33,7 @@ from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.cleaning import clean, cleaning_version
 
 _KEPT_AT_ONCE = 500  # texts: what a run that is ended early loses at most
-POOLINGS = ("chunk-mean", "chunk-cls", "cls-truncate")
+POOLINGS = ("auto", "modules", "chunk-mean", "chunk-cls", "cls-truncate")
 CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
 
 
@@ -43,7 +45,7 @@ class Settings:
     """
 
     model: str = "clinicalbert"
-    pooling: str = "chunk-mean"
+    pooling: str = "auto"
     overlap: int = 64
     max_windows: int = 32
     precision: str = "auto"
@@ -87,10 +89,25 @@ class Bert:
         """Return tokenizer and model, which the encoder goes on with: train a copy. Raises CheckpointNotFound."""
         return self._transformer.checkpoint
 
-    @property
-    def window_pooling(self) -> str:
-        """Return what makes a window's vector of its tokens': mean or cls."""
-        return "mean" if self.settings.pooling == "chunk-mean" else "cls"
+    @cached_property
+    def pooling(self) -> str:
+        """Return the pooling, which of `auto` the folder decides. Raises CheckpointNotFound, EncoderError."""
+        asked, modules = self.settings.pooling, modules_of(self._folder)
+        if asked == "modules" and not modules:
+            raise EncoderError(
+                f"{self.settings.model} has no modules of sentence-transformers: leave pooling=modules out."
+            )
+        if not modules or asked not in ("auto", "modules"):
+            return "chunk-mean" if asked == "auto" else asked
+        check_modules(self._folder)
+        return "modules"
+
+    @cached_property
+    def window_pooling(self) -> str | WindowModules:
+        """Return what makes a window's vector of its tokens': mean, cls or the folder's modules."""
+        if self.pooling == "modules":
+            return WindowModules(self._folder, width_of(self._folder))
+        return "mean" if self.pooling == "chunk-mean" else "cls"
 
     @cached_property
     def _cache(self) -> NoteCache:
@@ -98,14 +115,17 @@ class Bert:
 
     @cached_property
     def dim(self) -> int:
-        """Return the model's width. Raises CheckpointNotFound."""
-        config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
-        return int(config["hidden_size"])
+        """Return the model's width, or that of what its modules make. Raises CheckpointNotFound, EncoderError."""
+        return width_of(self._folder) if isinstance(self.window_pooling, str) else self.window_pooling.dim
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash over the checkpoint's files, the settings and the cleaning (hex). Raises CheckpointNotFound."""
-        kept = {key: value for key, value in asdict(self.settings).items() if key != "model"}
+        """Return a hash over the checkpoint's files, the settings and the cleaning (hex).
+
+        Raises CheckpointNotFound, EncoderError.
+        """
+        kept = {**asdict(self.settings), "pooling": self.pooling}
+        del kept["model"]
         if self.settings.level == "note":  # what was encoded before there were levels stays what it is
             del kept["level"]
         parts = (self._checkpoint_hash, json.dumps(kept, sort_keys=True), cleaning_version())
@@ -113,7 +133,7 @@ class Bert:
 
     def fit(self, source: Source) -> Self:  # noqa: ARG002 - as encoders are fitted
         """Return self: the checkpoint is taken as it is. Raises CheckpointNotFound, EncoderError."""
-        _ = self._transformer
+        _ = self._transformer, self.window_pooling
         return self
 
     def encode(self, batch: Batch) -> Vectors:
@@ -127,12 +147,15 @@ class Bert:
         return unit_rows(self.encode_notes(texts))
 
     def describe(self) -> Mapping[str, Any]:
-        """Return settings and size."""
-        return {**identity_of(self), "dim": self.dim, "checkpoint": self._checkpoint_hash}
+        """Return settings, size, and the modules of the checkpoint's folder that are used."""
+        about = {**self._identity(), "dim": self.dim, "checkpoint": self._checkpoint_hash}
+        if self.pooling == "modules":
+            about["modules"] = [module.name for module in modules_of(self._folder)]
+        return about
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`: which checkpoint it is, and the hash of its files. The weights stay where they are."""
-        about = identity_of(self)
+        about = self._identity()
         if Path(self.settings.model).is_dir():
             about["settings"]["model"] = str(Path(self.settings.model).resolve())
         write_about(folder, about)
@@ -149,6 +172,11 @@ class Bert:
                 f"The checkpoint {encoder.settings.model} is not the one that the encoder in {folder} was made with."
             )
         return encoder
+
+    def _identity(self) -> dict[str, Any]:
+        about = identity_of(self)
+        about["settings"]["pooling"] = self.pooling
+        return about
 
     def encode_notes(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32, of any length: each text's vector, from the cache where it is known."""

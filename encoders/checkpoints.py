@@ -13,6 +13,7 @@ from pathlib import Path
 from pickle import UnpicklingError  # what torch's weights-only reader raises at what is no tensor
 from typing import Any
 
+from cohorts.encoders.sentence_folder import files_of, modules_of, transformer_folder, transformer_settings
 from cohorts.errors import CheckpointNotFound, EncoderError
 
 PRESETS = {
@@ -28,8 +29,12 @@ _READ = (
     "tokenizer*",
     "special_tokens_map.json",
     "merges.txt",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_*_config.json",
+    "[0-9]*_*/*",  # where sentence-transformers keeps a module's files, as 1_Pooling
 )
-_MAX_TOKENS = 512
+_MAX_TOKENS = 512  # of a plain checkpoint
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,28 @@ def find_checkpoint(model: str, *, download: bool = False) -> Path:
 
 
 def content_hash(folder: Path) -> str:
-    """Return a hash of all that the vectors depend on: weights, configuration, vocabulary (hex)."""
-    digest = hashlib.sha256()
-    for file in sorted(
-        {
-            file
-            for pattern in (_weights_of(folder), "config.json", "vocab*", "tokenizer*", "merges.txt")
-            for file in folder.glob(pattern)
-        }
-    ):
+    """Return a hash of all that the vectors depend on: weights, configuration, vocabulary, modules (hex)."""
+    digest, words = hashlib.sha256(), transformer_folder(folder)
+    own = (_weights_of(words), "config.json", "vocab*", "tokenizer*", "merges.txt")
+    for file in sorted({*files_of(folder), *(file for pattern in own for file in words.glob(pattern))}):
         with file.open("rb") as stream:
-            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+            name = file.relative_to(folder).as_posix()
+            digest.update(name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def width_of(folder: Path) -> int:
+    """Return how many numbers a token's last hidden state has, without reading the weights. Raises EncoderError."""
+    from transformers import AutoConfig  # which knows by what other names a model may say it
+
+    words = transformer_folder(folder)
+    try:
+        config = AutoConfig.from_pretrained(words, local_files_only=True, trust_remote_code=False)
+        return int(config.hidden_size)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EncoderError(
+            f"{words / 'config.json'} is of no BERT-like model: {type(error).__name__}."
+        ) from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -103,13 +118,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     from transformers import AutoModel, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    words, told = transformer_folder(folder), transformer_settings(folder)
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options, **_case(folder))
+            tokenizer = AutoTokenizer.from_pretrained(words, **options, **_case(words))
             model, loaded = AutoModel.from_pretrained(
-                folder,
+                words,
                 **options,
-                use_safetensors=_weights_of(folder) == _WEIGHTS[0],
+                use_safetensors=_weights_of(words) == _WEIGHTS[0],
                 weights_only=True,
                 output_loading_info=True,
             )
@@ -120,11 +136,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise EncoderError(
             f"The checkpoint in {folder} lacks {len(lacking)} weights of its model, as {lacking[0]}."
         )
-    limit = min(
-        tokenizer.model_max_length,
-        getattr(model.config, "max_position_embeddings", _MAX_TOKENS),
-        _MAX_TOKENS,
-    )
+    if told.get("do_lower_case"):
+        _lower(tokenizer)
+    longest = told.get("max_seq_length") or tokenizer.model_max_length
+    positions = getattr(model.config, "max_position_embeddings", _MAX_TOKENS)
+    limit = min(longest, positions) if modules_of(folder) else min(longest, positions, _MAX_TOKENS)
     return Checkpoint(tokenizer, model.eval(), limit, model.config.hidden_size)
 
 
@@ -145,8 +161,9 @@ def quiet() -> Iterator[None]:
 
 
 def _complete(folder: Path) -> Path:
-    if not (folder / "config.json").is_file() or not any(
-        True for pattern in _WEIGHTS for _ in folder.glob(pattern)
+    words = transformer_folder(folder)
+    if not (words / "config.json").is_file() or not any(
+        True for pattern in _WEIGHTS for _ in words.glob(pattern)
     ):
         raise CheckpointNotFound(
             f"{folder} holds no whole checkpoint: it has config.json and model.safetensors, or pytorch_model.bin."
@@ -167,3 +184,12 @@ def _case(folder: Path) -> dict[str, bool]:
         return {}
     tokens = vocabulary.read_text(encoding="utf-8").split("\n")
     return {"do_lower_case": not any(token != token.lower() for token in tokens if not token.startswith("["))}
+
+
+def _lower(tokenizer: Any) -> None:
+    """Make a tokenizer lower the case before all else, as sentence-transformers does where a folder says so."""
+    from tokenizers import normalizers
+
+    backend = tokenizer.backend_tokenizer
+    then = [backend.normalizer] if backend.normalizer else []
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *then])

@@ -176,6 +176,7 @@ class Fused:
             "dim": self.dim,
             "columns": len(features.columns) if features else 0,
             "epochs": self.parts.trace._asdict(),
+            "modules": self.text.describe().get("modules", []) if self.text else [],
         }
 
     def save(self, folder: Path) -> None:

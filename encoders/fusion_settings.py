@@ -22,7 +22,7 @@ class Settings:
 
     fusion: str = "gated"
     model: str = "clinicalbert"
-    pooling: str = "chunk-mean"
+    pooling: str = "auto"
     overlap: int = 64
     max_windows: int = 32
     precision: str = "auto"

@@ -1,5 +1,6 @@
 """Rows of vectors put together: to the mean of their group, and to length 1."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ def filled_rows(vectors: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(abs(vectors).sum(axis=1)).ravel() > 0
 
 
-def pool_tokens(hidden: Any, mask: Any, pooling: str) -> Any:
-    """Return one row per text, (n, width): the `mean` of its tokens, or (`cls`) its first token.
+def pool_tokens(hidden: Any, mask: Any, pooling: str | Callable[[Any, Any], Any]) -> Any:
+    """Return one row per text, (n, dim): the `mean` of its tokens, its first (`cls`), or what `pooling` makes of them.
 
     `hidden` are tensors (n, tokens, width), `mask` (n, tokens): 1 for a token, 0 for padding.
     """
+    if not isinstance(pooling, str):
+        return pooling(hidden, mask)
     if pooling == "cls":
         return hidden[:, 0]
     weights = mask[..., None].float()

@@ -18,6 +18,7 @@ from cohorts.encoders.bert import CLEANING
 from cohorts.encoders.checkpoints import Checkpoint, content_hash, load_checkpoint, quiet
 from cohorts.encoders.levels import LEVELS, passages
 from cohorts.encoders.note_cache import text_key
+from cohorts.encoders.sentence_folder import transformer_folder
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import best_precision
 from cohorts.errors import EncoderError, InputError, MissingExtra
@@ -128,7 +129,9 @@ def pretrain(
                 f"{objective.name}), fewer than a batch of {objective.settings.batch}: take a larger source, or a "
                 "smaller batch."
             )
-        trainer = objective.trainer(base, checkpoint, texts, _arguments(objective.settings, out))
+        trainer = objective.trainer(
+            transformer_folder(base), checkpoint, texts, _arguments(objective.settings, out)
+        )
         _listen(trainer, tick, objective.settings.steps)
         write_private(private_folder(out / CHECKPOINTS) / _ASKED, json.dumps(asked))
         began, done = time.perf_counter(), _steps_done(last)

@@ -9,6 +9,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import Checkpoint
 from cohorts.encoders.openvino_model import run_by_openvino
 from cohorts.encoders.pooling import pool_tokens
+from cohorts.encoders.sentence_folder import WindowModules
 from cohorts.errors import EncoderError
 
 OPENVINO = "openvino-bf16"
@@ -84,11 +85,12 @@ class Transformer:
 
         return run
 
-    def embed(self, windows: Sequence[Window], pooling: str) -> Vectors:
-        """Return (len(windows), width) float32: the mean over a window's tokens, or its first token's vector."""
+    def embed(self, windows: Sequence[Window], pooling: str | WindowModules) -> Vectors:
+        """Return (len(windows), dim) float32, each made of a window's tokens as `pool_tokens` does it."""
         import torch
 
-        vectors = np.empty((len(windows), self.checkpoint.width), np.float32)
+        dim = self.checkpoint.width if isinstance(pooling, str) else pooling.dim
+        vectors = np.empty((len(windows), dim), np.float32)
         order = np.argsort([-len(window) for window in windows], kind="stable")
         with torch.inference_mode():
             for rows in _batches([len(windows[row]) for row in order], self.batch_tokens):
@@ -112,7 +114,7 @@ class Transformer:
         wide = getattr(config, "intermediate_size", 4 * config.hidden_size)
         return 4 * (2 * int(wide) + 8 * self.checkpoint.width)
 
-    def _halved(self, windows: Sequence[Window], pooling: str) -> Vectors:
+    def _halved(self, windows: Sequence[Window], pooling: str | WindowModules) -> Vectors:
         """Return the vectors of one forward pass, or of two halves where the memory of the GPU was too small for it."""
         import torch
 
@@ -129,7 +131,7 @@ class Transformer:
         self.batch_tokens = min(self.batch_tokens, half * max(map(len, windows)))  # for the next call
         return np.concatenate([self._halved(part, pooling) for part in (windows[:half], windows[half:])])
 
-    def _forward(self, windows: Sequence[Window], pooling: str) -> Vectors:
+    def _forward(self, windows: Sequence[Window], pooling: str | WindowModules) -> Vectors:
         ids, mask = (one.to(self._device) for one in padded(self.checkpoint, windows))
         return np.asarray(pool_tokens(self._run(ids, mask), mask, pooling).cpu())
 

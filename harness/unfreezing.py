@@ -64,7 +64,7 @@ class Trained:
         return told
 
     def vectors(self, windows: Sequence[Window]) -> "Tensor":
-        """Return (n, width) of n windows: what the head sees."""
+        """Return (n, dim) of n windows: what the head sees."""
         import torch
 
         device = self.head[-1].weight.device
@@ -107,9 +107,9 @@ def train(encoder: Bert, windows: Sequence[Window], labels: Names, layers: int, 
     body = deepcopy(encoder.checkpoint.model)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        head = torch.nn.Sequential(
-            torch.nn.Dropout(_DROPOUT), torch.nn.Linear(encoder.checkpoint.width, len(names))
-        ).to(body.device)
+        head = torch.nn.Sequential(torch.nn.Dropout(_DROPOUT), torch.nn.Linear(encoder.dim, len(names))).to(
+            body.device
+        )
         trained = Trained(encoder, body, head, names, [])
         opened = _open(body, layers)
         steps = max(LEAST_STEPS, EPOCHS * -(-len(windows) // BATCH))
@@ -155,7 +155,7 @@ def _open(body: Any, layers: int) -> "list[Tensor]":
 
 
 def _fixed(trained: Trained, windows: Sequence[Window]) -> "Tensor":
-    """Return (n, width) of all windows at once: a model in which nothing is trained gives the same at every step."""
+    """Return (n, dim) of all windows at once: a model in which nothing is trained gives the same at every step."""
     import torch
 
     with torch.no_grad():

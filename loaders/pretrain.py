@@ -66,5 +66,4 @@ def pretrain_and_tell(
 def _read_by(settings: Settings, out: Path) -> str:
     """Return the encoder that reads the result as it was trained, as `--encoder` takes it."""
     level = "" if settings.level == "note" else f",level={settings.level}"
-    pooling = ",pooling=chunk-cls" if settings.pooling == "cls" else ""
-    return f"bert:{out}{level}{pooling}"
+    return f"bert:{out}{level}"

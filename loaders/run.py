@@ -80,6 +80,7 @@ class Run:
                 "name": encoder.name,
                 "dim": encoder.dim,
                 "fingerprint": encoder.fingerprint,
+                "modules": list(encoder.describe().get("modules", [])),
             }
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
             mapping, written = attachment_file(self.manifest["store"], self.goal.name), None

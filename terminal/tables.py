@@ -133,6 +133,8 @@ def _spent(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _notes(manifest: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
     if not dry_run and manifest["index"]["translation"]:
         yield manifest["index"]["translation"]
+    if modules := manifest.get("encoder", {}).get("modules"):
+        yield f"vectors are made by the modules of the text model's own folder: {', '.join(modules)}"
     if manifest["vanished"] > manifest["removed"]:
         yield (
             f"{manifest['vanished']:,} units stand in the collection and not in the source any more; --update "

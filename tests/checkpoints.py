@@ -13,7 +13,13 @@ WORDS = 1_900
 
 
 def make_checkpoint(
-    folder: Path, texts: Iterable[str], *, cased: bool = True, seed: int = 0, width: int = 64
+    folder: Path,
+    texts: Iterable[str],
+    *,
+    cased: bool = True,
+    seed: int = 0,
+    width: int = 64,
+    positions: int = 512,
 ) -> Path:
     """Write config, vocabulary and safetensors; no tokenizer_config.json, as the published clinical checkpoints."""
     counts: Counter[str] = Counter()
@@ -31,6 +37,7 @@ def make_checkpoint(
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=2 * width,
+        max_position_embeddings=positions,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder

@@ -218,7 +218,7 @@ class Small(Transformer):
 
     room = 1_100
 
-    def _forward(self, windows: Any, pooling: str) -> Any:
+    def _forward(self, windows: Any, pooling: Any) -> Any:
         if len(windows) * max(map(len, windows)) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super()._forward(windows, pooling)
@@ -479,7 +479,7 @@ def test_vectors_of_whole_notes_are_those_from_before_there_were_levels(tiny: Pa
     [
         (
             "bert:clinicalbert,pooling=max",
-            "pooling is 'max'; it is one of chunk-mean, chunk-cls, cls-truncate",
+            "pooling is 'max'; it is one of auto, modules, chunk-mean, chunk-cls, cls-truncate",
         ),
         ("bert:precision=int8", "precision is 'int8'; it is one of auto, fp32, bf16"),
         ("bert:max_windows=0", "max_windows is 0"),

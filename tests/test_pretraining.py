@@ -440,7 +440,7 @@ def test_train_ingest_and_query(
     assert manifest["texts_per_s"] > 0
     assert manifest["versions"]["datasets"]
     assert "furosemide" not in json.dumps(manifest)
-    as_trained = ",level=segment,pooling=chunk-cls" if name == "simcse" else ""
+    as_trained = ",level=segment" if name == "simcse" else ""
     assert manifest["encoder"] == f"bert:trained{as_trained}"
     ok(f"ingest {read} --encoder {manifest['encoder']} --store qdrant:store --collection notes")
     found = json.loads(ok("query --store qdrant:store --collection notes --patient 3 -k 5 --format json"))
