@@ -13,6 +13,7 @@ from cohorts.loaders.export_format import VECTOR
 from cohorts.loaders.file_checks import check_names, readable
 from cohorts.loaders.matrices import check_matrix, float32
 from cohorts.loaders.payload_columns import unsupported
+from cohorts.loaders.stated_metric import check_metric
 from cohorts.records.headers import listed
 
 _CHUNK_CACHE_BYTES = 64 << 20  # without it a chunk of HDF5 larger than a batch is unpacked once per batch
@@ -67,6 +68,7 @@ def open_hdf5(path: Path, id_column: str, vector_column: str) -> tuple[_Hdf5Vect
                 f"{path} has no dataset {' or '.join(names)}. It has: {listed(list(sets), proven=True)}."
             )
         check_matrix(path, file[matrix].shape, file[matrix].dtype)
+        check_metric(path, file.attrs, file[matrix].attrs)
         vectors = _Hdf5Vectors(path, matrix, *file[matrix].shape)
         return vectors, _Hdf5Part(path, vectors.rows, _hdf5_schema(sets, vectors.rows, id_column, path))
 
@@ -80,6 +82,7 @@ def open_queries(path: Path) -> _Hdf5Vectors | None:
         if not isinstance(file.get(_QUERIES), h5py.Dataset):
             return None
         check_matrix(path, file[_QUERIES].shape, file[_QUERIES].dtype)
+        check_metric(path, file[_QUERIES].attrs)
         return _Hdf5Vectors(path, _QUERIES, *file[_QUERIES].shape)
 
 

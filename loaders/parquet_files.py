@@ -1,6 +1,7 @@
 """A Parquet file as vectors and as tables of its other columns."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pyarrow.parquet as pq
 from cohorts.connectors.base import Collection, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.even_tables import even_tables
-from cohorts.loaders.export_format import definition_of
+from cohorts.loaders.export_format import DEFINITION, definition_of
 from cohorts.loaders.file_checks import check_names, readable
 from cohorts.loaders.matrices import float32
+from cohorts.loaders.stated_metric import check_metric
 from cohorts.records.headers import listed
 
 _BUFFER_BYTES = 1 << 20
+_PANDAS = b"PANDAS_ATTRS"
 
 
 class _ParquetVectors:
@@ -99,9 +102,23 @@ def open_parquet(
                 f"{path} has {'no' if name not in schema.names else 'more than one'} column {name}. It has: "
                 f"{listed(schema.names, (id_column, vector_column), proven=_is_typed(schema))}."
             )
+    check_metric(path, *_stated(schema), schema.field(vector_column).metadata or {})
     vectors = _ParquetVectors(path, vector_column)
     part = ParquetPart(path, leave_out=vector_column)
     return vectors, part, definition_of(path, schema, vectors.dim)
+
+
+def _stated(schema: Any) -> Iterator[Mapping[Any, Any]]:
+    """Yield what a file says of itself: its keys, the attributes of a pandas frame, and an export's definition."""
+    about = schema.metadata or {}
+    yield about
+    for key in (_PANDAS, DEFINITION):
+        try:
+            found = json.loads(about.get(key, b"{}"))
+        except ValueError:
+            continue  # whoever reads a damaged one tells of it
+        if isinstance(found, dict):
+            yield found
 
 
 def _is_typed(schema: Any) -> bool:
