@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.connectors.matched_recall import TIE
 from cohorts.errors import InputError
 
 Hits = npt.NDArray[np.bool_]
@@ -33,6 +34,22 @@ def ranked_hits(similarity: npt.NDArray[np.floating], alike: Hits) -> Hits:
     others &= queries[:, None]
     order = np.argsort(-similarity[others].reshape(shape), axis=1, kind="stable")
     return np.asarray(np.take_along_axis(alike[others].reshape(shape), order, axis=1))
+
+
+def expected_precision(scores: npt.NDArray[np.floating], alike: Hits, k: int) -> Values:
+    """Return the share of matches among the k best scores, (queries,), expected where ties come in random order.
+
+    `scores` and `alike` are (queries, n), -inf for what is no candidate; of fewer candidates than k, all are looked at.
+    """
+    candidates = (scores > -np.inf).sum(axis=1)
+    places = np.minimum(k, candidates)
+    best = np.sort(-np.partition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k], axis=1)
+    last = best[np.arange(len(scores)), -places][:, None]
+    before = scores > last + TIE
+    tied = (scores > -np.inf) & ~before & (scores >= last - TIE)
+    share = (alike & tied).sum(axis=1) / np.maximum(1, tied.sum(axis=1))
+    found = (alike & before).sum(axis=1) + (places - before.sum(axis=1)) * share
+    return np.asarray(found / np.maximum(1, places))
 
 
 def precision(hits: Hits, k: int) -> Values:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.harness.ranking import expected_precision
 
 K = 10
 _BLOCK = 500
@@ -28,8 +29,8 @@ def precision_by_phenotype(
     """Return the precision of every phenotype's queries and, first, of all queries (phenotype "all").
 
     `vectors` (n, dim) are unit rows, dense or sparse; `phenotype` ("" for none) and `patient` are (n,), `queries` rows
-    of them. A patient's own admissions are no candidates. A query without phenotype is none; one whose vector is zero
-    finds nobody and counts as 0.
+    of them. A patient's own admissions are no candidates, and where there are fewer than k, those there are count. A
+    query without phenotype is none; one whose vector is zero finds nobody and counts as 0.
     """
     queries = queries[phenotype[queries] != ""]
     if not len(queries):
@@ -73,6 +74,5 @@ def _precisions(
         product = asked[block] @ vectors.T
         scores = product.toarray() if hasattr(product, "toarray") else product
         scores[patient[block][:, None] == patient] = -np.inf
-        nearest = np.argpartition(-scores, K, axis=1)[:, :K]
-        alike = phenotype[nearest] == phenotype[block][:, None]
-        yield (alike & (np.take_along_axis(scores, nearest, axis=1) > 0)).mean(axis=1)
+        alike = phenotype == phenotype[block][:, None]
+        yield expected_precision(scores, alike & (scores > 0), K)

@@ -16,7 +16,7 @@ from cohorts.errors import InputError, LeakageError
 from cohorts.harness import fineehr, published
 from cohorts.harness.classifiers import CLASSIFIERS, score
 from cohorts.harness.fineehr import Plan, PredictionRow, concatenation, evaluate
-from cohorts.harness.retrieval import precision_by_phenotype
+from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, split
 from cohorts.harness.statistics import summarize_predictions
 from cohorts.harness.tfidf import tfidf, word_counts
@@ -108,6 +108,24 @@ def test_precision_counts_other_patients_of_the_same_phenotype(monkeypatch: pyte
     }
     assert sparse == found
     assert precision_by_phenotype(vectors, phenotype, patient, np.array([6])) == []
+
+
+def test_equal_vectors_have_the_precision_of_chance_in_any_order_of_their_rows() -> None:
+    vectors, patient = np.tile(np.array([0.6, 0.8], np.float32), (40, 1)), np.arange(40)
+    halves = np.repeat(["a", "b"], 20)
+    for phenotype in (halves, halves[::-1], np.tile(["a", "b"], 20)):
+        found = precision_by_phenotype(vectors, phenotype, patient, np.arange(40))
+        assert [one.precision for one in found] == pytest.approx([19 / 39] * 3)
+        asked = precision_of_queries(vectors, vectors, phenotype, patient, np.arange(40))
+        assert asked == pytest.approx(19 / 39)
+
+
+@pytest.mark.parametrize("units", [1, 2, 5, 10, 11])
+def test_few_units_have_a_precision_too(units: int) -> None:
+    vectors = np.eye(units, dtype=np.float32) + 0.5
+    phenotype, patient = np.repeat(["a", "b"], [1, units])[:units], np.arange(units)
+    found = precision_by_phenotype(vectors, phenotype, patient, np.arange(units))
+    assert found[0].precision == pytest.approx((units - 2) / units if units > 1 else 0)
 
 
 def test_tfidf_is_scikit_learns_with_hashed_words(hospital: Path, tmp_path: Path) -> None:

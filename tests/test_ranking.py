@@ -16,6 +16,7 @@ from cohorts.harness.ranking import (
     chance_capped_recall,
     chance_ndcg,
     chance_precision,
+    expected_precision,
     holm,
     interval,
     ndcg,
@@ -45,6 +46,28 @@ def test_figures_by_hand() -> None:
     np.testing.assert_allclose(average_precision(HITS), [(1 + 2 / 3) / 2, 1 / 4, (3 + 4 / 5) / 4])
     best = 1 + 1 / math.log2(3)
     np.testing.assert_allclose(ndcg(HITS, 3), [1.5 / best, 0, 1])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+def test_precision_of_ties_is_the_mean_over_all_their_orders(k: int) -> None:
+    alike = np.array([[1, 0, 1, 0, 1], [0, 1, 1, 0, 0]], np.bool_)
+    scores = np.array([[0.9, 0.5, 0.5, 0.5, 0.1], [0.3, 0.3, 0.8, -np.inf, 0.3]])
+    some_orders = [
+        [
+            alike[row][sorted(there, key=lambda one: -scores[row][one])][:k].mean()
+            for there in permutations(those)
+        ]
+        for row, those in enumerate(np.flatnonzero(one > -np.inf).tolist() for one in scores)
+    ]
+    expected = [np.mean(one) for one in some_orders]
+    np.testing.assert_allclose(expected_precision(scores, alike, k), expected)
+    np.testing.assert_allclose(
+        expected_precision(scores + 1e-7 * np.arange(5), alike, k), expected
+    )  # of rounding
+
+
+def test_precision_without_a_candidate_is_none() -> None:
+    assert expected_precision(np.full((1, 3), -np.inf), np.ones((1, 3), np.bool_), 2).tolist() == [0]
 
 
 @pytest.mark.parametrize("k", [1, 3, 5, 9])
