@@ -94,6 +94,7 @@ def test_what_can_t_be_asked_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "latin.txt").write_bytes(b"Fi\xe8vre secret\n")
     (tmp_path / "q.csv").write_text("a,b\n")
+    (tmp_path / "sheet.txt").write_bytes(b"PK\x03\x04 secret xl/")
     for name, why in (
         ("nan.npy", r"Row 7 \(from 0\) .* can't be searched by"),
         ("wide.npy", "vectors of 17 dimensions; the collection's have 16"),
@@ -101,6 +102,9 @@ def test_what_can_t_be_asked_says_why(tmp_path: Path) -> None:
         ("latin.txt", "can't be read as text in UTF-8"),
         ("q.csv", "no suffix that is known"),
         ("none.txt", "There is no file"),
+        ("none.npy", "There is no file"),
+        ("none.h5", "can't be read"),
+        ("sheet.txt", "by its first bytes it is an Excel workbook"),
     ):
         with pytest.raises(InputError, match=why) as error:
             read(tmp_path / name)
