@@ -3,8 +3,8 @@
 Every cell of every kind of file holds a text that stands nowhere else. Commands that succeed and commands that fail are
 run over them, in both formats of the log, and all that they print and write is searched.
 
-Not searched: collections, encoders and journals, which keep patients' facts to answer by; the ids of rejected rows, by
-which the user finds them.
+Not searched: collections, encoders and journals, which keep patients' facts to answer by; the lists of ids of rejected
+rows and of the questions that were answered best and worst, by which the user finds them.
 """
 
 import csv
@@ -27,6 +27,7 @@ from commands import run
 h5py: Any = import_module("h5py")  # which has no types
 
 Row = list[str]
+BY_ID = ("rejected.csv", "extremes.csv")
 PLANTED = re.compile(r"Qz\w+|\b77\d{7}\b|2177-\d\d-\d\d")  # texts, ids, dates
 
 
@@ -159,7 +160,7 @@ def swept(folder: Path) -> str:
     """Return all that a command wrote for people or for other programs to read."""
     files = [file for file in folder.rglob("*") if file.suffix in (".csv", ".json", ".html", ".md", ".txt")]
     kept = [file for file in files if "encoders" not in file.parts and "store" not in file.parts]
-    return "\n".join(file.read_text(errors="replace") for file in kept if file.name != "rejected.csv")
+    return "\n".join(file.read_text(errors="replace") for file in kept if file.name not in BY_ID)
 
 
 class Searched:
@@ -310,13 +311,22 @@ def test_pairs_and_judgements(tmp_path: Path, searched: Searched) -> None:
             Judged(judged, population)
         return str(caught.value)
 
-    for fault in [*HEADER_FAULTS, *ROW_FAULTS, list]:
+    for fault in [*HEADER_FAULTS, *ROW_FAULTS]:
         write(pairs, fault(PAIRS))
-        if fault not in (list, strangers):  # these are sound for pairs
+        if fault is not strangers:  # which are sound for pairs
             searched.run(f"{space} --encoder word2vec --pairs {pairs} --out {searched.out}", 2)
         write(judged, fault(JUDGED))
         assert not PLANTED.findall(judgements())
-    unclosed(pairs)
+    unclosed(write(pairs, PAIRS))
     searched.run(f"{space} --encoder word2vec --pairs {pairs} --out {searched.out}", 2)
-    unclosed(judged)
+    unclosed(write(judged, JUDGED))
     assert not PLANTED.findall(judgements())
+
+
+def test_a_report_of_neighbours(tmp_path: Path, searched: Searched) -> None:
+    texts = [" ".join(planted("word", (row * 7 + place) % 23) for place in range(9)) for row in range(60)]
+    rows = [[planted("id", row), text, planted("label", row % 3)] for row, text in enumerate(texts)]
+    notes = write(tmp_path / "n.csv", [["id", "text", "label"], *rows])
+    where = f"--source notes-csv --path {notes} --columns id=id,text=text --labels label"
+    searched.run(f"evaluate retrieval {where} --queries 3 --k 5 --out {searched.out}", 0)
+    assert (searched.out / "report.html").is_file()
