@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cohorts.connectors.base import Collection, Points
+from cohorts.connectors.base import Collection, PayloadValue, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError, InputError, Stopped, Unverified
@@ -502,17 +502,45 @@ def test_a_trace_knows_a_payload_whatever_an_engine_does_to_its_numbers(
         return compare(*traces)[1][0]
 
     def as_engine(value: object) -> object:
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**49:
             return int(value)
-        if isinstance(value, float) and 1e-300 < abs(value) < 1e300:
-            rounded = float(np.nextafter(value, 0))
-            return value if rounded.is_integer() else rounded  # which the trace would take for a change
+        if isinstance(value, float):
+            return float(np.nextafter(value, data.draw(st.sampled_from([-np.inf, np.inf]))))
         return value
 
     read = {key: as_engine(value) for key, value in payload.items() if value is not None}
     assert same(payload, read)
     key = data.draw(st.sampled_from("abcdef"))
     assert not same(payload, payload | {key: "something else"})
+    wholes = [key for key, value in payload.items() if type(value) is int]
+    if wholes and not any(isinstance(value, float) for value in payload.values()):
+        assert not same(payload, payload | {wholes[0]: payload[wholes[0]] + 1})  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("whole", [0.0, 1.0, 2.0, -60.0, 1e11, 2.0**48, 2.0**52])
+@pytest.mark.parametrize("towards", [-np.inf, np.inf])
+def test_a_fraction_that_an_engine_rounds_to_a_whole_number_is_the_same(whole: float, towards: float) -> None:
+    beside: dict[str, PayloadValue] = {"id": 1_234_567_890_123, "large": 1e18, "share": 0.5, "sex": "F"}
+
+    def same(one: PayloadValue, other: PayloadValue, **changed: PayloadValue) -> bool:
+        points = (
+            Points(["a"], vectors(1), [row])
+            for row in ({**beside, "value": one}, {**beside, "value": other, **changed})
+        )
+        return compare(*map(traces_of, points))[1] == [True]
+
+    sent = float(np.nextafter(whole, towards))
+    assert same(sent, whole)
+    assert same(sent, int(whole))
+    assert not same(sent, whole + 1 + abs(whole) * 1e-9)
+    assert not same(sent, whole, share=0.5 + 1e-9), "a large number beside it hides no other"
+    assert not same(whole, whole, id=1_234_567_890_124) or abs(whole) >= 2**49
+
+
+def test_traces_of_an_older_version_are_refused() -> None:
+    (trace,) = traces_of(Points(["a"], vectors(1), [{}]))
+    with pytest.raises(InputError, match="older cohorts"):
+        compare([trace[:32]], [trace])
 
 
 @pytest.mark.parametrize("dim", [2, 128, 768])
