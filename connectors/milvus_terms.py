@@ -140,6 +140,8 @@ def _condition(filter_: Filter, fields: Mapping[str, Any], columns: Columns, nev
                 return column.present or f"not ({never})"
         case OneOf(_, values, negated):
             kept = [_quoted(value, integral) for value in values if not (integral and not _whole(value))]
+            if not integral and any(type(value) in (int, float) and value == 0 for value in values):
+                kept += ["0.0", "-0.0"]  # embedded, `in` takes the two zeros for different numbers
             if not kept:
                 return (column.present or f"not ({never})") if negated else never
             expression = f"{column.name} {'not in' if negated else 'in'} [{', '.join(kept)}]"

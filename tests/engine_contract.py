@@ -427,6 +427,18 @@ class EngineContract:
         ):
             self.same_as_reference(connector, batch, parse_filter(text))
 
+    def test_both_zeros_are_one_number(self, connector: Connector) -> None:
+        zeros: list[Payload] = [{"age": age, "n": n} for age, n in ((-0.0, 0), (0.0, 0), (1.0, 1), (-1.0, -1))]
+        batch = Points(["1", "2", "3", "4", "5"], cloud(5), [*zeros, {"age": None, "n": None}])
+        self.filled(connector, batch)
+        for field in ("age", "n"):
+            for zero in ("-0.0", "0"):
+                conditions = [f"{field} {op} {zero}" for op in ("=", "!=", "<", ">=")]
+                conditions += [f"{field} {op} ({zero}, 1)" for op in ("in", "not in")]
+                for filter_ in map(parse_filter, conditions):
+                    expected = sum(matches(filter_, payload) for payload in batch.payloads)
+                    assert connector.count("c", filter_) == expected, filter_
+
     def test_hostile_values_change_no_filters_meaning(self, connector: Connector) -> None:
         batch = points(120, seed=4)
         self.filled(connector, batch)
