@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -63,6 +64,7 @@ BYTES_PER_NUMBER = 12  # of a float32 in JSON
 POLL_S = 0.1
 # Of a cluster, in a row: each may ask other replicas, and one that has not begun looks calm, too.
 CALM_POLLS = 10
+IDLE_POLLS = 10  # in a row: for a moment the server may look idle before it begins
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
@@ -171,9 +173,12 @@ class QdrantConnector(Connector):
         if isinstance(collection.index, Hnsw):
             settings = models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB)
             self._call(lambda client: client.update_collection(name, optimizers_config=settings))
-        until, calm = time.monotonic() + timeout_s, 0
+        until, calm, idle = time.monotonic() + timeout_s, 0, 0
         while True:
             info = self._info(name)
+            idle = idle + 1 if info.status == models.CollectionStatus.GREY else 0
+            if idle and idle % IDLE_POLLS == 0:
+                self._ask_again(name)
             calm = calm + 1 if self._is_ready(collection, info) else 0
             if calm == (CALM_POLLS if _has_replicas(info) else 1):
                 return
@@ -473,6 +478,15 @@ class QdrantConnector(Connector):
             lambda client: client.scroll(
                 name, limit=size, offset=offset, with_payload=selector, with_vectors=vectors
             )
+        )
+
+    def _ask_again(self, name: str) -> None:
+        """Let the server go on with the index: after a restart it waits for the next change of the collection."""
+        nothing = models.OptimizersConfigDiff()
+        self._call(lambda client: client.update_collection(name, optimizers_config=nothing))
+        warnings.warn(
+            f"Qdrant had stopped building the index of {name}, as it does when it is restarted: it was asked again.",
+            stacklevel=3,
         )
 
     def _is_ready(self, collection: Collection, info: Any) -> bool:

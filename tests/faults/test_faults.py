@@ -10,12 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cohorts.connectors.addresses import parse_server
+from cohorts.connectors.base import Collection, Points
+from cohorts.connectors.qdrant_server import QdrantConnector
 from cohorts.connectors.registry import connect
 from cohorts.loaders.journal import Journal
 from commands import ok, refused
-from loading import Rows, cohorts_in_chunks_of, content, ingest_arguments, make_hospital, run
+from loading import Rows, cohorts_in_chunks_of, content, ingest_arguments, make_hospital, run, vectors
 from servers import Milvus, QdrantNode, wait_until
 
 RESTARTS = 20
@@ -225,6 +229,32 @@ def test_a_load_outlives_twenty_restarts_of_qdrant(
         found[key][1]["share"] == row["share"]
         for key, row in zip(origin.points.ids, origin.points.payloads, strict=True)
     }
+
+
+def test_an_index_that_a_restart_of_qdrant_stopped_is_asked_for_again(
+    starter: Executor, qdrant: QdrantNode
+) -> None:
+    """Killed just after the request, the server comes back grey: it builds nothing until it is asked."""
+    store = f"qdrant+http://127.0.0.1:{qdrant.http}?check_compatibility=false"
+    restart = restarted(starter, qdrant, every=2, times=1)
+
+    class Restarting(QdrantConnector):
+        asked = 0
+
+        def _info(self, name: str) -> Any:
+            self.asked += 1  # first for the definition, then whether the index is ready
+            restart(self.asked)
+            return super()._info(name)
+
+    with connect(store) as engine:
+        engine.create(Collection("c", 64))
+        engine.upsert("c", Points([str(i) for i in range(2_000)], vectors(2_000, 64), [{}] * 2_000))
+    with (
+        Restarting(parse_server(store)) as engine,
+        pytest.warns(UserWarning, match="stopped building the index of c"),
+    ):
+        engine.finalize("c", timeout_s=30)
+        assert engine.describe("c").indexed > 1_900
 
 
 def test_a_load_outlives_restarts_of_milvus(starter: Executor, milvus: Milvus, tmp_path: Path) -> None:
