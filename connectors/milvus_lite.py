@@ -92,7 +92,7 @@ class MilvusLiteConnector(MilvusConnector):
         target = collection.name
         self._call(lambda client: client.flush(target))
         if not self._call(lambda client: client.list_indexes(target)):  # a second one is an error here
-            self._build(target, collection)
+            self._build(target, collection, timeout_s)
         self._call(lambda client: client.load_collection(target, timeout=timeout_s))
         description = self.describe(name)
         missing = description.count - description.indexed
@@ -101,11 +101,13 @@ class MilvusLiteConnector(MilvusConnector):
                 f"{missing:,} of {description.count:,} vectors of {name} have no index after the build."
             )
 
-    def _build(self, target: str, collection: Collection) -> None:
+    def _build(self, target: str, collection: Collection, timeout_s: float) -> None:
         kind, params = to_index(collection.index, collection.dim)
         # The client sends each parameter by itself; this engine reads them in one called `params`, and takes its
         # defaults where there is none.
-        self._index(target, VECTOR, index_type=kind, metric_type="COSINE", params={"params": params})
+        self._index(
+            target, VECTOR, timeout_s=timeout_s, index_type=kind, metric_type="COSINE", params={"params": params}
+        )
         there = self._about_index(target).get("params", {})
         if there != params:
             raise EngineError(f"{self.title} built {kind} with {there}; {params} was asked for.")

@@ -439,13 +439,14 @@ class MilvusConnector(Connector):
     def _aliases_of(self, name: str) -> list[str]:
         return list(self._call(lambda client: client.list_aliases(name))["aliases"])
 
-    def _index(self, name: str, field: str, **settings: Any) -> None:
+    def _index(self, name: str, field: str, *, timeout_s: float | None = None, **settings: Any) -> None:
         def build(client: MilvusClient) -> None:
+            if field in client.list_indexes(name):  # a call before, which came to no answer, has made it
+                return
             wanted = client.prepare_index_params()
             wanted.add_index(field, **settings)
-            client.create_index(
-                name, wanted, timeout=self._timeout_s(), sync=False
-            )  # nothing is there to wait for
+            # Nothing is there to wait for, but on an embedded engine, which answers when it has built the index.
+            client.create_index(name, wanted, timeout=timeout_s or self._timeout_s(), sync=False)
 
         self._call(build)
 

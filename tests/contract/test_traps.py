@@ -244,6 +244,20 @@ def test_embedded_milvus_builds_with_the_parameters_asked_for(
     assert told["params"] == params
 
 
+@pytest.mark.parametrize("timeout_s", [60.0, 0.2])
+def test_embedded_milvus_may_build_for_longer_than_a_call_may_take(
+    timeout_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine answers when it has built. A second call, where the first had no time left, finds the index there."""
+    with connect(f"milvus:{tmp_path}/store.db") as connector:
+        connector.create(Collection("c", 64))
+        connector.upsert("c", Points([str(i) for i in range(2_000)], cloud(2_000, 64), [{}] * 2_000))
+        monkeypatch.setattr(connector, "_timeout_s", lambda: 0.2)
+        connector.finalize("c", timeout_s=timeout_s)
+        monkeypatch.undo()
+        assert connector.describe("c").indexed == 2_000
+
+
 def test_embedded_milvus_sends_no_vectors_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends every field of a hit where none is named: a search for two hundred took four times as long."""
     sent: set[str] = set()
