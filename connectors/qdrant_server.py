@@ -432,8 +432,14 @@ class QdrantConnector(Connector):
                 m=index.m, ef_construct=index.ef_construction, full_scan_threshold=10
             )
             quantization = _QUANTIZATION[index.quantization]
-        self._call(
-            lambda client: client.create_collection(
+        asked = False
+
+        def make(client: QdrantClient) -> None:
+            nonlocal asked
+            if asked and client.collection_exists(collection.name):
+                return  # the call before has made it, and its answer was lost
+            asked = True
+            client.create_collection(
                 collection.name,
                 models.VectorParams(size=collection.dim, distance=models.Distance.COSINE),
                 hnsw_config=hnsw,
@@ -443,7 +449,8 @@ class QdrantConnector(Connector):
                 replication_factor=self._server.replicas if self._server else None,
                 metadata={METADATA: json.dumps(to_json(collection), ensure_ascii=False)},
             )
-        )
+
+        self._call(make)
 
     def _index_field(self, name: str, field: str, schema: models.PayloadSchemaType) -> None:
         self._call(lambda client: client.create_payload_index(name, field, schema, wait=True))

@@ -22,6 +22,7 @@ from cohorts.errors import CollectionExists, EngineError, InputError, Unsupporte
 from engine_contract import DIM, cloud, points
 from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException
 from servers import Milvus, QdrantNode
 
 UNCHECKED = "check_compatibility=false"
@@ -53,6 +54,22 @@ def test_a_small_collection_has_an_index_too_on_qdrant(raw_qdrant: QdrantClient)
     about = raw_qdrant.get_collection("c")
     assert about.indexed_vectors_count == about.points_count == 400
     assert about.config.hnsw_config.m == 8
+
+
+def test_a_collection_is_made_though_the_answer_was_lost_on_qdrant(
+    raw_qdrant: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = raw_qdrant.create_collection
+
+    def unheard(*given: Any, **settings: Any) -> None:
+        create(*given, **settings)
+        raise ResponseHandlingException(ConnectionResetError())
+
+    monkeypatch.setattr(raw_qdrant, "create_collection", unheard)
+    connector = QdrantConnector(client=raw_qdrant)
+    connector.create(Collection("c", DIM))
+    with pytest.raises(CollectionExists):
+        connector.create(Collection("c", DIM))
 
 
 def test_payload_indexes_stand_before_the_graph_is_built_on_qdrant(raw_qdrant: QdrantClient) -> None:
