@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cohorts.errors import CohortsError, InputError, Stopped
-from cohorts.loaders.interrupt import end_on_signals
+from cohorts.errors import CohortsError, InputError
 from cohorts.terminal import log
-from typer.core import TyperGroup
+from cohorts.terminal.interrupts import interruptible
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description, Vectors
@@ -31,22 +30,7 @@ SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
 
 
-class _Commands(TyperGroup):
-    """Commands that tell in our words that they were stopped."""
-
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        """Run the command that is asked for. Raises Stopped."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Stopped(
-                "Stopped as asked. Temporary files are removed, and what was finished stays; where the command has "
-                "--resume, that goes on."
-            ) from None
-
-
 app = typer.Typer(
-    cls=_Commands,
     help="Find patients like this one, on the vector database that you already run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -169,10 +153,10 @@ def main() -> None:
     Signals end it as an error does. What the engines write is its user's alone, as what we write is by itself.
     """
     os.umask(0o077)
-    end_on_signals()
     warnings.showwarning = lambda message, *_: log.say("warning", str(message))
     try:
-        app()
+        with interruptible(lambda error: log.say("warning", _withheld(error))):
+            app()
     except CohortsError as error:
         log.say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
@@ -183,11 +167,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _withheld(error: Exception) -> str:
+def _withheld(error: BaseException) -> str:
     """Return what kind of error of our own it is, and where: its message may quote a record."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = [
+        f" in {Path(one.filename).name}, line {one.lineno} ({one.name})"
+        for one in traceback.extract_tb(error.__traceback__)[-1:]
+    ]
     return (
-        f"cohorts failed with {type(error).__name__} in {Path(last.filename).name}, line {last.lineno} ({last.name}). "
+        f"cohorts failed with {type(error).__name__}{''.join(where)}. "
         "That should not happen: please report it. Its message is withheld, for it may quote a record; "
         f"{SHOW_ALL}=1 shows it."
     )

@@ -106,7 +106,12 @@ class MilvusLiteConnector(MilvusConnector):
         # The client sends each parameter by itself; this engine reads them in one called `params`, and takes its
         # defaults where there is none.
         self._index(
-            target, VECTOR, timeout_s=timeout_s, index_type=kind, metric_type="COSINE", params={"params": params}
+            target,
+            VECTOR,
+            timeout_s=timeout_s,
+            index_type=kind,
+            metric_type="COSINE",
+            params={"params": params},
         )
         there = self._about_index(target).get("params", {})
         if there != params:

@@ -9,7 +9,7 @@ from multiprocessing import active_children
 from threading import Event
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_on_signals() -> None:
@@ -17,7 +17,7 @@ def end_on_signals() -> None:
 
     Under nohup, which ignores the end of a terminal, that stays so.
     """
-    for number in _SIGNALS:
+    for number in SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
 
@@ -34,7 +34,7 @@ def stop_on_interrupt(stop: Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stop.set()

@@ -84,22 +84,27 @@ class Ahead(Generic[T]):
         """End the stage after the item in hand, and what it reads from."""
         self._stopped.set()
         self._thread.join()
-        close = getattr(self._items, "close", None)
-        if close is not None:
-            close()
 
     def _run(self) -> None:
         try:
-            while not self._stopped.is_set():
-                starved_s, began = self._own.starved_s, time.perf_counter()
-                item = next(self._items, _END)
-                spent_s = time.perf_counter() - began
-                self._own.busy_s += spent_s - (self._own.starved_s - starved_s)
-                self._put(item)
-                if item is _END:
-                    return
+            try:
+                self._hand_on()
+            finally:  # here: what was opened in this thread may belong to it
+                close = getattr(self._items, "close", None)
+                if close is not None:
+                    close()
         except BaseException as error:  # noqa: BLE001 - it is raised again where the items are read
             self._put(_Failure(error))
+
+    def _hand_on(self) -> None:
+        while not self._stopped.is_set():
+            starved_s, began = self._own.starved_s, time.perf_counter()
+            item = next(self._items, _END)
+            spent_s = time.perf_counter() - began
+            self._own.busy_s += spent_s - (self._own.starved_s - starved_s)
+            self._put(item)
+            if item is _END:
+                return
 
     def _put(self, item: object) -> None:
         began = time.perf_counter()

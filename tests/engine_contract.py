@@ -428,7 +428,9 @@ class EngineContract:
             self.same_as_reference(connector, batch, parse_filter(text))
 
     def test_both_zeros_are_one_number(self, connector: Connector) -> None:
-        zeros: list[Payload] = [{"age": age, "n": n} for age, n in ((-0.0, 0), (0.0, 0), (1.0, 1), (-1.0, -1))]
+        zeros: list[Payload] = [
+            {"age": age, "n": n} for age, n in ((-0.0, 0), (0.0, 0), (1.0, 1), (-1.0, -1))
+        ]
         batch = Points(["1", "2", "3", "4", "5"], cloud(5), [*zeros, {"age": None, "n": None}])
         self.filled(connector, batch)
         for field in ("age", "n"):

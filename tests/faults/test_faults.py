@@ -249,11 +249,9 @@ def test_an_index_that_a_restart_of_qdrant_stopped_is_asked_for_again(
     with connect(store) as engine:
         engine.create(Collection("c", 64))
         engine.upsert("c", Points([str(i) for i in range(2_000)], vectors(2_000, 64), [{}] * 2_000))
-    with (
-        Restarting(parse_server(store)) as engine,
-        pytest.warns(UserWarning, match="stopped building the index of c"),
-    ):
-        engine.finalize("c", timeout_s=30)
+    with Restarting(parse_server(store)) as engine:
+        with pytest.warns(UserWarning, match="stopped building the index of c"):
+            engine.finalize("c", timeout_s=30)
         assert engine.describe("c").indexed > 1_900
 
 
