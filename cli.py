@@ -931,6 +931,37 @@ def reindex(
 
 
 @app.command()
+def delete(
+    patient: Annotated[str, typer.Option(help="Id of the patient to erase.")],
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    run_dir: RunDir = None,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Erase a patient: every point of theirs, and what the runs noted of them; nothing is asked."""
+    from dataclasses import asdict
+
+    from cohorts.loaders.erase import erase
+    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.holding import holding
+    from cohorts.loaders.run_dirs import default_run_dir
+
+    log.choose(log_format)
+    folder = run_dir or default_run_dir(store, collection)
+    with open_store(store, collection) as connector:
+        connector.describe(collection)  # before anything is made for a collection that is not there
+        with holding(connector, store, collection, folder) as held:
+            erased = erase(connector, collection, patient, held, folder)
+    log.say(
+        "note",
+        f"Erased from {collection}, and looked for again: {erased.points:,} points, {erased.traces:,} notes of runs "
+        f"and {erased.rejected:,} rows of what could not be written. The runs know nothing of the patient any more: a "
+        "source that still holds the patient would be sent again by any ingest, so take the patient out of it first.",
+        **asdict(erased),
+    )
+
+
+@app.command()
 def audit(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",

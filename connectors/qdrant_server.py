@@ -267,11 +267,13 @@ class QdrantConnector(Connector):
         return SETTLED_S if _has_replicas(self._info(name)) else 0.0
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
-        """Remove points."""
+        """Remove points; from a collection of others, only what is ours."""
         self._known.of(name)
-        self._refuse_theirs(name)
         selector = models.PointIdsList(points=[to_point_id(key) for key in ids])
-        self._call(lambda client: client.delete(name, selector, wait=True))
+        if name in self._attached:
+            self._withdraw(self._attached[name], selector)
+        else:
+            self._call(lambda client: client.delete(name, selector, wait=True))
 
     def drop(self, name: str) -> None:
         """Remove the collection and its aliases."""
@@ -595,6 +597,19 @@ class QdrantConnector(Connector):
     def _refuse_theirs(self, name: str) -> None:
         if name in self._attached:
             raise InputError(f"Collection {name} belongs to others: cohorts changes nothing of it.")
+
+    def _withdraw(self, attachment: Attachment, selector: models.PointIdsList) -> None:
+        """Remove our named vector and our payload keys from points of others."""
+        name, ours = attachment.collection.name, [attachment.our_vector]
+        if not (attachment.writable and attachment.searched == attachment.our_vector != ""):
+            self._refuse_theirs(name)
+        keys = [path for path in attachment.paths.values() if path.startswith(OUR_PREFIX)]
+        points = list(selector.points)
+        steps: list[Any] = [
+            models.DeleteVectorsOperation(delete_vectors=models.DeleteVectors(points=points, vector=ours)),
+            models.DeletePayloadOperation(delete_payload=models.DeletePayload(points=points, keys=keys)),
+        ]
+        self._call(lambda client: client.batch_update_points(name, steps, wait=True))
 
     def _annotate(self, attachment: Attachment, points: Points) -> None:
         """Write our named vector and our payload keys to points of others; theirs stay as they are.

@@ -351,6 +351,23 @@ class Journal:
                 (self._run, number),
             )
 
+    def erase(self, ids: Sequence[str]) -> int:
+        """Forget all of units, in every version and every run, to the last byte; return how many notes there were."""
+        many = [(key,) for key in ids]
+        with self._transaction() as db:
+            before = db.total_changes
+            db.executemany("delete from units where id = ?", many)
+            db.executemany("delete from rejected where id = ?", many)
+            erased = db.total_changes - before
+            for column in ("first_id", "last_id"):
+                db.executemany(f"update batches set {column} = '' where {column} = ?", many)  # noqa: S608
+            for run, number, sent in db.execute("select run, number, ids from batches where ids is not null"):
+                left = [key for key in json.loads(sent) if key not in ids]
+                row = (json.dumps(left), run, number)
+                db.execute("update batches set ids = ? where run = ? and number = ?", row)
+        self._ask("vacuum")  # what is deleted stays in the file until its place is needed
+        return erased
+
     def count(self) -> int:
         """Return how many units stand in the collection."""
         rows = self._ask("select count(*) from units where target = ? and trace is not null", self._target)

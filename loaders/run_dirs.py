@@ -35,6 +35,11 @@ def journal_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("journal*.sqlite"))
 
 
+def rejected_files(folder: Path) -> list[Path]:
+    """Return the files of what could not be written, those of every shard."""
+    return sorted(folder.glob("rejected*.csv"))
+
+
 def file_of_shard(name: str, shard: Shard | None) -> str:
     """Return the name of a shard's own file: journal.sqlite is journal-2-of-4.sqlite there."""
     if shard is None:

@@ -191,6 +191,10 @@ def test_writing_sets_our_vector_and_keys_and_leaves_theirs_byte_identical(
         with pytest.raises(InputError, match="1 of 2 ids are no points"):
             connector.upsert("theirs", Points(["100", "999999"], ours[:2], [{}, {}]))
         assert connector.count("theirs") == N
+        connector.delete("theirs", [str(IDS[0])])
+        assert not connector.fetch("theirs", [str(IDS[0])]).ids, "nothing of ours is left"
+        (record,) = qdrant_client.retrieve("theirs", [IDS[0]], with_payload=True)
+        assert not any(key.startswith("_cohorts_") for key in record.payload or {})
     assert bytes_of(qdrant_client) == before
 
 

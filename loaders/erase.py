@@ -1,0 +1,167 @@
+"""Erase one patient: the points in every version of a collection, and what its runs noted of them."""
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from cohorts.connectors.base import Collection, Connector
+from cohorts.connectors.filters import Comparison, Contains, Filter
+from cohorts.connectors.index import SearchParams
+from cohorts.errors import EngineError, InputError, PatientNotFound
+from cohorts.loaders.holding import Held
+from cohorts.loaders.run_dirs import rejected_files
+from cohorts.loaders.versions import refuse_version, standing
+from cohorts.private_files import write_private
+
+_AT_ONCE = 1_000  # points found, and removed, before the next ones are looked for
+
+
+@dataclass
+class Erased:
+    """How much was removed: points of the collection's versions, and notes of its runs."""
+
+    points: int = 0
+    traces: int = 0
+    rejected: int = 0
+
+
+def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: Path) -> Erased:
+    """Remove all units of a patient (the patient, admissions, chunks) and look that none is left.
+
+    The runs forget them first, for only the points tell which units are the patient's: erased again, whatever stopped
+    it, nothing stays. Of a collection of others our part alone is removed, where they let us write it.
+
+    Raises PatientNotFound where nothing is known of the patient, InputError where the collection may not be written to,
+    EngineError where points came back.
+    """
+    refuse_version(connector, name)
+    current = standing(connector, name)
+    theirs = _is_theirs(connector.describe(current).collection)
+    held.lease.take(current)
+    erased = Erased()
+    for version in [current] if theirs else _versions(connector, name, current, held):
+        collection = connector.describe(version).collection
+        _forget(_by_own_id(collection, patient_id), held, folder, erased)
+        before: set[str] = set()
+        for ids in _found(connector, version, collection, patient_id):
+            if before & set(ids):
+                raise EngineError(
+                    f"Points that were removed from {version} are still found. Run the same command again; if that "
+                    "does not help, look into the engine's log."
+                )
+            before |= set(ids)
+            held.lease.check()
+            _forget(ids, held, folder, erased)
+            connector.delete(version, ids)
+            erased.points += len(ids)
+    if erased == Erased():
+        raise PatientNotFound(
+            f"Collection {name} and its runs in {folder} hold nothing of this patient: nothing was removed."
+        )
+    return erased
+
+
+def _is_theirs(collection: Collection) -> bool:
+    """Tell whether a collection belongs to others. Raises InputError where it holds nothing of ours."""
+    theirs = bool(collection.metadata.get("attached"))
+    if theirs and not collection.metadata.get("encoder_fingerprint"):
+        raise InputError(
+            f"Collection {collection.name} belongs to others, and holds nothing that cohorts wrote: ask its owner to "
+            "erase the patient."
+        )
+    return theirs
+
+
+def _versions(connector: Connector, name: str, current: str, held: Held) -> list[str]:
+    """Return the version that answers, and those that runs are writing or left behind."""
+    there = connector.collections()
+    known = {target.name for journal in held.journals for target in journal.targets()}
+    left = [one for one in there if one in known or re.fullmatch(rf"{re.escape(name)}_v\d+", one)]
+    return [current, *(one for one in left if one != current)]
+
+
+def _patient_field(collection: Collection) -> str | None:
+    """Return the payload field that holds the patient's id; None where the unit's own id is the patient's."""
+    if collection.metadata.get("unit") == "admission":
+        return "patient_id"
+    field = collection.metadata.get("patient_field")
+    return str(field) if field else None
+
+
+def _by_own_id(collection: Collection, patient_id: str) -> list[str]:
+    """Return the unit that is the patient, whether or not it ever stood in the collection."""
+    return [patient_id] if _patient_field(collection) is None else []
+
+
+def _found(
+    connector: Connector, version: str, collection: Collection, patient_id: str
+) -> Iterator[Sequence[str]]:
+    """Yield the ids of the patient's points, some at a time, until there are none: whoever asks removes them."""
+    field = _patient_field(collection)
+    if field is None:
+        while ids := connector.fetch(version, [patient_id]).ids:
+            yield ids
+    elif field in collection.fields:
+        where = _is_of(collection, field, patient_id)
+        anything = np.ones((1, collection.dim), dtype=np.float32)
+        exact = SearchParams(exact=True)
+        while where is not None and (
+            hits := connector.search(
+                version, anything, _AT_ONCE, where=where, params=exact, with_payload=False
+            ).hits[0]
+        ):
+            yield [hit.id for hit in hits]
+    else:
+        while ids := _read_through(connector, version, field, patient_id):
+            yield ids
+
+
+def _is_of(collection: Collection, field: str, patient_id: str) -> Filter | None:
+    """Return the filter that the patient's points pass; None where no patient can have this id."""
+    kind = collection.fields[field]
+    if kind == list[str]:
+        return Contains(field, patient_id)
+    if kind is not int:
+        return Comparison(field, "=", patient_id)
+    return Comparison(field, "=", int(patient_id)) if re.fullmatch(r"-?[0-9]{1,15}", patient_id) else None
+
+
+def _read_through(connector: Connector, version: str, field: str, patient_id: str) -> list[str]:
+    """Return the ids of the patient's points in a collection that can't be filtered by patient."""
+    found = []
+    for points in connector.scroll(version):
+        for key, payload in zip(points.ids, points.payloads, strict=True):
+            value = payload.get(field)
+            if patient_id in map(str, value if isinstance(value, list) else [value]):
+                found.append(key)
+    return found
+
+
+def _forget(ids: Sequence[str], held: Held, folder: Path, erased: Erased) -> None:
+    """Remove units from the journals, in every version, and from the files of what could not be written."""
+    for journal in held.journals:
+        erased.traces += journal.erase(ids)
+    for file in rejected_files(folder):
+        erased.rejected += _forget_rejected(file, frozenset(ids))
+
+
+def _forget_rejected(file: Path, ids: frozenset[str]) -> int:
+    with file.open(encoding="utf-8", newline="") as stream:
+        head, *rows = csv.reader(stream)
+    kept = [row for row in rows if row[0] not in ids]
+    if len(kept) == len(rows):
+        return 0
+    if not kept:
+        file.unlink()
+        return len(rows)
+    text = StringIO()
+    csv.writer(text).writerows([head, *kept])
+    fresh = file.with_name(file.name + ".new")
+    write_private(fresh, text.getvalue())
+    os.replace(fresh, file)  # noqa: PTH105 - the atomic one
+    return len(rows) - len(kept)
