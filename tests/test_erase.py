@@ -95,7 +95,7 @@ def test_chunks_of_a_patient_are_erased_in_every_version_that_is_there(tmp_path:
     """Also where the owner of a row is a whole number, or one of several, and where nothing can be filtered by it."""
     kinds: Sequence[tuple[dict[str, type], list[object]]] = [
         ({"whose": int}, [7, 8, 7]),
-        ({"whose": list[str]}, [["7", "9"], ["8"], ["7"]]),  # type: ignore[dict-item]
+        ({"whose": list[str]}, [["7", "9"], ["8"], ["7"]]),
         ({"whose": str}, ["7", "8", "7"]),
         ({}, [7, 8, "7"]),
     ]
