@@ -7,11 +7,11 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.analysis.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, Points
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters import All, Filter, Not
 from cohorts.connectors.index import SearchParams
+from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.errors import InputError, PatientNotFound
 
 Vector = npt.NDArray[np.float32]

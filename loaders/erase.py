@@ -1,7 +1,6 @@
 """Erase one patient: the points in every version of a collection, and what its runs noted of them."""
 
 import csv
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector
-from cohorts.connectors.filters import Comparison, Contains, Filter
+from cohorts.connectors.filters import Filter
 from cohorts.connectors.index import SearchParams
+from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.errors import EngineError, InputError, PatientNotFound
 from cohorts.loaders.holding import Held
 from cohorts.loaders.run_dirs import rejected_files
 from cohorts.loaders.versions import refuse_version, standing
-from cohorts.private_files import write_private
+from cohorts.private_files import Scratch, write_private
 
 _AT_ONCE = 1_000  # points found, and removed, before the next ones are looked for
 
@@ -43,6 +43,7 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     current = standing(connector, name)
     theirs = _is_theirs(connector.describe(current).collection)
     held.lease.take(current)
+    Scratch(folder).close()  # which sweeps what runs that died have read
     erased = Erased()
     for version in [current] if theirs else _versions(connector, name, current, held):
         collection = connector.describe(version).collection
@@ -85,61 +86,43 @@ def _versions(connector: Connector, name: str, current: str, held: Held) -> list
     return [current, *(one for one in left if one != current)]
 
 
-def _patient_field(collection: Collection) -> str | None:
-    """Return the payload field that holds the patient's id; None where the unit's own id is the patient's."""
-    if collection.metadata.get("unit") == "admission":
-        return "patient_id"
-    field = collection.metadata.get("patient_field")
-    return str(field) if field else None
-
-
 def _by_own_id(collection: Collection, patient_id: str) -> list[str]:
     """Return the unit that is the patient, whether or not it ever stood in the collection."""
-    return [patient_id] if _patient_field(collection) is None else []
+    return [patient_id] if patient_field(collection) is None else []
 
 
 def _found(
     connector: Connector, version: str, collection: Collection, patient_id: str
 ) -> Iterator[Sequence[str]]:
     """Yield the ids of the patient's points, some at a time, until there are none: whoever asks removes them."""
-    field = _patient_field(collection)
-    if field is None:
-        while ids := connector.fetch(version, [patient_id]).ids:
-            yield ids
-    elif field in collection.fields:
-        where = _is_of(collection, field, patient_id)
-        anything = np.ones((1, collection.dim), dtype=np.float32)
-        exact = SearchParams(exact=True)
-        while where is not None and (
-            hits := connector.search(
-                version, anything, _AT_ONCE, where=where, params=exact, with_payload=False
-            ).hits[0]
-        ):
-            yield [hit.id for hit in hits]
-    else:
-        while ids := _read_through(connector, version, field, patient_id):
-            yield ids
+    field = patient_field(collection)
+    patient = as_kept(collection, field, patient_id)
+    while patient is not None:
+        if field is None:
+            ids = connector.fetch(version, [patient]).ids
+        elif field in collection.fields:
+            ids = _ask_for(connector, version, collection, points_of(collection, field, [patient]))
+        else:
+            ids = _read_through(connector, version, field, patient)
+        if not ids:
+            return
+        yield ids
 
 
-def _is_of(collection: Collection, field: str, patient_id: str) -> Filter | None:
-    """Return the filter that the patient's points pass; None where no patient can have this id."""
-    kind = collection.fields[field]
-    if kind == list[str]:
-        return Contains(field, patient_id)
-    if kind is not int:
-        return Comparison(field, "=", patient_id)
-    return Comparison(field, "=", int(patient_id)) if re.fullmatch(r"-?[0-9]{1,15}", patient_id) else None
+def _ask_for(connector: Connector, version: str, collection: Collection, where: Filter) -> list[str]:
+    anything, exact = np.ones((1, collection.dim), dtype=np.float32), SearchParams(exact=True)
+    found = connector.search(version, anything, _AT_ONCE, where=where, params=exact, with_payload=False)
+    return [hit.id for hit in found.hits[0]]
 
 
-def _read_through(connector: Connector, version: str, field: str, patient_id: str) -> list[str]:
+def _read_through(connector: Connector, version: str, field: str, patient: str) -> list[str]:
     """Return the ids of the patient's points in a collection that can't be filtered by patient."""
-    found = []
-    for points in connector.scroll(version):
-        for key, payload in zip(points.ids, points.payloads, strict=True):
-            value = payload.get(field)
-            if patient_id in map(str, value if isinstance(value, list) else [value]):
-                found.append(key)
-    return found
+    return [
+        key
+        for points in connector.scroll(version)
+        for key, payload in zip(points.ids, points.payloads, strict=True)
+        if patient in patients_of(field, key, payload)
+    ]
 
 
 def _forget(ids: Sequence[str], held: Held, folder: Path, erased: Erased) -> None:
@@ -161,7 +144,5 @@ def _forget_rejected(file: Path, ids: frozenset[str]) -> int:
         return len(rows)
     text = StringIO()
     csv.writer(text).writerows([head, *kept])
-    fresh = file.with_name(file.name + ".new")
-    write_private(fresh, text.getvalue())
-    os.replace(fresh, file)  # noqa: PTH105 - the atomic one
+    write_private(file, text.getvalue())
     return len(rows) - len(kept)

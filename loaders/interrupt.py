@@ -1,14 +1,31 @@
-"""Ctrl-C, SIGTERM and a lost terminal end a load after the batches in hand; a second one ends it at once."""
+"""How a signal ends a command: Ctrl-C, SIGTERM and a lost terminal alike. What is under way ends as after an error."""
 
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from threading import Event
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_on_signals() -> None:
+    """Let every signal that would end the process raise KeyboardInterrupt, so that temporary files are removed.
+
+    Under nohup, which ignores the end of a terminal, that stays so.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal handlers are called
+    for child in active_children():  # else they would be waited for; Ctrl-C at a terminal reaches them too
+        child.terminate()
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -17,7 +34,7 @@ def stop_on_interrupt(stop: Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stop.set()

@@ -81,7 +81,10 @@ def reasons_of(payload: Payload) -> dict[str, float] | None:
     kept = payload.get("reasons")
     if not isinstance(kept, list):
         return None
-    return {name: float(degrees) for name, _, degrees in (str(one).rpartition("=") for one in kept)}
+    try:
+        return {name: float(degrees) for name, _, degrees in (str(one).rpartition("=") for one in kept)}
+    except ValueError:  # a key of this name that is no explanation: it came with vectors of others
+        return None
 
 
 def _diagnoses(batch: Batch) -> dict[str, list[str]]:

@@ -43,13 +43,13 @@ def show_explanations(found: Neighbours) -> None:
     table.add_column("from\nnotes", justify="right")
     table.add_column("by how many degrees it turns without")
     own = {name for payload in found.own for name in reasons_of(payload) or {}}
-    lines = [("asked", payload) for payload in found.own]
-    lines += [(str(rank), hit.payload) for rank, hit in enumerate(found.hits, start=1)]
-    for rank, payload in lines:
+    lines = [("asked", "", payload) for payload in found.own]
+    lines += [(str(rank), hit.id, hit.payload) for rank, hit in enumerate(found.hits, start=1)]
+    for rank, key, payload in lines:
         share = payload.get("from_notes")
         told = _told(reasons_of(payload) or {}, own if rank != "asked" else set())
-        notes = f"{100 * share:.0f} %" if isinstance(share, float) else ""
-        table.add_row(rank, str(payload.get("patient_id")), notes, told)
+        notes = f"{100 * share:.0f} %" if isinstance(share, (int, float)) else ""
+        table.add_row(rank, str(payload.get("patient_id", key)), notes, told)
     Console().print(table)
 
 

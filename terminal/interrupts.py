@@ -5,16 +5,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children
 from types import FrameType
 from typing import Any
 
+from cohorts.loaders.interrupt import SIGNALS, end_on_signals
 from cohorts.terminal import log
 
 EXIT_CODE = 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN_S = 0.05
 
 
@@ -26,9 +25,12 @@ def interruptible(tell: Callable[[BaseException], None]) -> Iterator[None]:
     of a thread that is not ours; Python would print its traceback. Once the block has ended, its result is told, and
     signals change nothing any more.
     """
-    interrupted = _Interrupted()
-    handled = [one for one in _SIGNALS if signal.getsignal(one) != signal.SIG_IGN]  # nohup ignores one
-    before = {number: signal.signal(number, interrupted.handle) for number in handled}
+    end_on_signals()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    interrupted = _Interrupted(before)
+    for number, handler in before.items():
+        if callable(handler):  # nohup has one ignored
+            signal.signal(number, interrupted.handle)
     hooks = sys.unraisablehook, threading.excepthook
     sys.unraisablehook = threading.excepthook = _hook(interrupted, tell)
     atexit.register(_ignore_signals)
@@ -47,28 +49,24 @@ def interruptible(tell: Callable[[BaseException], None]) -> Iterator[None]:
 
 
 class _Interrupted:
-    """By which signal a command was interrupted, '' for none."""
+    """By which signal a command was interrupted, '' for none; the first one is handled as it was before."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Mapping[signal.Signals, Any]) -> None:
         self.by = ""
-        self._process = os.getpid()
+        self._before, self._process = before, os.getpid()
 
-    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal handlers are called
-        """Raise KeyboardInterrupt, so that all that is open is closed; at the second signal, end at once."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Let what is open be closed; at the second signal, end at once."""
         if os.getpid() != self._process:  # a child that was forked ends as any process does
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif self.by:
+            return
+        if self.by:
             with suppress(RuntimeError):  # it came in the midst of a write to stderr
-                self.tell()
+                log.say("error", "Ended at once. The next run removes temporary files.", exit_code=EXIT_CODE)
             os._exit(EXIT_CODE)
-        else:
-            self.by = signal.Signals(number).name
-            for (
-                child
-            ) in active_children():  # else they would be waited for; Ctrl-C at a terminal reaches them too
-                child.terminate()
-            raise KeyboardInterrupt
+        self.by = signal.Signals(number).name
+        self._before[signal.Signals(number)](number, frame)
 
     def again(self) -> None:
         """Send the signal once more: what it raised was raised where nothing can be."""
@@ -77,7 +75,10 @@ class _Interrupted:
 
     def tell(self) -> None:
         """Say so."""
-        said = f"Interrupted by {self.by}. What was acknowledged stays; where a command takes --resume, it goes on."
+        said = (
+            f"Stopped as asked by {self.by}. Temporary files are removed, and what was finished stays; where the "
+            "command has --resume, that goes on."
+        )
         log.say("error", said, exit_code=EXIT_CODE)
 
 
@@ -100,5 +101,5 @@ def _flush() -> None:
 
 
 def _ignore_signals() -> None:
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -10,10 +10,10 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.neighbours import Neighbours
-from cohorts.analysis.patients import patient_field
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
+from cohorts.connectors.patients import patient_field
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
@@ -68,9 +68,8 @@ def show_neighbours(
         }
         print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
     elif output == "csv":
-        writer = csv.DictWriter(
-            sys.stdout, rows[0] if rows else row_of(collection, 0, Hit("", 0.0, {})), lineterminator="\n"
-        )
+        shown = rows or [row_of(collection, 0, Hit("", 0.0, {}))]
+        writer = csv.DictWriter(sys.stdout, dict.fromkeys(chain(*shown)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     elif theirs:
@@ -341,7 +340,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
         diagnosis = " ".join(
             str(part) for part in (row["diagnosis_code"], row["diagnosis"]) if part is not None
         )
-        age = "" if row["age"] is None else f"{row['age']:.0f}"
+        age = f"{row['age']:.0f}" if isinstance(row["age"], (int, float)) else row["age"] or ""
         cells = [row["sex"], diagnosis, row["outcome"], *(row.get(label) for label in labels)]
         texts = ["" if cell is None else escape(str(cell)) for cell in cells]
         table.add_row(str(row["rank"]), str(row["patient"]), f"{row['similarity']:.4f}", age, *texts)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import servers
+from cohorts.loaders.interrupt import end_on_signals
 from hypothesis import settings
 
 pytest.register_assert_rewrite("engine_contract")
@@ -74,9 +75,10 @@ def milvus(milvus_process: servers.Milvus) -> servers.Milvus:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Let signals raise KeyboardInterrupt, as in the command line."""
+    """Let signals end this process as they end the command line."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    end_on_signals()
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)

@@ -75,7 +75,7 @@ def test_a_signal_is_told_in_one_message_wherever_it_comes(
     assert exit_code_of(work) == 130
     assert closed
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("Error: Interrupted by SIGTERM.")
+    assert line.startswith("Error: Stopped as asked by SIGTERM.")
 
 
 def test_what_comes_of_a_signal_is_told_as_a_signal(capfd: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +88,7 @@ def test_what_comes_of_a_signal_is_told_as_a_signal(capfd: pytest.CaptureFixture
             raise RuntimeError from error
 
     assert exit_code_of(work) == 130
-    assert capfd.readouterr().err.startswith("Error: Interrupted by SIGINT.")
+    assert capfd.readouterr().err.startswith("Error: Stopped as asked by SIGINT.")
 
 
 def test_an_error_of_a_destructor_or_a_thread_is_told_without_a_traceback(
@@ -131,8 +131,8 @@ def test_a_signal_ends_a_command_that_is_no_load(
         cli.main()
     assert ended.value.code == 130
     events = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    assert [event["message"][:22] for event in events if event["event"] == "error"] == [
-        "Interrupted by SIGTERM"
+    assert [event["message"][:27] for event in events if event["event"] == "error"] == [
+        "Stopped as asked by SIGTERM"
     ]
     assert not list(tmp_path.glob("*out.parquet*")), "half an export is none"
 

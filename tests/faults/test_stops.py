@@ -73,7 +73,7 @@ def test_a_signal_ends_what_works_long(here: Path, where: str, how: signal.Signa
     process.send_signal(how)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert (out, err.strip().splitlines()[-1][:23]) == ("", "Error: Interrupted by S")
+    assert (out, err.strip().splitlines()[-1][:23]) == ("", "Error: Stopped as asked")
     assert "Traceback" not in err
     assert (scratch(here), told(here)) == ([], [])
 
