@@ -16,6 +16,7 @@ from cohorts.harness.bench.raw import Floats
 from cohorts.loaders.file_checks import check_file
 from cohorts.loaders.hdf5_files import SUFFIXES, open_queries
 from cohorts.loaders.vector_files import open_vectors
+from cohorts.records.file_kinds import Kind
 
 OWN, PERTURBED, VECTORS, TEXTS = "own", "perturbed", "vectors", "texts"
 # A copy of its nearest point would be turned by nothing, and one with none near would be noise alone.
@@ -80,7 +81,6 @@ def read_queries(path: Path, dim: int, queries: int, seed: int, encode: Encode) 
 
 
 def _vectors(path: Path, dim: int, queries: int, seed: int) -> Sample:
-    check_file(path)
     there, rows, pages = _open(path)
     if there != dim:
         raise InputError(f"{path} holds vectors of {there} dimensions; the collection's have {dim}.")
@@ -113,7 +113,7 @@ def _open(path: Path) -> tuple[int, int, Iterator[Vectors]]:
 
 
 def _texts(path: Path, queries: int, seed: int, encode: Encode) -> Sample:
-    check_file(path)
+    check_file(path, Kind.TEXT)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
