@@ -10,10 +10,11 @@ import pyarrow as pa
 from cohorts.connectors.base import Vectors
 from cohorts.errors import InputError, MissingExtra
 from cohorts.loaders.export_format import VECTOR
-from cohorts.loaders.file_checks import check_names, readable
+from cohorts.loaders.file_checks import check_file, check_names, readable
 from cohorts.loaders.matrices import check_matrix, float32
 from cohorts.loaders.payload_columns import unsupported
 from cohorts.loaders.stated_metric import check_metric
+from cohorts.records.file_kinds import Kind
 from cohorts.records.headers import listed
 
 _CHUNK_CACHE_BYTES = 64 << 20  # without it a chunk of HDF5 larger than a batch is unpacked once per batch
@@ -77,6 +78,7 @@ def open_queries(path: Path) -> _Hdf5Vectors | None:
     """Return the queries that ann-benchmarks keeps beside its vectors; None where the file has none."""
     if path.suffix.lower() not in SUFFIXES:
         return None
+    check_file(path, Kind.HDF5)
     h5py = _h5py()
     with readable(path), h5py.File(path) as file:
         if not isinstance(file.get(_QUERIES), h5py.Dataset):

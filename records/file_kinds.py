@@ -37,6 +37,7 @@ _OFFICE = (b"[Content_Types].xml", b"xl/", b"_rels/", b"docProps/", b"mimetypeap
 class Kind(Enum):
     """A kind of file that is read, and the bytes that it begins with, if there are such."""
 
+    TEXT = "text file"
     CSV = "CSV file"
     PARQUET = "Parquet file"
     HDF5 = "HDF5 file"

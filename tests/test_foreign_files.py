@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cohorts.errors import InputError, SourceError
+from cohorts.harness.bench.queries import read_queries
 from cohorts.harness.quality.grades import Judged
 from cohorts.harness.quality.population import Population
 from cohorts.harness.semantic import read_pairs
@@ -81,10 +82,14 @@ def reader(name: str) -> Callable[[Path], object]:
     def judged(path: Path) -> object:
         return Judged(path, Population([], np.zeros(0, np.intp), [], np.zeros((0, 0), np.bool_), {}))
 
+    def queries(path: Path) -> object:
+        return read_queries(path, 3, 1, 0, lambda texts: np.eye(len(texts), 3, dtype=np.float32))
+
     readers: dict[str, Callable[[Path], object]] = {
         "pairs": read_pairs,
         "judged": judged,
         "payload": payload,
+        "queries": queries,
         "vectors": open_vectors,
         "notes": lambda path: list(read_rows(path, ["id", "text"])),
     }
@@ -93,6 +98,7 @@ def reader(name: str) -> Callable[[Path], object]:
 
 READ = [
     *(("notes", ".csv"), ("notes", ".csv.gz"), ("notes", ".parquet"), ("pairs", ".csv"), ("judged", ".csv")),
+    *(("queries", ".txt"), ("queries", ".npy"), ("queries", ".hdf5")),
     *(("payload", ".csv"), ("payload", ".parquet"), ("vectors", ".npy"), ("vectors", ".hdf5")),
 ]
 
