@@ -42,7 +42,6 @@ class Kind(Enum):
     PARQUET = "Parquet file"
     HDF5 = "HDF5 file"
     NPY = "NumPy file"
-    TEXT = "text file"
 
 
 _OWN = {Kind.PARQUET: "a Parquet file", Kind.HDF5: "an HDF5 file", Kind.NPY: "a NumPy file"}

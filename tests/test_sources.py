@@ -71,7 +71,7 @@ def test_mimic3_demo_exactly(shared_data: Path, opened: Open) -> None:
         "prescriptions": 10_398,
         "notes": 0,
         "measurements": 53_033,
-        "stays": 88,
+        "stays": 136,
     }
     assert source.report.quarantined == {}
     assert source.report.warnings == ["NOTEEVENTS has a header and no rows"]
