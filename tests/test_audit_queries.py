@@ -103,7 +103,7 @@ def test_what_can_t_be_asked_says_why(tmp_path: Path) -> None:
         ("q.csv", "no suffix that is known"),
         ("none.txt", "There is no file"),
         ("none.npy", "There is no file"),
-        ("none.h5", "can't be read"),
+        ("none.h5", "There is no file"),
         ("sheet.txt", "by its first bytes it is an Excel workbook"),
     ):
         with pytest.raises(InputError, match=why) as error:
