@@ -257,8 +257,6 @@ def ingest(
 
     log.choose(log_format)
     encoder = _asked(encoder, withhold, withhold_text)
-    if download:
-        download_checkpoints([encoder])
     part = parse_shard(shard) if shard else None
     goal = Goal(
         collection,
@@ -272,6 +270,8 @@ def ingest(
     folder = run_dir or default_run_dir(store, collection)
     bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)
     run = Run(folder, store, goal)
+    if download:
+        download_checkpoints([encoder])
     ray = Ray(ray_workers, ray_address) if ray_workers else None
     with (
         _open_source(
@@ -437,6 +437,8 @@ def load(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
+    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
+    run = Run(run_dir or default_run_dir(store, collection), store, goal)
     file = open_vectors(
         vectors,
         id_column=id_column,
@@ -444,8 +446,6 @@ def load(
         payload=payload,
         filterable=_names(filterable),
     )
-    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
-    run = Run(run_dir or default_run_dir(store, collection), store, goal)
     with progress(run.times) as tick, connect(store) as connector:
         run.load(FileOrigin(file, made_by, patient_field), connector, tick)
     show_summary(run.manifest, dry_run=False)
@@ -497,7 +497,7 @@ def copy(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
-    name = as_ or collection
+    name = collection if as_ is None else as_
     with open_store(origin, collection) as theirs, connect(target) as ours:
         source = CollectionOrigin(theirs, collection, origin)
         wanted = _wanted(index, search, settings, strict_index).or_as(source.definition)

@@ -22,6 +22,33 @@ MAX_SCAN = 1_000_000  # points that are read from an engine to be compared here
 
 _SHORT, _LONG = 1e-6, 1e6  # lengths whose squares are far from where float32 loses digits or overflows
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
+_NEW_CHARACTERS = 240  # leaves room for the number of a version
+_NAME_BYTES = 255  # of a folder
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for a collection's name, whoever made it, that can't be the name of one folder.
+
+    The runs of a collection are kept in a folder of its name: a path would lead out of the folder of runs.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InputError("The collection's name is empty: give it one, of letters, digits and _.")
+    path = name in (".", "..") or not name.isprintable() or "/" in name or "\\" in name
+    if path or len(name.encode(errors="replace")) > _NAME_BYTES:
+        raise InputError(
+            f"{name[:80]!r} can't name a collection: it may hold no /, \\ or control character, be no . or .., and take "
+            f"at most {_NAME_BYTES} bytes."
+        )
+
+
+def check_new_name(name: str) -> None:
+    """Raise InputError for a name that a collection of ours can't be made by."""
+    check_name(name)
+    if not _NAME.fullmatch(name) or len(name) > _NEW_CHARACTERS:
+        raise InputError(
+            f"{name!r} can't name a new collection: letters, digits and _, no digit first, at most "
+            f"{_NEW_CHARACTERS} of them."
+        )
 
 
 def check_collection(collection: Collection, abilities: Abilities) -> None:
