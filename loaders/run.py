@@ -15,6 +15,7 @@ from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.holding import Held, holding
@@ -94,7 +95,7 @@ class Run:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
             origin = Records(source, encoder)
             if ray is not None:
-                kept = Path(asked) if Path(asked).is_dir() else kept_encoder(self.folder, encoder.fingerprint)
+                kept = Path(asked) if is_folder(asked) else kept_encoder(self.folder, encoder.fingerprint)
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
@@ -144,7 +145,7 @@ class Run:
         tick: Tick,
     ) -> Encoder:
         """Return the encoder in the folder asked for, the one that the run or the collection has already, or train."""
-        if Path(asked).is_dir():
+        if is_folder(asked):
             return load_encoder(Path(asked))
         if self.goal.shard:
             raise InputError(

@@ -12,18 +12,28 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = {
     *("records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal"),
-    *("errors", "private_files"),
+    *("errors", "private_files", "documents"),
 }
 MAY_IMPORT = {
-    "records": {"errors", "private_files"},
-    "encoders": {"records", "errors", "private_files"},
-    "connectors": {"errors", "private_files"},
-    "loaders": {"records", "encoders", "connectors", "errors", "private_files"},
-    "analysis": {"records", "connectors", "errors", "private_files"},
-    "harness": {"records", "encoders", "connectors", "loaders", "analysis", "errors", "private_files"},
-    "terminal": {"loaders", "harness", "analysis", "connectors", "errors", "private_files"},
+    "records": {"errors", "private_files", "documents"},
+    "encoders": {"records", "errors", "private_files", "documents"},
+    "connectors": {"errors", "private_files", "documents"},
+    "loaders": {"records", "encoders", "connectors", "errors", "private_files", "documents"},
+    "analysis": {"records", "connectors", "errors", "private_files", "documents"},
+    "harness": {
+        "records",
+        "encoders",
+        "connectors",
+        "loaders",
+        "analysis",
+        "errors",
+        "private_files",
+        "documents",
+    },
+    "terminal": {"loaders", "harness", "analysis", "connectors", "errors", "private_files", "documents"},
     "errors": set(),
     "private_files": set(),
+    "documents": {"errors"},
     "cli": EVERYTHING,
     "__init__": EVERYTHING,
 }
