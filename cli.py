@@ -15,6 +15,7 @@ import typer
 from cohorts.errors import CohortsError, InputError
 from cohorts.terminal import log
 from cohorts.terminal.interrupts import interruptible
+from cohorts.terminal.options import Commands
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description, Vectors
@@ -29,12 +30,8 @@ if TYPE_CHECKING:
 SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
 
-
-app = typer.Typer(
-    help="Find patients like this one, on the vector database that you already run.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+app = Commands(
+    help="Find patients like this one, on the vector database that you already run.", add_completion=False
 )
 
 
@@ -581,7 +578,7 @@ def query(
     show_neighbours(found, output.value, description, explain=explain)
 
 
-evaluations = typer.Typer(help="Measure encoders on a source.", no_args_is_help=True)
+evaluations = Commands(help="Measure encoders on a source.")
 app.add_typer(evaluations, name="evaluate")
 
 
@@ -739,7 +736,9 @@ def evaluate_retrieval(
     index: Annotated[
         list[str] | None, typer.Option(help="As in ingest; a search follows a blank. Repeatable.")
     ] = None,
-    k: Annotated[list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200].")] = None,
+    k: Annotated[
+        list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200]. Repeatable.")
+    ] = None,
     queries: Annotated[int, typer.Option(min=1, help="Questions of each cohort, at most.")] = 100,
     folds: Annotated[
         int,
@@ -1125,7 +1124,6 @@ def _open_source(
     from cohorts.records.deidentify import LIMITS
     from cohorts.records.sources import open_source, view_notes
 
-    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
     with open_source(
         source,
         path,
@@ -1134,7 +1132,7 @@ def _open_source(
         quarantine_file=quarantine or folder / "quarantine.csv",
         max_bad_share=max_bad_share,
         notes=notes,
-        columns={role.strip(): column.strip() for role, _, column in pairs},
+        columns=_pairs("--columns", columns),
         labels=_names(labels),
         shard=shard,
     ) as opened:
@@ -1143,6 +1141,15 @@ def _open_source(
         if deidentify:
             log.say("note", f"{LIMITS}.")
         yield records
+
+
+def _pairs(option: str, text: str) -> dict[str, str]:
+    """Read `key=value,…`. Raises InputError for a key that is given twice."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    found = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(found) < len(pairs):
+        raise InputError(f"{option} gives a key twice: {text!r}. Leave one out.")
+    return found
 
 
 def _names(text: str) -> list[str]:
