@@ -187,7 +187,7 @@ def synth(
     from cohorts.records.synth import synthesize
 
     made = synthesize(folder, patients, seed)
-    typer.echo(f"Synthetic hospital in {folder}: {made}", err=True)
+    log.say("note", f"Synthetic hospital in {folder}: {made}")
 
 
 @app.command()
@@ -548,6 +548,12 @@ def query(
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
     ] = False,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest", help="Where --patient is not there, show the nearest ids: other patients'."
+        ),
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
@@ -568,7 +574,14 @@ def query(
         )
         if note is None or made_by is None:
             found = neighbours.of_patient(
-                connector, collection, str(patient), k, where=condition, params=params, per_unit=per_unit
+                connector,
+                collection,
+                str(patient),
+                k,
+                where=condition,
+                params=params,
+                per_unit=per_unit,
+                suggest=suggest,
             )
         else:
             vector = made_by.encode_text([note])[0]
@@ -891,11 +904,12 @@ def attach(
         )
         show_inspection(found, proposed)
         if dry_run:
-            typer.echo("An ingest would write:\n  " + "\n  ".join(proposed.plan()), err=True)
+            for line in ("An ingest would write:", *(f"  {one}" for one in proposed.plan())):
+                log.say("note", line)
             return
         confirm(connector, proposed, file, write=write)
     allowed = "ingest may write our part" if write else "read-only"
-    typer.echo(f"Mapping kept in {file} ({allowed}). Query it with --collection {collection}.", err=True)
+    log.say("note", f"Mapping kept in {file} ({allowed}). Query it with --collection {collection}.")
 
 
 @app.command()
@@ -926,7 +940,7 @@ def reindex(
         progress() as tick,
     ):
         made = copy_anew(connector, collection, wanted, tick, held)
-    typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
+    log.say("note", f"{collection} is now {made.translation or show_index(made.index)}.")
 
 
 @app.command()
@@ -1056,7 +1070,8 @@ def tune(
         if rebuild:
             built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed, asked=asked)
             show_built(built)
-            log.say("note", tuning.advice(store, collection, built))
+            for line in tuning.advice(store, collection, built).splitlines():
+                log.say("note", line)
 
 
 @app.command()
@@ -1074,7 +1089,7 @@ def doctor(
     with connect(store) as connector:
         names = connector.collections()
         show_abilities(connector.abilities)
-    typer.echo(f"The store answers. Collections: {', '.join(names) or 'none'}.", err=True)
+    log.say("note", f"The store answers. Collections: {', '.join(names) or 'none'}.")
 
 
 def _asked(encoder: str, withhold: str | None, withhold_text: bool) -> str:

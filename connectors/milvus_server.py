@@ -690,7 +690,7 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return our definition from the engine's description of a collection; None where it is not ours."""
     try:
         definition: dict[str, Any] = json.loads(about["description"])[MARK]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return definition
 

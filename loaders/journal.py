@@ -6,6 +6,7 @@ any thread.
 """
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,8 +142,8 @@ class Journal:
     def id(self) -> str:
         """Return what tells this journal from all others."""
         rows = self._ask("select id from self")
-        if not rows:
-            raise InputError(f"{self._name} is damaged: it has no id. {_ANEW}")
+        if len(rows) != 1 or not re.fullmatch(r"[0-9a-f]{16}", str(rows[0][0])):
+            raise InputError(f"{self._name} is damaged: it has no id of its own. {_ANEW}")
         return str(rows[0][0])
 
     def last_run(self, of: str = "") -> LastRun | None:
@@ -378,7 +379,8 @@ class Journal:
             for column in ("first_id", "last_id"):
                 db.executemany(f"update batches set {column} = '' where {column} = ?", many)  # noqa: S608
             for run, number, sent in db.execute("select run, number, ids from batches where ids is not null"):
-                left = [key for key in json.loads(sent) if key not in ids]
+                kept = parse_json(sent, list[str], self._name, remedy=_ANEW)
+                left = [key for key in kept if key not in ids]
                 row = (json.dumps(left), run, number)
                 db.execute("update batches set ids = ? where run = ? and number = ?", row)
         self._ask("vacuum")  # what is deleted stays in the file until its place is needed

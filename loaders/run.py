@@ -28,6 +28,7 @@ from cohorts.loaders.ready import CollectionOrigin, FileOrigin
 from cohorts.loaders.run_dirs import encoder_dir, file_of_shard, is_fingerprint, kept_encoder
 from cohorts.loaders.targets import Destination, Goal
 from cohorts.loaders.versions import Tick
+from cohorts.plain_text import csv_cell
 from cohorts.private_files import Scratch, make_private, open_private, private_folder
 from cohorts.records.base import Source
 
@@ -173,7 +174,7 @@ class Run:
         if not rejected:
             return 0
         with open_private(file) as stream:
-            csv.writer(stream).writerows([("id", "reason"), *rejected])
+            csv.writer(stream).writerows(map(csv_cell, row) for row in [("id", "reason"), *rejected])
         return len(rejected)
 
     @property

@@ -17,9 +17,10 @@ class _Command(TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        for told in (self, *self.params):
-            if help_text := getattr(told, "help", None):
-                told.help = _TAG.sub(r"\\[", help_text)  # type: ignore[union-attr]
+        told: list[Any] = [self, *self.params]
+        for one in told:
+            if one.help:
+                one.help = _TAG.sub(r"\\[", one.help)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments. Raises InputError."""

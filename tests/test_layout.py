@@ -12,14 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = {
     *("records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal"),
-    *("errors", "private_files", "documents"),
+    *("errors", "private_files", "documents", "plain_text"),
 }
 MAY_IMPORT = {
-    "records": {"errors", "private_files", "documents"},
-    "encoders": {"records", "errors", "private_files", "documents"},
-    "connectors": {"errors", "private_files", "documents"},
-    "loaders": {"records", "encoders", "connectors", "errors", "private_files", "documents"},
-    "analysis": {"records", "connectors", "errors", "private_files", "documents"},
+    "records": {"errors", "private_files", "documents", "plain_text"},
+    "encoders": {"records", "errors", "private_files", "documents", "plain_text"},
+    "connectors": {"errors", "private_files", "documents", "plain_text"},
+    "loaders": {"records", "encoders", "connectors", "errors", "private_files", "documents", "plain_text"},
+    "analysis": {"records", "connectors", "errors", "private_files", "documents", "plain_text"},
     "harness": {
         "records",
         "encoders",
@@ -30,10 +30,20 @@ MAY_IMPORT = {
         "private_files",
         "documents",
     },
-    "terminal": {"loaders", "harness", "analysis", "connectors", "errors", "private_files", "documents"},
+    "terminal": {
+        "loaders",
+        "harness",
+        "analysis",
+        "connectors",
+        "errors",
+        "private_files",
+        "documents",
+        "plain_text",
+    },
     "errors": set(),
     "private_files": set(),
     "documents": {"errors"},
+    "plain_text": set(),
     "cli": EVERYTHING,
     "__init__": EVERYTHING,
 }

@@ -63,6 +63,6 @@ def test_a_setting_given_twice_is_an_error() -> None:
         (parse_server, "qdrant+http://h?timeout_s=5&timeout_s=6"),
     ):
         with pytest.raises(InputError, match="twice"):
-            read(text)  # type: ignore[operator]
+            read(text)
     columns = shlex.quote("id=a,text=b,id=c")
     assert "twice" in refused(f"fit --source notes-csv --path n.csv --out o --columns {columns}")

@@ -218,9 +218,10 @@ def test_a_journal(tmp_path: Path) -> None:
     chunk = chunk_of_points(points)
     with Journal(file) as journal:
         journal.begin({"store": "s", "collection": "c", "shard": "none"}, resume=False)
-        journal.aim(Target("c_v1"), afresh=True)
+        journal.aim(Target("c_v1"))
         traces = dict(zip(points.ids, traces_of(points), strict=True))
         journal.acknowledged(journal.sending(chunk), chunk, traces, {})
+        journal.sending(chunk)
     whole = file.read_bytes()
 
     def look() -> None:
@@ -228,7 +229,9 @@ def test_a_journal(tmp_path: Path) -> None:
             for at in (journal.last_run, journal.count, journal.unseen, journal.rejections, journal.batches):
                 at()
             assert all(isinstance(key, str) for key in journal.sample(5))
-            assert journal.target is None or "/" not in journal.target.name
+            assert all("/" not in one.name for one in journal.targets())
+            journal.in_doubt()
+            assert journal.id
             journal.written(["a", "b"])
             journal.unchanged(chunk, of_this_run=False)
             journal.begin({"store": "s", "collection": "c", "shard": "none"}, resume=True)
@@ -258,9 +261,10 @@ def test_a_journal(tmp_path: Path) -> None:
 
 TABLES = {
     "runs": ("started", "identity", "state"),
-    "batches": ("first_id", "units", "digest", "state"),
-    "units": ("content", "trace", "run"),
-    "target": ("name", "whole", "alone", "old"),
+    "batches": ("first_id", "units", "digest", "state", "ids"),
+    "units": ("id", "content", "trace", "run"),
+    "targets": ("name", "whole", "alone", "copy_of"),
+    "self": ("id",),
 }
 
 
