@@ -5,7 +5,7 @@ READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 ON_RAY := tests/test_ray_encode.py
-PACKAGE := __init__.py cli.py errors.py private_files.py py.typed analysis connectors encoders harness loaders records terminal
+PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
 
 .PHONY: demo test test-ray check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:

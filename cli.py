@@ -15,6 +15,7 @@ import typer
 from cohorts.errors import CohortsError, InputError
 from cohorts.terminal import log
 from cohorts.terminal.interrupts import interruptible
+from cohorts.terminal.options import Commands
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description, Vectors
@@ -29,12 +30,8 @@ if TYPE_CHECKING:
 SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
 
-
-app = typer.Typer(
-    help="Find patients like this one, on the vector database that you already run.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+app = Commands(
+    help="Find patients like this one, on the vector database that you already run.", add_completion=False
 )
 
 
@@ -190,7 +187,7 @@ def synth(
     from cohorts.records.synth import synthesize
 
     made = synthesize(folder, patients, seed)
-    typer.echo(f"Synthetic hospital in {folder}: {made}", err=True)
+    log.say("note", f"Synthetic hospital in {folder}: {made}")
 
 
 @app.command()
@@ -257,8 +254,6 @@ def ingest(
 
     log.choose(log_format)
     encoder = _asked(encoder, withhold, withhold_text)
-    if download:
-        download_checkpoints([encoder])
     part = parse_shard(shard) if shard else None
     goal = Goal(
         collection,
@@ -272,6 +267,8 @@ def ingest(
     folder = run_dir or default_run_dir(store, collection)
     bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)
     run = Run(folder, store, goal)
+    if download:
+        download_checkpoints([encoder])
     ray = Ray(ray_workers, ray_address) if ray_workers else None
     with (
         _open_source(
@@ -437,6 +434,8 @@ def load(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
+    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
+    run = Run(run_dir or default_run_dir(store, collection), store, goal)
     file = open_vectors(
         vectors,
         id_column=id_column,
@@ -444,8 +443,6 @@ def load(
         payload=payload,
         filterable=_names(filterable),
     )
-    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
-    run = Run(run_dir or default_run_dir(store, collection), store, goal)
     with progress(run.times) as tick, connect(store) as connector:
         run.load(FileOrigin(file, made_by, patient_field), connector, tick)
     show_summary(run.manifest, dry_run=False)
@@ -497,7 +494,7 @@ def copy(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
-    name = as_ or collection
+    name = collection if as_ is None else as_
     with open_store(origin, collection) as theirs, connect(target) as ours:
         source = CollectionOrigin(theirs, collection, origin)
         wanted = _wanted(index, search, settings, strict_index).or_as(source.definition)
@@ -551,6 +548,12 @@ def query(
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
     ] = False,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest", help="Where --patient is not there, show the nearest ids: other patients'."
+        ),
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
@@ -571,7 +574,14 @@ def query(
         )
         if note is None or made_by is None:
             found = neighbours.of_patient(
-                connector, collection, str(patient), k, where=condition, params=params, per_unit=per_unit
+                connector,
+                collection,
+                str(patient),
+                k,
+                where=condition,
+                params=params,
+                per_unit=per_unit,
+                suggest=suggest,
             )
         else:
             vector = made_by.encode_text([note])[0]
@@ -581,7 +591,7 @@ def query(
     show_neighbours(found, output.value, description, explain=explain)
 
 
-evaluations = typer.Typer(help="Measure encoders on a source.", no_args_is_help=True)
+evaluations = Commands(help="Measure encoders on a source.")
 app.add_typer(evaluations, name="evaluate")
 
 
@@ -739,7 +749,9 @@ def evaluate_retrieval(
     index: Annotated[
         list[str] | None, typer.Option(help="As in ingest; a search follows a blank. Repeatable.")
     ] = None,
-    k: Annotated[list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200].")] = None,
+    k: Annotated[
+        list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200]. Repeatable.")
+    ] = None,
     queries: Annotated[int, typer.Option(min=1, help="Questions of each cohort, at most.")] = 100,
     folds: Annotated[
         int,
@@ -892,11 +904,12 @@ def attach(
         )
         show_inspection(found, proposed)
         if dry_run:
-            typer.echo("An ingest would write:\n  " + "\n  ".join(proposed.plan()), err=True)
+            for line in ("An ingest would write:", *(f"  {one}" for one in proposed.plan())):
+                log.say("note", line)
             return
         confirm(connector, proposed, file, write=write)
     allowed = "ingest may write our part" if write else "read-only"
-    typer.echo(f"Mapping kept in {file} ({allowed}). Query it with --collection {collection}.", err=True)
+    log.say("note", f"Mapping kept in {file} ({allowed}). Query it with --collection {collection}.")
 
 
 @app.command()
@@ -927,7 +940,7 @@ def reindex(
         progress() as tick,
     ):
         made = copy_anew(connector, collection, wanted, tick, held)
-    typer.echo(f"{collection} is now {made.translation or show_index(made.index)}.", err=True)
+    log.say("note", f"{collection} is now {made.translation or show_index(made.index)}.")
 
 
 @app.command()
@@ -1057,7 +1070,8 @@ def tune(
         if rebuild:
             built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed, asked=asked)
             show_built(built)
-            log.say("note", tuning.advice(store, collection, built))
+            for line in tuning.advice(store, collection, built).splitlines():
+                log.say("note", line)
 
 
 @app.command()
@@ -1075,7 +1089,7 @@ def doctor(
     with connect(store) as connector:
         names = connector.collections()
         show_abilities(connector.abilities)
-    typer.echo(f"The store answers. Collections: {', '.join(names) or 'none'}.", err=True)
+    log.say("note", f"The store answers. Collections: {', '.join(names) or 'none'}.")
 
 
 def _asked(encoder: str, withhold: str | None, withhold_text: bool) -> str:
@@ -1125,7 +1139,6 @@ def _open_source(
     from cohorts.records.deidentify import LIMITS
     from cohorts.records.sources import open_source, view_notes
 
-    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
     with open_source(
         source,
         path,
@@ -1134,7 +1147,7 @@ def _open_source(
         quarantine_file=quarantine or folder / "quarantine.csv",
         max_bad_share=max_bad_share,
         notes=notes,
-        columns={role.strip(): column.strip() for role, _, column in pairs},
+        columns=_pairs("--columns", columns),
         labels=_names(labels),
         shard=shard,
     ) as opened:
@@ -1143,6 +1156,15 @@ def _open_source(
         if deidentify:
             log.say("note", f"{LIMITS}.")
         yield records
+
+
+def _pairs(option: str, text: str) -> dict[str, str]:
+    """Read `key=value,…`. Raises InputError for a key that is given twice."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    found = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(found) < len(pairs):
+        raise InputError(f"{option} gives a key twice: {text!r}. Leave one out.")
+    return found
 
 
 def _names(text: str) -> list[str]:

@@ -92,22 +92,21 @@ def of_patient(
     where: Filter | None = None,
     params: SearchParams | None = None,
     per_unit: bool = False,
+    suggest: bool = False,
 ) -> Neighbours:
     """Return the k patients most like one, whose own units (admissions, chunks) count by their mean direction.
 
     Of every patient the best unit is returned; with `per_unit`, the k nearest units whosever they are.
 
-    Raises PatientNotFound, which names the nearest ids, and CollectionNotFound.
+    Raises CollectionNotFound, and PatientNotFound: it names the nearest ids, which are other patients', with `suggest`
+    alone.
     """
     check_k(k, connector.abilities)
     collection = connector.describe(name).collection
     many, own = _own(connector, name, collection, patient_id)
     if not own.ids:
-        near = (
-            ", ".join(_nearest_ids(connector, name, collection, patient_id))
-            or "none: the collection is empty"
-        )
-        raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. The nearest ids: {near}.")
+        hint = _hint(connector, name, collection, patient_id, suggest=suggest)
+        raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. {hint}")
     patient = as_kept(collection, patient_field(collection), patient_id)
     mean = own.vectors.mean(axis=0)
     question = _Question(connector, collection, name, mean, where, params, per_unit, patient)
@@ -208,6 +207,13 @@ def _own(connector: Connector, name: str, collection: Collection, patient_id: st
         np.concatenate([nothing, *(page.vectors for page in pages)]),
         [payload for page in pages for payload in page.payloads],
     )
+
+
+def _hint(connector: Connector, name: str, collection: Collection, patient_id: str, *, suggest: bool) -> str:
+    if not suggest:
+        return "Add --suggest to see the nearest ids there, which are other patients'."
+    near = ", ".join(_nearest_ids(connector, name, collection, patient_id))
+    return f"The nearest ids: {near or 'none: the collection is empty'}."
 
 
 def _nearest_ids(

@@ -112,6 +112,8 @@ def _host(text: str, port: int) -> tuple[str, int]:
 def _settings(query: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
+        if key in settings:
+            raise StoreAddressError(f"{key} is set twice in the address: leave one out.")
         if key in _NUMBERS:
             low, high = _NUMBERS[key]
             if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):

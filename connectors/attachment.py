@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
-from cohorts.connectors.checks import OUR_PREFIX
-from cohorts.connectors.definitions import from_json, to_json
+from cohorts.connectors.checks import MAX_DIM, OUR_PREFIX, check_name
+from cohorts.connectors.definitions import Definition, to_json
+from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.private_files import private_folder, write_private
 
@@ -108,6 +109,26 @@ class Attachment:
         known = known.with_fields({name: (OUR_PREFIX + name, kind) for name, kind in fields.items()})
         return replace(known, collection=replace(known.collection, dim=dim))
 
+    def check_write(self, there: Sequence[VectorField]) -> None:
+        """Raise InputError where a write by this mapping would reach what is the owner's, or has no place.
+
+        `there` are the vectors that the engine says the collection has now: a mapping is a file, which may be edited.
+        """
+        name = self.collection.name
+        if not (self.writable and self.searched == self.our_vector != ""):
+            raise InputError(f"Collection {name} is attached read-only.")
+        if self.our_vector != OUR_VECTOR or self.vector == OUR_VECTOR:
+            raise InputError(
+                f"The mapping of {name} names vector {self.our_vector!r} to write to, and {self.vector!r} to read: "
+                f"cohorts writes to one called {OUR_VECTOR!r} only, and not to the one it reads. Attach it again."
+            )
+        ours = [one for one in there if one.name == OUR_VECTOR]
+        if not ours or (ours[0].dim, ours[0].metric.lower()) != (self.our_dim, "cosine"):
+            raise InputError(
+                f"Collection {name} has no vector {OUR_VECTOR!r} of {self.our_dim} dimensions, compared by cosine, any "
+                "more. Nothing was written; run cohorts attach again."
+            )
+
     def plan(self) -> list[str]:
         """Return, line by line, what an ingest would write to the collection."""
         if not self.our_vector:
@@ -187,14 +208,46 @@ def save(attachment: Attachment, file: Path) -> None:
     write_private(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+@dataclass(frozen=True)
+class _Named(Definition):
+    """A definition beside its name. Raises InputError where the name can't be one."""
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name(self.name)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An attachment as `save` writes it. Raises InputError for one that no `attach` made."""
+
+    collection: _Named
+    vector: str
+    paths: Mapping[str, str]
+    present: Mapping[str, str]
+    key: str
+    integer_keys: bool
+    our_vector: str
+    our_dim: int
+    writable: bool
+
+    def __post_init__(self) -> None:
+        if not self.collection.fields.keys() <= self.paths.keys():
+            raise InputError("A field has no path.")
+        if any(
+            text not in ("", f"{self.paths.get(name)} is not null") for name, text in self.present.items()
+        ):
+            raise InputError("What tells whether a field is there is no test for null.")
+        if not 1 <= self.collection.dim <= MAX_DIM:
+            raise InputError(f"The dimension is {self.collection.dim}.")
+
+
 def load(file: Path) -> Attachment:
     """Return the mapping that `save` wrote. Raises InputError."""
-    try:
-        value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        collection = from_json(value["collection"]["name"], value.pop("collection"))
-        return Attachment(collection, **value)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"The mapping {file} can't be read; run cohorts attach again.") from error
+    kept = read_json(file, _Kept, remedy="Run cohorts attach again.")
+    return Attachment(**{**vars(kept), "collection": kept.collection.named(kept.collection.name)})
 
 
 def _dig(payload: Mapping[str, Any], path: str) -> Any:

@@ -16,22 +16,64 @@ from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 
+MAX_DIM = 65_536  # of any engine: what Qdrant takes
+
 MAX_TEXT = 1_000_000  # characters in one field of a payload: below what any server takes in one message
 
 MAX_SCAN = 1_000_000  # points that are read from an engine to be compared here
 
 _SHORT, _LONG = 1e-6, 1e6  # lengths whose squares are far from where float32 loses digits or overflows
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")  # Milvus' rule holds on all engines
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,254}")
+_NEW_CHARACTERS = 240  # leaves room for the number of a version
+_NAME_BYTES = 255  # of a folder
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for a collection's name, whoever made it, that can't be the name of one folder.
+
+    The runs of a collection are kept in a folder of its name: a path would lead out of the folder of runs.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InputError("The collection's name is empty: give it one, of letters, digits and _.")
+    path = name in (".", "..") or not name.isprintable() or "/" in name or "\\" in name
+    if path or len(name.encode(errors="replace")) > _NAME_BYTES:
+        raise InputError(
+            f"{name[:80]!r} can't name a collection: it may hold no /, \\ or control character, be no . or .., and "
+            f"take at most {_NAME_BYTES} bytes."
+        )
+
+
+def check_new_name(name: str) -> None:
+    """Raise InputError for a name that a collection of ours can't be made by."""
+    check_name(name)
+    if not _NAME.fullmatch(name) or len(name) > _NEW_CHARACTERS:
+        raise InputError(
+            f"{name!r} can't name a new collection: letters, digits and _, no digit first, at most "
+            f"{_NEW_CHARACTERS} of them."
+        )
+
+
+def check_column(name: str) -> None:
+    """Raise InputError for what can't be a column of Milvus: it would be pasted into an expression."""
+    if not _COLUMN.fullmatch(name):
+        raise InputError(f"{name[:80]!r} can't name a column: letters, digits, _ and $, no digit first.")
 
 
 def check_collection(collection: Collection, abilities: Abilities) -> None:
     """Raise InputError for a name or a dimension, UnsupportedIndex for an index, that the engine can't have."""
+    check_definition(collection)
+    check_index(collection.index, abilities)
+
+
+def check_definition(collection: Collection) -> None:
+    """Raise InputError for what no collection of ours can be, on whatever engine."""
     if not _NAME.fullmatch(collection.name):
         raise InputError(
             f"{collection.name!r} can't name a collection: letters, digits and _, no digit first."
         )
-    if collection.dim < 1:
-        raise InputError(f"The dimension is {collection.dim}; it must be at least 1.")
+    if not 1 <= collection.dim <= MAX_DIM:
+        raise InputError(f"The dimension is {collection.dim}; it lies between 1 and {MAX_DIM:,}.")
     wrong = [field for field in collection.fields if not _NAME.fullmatch(field)]
     if wrong:
         raise InputError(
@@ -44,7 +86,6 @@ def check_collection(collection: Collection, abilities: Abilities) -> None:
             raise InputError(
                 f"Metadata {key} holds a {type(value).__name__}; it may hold str, int, float, bool or None."
             )
-    check_index(collection.index, abilities)
 
 
 def check_index(index: Index, abilities: Abilities) -> None:

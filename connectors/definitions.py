@@ -1,14 +1,17 @@
 """The definitions of collections, in one JSON file beside an embedded engine that can't keep them itself."""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from cohorts.connectors.base import Collection
+from cohorts.connectors.base import Collection, Scalar
+from cohorts.connectors.checks import check_definition, check_name
 from cohorts.connectors.index import SearchParams, index_from_json, index_to_json, search_to_json, show_search
-from cohorts.errors import CollectionExists, CollectionNotFound, EngineError
+from cohorts.documents import conform, read_json
+from cohorts.errors import CohortsError, CollectionExists, CollectionNotFound, EngineError, InputError
 from cohorts.private_files import private_folder, write_private
 
 _TYPES: dict[str, Any] = {
@@ -19,31 +22,62 @@ _TYPES: dict[str, Any] = {
     "date": date,
     "list[str]": list[str],
 }
-_ALIAS_OF = "alias_of"
 _SINCE = "; set since to "
+_RESTORE = "Restore it from a backup."
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A collection's definition as JSON holds it, without the name. Raises InputError for an index that is none."""
+
+    dim: int
+    index: Mapping[str, Any]
+    fields: Mapping[str, Literal["str", "int", "float", "bool", "date", "list[str]"]]
+    metadata: Mapping[str, Scalar]
+    search: SearchParams = SearchParams()
+    translation: str = ""
+
+    def __post_init__(self) -> None:
+        index_from_json(self.index)
+
+    def named(self, name: str) -> Collection:
+        """Return the collection of this name."""
+        fields = {field: _TYPES[kind] for field, kind in self.fields.items()}
+        index = index_from_json(self.index)
+        return Collection(name, self.dim, index, fields, self.metadata, self.search, self.translation)
+
+
+@dataclass(frozen=True)
+class _Alias:
+    alias_of: str
 
 
 class Definitions:
-    """The collections of one store, kept in `file`; every change is written whole and atomically."""
+    """The collections of one store, kept in `file`; every change is written whole and atomically.
+
+    Raises EngineError for a file that was changed otherwise: names become folders below the store.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return sorted(name for name, value in self._read().items() if _ALIAS_OF not in value)
+        return sorted(name for name, value in self._read().items() if not isinstance(value, str))
 
     def aliases(self) -> dict[str, str]:
         """Return the collection that each alias stands for."""
-        return {name: value[_ALIAS_OF] for name, value in sorted(self._read().items()) if _ALIAS_OF in value}
+        return {name: value for name, value in sorted(self._read().items()) if isinstance(value, str)}
 
     def get(self, name: str) -> Collection:
         """Return one, by its name or an alias. Raises CollectionNotFound, which names those that there are."""
         known = self._read()
-        name = known.get(name, {}).get(_ALIAS_OF, name)
-        if name not in known:
+        found = known.get(name)
+        if isinstance(found, str):
+            found = known.get(found)
+        if not isinstance(found, Collection):
             raise no_such_collection(name, list(known))
-        return from_json(name, known[name])
+        return found
 
     def refuse_existing(self, name: str) -> None:
         """Raise CollectionExists where there is a collection or an alias of this name."""
@@ -55,31 +89,43 @@ class Definitions:
         name = self.get(name).name
         if alias in self.names():
             raise already_there(alias)
-        self._write(self._read() | {alias: {_ALIAS_OF: name}})
+        self._write(self._read() | {alias: name})
 
     def put(self, collection: Collection) -> None:
         """Add one, or replace it."""
-        self._write(self._read() | {collection.name: to_json(collection)})
+        self._write(self._read() | {collection.name: collection})
 
     def remove(self, name: str) -> None:
         """Forget one and its aliases."""
         known = self._read()
-        self._write({key: value for key, value in known.items() if name not in (key, value.get(_ALIAS_OF))})
+        self._write({key: value for key, value in known.items() if name not in (key, value)})
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Collection | str]:
+        """Return the collections by name, and by alias the name that it stands for."""
         if not self._file.exists():
             return {}
-        try:
-            known: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise EngineError(
-                f"{self._file} is damaged: it holds no JSON. Restore it from a backup."
-            ) from error
-        return known
+        kind = dict[str, _Alias | Definition]
+        known = read_json(self._file, kind, error=EngineError, remedy=_RESTORE)
+        return {name: self._checked(name, value) for name, value in known.items()}
 
-    def _write(self, known: dict[str, Any]) -> None:
+    def _checked(self, name: str, value: _Alias | Definition) -> Collection | str:
+        try:
+            if isinstance(value, _Alias):
+                check_name(name)
+                return value.alias_of
+            collection = value.named(name)
+            check_definition(collection)
+        except InputError as error:
+            raise EngineError(f"{self._file} is damaged: {error} {_RESTORE}") from error
+        return collection
+
+    def _write(self, known: Mapping[str, Collection | str]) -> None:
+        made = {
+            name: {"alias_of": value} if isinstance(value, str) else to_json(value)
+            for name, value in known.items()
+        }
         private_folder(self._file.parent)
-        write_private(self._file, json.dumps(known, indent=2, ensure_ascii=False))
+        write_private(self._file, json.dumps(made, indent=2, ensure_ascii=False))
 
 
 def no_such_collection(name: str, known: list[str]) -> CollectionNotFound:
@@ -115,15 +161,14 @@ def to_json(collection: Collection) -> dict[str, Any]:
     }
 
 
-def from_json(name: str, value: dict[str, Any]) -> Collection:
-    """Return the collection that `to_json` wrote."""
-    fields = {field: _TYPES[kind] for field, kind in value["fields"].items()}
-    return Collection(
-        name,
-        value["dim"],
-        index_from_json(value["index"]),
-        fields,
-        value["metadata"],
-        SearchParams(**value.get("search", {})),
-        value.get("translation", ""),
-    )
+def from_json(name: str, value: Any, of: str, error: type[CohortsError] = InputError) -> Collection:
+    """Return the collection that `to_json` wrote; `of` says where it was kept.
+
+    Raises `error` where it is damaged, also where a collection of ours can't be so.
+    """
+    collection = conform(value, Definition, of, error=error).named(name)
+    try:
+        check_definition(collection)
+    except InputError as wrong:
+        raise error(f"{of} is damaged: {wrong}") from wrong
+    return collection

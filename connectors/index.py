@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cohorts.documents import conform
 from cohorts.errors import InputError
 
 _RANGES = {
@@ -207,9 +208,13 @@ def index_to_json(index: Index) -> dict[str, Any]:
 
 
 def index_from_json(value: Mapping[str, Any]) -> Index:
-    """Return the index that `index_to_json` wrote."""
+    """Return the index that `index_to_json` wrote. Raises InputError."""
     settings = dict(value)
-    index: Index = _STORED[settings.pop("kind")](**settings)
+    name = settings.pop("kind", None)
+    kind = _STORED.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InputError(f"An index has no kind of these: {', '.join(_STORED)}.")
+    index: Index = conform(settings, kind, f"Index {name}")
     return index
 
 
@@ -223,6 +228,8 @@ def _settings(text: str, kind: type[Any]) -> dict[str, Any]:
             raise InputError(
                 f"{pair!r} is no setting of {kind.__name__}: write key=value with a key of: {allowed}."
             )
+        if key in settings:
+            raise InputError(f"{key} is given twice: {text!r}. Leave one out.")
         settings[key] = _value(key, value)
     return settings
 

@@ -30,6 +30,7 @@ from cohorts.connectors.base import (
 from cohorts.connectors.checks import (
     MAX_SCAN,
     check_collection,
+    check_column,
     check_k,
     check_points,
     check_queries,
@@ -368,6 +369,8 @@ class MilvusConnector(Connector):
                 "others on Milvus. Ingest into a collection of its own beside it."
             )
         target = attachment.collection.name
+        for column in (attachment.key, attachment.vector, *attachment.paths.values()):
+            check_column(column)
         others = {name: one for name, one in self._attached.items() if one.collection.name != target}
         self._attached = {**others, target: attachment}
         self._known.forget()
@@ -478,7 +481,7 @@ class MilvusConnector(Connector):
         if definition is None:
             raise not_ours(name)
         self._make_readable(target)
-        return from_json(target, definition)
+        return from_json(target, definition, f"What the server keeps of collection {target}", EngineError)
 
     def _theirs(self, name: str, target: str) -> Collection:
         """Return a collection of others as the mapping has it, with the index that it has now."""
@@ -687,7 +690,7 @@ def _definition(about: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return our definition from the engine's description of a collection; None where it is not ours."""
     try:
         definition: dict[str, Any] = json.loads(about["description"])[MARK]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return definition
 

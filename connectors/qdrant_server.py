@@ -52,6 +52,7 @@ from cohorts.connectors.qdrant_theirs import (
 )
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
+from cohorts.documents import parse_json
 from cohorts.errors import EngineError, InputError
 from qdrant_client import QdrantClient, models
 
@@ -422,7 +423,8 @@ class QdrantConnector(Connector):
             raise InputError(
                 f"Collection {name} was not made by cohorts. Look at it, and map it, with cohorts attach."
             )
-        return from_json(target, json.loads(kept))
+        of = f"What the server keeps of collection {target}"
+        return from_json(target, parse_json(kept, Any, of, error=EngineError), of, EngineError)
 
     def _create(self, collection: Collection) -> None:
         """Make the collection without an index: it is built once, in `finalize`, and not again with every batch."""
@@ -616,9 +618,8 @@ class QdrantConnector(Connector):
 
         An upsert would replace the whole payload and drop the vectors that it was not given.
         """
-        if not attachment.searched == attachment.our_vector != "":
-            raise InputError(f"Collection {attachment.collection.name} is attached read-only.")
         name = attachment.collection.name
+        attachment.check_write(vector_fields(self._info(name)))
         wanted = [to_point_id(key) for key in points.ids]
         records = self._call(lambda client: client.retrieve(name, wanted, with_payload=[KEY_FIELD]))
         there = {key_of(record) for record in records}

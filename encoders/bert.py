@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
@@ -24,7 +24,7 @@ from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoi
 from cohorts.encoders.levels import LEVELS, windows_at
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.pooling import group_means, unit_rows
-from cohorts.encoders.saving import identity_of, read_about, reading, write_about
+from cohorts.encoders.saving import identity_of, is_folder, read_about, write_about
 from cohorts.encoders.sentence_folder import WindowModules, check_modules, modules_of
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision
@@ -56,6 +56,15 @@ class Settings:
         at_least_one("bert", self, "max_windows")
         if self.pooling == "cls-truncate" and self.level != "note":
             raise EncoderError(f"bert pooling=cls-truncate reads whole notes: leave level={self.level} out.")
+
+
+@dataclass(frozen=True)
+class _About:
+    """What `encoder.json` holds."""
+
+    name: Literal["bert"]
+    fingerprint: str
+    settings: Settings
 
 
 class Bert:
@@ -156,18 +165,16 @@ class Bert:
     def save(self, folder: Path) -> None:
         """Write `encoder.json`: which checkpoint it is, and the hash of its files. The weights stay where they are."""
         about = self._identity()
-        if Path(self.settings.model).is_dir():
+        if is_folder(self.settings.model):
             about["settings"]["model"] = str(Path(self.settings.model).resolve())
         write_about(folder, about)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where the checkpoint is gone or another one."""
-        with reading(cls.name, folder):
-            about = read_about(folder)
-            encoder = cls(Settings(**about["settings"]))
-            known = about["fingerprint"]
-        if encoder.fingerprint != known:
+        about = read_about(folder, _About)
+        encoder = cls(about.settings)
+        if encoder.fingerprint != about.fingerprint:
             raise EncoderError(
                 f"The checkpoint {encoder.settings.model} is not the one that the encoder in {folder} was made with."
             )

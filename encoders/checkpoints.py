@@ -5,14 +5,14 @@ there is told at once, without a try at the network.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch's weights-only reader raises at what is no tensor
 from typing import Any
 
+from cohorts.documents import conform, read_json
+from cohorts.encoders.saving import is_folder
 from cohorts.encoders.sentence_folder import files_of, modules_of, transformer_folder, transformer_settings
 from cohorts.errors import CheckpointNotFound, EncoderError
 
@@ -35,6 +35,15 @@ _READ = (
     "[0-9]*_*/*",  # where sentence-transformers keeps a module's files, as 1_Pooling
 )
 _MAX_TOKENS = 512  # of a plain checkpoint
+_LARGEST = {  # of what a configuration says, well beyond every model that there is
+    "hidden_size": 65_536,
+    "intermediate_size": 1_000_000,
+    "num_hidden_layers": 1_000,
+    "num_attention_heads": 1_000,
+    "vocab_size": 10_000_000,
+    "max_position_embeddings": 10_000_000,
+    "type_vocab_size": 1_000,
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def find_checkpoint(model: str, *, download: bool = False) -> Path:
 
     Raises CheckpointNotFound, EncoderError.
     """
-    if Path(model).is_dir():
+    if is_folder(model):
         return _complete(Path(model))
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -100,13 +109,25 @@ def width_of(folder: Path) -> int:
     from transformers import AutoConfig  # which knows by what other names a model may say it
 
     words = transformer_folder(folder)
+    _check_sizes(words / "config.json")
     try:
         config = AutoConfig.from_pretrained(words, local_files_only=True, trust_remote_code=False)
         return int(config.hidden_size)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # as in `load_checkpoint`
         raise EncoderError(
             f"{words / 'config.json'} is of no BERT-like model: {type(error).__name__}."
         ) from error
+
+
+def _check_sizes(file: Path) -> None:
+    """Raise EncoderError for a configuration that is none, or says sizes that no model has.
+
+    A model is made before its weights are read: it would take hours, or all memory.
+    """
+    config = read_json(file, dict[str, Any], error=EncoderError)
+    for name, most in _LARGEST.items():
+        if not 1 <= conform(config.get(name, 1), int, f"{file}, {name},", error=EncoderError) <= most:
+            raise EncoderError(f"{file} is damaged: {name} must lie between 1 and {most:,}.")
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -119,6 +140,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     words, told = transformer_folder(folder), transformer_settings(folder)
+    _check_sizes(words / "config.json")
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(words, **options, **_case(words))
@@ -129,7 +151,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 weights_only=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
+    except Exception as error:  # transformers has no error of its own: a damaged file ends in any of Python's
         raise EncoderError(f"The checkpoint in {folder} can't be read: {type(error).__name__}.") from error
     lacking = [key for key in loaded["missing_keys"] if not key.startswith("pooler.")]  # which is not used
     if lacking:
@@ -178,7 +200,7 @@ def _weights_of(folder: Path) -> str:
 def _case(folder: Path) -> dict[str, bool]:
     """Say whether to lower the case, where only the vocabulary knows: without this, cased ones would be lowered too."""
     about = folder / "tokenizer_config.json"
-    told = about.is_file() and "do_lower_case" in json.loads(about.read_text(encoding="utf-8"))
+    told = about.is_file() and "do_lower_case" in read_json(about, dict[str, Any], error=EncoderError)
     vocabulary = folder / "vocab.txt"
     if told or (folder / "tokenizer.json").is_file() or not vocabulary.is_file():
         return {}

@@ -8,9 +8,9 @@ paper is silent, what was chosen, and what was measured.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
@@ -19,20 +19,33 @@ from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, trai
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import (
+    AGAIN,
     TENSORS,
+    check_shape,
     check_unchanged,
     identity_of,
     read_about,
-    reading,
+    read_tensors,
     write_about,
     write_tensors,
 )
 from cohorts.encoders.siamese import Refiner, Trace
 from cohorts.encoders.word2vec import Word2Vec
+from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 
 _WORDS = "words"  # the folder of the word vectors, which are an encoder of their own
 _LONG_AGO_DAYS = -1e6  # the end of a stay whose notes have no time
+
+
+@dataclass(frozen=True)
+class _About:
+    """What `encoder.json` holds."""
+
+    name: Literal["fineehr"]
+    fingerprint: str
+    settings: Settings
+    training: Mapping[str, Trace]
 
 
 class FineEhr:
@@ -109,14 +122,11 @@ class FineEhr:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
-        from safetensors.numpy import load_file
-
-        words_known = Word2Vec.load(folder / _WORDS)
-        with reading(cls.name, folder):
-            about = read_about(folder)
-            parts = _parts(words_known, load_file(folder / TENSORS), about["training"])
-            encoder = cls(Settings(**about["settings"]), parts)
-        check_unchanged(encoder, about, folder)
+        about, words_known = read_about(folder, _About), Word2Vec.load(folder / _WORDS)
+        if words_known.settings != about.settings.words:
+            raise EncoderError(f"{folder / _WORDS} holds the words of another encoder. {AGAIN}")
+        encoder = cls(about.settings, _parts(folder, about, words_known))
+        check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
     def _weights_of(self, names: list[str]) -> Vectors:
@@ -158,21 +168,32 @@ class FineEhr:
         return refiners | {f"weight/{name}": np.asarray(one) for name, one in self.parts.weights.items()}
 
 
-def _parts(words_known: Word2Vec, tensors: Mapping[str, Vectors], traces: Mapping[str, Any]) -> Parts:
-    refiners: dict[str, dict[str, Vectors]] = {}
+def _parts(folder: Path, about: _About, words_known: Word2Vec) -> Parts:
+    """Return the parts that `save` wrote. Raises EncoderError for weights that are no networks of this size."""
+    tensors, dim = read_tensors(folder), about.settings.dim
+    refiners: dict[str, Refiner] = {}
     weights: dict[str, Vectors] = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         if kind == "weight":
-            weights[name] = tensor
-        else:
-            name, _, part = name.rpartition("/")
-            refiners.setdefault(name, {})[part] = tensor
-    return Parts(
-        words_known,
-        {name: Refiner(**parts) for name, parts in refiners.items()},
-        weights,
-        {name: Trace(**trace) for name, trace in traces.items()},
+            shape = () if tensor.ndim == 0 else (dim, dim)
+            weights[name] = check_shape(folder, tensors, key, shape)
+        elif (name := name.rpartition("/")[0]) not in refiners:
+            refiners[name] = _refiner(folder, tensors, f"refiner/{name}", dim)
+    lacking = any(learnt and ANY not in learnt for learnt in (refiners, weights))
+    if lacking or len({one.ndim for one in weights.values()}) > 1:
+        raise EncoderError(
+            f"{folder / TENSORS} is damaged: weights are not of one kind, or not for every category. {AGAIN}"
+        )
+    return Parts(words_known, refiners, weights, dict(about.training))
+
+
+def _refiner(folder: Path, tensors: Mapping[str, Vectors], key: str, dim: int) -> Refiner:
+    bias = tensors.get(f"{key}/inner_bias")
+    wide = 0 if bias is None else bias.size
+    shapes = {"inner": (wide, dim), "inner_bias": (wide,), "outer": (dim, wide), "outer_bias": (dim,)}
+    return Refiner(
+        **{part: check_shape(folder, tensors, f"{key}/{part}", shape) for part, shape in shapes.items()}
     )
 
 

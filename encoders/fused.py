@@ -10,22 +10,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.bert import Bert, pool_notes
 from cohorts.encoders.fusion_explained import categories_of, explain
-from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
+from cohorts.encoders.fusion_inputs import Inputs, RecordFacts, RecordFeatures
 from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.fusion_training import FusionTrace, Known, train_fusion
 from cohorts.encoders.saving import (
+    ABOUT,
+    AGAIN,
     TENSORS,
     check_unchanged,
     identity_of,
     read_about,
-    reading,
+    read_tensors,
     write_about,
     write_tensors,
 )
@@ -48,6 +50,17 @@ class Parts:
     fusion: "Fusion"
     trace: FusionTrace
     features: RecordFeatures | None
+
+
+@dataclass(frozen=True)
+class _About:
+    """What `encoder.json` holds."""
+
+    name: Literal["fused"]
+    fingerprint: str
+    settings: Settings
+    features: RecordFacts | None
+    epochs: FusionTrace
 
 
 class Fused:
@@ -190,14 +203,10 @@ class Fused:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or changed, or its checkpoint gone."""
-        from safetensors.numpy import load_file
-
-        with reading(cls.name, folder):
-            about = read_about(folder)
-            settings = Settings(**about["settings"])
-            encoder = cls(settings, Bert.load(folder / _TEXT) if settings.reads_text else None)
-            encoder._parts = _parts(settings, about, load_file(folder / TENSORS))
-        check_unchanged(encoder, about, folder)
+        about = read_about(folder, _About)
+        encoder = cls(about.settings, Bert.load(folder / _TEXT) if about.settings.reads_text else None)
+        encoder._parts = _parts(folder, about)
+        check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
     def _facts(self) -> dict[str, Any] | None:
@@ -241,26 +250,27 @@ def fuse(fusion: "Fusion", inputs: Inputs) -> Vectors:
     return vectors
 
 
-def _parts(settings: Settings, about: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Parts:
+def _parts(folder: Path, about: _About) -> Parts:
+    """Return the parts that `save` wrote. Raises EncoderError for weights of another network."""
     import torch
     from cohorts.encoders.fusion import Fusion
 
     named: dict[str, dict[str, npt.NDArray[Any]]] = {"fusion": {}, "labs": {}}
-    for key, tensor in tensors.items():
+    for key, tensor in read_tensors(folder).items():
         part, _, name = key.partition("/")
-        named[part][name] = tensor
-    features = RecordFeatures.restore(about["features"], named["labs"]) if about["features"] else None
-    fusion = Fusion(
-        settings.fusion,
-        len(named["fusion"]["text_mean"]),
-        len(features.columns) if features else 0,
-        settings.dim,
-    )
+        named.setdefault(part, {})[name] = tensor
+    features = RecordFeatures.restore(about.features, named["labs"]) if about.features else None
+    columns = len(features.columns) if features else 0
+    weights = {name: torch.from_numpy(one) for name, one in named["fusion"].items()}
     try:
-        fusion.load_state_dict({name: torch.from_numpy(one) for name, one in named["fusion"].items()})
-    except RuntimeError as error:
-        raise ValueError("weights of another network") from error
-    return Parts(fusion.eval(), FusionTrace(**about["epochs"]), features)
+        with torch.device("meta"):  # takes no memory, whatever sizes the file says
+            fusion = Fusion(about.settings.fusion, len(weights["text_mean"]), columns, about.settings.dim)
+        fusion.load_state_dict(weights, assign=True)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise EncoderError(
+            f"{folder / TENSORS} holds the weights of another network than {folder / ABOUT} says. {AGAIN}"
+        ) from error
+    return Parts(fusion.eval(), about.epochs, features)
 
 
 def _no_records(units: int, columns: int) -> Any:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.code_features import CodeFeatures
-from cohorts.encoders.lab_features import LabFeatures
+from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.records.base import Batch
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ class Inputs:
         return cls(np.concatenate([one.text for one in parts]), records)
 
 
+class RecordFacts(NamedTuple):
+    """What JSON keeps of the columns of records."""
+
+    codes: list[str]
+    labs: LabFacts | None
+
+
 class RecordFeatures:
     """The columns of codes, then those of laboratory values; None of the latter where they are left out."""
 
@@ -104,7 +111,7 @@ class RecordFeatures:
         return self.labs.tensors() if self.labs else {}
 
     @classmethod
-    def restore(cls, facts: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
-        """Make it from what `facts` and `tensors` returned. Raises KeyError, ValueError where they can't be that."""
-        labs = LabFeatures.restore(facts["labs"], tensors) if facts["labs"] else None
-        return cls(CodeFeatures(facts["codes"]), labs)
+    def restore(cls, facts: RecordFacts, tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
+        """Make it from what `facts` and `tensors` returned. Raises EncoderError where they can't be that."""
+        labs = LabFeatures.restore(facts.labs, tensors) if facts.labs else None
+        return cls(CodeFeatures(facts.codes), labs)

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from cohorts.errors import EncoderError
 from cohorts.records.base import Batch
 
+_LONGEST_S = 1e9  # some 30 years
 AGGREGATES = ("first", "min", "max", "mean")
 _FARTHEST = 5.0  # standard deviations: what lies beyond is a slip of the pen as often as a patient
 _CONSTANT = 1e-9  # a standard deviation below this share of the mean is what rounding leaves of none
@@ -28,6 +30,13 @@ class _Moments(NamedTuple):
 
 
 _NOTHING = _Moments(pd.Index([], dtype="str"), np.zeros((3, 0, len(AGGREGATES))))
+
+
+class LabFacts(NamedTuple):
+    """What JSON keeps of laboratory columns: the items, and the window after admission in seconds."""
+
+    items: list[str]
+    window_s: float
 
 
 class LabFeatures:
@@ -77,7 +86,7 @@ class LabFeatures:
 
     def facts(self) -> dict[str, Any]:
         """Return what JSON keeps of it; `tensors` returns the rest."""
-        return {"items": self.items, "window_s": self.window.total_seconds()}
+        return LabFacts(self.items, self.window.total_seconds())._asdict()
 
     def tensors(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return mean and standard deviation of the training units, (items, 4) float64, by name."""
@@ -86,12 +95,15 @@ class LabFeatures:
         return {name: np.ascontiguousarray(one) for name, one in arrays.items()}
 
     @classmethod
-    def restore(cls, facts: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
-        """Make it from what `facts` and `tensors` returned. Raises KeyError, ValueError where they can't be that."""
-        items, arrays = facts["items"], (tensors["mean"], tensors["deviation"])
-        if any(one.shape != (len(items), len(AGGREGATES)) for one in arrays):
-            raise ValueError("items and arrays differ in size")
-        return cls(items, timedelta(seconds=facts["window_s"]), *arrays)
+    def restore(cls, facts: LabFacts, tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
+        """Make it from what `facts` and `tensors` returned. Raises EncoderError where they can't be that."""
+        mean, deviation = tensors.get("mean"), tensors.get("deviation")
+        shape = (len(facts.items), len(AGGREGATES))
+        if mean is None or deviation is None or not mean.shape == deviation.shape == shape:
+            raise EncoderError(f"Mean and deviation of the laboratory items are not of the shape {shape}.")
+        if not 0 <= facts.window_s <= _LONGEST_S:
+            raise EncoderError(f"The window of laboratory values is of {facts.window_s:g} s.")
+        return cls(facts.items, timedelta(seconds=facts.window_s), mean, deviation)
 
 
 def _aggregates(batch: Batch, window: timedelta, counts: "Counter[str]") -> pd.DataFrame:

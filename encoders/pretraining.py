@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from cohorts.documents import read_json
 from cohorts.encoders.bert import CLEANING
 from cohorts.encoders.checkpoints import Checkpoint, content_hash, load_checkpoint, quiet
 from cohorts.encoders.levels import LEVELS, passages
@@ -219,7 +220,7 @@ def _last(out: Path, asked: Mapping[str, Any], *, resume: bool) -> str | None:
         raise InputError(
             f"{out} holds a training that ended early: go on with --resume, or remove the folder."
         )
-    before = json.loads(kept.read_text(encoding="utf-8"))
+    before = read_json(kept, dict[str, Any], remedy=f"Remove {out} and train anew.")
     other = [name for name, value in asked.items() if before.get(name) != value]
     if other:
         raise InputError(

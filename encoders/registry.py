@@ -10,7 +10,7 @@ from cohorts.encoders.bert import Bert
 from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fused import Fused
-from cohorts.encoders.saving import ABOUT, read_about
+from cohorts.encoders.saving import ABOUT, is_folder, read_about
 from cohorts.encoders.settings import read_settings
 from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
 from cohorts.encoders.word2vec import Word2Vec
@@ -43,7 +43,7 @@ def make_encoder(spec: str) -> Encoder:
     if withheld is not None:
         return Withholding(make_encoder(spec), withheld)
     name, _, rest = spec.partition(":")
-    if Path(spec).is_dir():
+    if is_folder(spec):
         raise EncoderError(
             f"The encoder in {spec} is trained already: phenotypes are withheld from one that is yet to be trained."
         )
@@ -76,12 +76,8 @@ def load_encoder(folder: Path) -> Encoder:
         raise EncoderError(
             f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
         )
-    try:
-        name = read_about(folder)["name"]
-        load = _LOADERS[name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(
-            f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}."
-        ) from error
+    load = _LOADERS.get(str(read_about(folder, dict[str, Any]).get("name")))
+    if load is None:
+        raise EncoderError(f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}.")
     encoder, withheld = load(folder), restore_withheld(folder)
     return encoder if withheld is None else Withholding(encoder, withheld)

@@ -1,18 +1,23 @@
 """What saved encoders share: `encoder.json`, and how a folder that is incomplete or was changed is told."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import numpy.typing as npt
+from cohorts.documents import read_json
 from cohorts.errors import EncoderError
 from cohorts.private_files import private_folder, touch_private, write_private
 
+T = TypeVar("T")
+
 ABOUT = "encoder.json"
 TENSORS = "model.safetensors"
+AGAIN = "Train the encoder again, or copy it again from where it is whole."
 
 
 class _Configured(Protocol):
@@ -44,28 +49,46 @@ def write_tensors(folder: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None
     save_file(dict(tensors), touch_private(folder / TENSORS))
 
 
-def read_about(folder: Path) -> dict[str, Any]:
-    """Return what `write_about` wrote. Raises OSError, ValueError: see `reading`."""
-    about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    return about
+def is_folder(text: str) -> bool:
+    """Tell whether a text names a folder; what is too long for a path, or holds a NUL, names none."""
+    return os.path.isdir(text)  # noqa: PTH112 - Path.is_dir raises there
 
 
-@contextmanager
-def reading(encoder: str, folder: Path) -> Iterator[None]:
-    """Raise EncoderError for whatever a folder raises that is no complete encoder."""
+def read_about(folder: Path, kind: type[T]) -> T:
+    """Return what `write_about` wrote. Raises EncoderError where it is not of the kind expected."""
+    return read_json(folder / ABOUT, kind, error=EncoderError, remedy=AGAIN)
+
+
+def read_tensors(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays in `model.safetensors` by name. Raises EncoderError where it is damaged, or one holds NaN."""
     from safetensors import SafetensorError
+    from safetensors.numpy import load_file
 
+    file = folder / TENSORS
     try:
-        yield
+        tensors = load_file(file)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise EncoderError(
-            f"{folder} holds no complete {encoder} encoder: {type(error).__name__}."
-        ) from error
+        raise EncoderError(f"{file} holds no whole tensors: {type(error).__name__}. {AGAIN}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (np.float32, np.float64) or not np.isfinite(tensor).all():
+            raise EncoderError(f"{file} is damaged: {name[:80]!r} holds what is no finite number. {AGAIN}")
+    return tensors
 
 
-def check_unchanged(encoder: _Configured, about: Mapping[str, Any], folder: Path) -> None:
+def check_shape(
+    folder: Path, tensors: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Return one of the arrays. Raises EncoderError where it is not there or has another shape."""
+    tensor = tensors.get(name)
+    if tensor is None or tensor.shape != shape:
+        found = "is missing" if tensor is None else f"has the shape {tensor.shape}"
+        raise EncoderError(f"{folder / TENSORS} is damaged: {name} {found}; it must have {shape}. {AGAIN}")
+    return tensor
+
+
+def check_unchanged(encoder: _Configured, fingerprint: str, folder: Path) -> None:
     """Raise EncoderError where the fingerprint is not the one that was saved."""
-    if about["fingerprint"] != encoder.fingerprint:
+    if fingerprint != encoder.fingerprint:
         raise EncoderError(
             f"The encoder in {folder} was changed since it was saved: its fingerprint differs."
         )

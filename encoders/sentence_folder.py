@@ -4,12 +4,12 @@ The library's own classes read and run them, each by its name in a table: a clas
 another package, is never imported.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError  # what torch's weights-only reader raises at what is no tensor
 from typing import Any, NamedTuple
 
+from cohorts.documents import conform, read_json
 from cohorts.errors import EncoderError
 
 _LIST = "modules.json"
@@ -43,14 +43,17 @@ def modules_of(folder: Path) -> list[Module]:
     """Return the modules of a folder in the order they run, none for a plain checkpoint. Raises EncoderError."""
     if not (folder / _LIST).is_file():
         return []
-    try:
-        listed = json.loads((folder / _LIST).read_text(encoding="utf-8"))
-        modules = [Module(str(one["type"]), folder / str(one["path"])) for one in listed]
-    except (ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{folder / _LIST} is no list of modules, each with its type and path.") from error
-    for module in modules:
-        if not module.folder.resolve().is_relative_to(folder.resolve()):
+    listed = read_json(folder / _LIST, list[dict[str, Any]], error=EncoderError)
+    modules = []
+    for one in listed:
+        kind, path = (
+            conform(one.get(key), str, f"{folder / _LIST}, {key},", error=EncoderError)
+            for key in ("type", "path")
+        )
+        module = Module(kind, folder / path)
+        if "\0" in path or not module.folder.resolve().is_relative_to(folder.resolve()):
             raise EncoderError(f"{folder / _LIST} names a path outside of its folder.")
+        modules.append(module)
     if not modules or modules[0].name != _TRANSFORMER:
         first = modules[0].type if modules else "none"
         raise EncoderError(
@@ -162,10 +165,4 @@ def _loaded(library: Any, module: Module, folder: Path) -> Any:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EncoderError(f"{file} is no JSON.") from error
-    if not isinstance(about, dict):
-        raise EncoderError(f"{file} holds no settings by name.")
-    return about
+    return read_json(file, dict[str, Any], error=EncoderError)

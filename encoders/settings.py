@@ -40,6 +40,8 @@ def read_settings(kind: type[Any], text: str) -> Any:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if key not in known or not equals:
             raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
+        if key in values:
+            raise EncoderError(f"{key} is given twice: {text!r}. Leave one out.")
         try:
             values[key] = known[key](value)
         except ValueError as error:

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from cohorts.documents import read_json
 from cohorts.encoders.base import Encoder, Explains, Explanation, Vectors
+from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
@@ -165,12 +167,16 @@ class Withholding:
         return {"withheld": list(self.withheld.phenotypes), "withheld_text": self.withheld.text}
 
 
+class _Facts(NamedTuple):
+    """What `withheld.json` holds."""
+
+    withheld: list[str]
+    withheld_text: bool
+
+
 def restore_withheld(folder: Path) -> Withheld | None:
     """Return what is withheld from the encoder in a folder. Raises EncoderError where `withheld.json` can't be read."""
     if not (folder / FILE).exists():
         return None
-    try:
-        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Withheld(tuple(facts["withheld"]), facts["withheld_text"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"{folder / FILE} can't be read: {type(error).__name__}.") from error
+    facts = read_json(folder / FILE, _Facts, error=EncoderError, remedy=AGAIN)
+    return Withheld(tuple(facts.withheld), facts.withheld_text)

@@ -12,17 +12,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import (
-    TENSORS,
+    check_shape,
     check_unchanged,
     identity_of,
     read_about,
-    reading,
+    read_tensors,
     write_about,
     write_tensors,
 )
@@ -51,6 +51,17 @@ class Settings:
     def __post_init__(self) -> None:
         one_of("word2vec", self, input=_INPUTS)
         at_least_one("word2vec", self, "dim", "window", "min_count", "epochs")
+
+
+@dataclass(frozen=True)
+class _About:
+    """What `encoder.json` holds."""
+
+    name: Literal["word2vec"]
+    fingerprint: str
+    settings: Settings
+    cleaning: str
+    vocabulary: list[str]
 
 
 class Word2Vec:
@@ -125,17 +136,16 @@ class Word2Vec:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
-        from safetensors.numpy import load_file
-
-        with reading(cls.name, folder):
-            about = read_about(folder)
-            encoder = cls(Settings(**about["settings"]))
-            encoder._hold(about["vocabulary"], load_file(folder / TENSORS)["embedding"])
-        if about["cleaning"] != cleaning_version():
+        about = read_about(folder, _About)
+        shape = (len(about.vocabulary), about.settings.dim)
+        embedding = check_shape(folder, read_tensors(folder), "embedding", shape)
+        encoder = cls(about.settings)
+        encoder._hold(about.vocabulary, embedding)
+        if about.cleaning != cleaning_version():
             raise EncoderError(
                 f"The encoder in {folder} was trained with another cleaning of notes; train it anew."
             )
-        check_unchanged(encoder, about, folder)
+        check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
     def _write_corpus(self, source: Source, corpus: IO[str]) -> None:
@@ -181,8 +191,6 @@ class Word2Vec:
         return f"{reason} Lower it, as in --encoder word2vec:min_count=1."
 
     def _hold(self, vocabulary: list[str], embedding: Vectors) -> None:
-        if embedding.shape != (len(vocabulary), self.dim):
-            raise ValueError("vocabulary and embedding differ in size")
         self._words = list(vocabulary)
         self._places = {word: place for place, word in enumerate(vocabulary)}
         self._embedding = np.ascontiguousarray(embedding, np.float32)

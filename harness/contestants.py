@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.saving import is_folder
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import InputError
 from cohorts.harness.text_baselines import TfIdf
@@ -57,8 +58,8 @@ def tfidf_baseline() -> Contestant:
 
 def parse_contestant(text: str) -> Contestant:
     """Read `[NAME=]SPEC` or `[NAME=]FOLDER`, as in `MiniLM=bert:/models/minilm`. Raises EncoderError."""
-    named = None if Path(text).is_dir() else _NAMED.fullmatch(text)
+    named = None if is_folder(text) else _NAMED.fullmatch(text)
     name, spec = named.groups() if named else (text, text)
-    if Path(spec).is_dir():
+    if is_folder(spec):
         return Contestant(name, load_encoder(Path(spec)), trained=True, spec=spec)
     return Contestant(name, make_encoder(spec), spec=spec)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from cohorts.loaders.manifest import write_manifest
+from cohorts.plain_text import csv_cell, printable
 from cohorts.private_files import open_private, private_folder, write_private
 
 
@@ -17,10 +18,16 @@ def render(template: str, **values: Any) -> str:
         loader=PackageLoader("cohorts.harness"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**values)
+
+
+def _seen(value: Any) -> Any:
+    """Return a text without what is not seen; markup of the templates as it is."""
+    return value if not isinstance(value, str) or hasattr(value, "__html__") else printable(value, lines=True)
 
 
 def keep(
@@ -29,8 +36,9 @@ def keep(
     """Write report.html, manifest.json and a CSV file per table; return the page's path."""
     private_folder(folder)
     for name, frame in tables:
+        texts = {str(one): frame[one].map(csv_cell) for one in frame.select_dtypes(["object", "str"])}
         with open_private(folder / f"{name}.csv") as stream:
-            frame.to_csv(stream, index=False)
+            frame.assign(**texts).rename(columns=csv_cell).to_csv(stream, index=False)
     write_manifest(folder / "manifest.json", manifest)
     report = folder / "report.html"
     write_private(report, page)

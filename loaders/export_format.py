@@ -1,11 +1,11 @@
 """How an exported file says which collection it was: names of columns, marks in its schema, and the definition."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cohorts.connectors.base import Collection
 from cohorts.connectors.definitions import from_json
+from cohorts.documents import conform, parse_json
 from cohorts.errors import InputError
 
 ID, VECTOR = "id", "vector"
@@ -20,13 +20,10 @@ def definition_of(path: Path, schema: Any, dim: int) -> Collection | None:
     text = (schema.metadata or {}).get(DEFINITION)
     if text is None:
         return None
-    try:
-        value = json.loads(text)
-        definition = from_json(value["name"], value)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"The definition of the collection in {path} is damaged; export it once more."
-        ) from error
+    of = f"The definition of the collection in {path}"
+    value = parse_json(text, dict[str, Any], of)
+    name = conform(value.pop("name", None), str, f"{of}, its name,")
+    definition = from_json(name, value, of)
     if definition.dim != dim:
         raise InputError(
             f"{path} holds vectors of {dim} dimensions and its definition says {definition.dim}; export it once more."

@@ -6,6 +6,7 @@ any thread.
 """
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from cohorts.connectors.checks import check_name
+from cohorts.documents import parse_json
 from cohorts.errors import InputError
 from cohorts.loaders.chunks import Chunk
+from cohorts.loaders.traces import TRACE_BYTES
 from cohorts.private_files import private_folder, touch_private
 
 _VERSION = 2
@@ -58,6 +62,7 @@ insert into units select 1, id, content, trace, run from old_units where exists 
 insert into rejected select 1, id, stage, reason from old_rejected where exists (select 1 from target);
 drop table old_runs; drop table old_batches; drop table old_units; drop table old_rejected; drop table target;
 """
+_ANEW = "Move it away and load anew, or restore it from a backup."
 _MANY = 500  # rows in one statement: every statement lets go of the interpreter, and must wait to get it back
 
 Identity = Mapping[str, str]
@@ -136,7 +141,10 @@ class Journal:
     @property
     def id(self) -> str:
         """Return what tells this journal from all others."""
-        return str(self._ask("select id from self")[0][0])
+        rows = self._ask("select id from self")
+        if len(rows) != 1 or not re.fullmatch(r"[0-9a-f]{16}", str(rows[0][0])):
+            raise InputError(f"{self._name} is damaged: it has no id of its own. {_ANEW}")
+        return str(rows[0][0])
 
     def last_run(self, of: str = "") -> LastRun | None:
         """Return the run before, of those that wrote to this version where one is named, or None."""
@@ -145,7 +153,10 @@ class Journal:
             "where ? in ('', name) order by runs.number desc limit 1",
             of,
         )
-        return LastRun(json.loads(rows[0][0]), rows[0][1] == "done", rows[0][2]) if rows else None
+        if not rows:
+            return None
+        identity = parse_json(rows[0][0], dict[str, str], self._name, remedy=_ANEW)
+        return LastRun(identity, rows[0][1] == "done", self._version(rows[0][2]))
 
     def check_ours(self, identity: Identity) -> None:
         """Raise InputError where the runs of this journal wrote somewhere else than a run of this identity does."""
@@ -187,7 +198,10 @@ class Journal:
     def targets(self) -> list[Target]:
         """Return every version that the runs of this journal wrote to."""
         rows = self._ask("select name, whole, alone, copy_of from targets order by number")
-        return [Target(name, bool(whole), bool(alone), copy_of) for name, whole, alone, copy_of in rows]
+        return [
+            Target(self._version(name), bool(whole), bool(alone), self._version(copy_of))
+            for name, whole, alone, copy_of in rows
+        ]
 
     def know(self, name: str) -> Target | None:
         """Return the version of this name, where a run of this journal wrote to it."""
@@ -251,7 +265,7 @@ class Journal:
             "and target = ?",
             self._target,
         )
-        return [json.loads(row[0]) for row in rows]
+        return [parse_json(row[0], list[str], self._name, remedy=_ANEW) for row in rows]
 
     def settle(self, ids: Sequence[str], traces: Mapping[str, bytes]) -> None:
         """Note what the engine has of units that were in doubt: their traces, by id; the others are not there.
@@ -331,11 +345,14 @@ class Journal:
             "order by id",
             self._target,
         )
-        return [row[0] for row in rows]
+        return [self._id(row[0]) for row in rows]
 
     def written(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the traces of those among the units that stand in the collection."""
-        return {key: trace for key, trace in self._of(ids, "id, trace") if trace is not None}
+        found = {key: trace for key, trace in self._of(ids, "id, trace") if trace is not None}
+        if any(type(trace) is not bytes or len(trace) != TRACE_BYTES for trace in found.values()):
+            raise InputError(f"{self._name} is damaged: a trace is none. {_ANEW}")
+        return found
 
     @contextmanager
     def removing(self, ids: Sequence[str]) -> Iterator[None]:
@@ -362,7 +379,8 @@ class Journal:
             for column in ("first_id", "last_id"):
                 db.executemany(f"update batches set {column} = '' where {column} = ?", many)  # noqa: S608
             for run, number, sent in db.execute("select run, number, ids from batches where ids is not null"):
-                left = [key for key in json.loads(sent) if key not in ids]
+                kept = parse_json(sent, list[str], self._name, remedy=_ANEW)
+                left = [key for key in kept if key not in ids]
                 row = (json.dumps(left), run, number)
                 db.execute("update batches set ids = ? where run = ? and number = ?", row)
         self._ask("vacuum")  # what is deleted stays in the file until its place is needed
@@ -380,7 +398,7 @@ class Journal:
             self._target,
             many,
         )
-        return [row[0] for row in rows]
+        return [self._id(row[0]) for row in rows]
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return id and reason of every unit that could not be written."""
@@ -402,6 +420,24 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _name(self) -> str:
+        return f"The journal {self.file}"
+
+    def _version(self, name: Any) -> str:
+        """Return the name of a version, '' for none. Raises InputError where it is no name: versions are dropped."""
+        if name != "":
+            try:
+                check_name(name)
+            except InputError as error:
+                raise InputError(f"{self._name} is damaged: {error} {_ANEW}") from error
+        return str(name)
+
+    def _id(self, value: Any) -> str:
+        if type(value) is not str:
+            raise InputError(f"{self._name} is damaged: an id is no text. {_ANEW}")
+        return value
 
     def _make_tables(self) -> None:
         version = self._db.execute("pragma user_version").fetchone()[0]

@@ -115,7 +115,7 @@ def _stated(schema: Any) -> Iterator[Mapping[Any, Any]]:
     for key in (_PANDAS, DEFINITION):
         try:
             found = json.loads(about.get(key, b"{}"))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # whoever reads a damaged one tells of it
         if isinstance(found, dict):
             yield found

@@ -1,6 +1,5 @@
 """The columns of a table as payload: the types that a payload holds, and plain values out of the cells."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 from cohorts.connectors.base import FieldType, PayloadValue
+from cohorts.documents import parse_json
 from cohorts.errors import InputError
 from cohorts.loaders.export_format import AS, EMPTY, KEY
 from cohorts.records.headers import looks_like_name
@@ -31,7 +31,8 @@ class Column:
         """Return the column's plain values; `MISSING` where a point has no such key."""
         cells: list[Any] = table.column(self.name).to_pylist()
         if self.as_json:
-            return [MISSING if cell is None else json.loads(cell) for cell in cells]
+            of = f"A cell of column {self.name}"
+            return [MISSING if cell is None else parse_json(cell, Any, of) for cell in cells]
         empty = MISSING if self.absent else None
         return [empty if cell is None else _plain(cell) for cell in cells]
 
@@ -51,7 +52,7 @@ def payload_columns(path: Path, schema: Any, id_column: str) -> list[Column]:
         kind = _kind(field.type)
         if kind is None:
             raise unsupported(field.name, path, field.type)
-        key = marks.get(KEY, field.name.encode()).decode()
+        key = marks.get(KEY, field.name.encode()).decode(errors="replace")
         columns.append(
             Column(field.name, key, None if as_json else kind, as_json, marks.get(EMPTY) == b"absent")
         )

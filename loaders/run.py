@@ -10,10 +10,12 @@ from typing import Any
 
 from cohorts.connectors import attachment as attachments
 from cohorts.connectors.addresses import without_settings
-from cohorts.connectors.base import Collection, Connector
+from cohorts.connectors.base import Collection, Connector, Scalar
+from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
 from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.holding import Held, holding
@@ -23,9 +25,10 @@ from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import ENCODERS, encoder_dir, file_of_shard
+from cohorts.loaders.run_dirs import encoder_dir, file_of_shard, is_fingerprint, kept_encoder
 from cohorts.loaders.targets import Destination, Goal
 from cohorts.loaders.versions import Tick
+from cohorts.plain_text import csv_cell
 from cohorts.private_files import Scratch, make_private, open_private, private_folder
 from cohorts.records.base import Source
 
@@ -42,10 +45,15 @@ _VERSIONS = (
 
 
 class Run:
-    """Loads a collection, and keeps journal, manifest, trained encoder and what was rejected in `folder`."""
+    """Loads a collection, and keeps journal, manifest, trained encoder and what was rejected in `folder`.
+
+    Raises InputError for a name that neither a collection of ours nor an attached one can have.
+    """
 
     def __init__(self, folder: Path, store: str, goal: Goal) -> None:
         self.folder, self.goal = folder, goal
+        if not attachment_file(store, goal.name).exists():
+            check_new_name(goal.name)
         self.manifest: dict[str, Any] = {
             **made_with(_VERSIONS),
             "store": store,
@@ -88,7 +96,7 @@ class Run:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
             origin = Records(source, encoder)
             if ray is not None:
-                kept = Path(asked) if Path(asked).is_dir() else self.folder / ENCODERS / encoder.fingerprint
+                kept = Path(asked) if is_folder(asked) else kept_encoder(self.folder, encoder.fingerprint)
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
@@ -138,7 +146,7 @@ class Run:
         tick: Tick,
     ) -> Encoder:
         """Return the encoder in the folder asked for, the one that the run or the collection has already, or train."""
-        if Path(asked).is_dir():
+        if is_folder(asked):
             return load_encoder(Path(asked))
         if self.goal.shard:
             raise InputError(
@@ -148,16 +156,16 @@ class Run:
         if self.goal.resume and last is not None:
             kept = last.identity.get("encoder", "")
             last.check_same(self._whole({**identity, "encoder asked": asked, "encoder": kept}))
-            return load_encoder(self.folder / ENCODERS / kept)
+            return load_encoder(kept_encoder(self.folder, kept))
         if self.goal.update:
-            return load_encoder(self.folder / ENCODERS / self._made_by(connector))
+            return load_encoder(kept_encoder(self.folder, self._made_by(connector)))
         encoder = make_encoder(asked)
         train(source, encoder, self._summary, tick)
         keep_encoder(encoder, self.folder)
         return encoder
 
-    def _made_by(self, connector: Connector) -> str:
-        return str(connector.describe(self.goal.name).collection.metadata.get("encoder_fingerprint"))
+    def _made_by(self, connector: Connector) -> Scalar:
+        return connector.describe(self.goal.name).collection.metadata.get("encoder_fingerprint")
 
     def _tell_rejected(self, journal: Journal) -> int:
         """Write down what could not be written, for the user to mend, and return how many they are."""
@@ -166,7 +174,7 @@ class Run:
         if not rejected:
             return 0
         with open_private(file) as stream:
-            csv.writer(stream).writerows([("id", "reason"), *rejected])
+            csv.writer(stream).writerows(map(csv_cell, row) for row in [("id", "reason"), *rejected])
         return len(rejected)
 
     @property
@@ -214,6 +222,8 @@ def train_only(source: Source, asked: str, folder: Path, tick: Tick) -> Encoder:
 
 def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: Collection) -> None:
     """Copy what encodes a text for collection (store, name) to where another one looks for it, if it is there."""
+    if not is_fingerprint(collection.metadata.get("encoder_fingerprint")):
+        return  # the vectors were loaded ready
     kept, fresh = (encoder_dir(*place, collection) for place in (origin, target))
     if kept.is_dir() and not fresh.exists():
         private_folder(fresh.parent)
@@ -223,7 +233,8 @@ def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: C
 
 def keep_encoder(encoder: Encoder, run_dir: Path) -> None:
     """Save the encoder whole or not at all: a run that is resumed takes what it finds there."""
-    folder = private_folder(run_dir / ENCODERS) / encoder.fingerprint
+    folder = kept_encoder(run_dir, encoder.fingerprint)
+    private_folder(folder.parent)
     with Scratch(run_dir) as scratch:
         encoder.save(scratch / "made")
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,26 @@
-"""Where the runs of a collection keep their manifest, encoder and mapping."""
+"""Where the runs of a collection keep their manifest, encoder and mapping.
+
+What becomes a part of a path is checked here: names come from users, fingerprints from files of others.
+"""
 
 import re
 from pathlib import Path
 
 from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.connectors.base import Collection
+from cohorts.connectors.checks import check_name
+from cohorts.errors import EncoderError
 from cohorts.records.shards import Shard
 
 ENCODERS = "encoders"
 
 
 def default_run_dir(store: str, collection: str) -> Path:
-    """Return the folder of a collection's runs: beside an embedded store, else below the working folder."""
+    """Return the folder of a collection's runs: beside an embedded store, else below the working folder.
+
+    Raises InputError for a name that is a path.
+    """
+    check_name(collection)
     if is_server(store):
         server = re.sub(r"[^\w.]+", "-", without_settings(store))
         return Path("cohorts.runs") / server / collection
@@ -20,9 +29,26 @@ def default_run_dir(store: str, collection: str) -> Path:
 
 
 def encoder_dir(store: str, name: str, collection: Collection) -> Path:
-    """Return the folder in which an ingest kept the encoder that it trained for collection `name`."""
-    fingerprint = str(collection.metadata.get("encoder_fingerprint"))
-    return default_run_dir(store, name) / ENCODERS / fingerprint
+    """Return the folder in which an ingest kept the encoder that it trained for collection `name`.
+
+    Raises EncoderError where no encoder of ours made the collection's vectors.
+    """
+    return kept_encoder(default_run_dir(store, name), collection.metadata.get("encoder_fingerprint"))
+
+
+def kept_encoder(folder: Path, fingerprint: object) -> Path:
+    """Return the folder of the encoder of this fingerprint in a run folder. Raises EncoderError where it is none."""
+    if not is_fingerprint(fingerprint):
+        raise EncoderError(
+            f"{str(fingerprint)[:80]!r} is no fingerprint of an encoder, which has 16 digits from 0 to f: no encoder "
+            "of cohorts made these vectors. Query by --patient, or name the encoder's folder with --encoder."
+        )
+    return folder / ENCODERS / str(fingerprint)
+
+
+def is_fingerprint(value: object) -> bool:
+    """Tell whether a value is the fingerprint of an encoder; vectors that were loaded ready have a free text there."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{16}", value) is not None
 
 
 def journal_file(folder: Path, shard: Shard | None) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cohorts.connectors.base import Collection, Connector, Vectors
+from cohorts.connectors.checks import check_name
 from cohorts.errors import InputError
 from cohorts.loaders.journal import Identity, Journal, LastRun, Target
 from cohorts.loaders.lease import Lease
@@ -43,6 +44,7 @@ class Goal:
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.replace and (self.update or self.shard):
             raise InputError(
                 "--replace writes a new version whole: it can't go with --update or --shard. Load the shards into "

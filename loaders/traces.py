@@ -25,6 +25,7 @@ SUM_TOLERANCE = 1e-11  # of a sum of logarithms: a number may be another by that
 _TRACE = np.dtype(
     [("rest", "V8"), ("wholes", "V7"), ("doubtful", "?"), ("numbers", "<f8"), ("vector", "<f4", DIRECTIONS)]
 )
+TRACE_BYTES = _TRACE.itemsize
 _WHOLE = 2.0**53  # below it, a float that is whole is the number that it seems to be
 _EXACT = (
     2.0**49
@@ -51,7 +52,7 @@ def traces_of(points: Points) -> list[bytes]:
         traces["wholes"] = np.frombuffer(b"".join(wholes), "V7")
         traces["doubtful"], traces["numbers"] = doubtful, numbers
         traces["vector"] = _projections(points.vectors)
-    size, whole = _TRACE.itemsize, traces.tobytes()
+    size, whole = TRACE_BYTES, traces.tobytes()
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 

@@ -1,10 +1,11 @@
 """What MIMIC-III and MIMIC-IV have in common: identifiers, dictionaries, and tables of one shape."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from cohorts.documents import read_json
 from cohorts.errors import SourceError
 from cohorts.records.columns import Kind, Table, read_table
 from cohorts.records.leading_zeros import LeadingZeros
@@ -57,7 +58,7 @@ STAYS = Table("ICUSTAYS", {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "los": K
 def is_synthetic(folder: Path) -> bool:
     """Tell whether `cohorts synth` made this folder."""
     marker = folder / MARKER
-    return marker.is_file() and bool(json.loads(marker.read_text(encoding="utf-8")).get("synthetic"))
+    return marker.is_file() and bool(read_json(marker, dict[str, Any], error=SourceError).get("synthetic"))
 
 
 def required_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed:

@@ -7,10 +7,9 @@ from cohorts.harness.bench.equal_recall import AtRecall
 from cohorts.harness.bench.report import SYNTHETIC, headline
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.bench.views import Entry, Line, View
-from rich.box import SIMPLE_HEAD
+from cohorts.plain_text import printable
+from cohorts.terminal.plain_table import PlainTable, plain
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 _ALONE = ("recall@", "p50", "p99,", "most")  # the page has the other columns too
@@ -21,32 +20,32 @@ _BUILT = ("indexed", "build", "RssAnon", "disk")
 def show_bench(summary: Summary, equal: Sequence[AtRecall]) -> None:
     """Print what each setting and build costs, and what at equal recall, to stdout."""
     console = Console()
-    console.print(headline(summary), highlight=False)
+    console.print(plain(headline(summary)))
     for k in summary.experiment.k:
         for view, columns in ((views.equal(equal, k), _EQUAL), (views.alone(summary, k), _ALONE)):
             console.print(_table(view, columns, synthetic=summary.facts.synthetic))
     console.print(_table(views.built(summary), _BUILT, synthetic=summary.facts.synthetic))
 
 
-def _table(view: View, wanted: tuple[str, ...], *, synthetic: bool) -> Table:
+def _table(view: View, wanted: tuple[str, ...], *, synthetic: bool) -> PlainTable:
     title = f"{view.title}\n{SYNTHETIC}" if synthetic else view.title
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = PlainTable(title, collapse_padding=True)
     table.add_column(", ".join(view.names), overflow="fold")
     kept = [place for place, column in enumerate(view.columns) if column.startswith(wanted)]
     for place in kept:
         table.add_column(view.columns[place].replace(", ", "\n"), justify="right")
     for line in view.lines:
-        names = escape("\n".join(line.names))
+        names = "\n".join(line.names)
         table.add_row(names, *_cells(line, kept), style="dim" if line.reference else None)
     return table
 
 
 def _cells(line: Line, kept: Sequence[int]) -> list[Text]:
     if line.fault:
-        return [Text(f"FAULT {line.fault}", style="bold red", justify="left")]
+        return [Text(printable(f"FAULT {line.fault}"), style="bold red", justify="left")]
     return [_cell(line.entries[place]) for place in kept]
 
 
 def _cell(entry: Entry) -> Text:
-    shown = Text(entry.text, style="bold green" if entry.best else "")
+    shown = plain(entry.text, "bold green" if entry.best else "")
     return shown.append(f"\n{entry.small}", style="dim not bold") if entry.small else shown

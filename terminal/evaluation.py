@@ -8,11 +8,9 @@ from cohorts.harness.fused_report import Line
 from cohorts.harness.quality import report
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
+from cohorts.terminal.plain_table import PlainTable
 from cohorts.terminal.tables import SYNTHETIC
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 _BAR_CELLS = 30
 _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
@@ -108,9 +106,9 @@ def show_space(
             table.add_column(title, justify="right")
     for line in lines:
         told = ("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
-        geometry.add_row(escape(line.vectors), *told)
+        geometry.add_row(line.vectors, *told)
     for line in learnt:
-        few.add_row(escape(line.vectors), *(_measured(cell) for cell in line.cells.values()))
+        few.add_row(line.vectors, *(_measured(cell) for cell in line.cells.values()))
     Console().print(geometry)
     Console().print(few)
 
@@ -126,10 +124,8 @@ def show_quality(made: report.Tables, *, synthetic: bool) -> None:
         for line in report.lines(made, view):
             if line.encoder != before:
                 before = line.encoder
-                table.add_row(escape(line.encoder), style="bold")
-            table.add_row(
-                f"  {escape(line.route)}", *(_with_interval(name, *line.cells[name]) for name in _QUALITY)
-            )
+                table.add_row(line.encoder, style="bold")
+            table.add_row(f"  {line.route}", *(_with_interval(name, *line.cells[name]) for name in _QUALITY))
         Console().print(table)
     table = _table("What can be reached", synthetic=False)
     table.add_column("cohort")
@@ -138,7 +134,7 @@ def show_quality(made: report.Tables, *, synthetic: bool) -> None:
     for row in made.frames["cohorts"].to_dict("records"):
         few = " (too few)" if row["questions"] < report.ENOUGH else ""
         table.add_row(
-            escape(row["cohort"].replace("_", " ")),
+            row["cohort"].replace("_", " "),
             f"{row['questions']:,}{few}",
             f"{row['matches']:,.0f}",
             f"{row['base_rate']:.4f}",
@@ -156,7 +152,7 @@ def _with_interval(name: str, mean: float, low: float, high: float) -> str:
 
 def show_encoder(facts: Mapping[str, Any]) -> None:
     """Print an encoder's settings, learnt weights and training to stdout."""
-    table = Table(title=f"encoder {facts['name']}", show_header=False, title_justify="left", box=SIMPLE_HEAD)
+    table = PlainTable(f"encoder {facts['name']}", show_header=False)
     for key in (
         "fingerprint",
         "dim",
@@ -167,7 +163,7 @@ def show_encoder(facts: Mapping[str, Any]) -> None:
         if key in facts:
             table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
     settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items())
-    table.add_row("settings", escape(settings))  # which may name a path
+    table.add_row("settings", settings)  # which may name a path
     if facts.get("withheld"):
         where = "codes and mentions in notes" if facts["withheld_text"] else "codes"
         table.add_row("withheld", f"{where} of {', '.join(facts['withheld'])}")
@@ -189,10 +185,10 @@ def _epochs(trace: Mapping[str, Any]) -> str:
 def _show_weights(weights: Mapping[str, float]) -> None:
     table = _table("learnt weight of each category of notes", synthetic=False)
     for name, justify in (("category", "left"), ("weight", "right"), ("", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify)
     for category, weight in weights.items():
         table.add_row(
-            escape(category),
+            category,
             f"{weight:.3f}",
             "█" * max(1, round(_BAR_CELLS * weight / max(weights.values()))),
         )
@@ -207,7 +203,7 @@ def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
     for category, trace in training.items():
         ends = trace_ends(trace)
         table.add_row(
-            escape(category_name(category)),
+            category_name(category),
             f"{ends['notes']:,}",
             str(ends["kept_step"]),
             str(ends["last_step"]),
@@ -217,10 +213,10 @@ def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
     Console().print(table)
 
 
-def _table(title: str, synthetic: bool) -> Table:
+def _table(title: str, synthetic: bool) -> PlainTable:
     if synthetic:
         title = f"{title}\n{SYNTHETIC}"
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    return PlainTable(title, collapse_padding=True)
 
 
 def _prediction(cell: PredictionSummary | None) -> tuple[str, str, str]:

@@ -6,9 +6,8 @@ from cohorts.analysis.neighbours import Neighbours
 from cohorts.connectors.base import Description, Payload
 from cohorts.errors import InputError
 from cohorts.loaders.payload import reasons_of
-from rich.box import SIMPLE_HEAD
+from cohorts.terminal.plain_table import PlainTable, plain
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 _SHOWN = 4  # reasons; --format json has them all
@@ -31,13 +30,8 @@ def why(payload: Payload) -> dict[str, Any]:
 
 def show_explanations(found: Neighbours) -> None:
     """Print the patient's own explanation and those of the neighbours to stdout; what both have in common is bold."""
-    table = Table(
-        title="what each vector was made of; bold: shared with the patient asked for",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    title = "what each vector was made of; bold: shared with the patient asked for"
+    table = PlainTable(title, collapse_padding=True)
     table.add_column("rank", justify="right")
     table.add_column("patient", justify="right", no_wrap=True)
     table.add_column("from\nnotes", justify="right")
@@ -55,7 +49,7 @@ def show_explanations(found: Neighbours) -> None:
 
 def _told(reasons: dict[str, float], own: set[str]) -> Text:
     parts = [
-        Text(f"{name.replace('_', ' ')} {degrees:.0f}", style="bold" if name in own else "")
+        plain(f"{name.replace('_', ' ')} {degrees:.0f}", "bold" if name in own else "")
         for name, degrees in list(reasons.items())[:_SHOWN]
     ]
     return Text(", ").join(parts)

@@ -1,10 +1,11 @@
 """What is said on stderr besides tables: plain lines, or with `--log-format json` one JSON object a line."""
 
-import json
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from cohorts.plain_text import json_text, printable
 
 
 class LogFormat(StrEnum):
@@ -34,11 +35,11 @@ def say(event: str, message: str, **facts: Any) -> None:
         tell(event, message=message, **facts)
     else:
         head = "" if event == "note" else f"{event.capitalize()}: "
-        sys.stderr.write(f"{head}{message}\n")
+        sys.stderr.write(f"{head}{printable(message)}\n")
 
 
 def tell(event: str, **facts: Any) -> None:
     """Write an event as a JSON object on a line of its own."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    sys.stderr.write(json.dumps({"time": now, "event": event, **facts}, ensure_ascii=False) + "\n")
+    sys.stderr.write(json_text({"time": now, "event": event, **facts}) + "\n")
     sys.stderr.flush()

@@ -7,11 +7,9 @@ from cohorts.harness.bench.audit import Audit, Row
 from cohorts.harness.bench.queries import OWN, PERTURBED, TEXTS, VECTORS
 from cohorts.harness.bench.tune import Built, Step, Tuned
 from cohorts.terminal import log
+from cohorts.terminal.plain_table import PlainTable
 from cohorts.terminal.tables import SYNTHETIC
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 _PLACES = {OWN: "for", PERTURBED: "near", VECTORS: "for rows (from 0)", TEXTS: "for lines"}
 
@@ -25,7 +23,7 @@ def show_audit(found: Audit, name: str) -> None:
     _add_columns(recall, "queries", "filter", "points", "share", f"recall@{found.k}", "95 % interval", "p5")
     _add_columns(latency, "queries", "filter", "asked", "got", "p50", "p95", "exact p50", "exact p95")
     for row in rows:
-        what = (row.kind, escape(row.where) or "none")
+        what = (row.kind, row.where or "none")
         interval = f"{row.recall_low:.4f}–{row.recall_high:.4f}"
         passing = (f"{row.count:,}", f"{100 * row.share:.3g} %")
         measured = (f"{row.recall:.4f}", interval, f"{row.recall_p5:.2f}")
@@ -87,7 +85,7 @@ def _tell_more(row: Row) -> None:
         log.say("note", f"{head}: {note}.")
 
 
-def _add_columns(table: Table, *columns: str) -> None:
+def _add_columns(table: PlainTable, *columns: str) -> None:
     for column in columns:
         if column in ("filter", "index", "parameter"):
             table.add_column(column, overflow="fold")
@@ -105,7 +103,7 @@ def _measured(step: Step) -> tuple[str, str, str]:
     return f"{step.recall:.4f}", f"{step.low:.4f}–{step.high:.4f}", f"{step.p50_ms:.2f}"
 
 
-def _table(title: str, *, synthetic: bool = False) -> Table:
+def _table(title: str, *, synthetic: bool = False) -> PlainTable:
     if synthetic:
         title = f"{title}\n{SYNTHETIC}"
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    return PlainTable(title, collapse_padding=True)

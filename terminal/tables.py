@@ -1,7 +1,6 @@
 """Tables of neighbours, summaries, descriptions and findings."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,13 +14,12 @@ from cohorts.connectors.base import Abilities, Collection, Description, Hit, Pay
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.loaders.guests import EXTERNAL
+from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
 from cohorts.terminal.explanations import check_explained, show_explanations, why
-from rich.box import SIMPLE_HEAD
+from cohorts.terminal.plain_table import PlainTable
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 if TYPE_CHECKING:
     from cohorts.loaders.verify import Verdict
@@ -66,12 +64,10 @@ def show_neighbours(
             **({"patient": [why(one) for one in found.own]} if explain else {}),
             "neighbours": rows,
         }
-        print(json.dumps(result, indent=2, ensure_ascii=False))  # noqa: T201 - this is the output
+        print(json_text(result, indent=2))  # noqa: T201 - this is the output
     elif output == "csv":
         shown = rows or [row_of(collection, 0, Hit("", 0.0, {}))]
-        writer = csv.DictWriter(sys.stdout, dict.fromkeys(chain(*shown)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        _write_csv(rows, list(dict.fromkeys(chain(*shown))))
     elif theirs:
         _show_their_table(rows, synthetic)
     else:
@@ -83,6 +79,12 @@ def show_neighbours(
     for note in (collection.translation, *found.notes):
         if note:
             _note(f"Note: {note}.")
+
+
+def _write_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in rows)
 
 
 def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
@@ -177,9 +179,9 @@ def show_description(description: Description, name: str) -> None:
     if collection.search != SearchParams():
         table.add_row("search by default", show_search(collection.search))
     if collection.translation:
-        table.add_row("matched by recall", escape(collection.translation))
+        table.add_row("matched by recall", collection.translation)
     for key, value in collection.metadata.items():
-        table.add_row(key.replace("_", " "), escape(str(value)))
+        table.add_row(key.replace("_", " "), str(value))
     table.add_row("fields to filter by", ", ".join(collection.fields))
     if description.note:
         table.add_row("note", description.note)
@@ -213,25 +215,27 @@ def show_inspection(found: Inspection, proposed: Attachment) -> None:
         "aliases": ", ".join(found.aliases) or "none",
     }
     for what, value in rows.items():
-        table.add_row(what, escape(value))
+        table.add_row(what, value)
     for vector in found.vectors:
         chosen = " ← read" if vector.name == proposed.vector else ""
         shown = f"{vector.dim} dimensions, {vector.metric}, index {vector.index}{chosen}"
-        table.add_row(f"vector {vector.name or '(unnamed)'}", escape(shown))
+        table.add_row(f"vector {vector.name or '(unnamed)'}", shown)
     names = {path: field for field, path in proposed.paths.items()}
     for path, kind in found.fields.items():
         shown = f"{kind}, filter by {names[path]}" if path in names else kind
-        table.add_row(f"field {path}", escape(shown))
+        table.add_row(f"field {path}", shown)
     patient = proposed.collection.metadata.get("patient_field")
-    table.add_row("patient id", escape(f"field {patient}" if patient else "the point's own id"))
+    table.add_row("patient id", f"field {patient}" if patient else "the point's own id")
     Console().print(table)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """Print what `doctor` found to stdout."""
-    table = Table("what", "found", "to do", box=SIMPLE_HEAD, pad_edge=False)
+    table = PlainTable()
+    for heading in ("what", "found", "to do"):
+        table.add_column(heading)
     for finding in findings:
-        table.add_row(escape(finding.what), escape(finding.found), escape(finding.remedy))
+        table.add_row(finding.what, finding.found, finding.remedy)
     Console().print(table)
 
 
@@ -239,13 +243,11 @@ def show_models(models: Iterable[Mapping[str, str]]) -> None:
     """Print the text models by name to stdout: what each suits, what was published of it, whether it is here."""
     console = Console()
     for suits, group in groupby(models, lambda one: one["suits"]):
-        table = Table(
-            title=f"for {suits}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-        )
+        table = PlainTable(f"for {suits}", collapse_padding=True)
         for name in ("--encoder, and its id", "size", "published", "cached"):
             table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
         for one in group:
-            names = escape(f"{one['spec']}\n{one['hub_id']}")
+            names = f"{one['spec']}\n{one['hub_id']}"
             table.add_row(names, one["parameters"], one["published"], one["cached"])
         console.print(table)
 
@@ -302,9 +304,7 @@ def _patient(collection: Collection, hit: Hit) -> PayloadValue:
 
 
 def _show_their_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
-    table = Table(
-        title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
+    table = PlainTable(SYNTHETIC if synthetic else "", collapse_padding=True)
     names = list(rows[0])[:MAX_COLUMNS] if rows else ["rank", "patient", "similarity"]
     for name in names:
         fixed = name in ("rank", "patient", "similarity")
@@ -313,7 +313,7 @@ def _show_their_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> Non
             name, justify="right" if fixed else "left", no_wrap=True, overflow="ellipsis", min_width=width
         )
     for row in rows:
-        table.add_row(*("" if row[name] is None else escape(str(row[name])) for name in names))
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
     Console().print(table)
 
 
@@ -326,9 +326,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
     labels = sorted({key for row in rows for key in row if key.startswith("label_")})
     console = Console()
     room = max(19, console.width - 61 - 16 * len(labels))  # what the other columns leave
-    table = Table(
-        title=SYNTHETIC if synthetic else None, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
+    table = PlainTable(SYNTHETIC if synthetic else "", collapse_padding=True)
     for name, width in (("rank", 4), ("patient", 7), ("similarity", 10), ("age", 3)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     table.add_column("sex", no_wrap=True, min_width=3)
@@ -342,17 +340,17 @@ def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
         )
         age = f"{row['age']:.0f}" if isinstance(row["age"], (int, float)) else row["age"] or ""
         cells = [row["sex"], diagnosis, row["outcome"], *(row.get(label) for label in labels)]
-        texts = ["" if cell is None else escape(str(cell)) for cell in cells]
+        texts = ["" if cell is None else str(cell) for cell in cells]
         table.add_row(str(row["rank"]), str(row["patient"]), f"{row['similarity']:.4f}", age, *texts)
     console.print(table)
 
 
-def _plain_table(title: str) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+def _plain_table(title: str) -> PlainTable:
+    table = PlainTable(title, show_header=False)
     table.add_column()
     table.add_column()
     return table
 
 
 def _note(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    log.say("note", text)

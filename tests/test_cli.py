@@ -110,10 +110,11 @@ def test_admissions_leave_out_all_rows_of_the_patient(here: Path) -> None:
 
 
 def test_a_patient_who_is_not_there(here: Path) -> None:
-    assert "holds no patient 10301. The nearest ids: 10300, 10299" in refused(
-        f"query {QDRANT} --patient 10301"
-    )
-    assert "The nearest ids: 10" in refused(f"query {QDRANT}_stays --patient smith")
+    told = refused(f"query {QDRANT} --patient 10301")
+    assert "holds no patient 10301. Add --suggest" in told
+    assert "10300" not in told
+    assert "The nearest ids: 10300, 10299" in refused(f"query {QDRANT} --patient 10301 --suggest")
+    assert "The nearest ids: 10" in refused(f"query {QDRANT}_stays --patient smith --suggest")
 
 
 def test_another_encoder_is_refused_by_fingerprint(here: Path) -> None:

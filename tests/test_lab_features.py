@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts.encoders.lab_features import LabFeatures
+from cohorts.documents import parse_json
+from cohorts.encoders.lab_features import LabFacts, LabFeatures
+from cohorts.errors import EncoderError
 from cohorts.records.base import MEASUREMENT_COLUMNS, Batch
 from cohorts.records.sources import open_source
 from hypothesis import given, settings
@@ -136,12 +138,13 @@ def test_what_is_transformed_teaches_nothing() -> None:
 
 def test_restored_it_is_the_same() -> None:
     features = LabFeatures.learn([batch_of(TRAINING)], 1, timedelta(hours=5, microseconds=7))
-    again = LabFeatures.restore(json.loads(json.dumps(features.facts())), features.tensors())
+    facts = parse_json(json.dumps(features.facts()), LabFacts, "facts")
+    again = LabFeatures.restore(facts, features.tensors())
     assert again.window == features.window
     assert again.columns == features.columns
     assert again.transform(batch_of(TRAINING)).tobytes() == features.transform(batch_of(TRAINING)).tobytes()
-    with pytest.raises(ValueError, match="differ in size"):
-        LabFeatures.restore({**features.facts(), "items": []}, features.tensors())
+    with pytest.raises(EncoderError, match="not of the shape"):
+        LabFeatures.restore(facts._replace(items=[]), features.tensors())
 
 
 values = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))

@@ -179,7 +179,7 @@ def test_a_changed_or_incomplete_folder_is_refused(source: PartitionedSource, tm
     with pytest.raises(EncoderError, match="was changed since it was saved"):
         load_encoder(tmp_path / "saved")
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(EncoderError, match="no complete word2vec"):
+    with pytest.raises(EncoderError, match="no whole tensors"):
         load_encoder(tmp_path / "saved")
     with pytest.raises(EncoderError, match=r"No encoder in .*--encoder"):
         load_encoder(tmp_path / "nowhere")

@@ -27,6 +27,7 @@ from cohorts.harness.bench.in_service import (
 from cohorts.harness.bench.queries import Sample, perturbed
 from cohorts.harness.bench.raw import Floats
 from cohorts.loaders.manifest import made_with, write_manifest
+from cohorts.plain_text import csv_cell
 from cohorts.private_files import open_private, private_folder
 
 WORST = 5  # queries that are named
@@ -152,7 +153,7 @@ def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
     with open_private(folder / "audit.csv") as file:
         writer = csv.DictWriter(file, lines[0])
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows({key: csv_cell(value) for key, value in line.items()} for line in lines)
     collection = found.description.collection
     write_manifest(
         folder / "manifest.json",

@@ -1,11 +1,11 @@
 """How cost grows with the number of vectors: the same settings in experiments of several sizes, by their reports."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
+from cohorts.documents import conform, read_json
 from cohorts.errors import InputError
 from cohorts.harness.bench.comparison import Growth, growth
 from cohorts.harness.bench.run import DATA
@@ -36,9 +36,10 @@ def grown(folders: Sequence[Path]) -> tuple[Grown, ...]:
     sizes, frames = [], []
     for folder in folders:
         try:
-            rows = int(json.loads((folder / DATA).read_text(encoding="utf-8"))["rows"])
+            about = read_json(folder / DATA, dict[str, Any])
+            rows = conform(about.get("rows"), int, f"{folder / DATA}, rows,")
             tables = [pd.read_csv(folder / f"{name}.csv") for name in (BUILDS, SETTINGS)]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no report: run cohorts bench for it first.") from error
         if rows in sizes:
             raise InputError(f"Two experiments have {rows:,} vectors; growth is between sizes.")

@@ -3,18 +3,19 @@
 Figures are computed from these files afterwards, never while measuring.
 """
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cohorts.connectors.index import index_from_json
+from cohorts.documents import read_json
 from cohorts.errors import InputError, MeasurementError
 from cohorts.loaders.manifest import made_with, write_manifest
 from cohorts.private_files import Scratch, private_folder, touch_private
@@ -30,6 +31,9 @@ _PACKAGES = (
     "annoy",
     "numpy",
 )
+
+# What pyarrow raises at a damaged file, and a table at columns of other names or types.
+_UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -74,6 +78,14 @@ class Written:
         return len(self.ids)
 
 
+class Made(TypedDict):
+    """What `made_with` returns."""
+
+    started: str
+    python: str
+    versions: Mapping[str, str | None]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a measurement was made with.
@@ -92,10 +104,17 @@ class Manifest:
     effective_search: Mapping[str, Any]
     notes: Sequence[str]
     measured: Mapping[str, Any]
-    made: Mapping[str, Any]
+    made: Made
     host: str
     processor: str
     threads: int
+
+    def fact(self, name: str) -> Any:
+        """Return one of what was measured. Raises MeasurementError where it is not there, or no number."""
+        value = self.measured.get(name)
+        if type(value) not in (int, float):
+            raise MeasurementError(f"the manifest has no number {name}: measure again with --force")
+        return value
 
 
 def manifest_of(
@@ -119,7 +138,7 @@ def manifest_of(
         effective_search,
         list(notes),
         measured or {},
-        made_with(_PACKAGES),
+        cast(Made, made_with(_PACKAGES)),
         **machine(),
     )
 
@@ -181,7 +200,7 @@ def read(folder: Path) -> tuple[Answers, Manifest]:
     try:
         table = pq.read_table(folder / ANSWERS).combine_chunks()
         return _answers(table), manifest
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise _damaged(folder) from error
 
 
@@ -190,17 +209,20 @@ def read_written(folder: Path) -> Written:
     try:
         table = pq.read_table(folder / WRITTEN)
         columns = {field.name: table.column(field.name).to_numpy() for field in fields(Written)}
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise _damaged(folder) from error
     return Written(**columns | {"ids": columns["ids"].astype(np.str_)})
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read what a measurement was made with. Raises MeasurementError where it is not there or damaged."""
+    file, again = folder / MANIFEST, "Measure again with --force."
+    manifest = read_json(file, Manifest, error=MeasurementError, remedy=again)
     try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _damaged(folder) from error
+        index_from_json(manifest.effective_index)
+    except InputError as error:
+        raise MeasurementError(f"{file} is damaged: {error} {again}") from error
+    return manifest
 
 
 def _damaged(folder: Path) -> MeasurementError:

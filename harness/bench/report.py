@@ -1,7 +1,9 @@
 """The page of an experiment, and beside it the same tables as Markdown and CSV."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cohorts.harness.bench.growth import BUILDS, SETTINGS, Grown, grown
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.bench.views import View
 from cohorts.harness.page import keep, render
+from cohorts.plain_text import printable
 from cohorts.private_files import write_private
 
 MARKDOWN = "report.md"
@@ -146,31 +149,48 @@ def _published(summary: Summary) -> Sequence[published.PublishedSearch]:
 
 
 def _markdown(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
-    parts = [f"# {summary.experiment.name}", headline(summary)]
+    parts = [f"# {_shown(summary.experiment.name)}", _shown(headline(summary))]
     if summary.facts.synthetic:
         parts.append(f"**{SYNTHETIC}.**")
-    parts += [f"**{warning}**" for warning in warnings(summary)]
+    parts += [f"**{_shown(warning)}**" for warning in warnings(summary)]
     if summary.noise and not summary.noise.too_noisy:
-        parts.append(summary.noise.line)
+        parts.append(_shown(summary.noise.line))
     tables = [view for k in summary.experiment.k for view in tables_of(summary, equal, k)]
     if growing:
         tables.append(views.grown(growing))
     parts += [markdown(view) for view in (*tables, views.built(summary))]
-    parts += [f"- {name}: {note}" for name, note in notes(summary)]
-    return "\n\n".join([*parts, f"```console\n$ {origin.command}\n```"]) + "\n"
+    parts += [f"- {_shown(name)}: {_shown(note)}" for name, note in notes(summary)]
+    return "\n\n".join([*parts, _fenced(f"$ {printable(origin.command)}")]) + "\n"
+
+
+def _fenced(text: str) -> str:
+    """Return a block of code that no line of the text can end."""
+    fence = "`" * max(3, *(len(one) + 1 for one in re.findall("`+", text)), 3)
+    return f"{fence}console\n{text}\n{fence}"
+
+
+def _shown(text: str) -> str:
+    """Return a text that Markdown shows as it is, on one line: no tag, no link, no image, no cell of a table."""
+    flat = escape(printable(text), quote=False).replace("|", "/")
+    return re.sub(r"[`*]|\](?=[(\[:])", r"\\\g<0>", flat)
 
 
 def markdown(view: View) -> str:
     """Return a table in Markdown, the best of a column in bold."""
-    lines = [f"## {view.title}", "", _row((*view.names, *view.columns))]
+    lines = [f"## {_shown(view.title)}", "", _row(map(_shown, (*view.names, *view.columns)))]
     lines.append("|" + " --- |" * len(view.names) + " ---: |" * len(view.columns))
     for line in view.lines:
-        cells = [f"{f'**{one.text}**' if one.best else one.text} {one.small}".strip() for one in line.entries]
+        cells = [_cell(one) for one in line.entries]
         if line.fault:
-            cells = [f"**FAULT: {line.fault}**", *[""] * (len(view.columns) - 1)]
-        lines.append(_row((*line.names, *cells)))
+            cells = [f"**FAULT: {_shown(line.fault)}**", *[""] * (len(view.columns) - 1)]
+        lines.append(_row((*map(_shown, line.names), *cells)))
     return "\n".join(lines)
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+def _cell(entry: views.Entry) -> str:
+    text = _shown(entry.text)
+    return f"{f'**{text}**' if entry.best else text} {_shown(entry.small)}".strip()
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

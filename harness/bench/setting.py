@@ -161,7 +161,7 @@ class Reader:
         if not isinstance(cell.mode, Closed):
             writing = isinstance(cell.mode, Writing)
             return faults_of(answers, self._truth(cell), self._data, writing=writing)
-        expected, fewest = min(cell.k, len(self._data.vectors)), manifest.measured["fewest_found"]
+        expected, fewest = min(cell.k, len(self._data.vectors)), manifest.fact("fewest_found")
         if not len(answers):
             return ["no query was answered"]
         if fewest < expected:
@@ -209,7 +209,7 @@ class Reader:
             p999_ms=float(p999) if len(every) >= LEAST_FOR_P999 else nan,
             qps=self._qps(cell, repeats),
             cold_ms=max((one["cold_ms"][0] for one in facts if one.get("cold_ms")), default=nan),
-            behind_ms=max(one["behind_ms"] for one in facts)
+            behind_ms=max(manifest.fact("behind_ms") for _, manifest in read)
             if isinstance(cell.mode, Open | Writing)
             else nan,
             asked=sum(int(one.asked.sum()) for one in repeats),

@@ -1,6 +1,5 @@
 """What an experiment's files say: figures of every setting and build, made from the raw results and nothing else."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import nan
@@ -9,7 +8,8 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from cohorts.connectors.index import show_index
-from cohorts.errors import InputError
+from cohorts.documents import conform, read_json
+from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.cells import Build, Cell, builds, cells, modes
 from cohorts.harness.bench.comparison import Noise, noise
 from cohorts.harness.bench.data import Dataset, make_dataset
@@ -140,16 +140,23 @@ def _builds(experiment: Experiment, folder: Path, data: Dataset, rows: Sequence[
     for build in builds(experiment):
         told = [_told(file, data) for file in sorted((folder / build.path).glob(BUILDS))]
         if build.path in effects and told:
-            means = {key: fmean(nan if one[key] is None else one[key] for one in told) for key in _FIGURES}
+            means = {key: fmean(one[key] for one in told) for key in _FIGURES}
             facts: dict[str, Any] = {key: told[0][key] for key in _WORDS} | means
             yield BuildRow(build, effects[build.path], **facts)
 
 
 def _told(file: Path, data: Dataset) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if told["checksum"] != data.checksum:
-        raise InputError(f"{file} is of the data {told['checksum']}; this experiment's is {data.checksum}.")
-    return told
+    """Return what a build cost, NaN where a figure was not read. Raises InputError, MeasurementError."""
+    held = read_json(file, dict[str, Any], error=MeasurementError, remedy="Measure again with --force.")
+
+    def one(key: str, kind: Any) -> Any:
+        return conform(held.get(key), kind, f"{file}, {key},", error=MeasurementError)
+
+    if one("checksum", str) != data.checksum:
+        raise InputError(f"{file} is of the data {held['checksum']}; this experiment's is {data.checksum}.")
+    figures = {key: one(key, float | None) for key in _FIGURES}
+    words: dict[str, Any] = {key: one(key, str) for key in _WORDS}
+    return words | {key: nan if value is None else value for key, value in figures.items()}
 
 
 _WORDS = ("engine", "says", "how")

@@ -4,7 +4,6 @@ The raw results, who was found for whom, are kept cell by cell; figures are comp
 """
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from cohorts.connectors.base import Collection
 from cohorts.connectors.matched_recall import SAMPLE
 from cohorts.connectors.registry import connect
+from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.encoders.withholding import WithheldSource
 from cohorts.errors import InputError
@@ -141,7 +141,7 @@ def _check_same(out: Path, source: Source, population: Population, plan: Plan) -
         "seed": plan.seed,
     }
     file = out / IDENTITY
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != asked:
+    if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {out}.") != asked:
         raise InputError(
             f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed): "
             "take another --out, or remove it."
