@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,41 @@ def test_finds(deidentifier: Deidentifier, marked: str) -> None:
 @pytest.mark.parametrize("text", LEFT)
 def test_leaves_clinical_numbers_and_placeholders(deidentifier: Deidentifier, text: str) -> None:
     assert deidentifier.replace(text)[0] == text
+
+
+LINES = tomllib.loads((Path(__file__).parent / "data" / "deidentify.toml").read_text(encoding="utf-8"))
+
+
+def measured(deidentifier: Deidentifier, part: str) -> tuple[list[str], list[str], int]:
+    """Return the identifiers of which something was left, the findings that were taken, and how many identifiers."""
+    missed, many = [], 0
+    for marked in LINES[part]["identifiers"]:
+        text, at = bare(marked), 0
+        found = {place for one in deidentifier.find(text) for place in range(one.start, one.end)}
+        for identifier in re.findall(r"[A-Z]+\{(.*?)\}", marked):
+            at = text.index(identifier, at)
+            if any(text[place].isalnum() and place not in found for place in range(at, at + len(identifier))):
+                missed.append(marked)
+            many, at = many + 1, at + len(identifier)
+    return missed, [text for text in LINES[part]["findings"] if deidentifier.find(text)], many
+
+
+def test_enough_lines_a_third_of_them_written_after_the_rules() -> None:
+    lines = [line for part in LINES.values() for group in part.values() for line in group]
+    assert len(lines) == len(set(lines)) >= 200
+    assert sum(map(len, LINES["fresh"].values())) >= 200 / 3
+
+
+@pytest.mark.parametrize("part", ["tuned", "first", "second"])
+def test_lines_that_the_rules_were_made_with(deidentifier: Deidentifier, part: str) -> None:
+    missed, taken, _ = measured(deidentifier, part)
+    assert (missed, taken) == ([], [])
+
+
+def test_recall_and_false_hits_on_lines_written_after_the_rules(deidentifier: Deidentifier) -> None:
+    missed, taken, many = measured(deidentifier, "fresh")
+    assert 1 - len(missed) / many >= 0.95, missed
+    assert len(taken) / len(LINES["fresh"]["findings"]) <= 0.02, taken
 
 
 def test_names_are_not_found(deidentifier: Deidentifier) -> None:
