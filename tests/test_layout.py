@@ -10,36 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+EVERYWHERE = {"errors", "private_files", "documents", "plain_text"}
 EVERYTHING = {
     *("records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal"),
-    *("errors", "private_files", "documents", "plain_text"),
+    *EVERYWHERE,
 }
 MAY_IMPORT = {
-    "records": {"errors", "private_files", "documents", "plain_text"},
-    "encoders": {"records", "errors", "private_files", "documents", "plain_text"},
-    "connectors": {"errors", "private_files", "documents", "plain_text"},
-    "loaders": {"records", "encoders", "connectors", "errors", "private_files", "documents", "plain_text"},
-    "analysis": {"records", "connectors", "errors", "private_files", "documents", "plain_text"},
-    "harness": {
-        "records",
-        "encoders",
-        "connectors",
-        "loaders",
-        "analysis",
-        "errors",
-        "private_files",
-        "documents",
-    },
-    "terminal": {
-        "loaders",
-        "harness",
-        "analysis",
-        "connectors",
-        "errors",
-        "private_files",
-        "documents",
-        "plain_text",
-    },
+    "records": EVERYWHERE,
+    "encoders": {"records", *EVERYWHERE},
+    "connectors": EVERYWHERE,
+    "loaders": {"records", "encoders", "connectors", *EVERYWHERE},
+    "analysis": {"records", "connectors", *EVERYWHERE},
+    "harness": {"records", "encoders", "connectors", "loaders", "analysis", *EVERYWHERE},
+    "terminal": {"loaders", "harness", "analysis", "connectors", *EVERYWHERE},
     "errors": set(),
     "private_files": set(),
     "documents": {"errors"},
