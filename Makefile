@@ -7,7 +7,7 @@ SERVERS := .servers/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
 
-.PHONY: demo test test-ray check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
@@ -40,6 +40,13 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 test: $(READY) $(REFERENCE) $(SERVERS) .links/cohorts  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
 	$(MAKE) --jobs 2 --output-sync check test-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+
+# Half the processes wait for mypy at first: the tests begin beside it.
+quick: $(READY) .links/cohorts  ## The checks, and the tests that need no server, no PyTorch and little time: some minutes.
+	$(MAKE) --jobs 2 --output-sync check test-quick
+
+test-quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses 2 --dist loadscope -m "not server and not torch and not slow and not fault"
 
 # Ray forks, and ends the whole process where it loses its cluster: not one in which others have used gRPC.
 test-ray: $(READY)

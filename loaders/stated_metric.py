@@ -11,6 +11,7 @@ from typing import Any
 from cohorts.errors import InputError
 
 _NAMES = re.compile(r"distance|metric|similarity|^space", re.IGNORECASE)
+_SHOWN = re.compile(r"[A-Za-z0-9_ -]{1,30}")  # what can be the name of a measure
 # Angles rank as cosine does.
 _COSINE = re.compile(r"(cos|cosine|angular)(similarity|distance)?")
 
@@ -26,8 +27,9 @@ def check_metric(path: Path, *stated: Mapping[Any, Any]) -> None:
             if name is None or measure is None or not _NAMES.search(name):
                 continue
             if not _COSINE.fullmatch(re.sub(r"[^a-z0-9]", "", measure.lower())):
+                shown = repr(measure) if _SHOWN.fullmatch(measure) else "another measure"
                 raise InputError(
-                    f"{path} says {name} = {measure[:40]!r}: its vectors are made to be compared so. cohorts compares "
+                    f"{path} says {name} = {shown}: its vectors are made to be compared so. cohorts compares "
                     "by cosine, which finds other neighbours. Take vectors made for cosine; or, where all have length "
                     f"1 and that makes no difference, remove {name} from the file."
                 )

@@ -1,9 +1,10 @@
-"""What the tests share: the real open data beside the checkout, and the real servers of the session."""
+"""What the tests share: the real open data beside the checkout, the real servers, and the marks of what they cost."""
 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import costs
 import pytest
 import servers
 from cohorts.loaders.interrupt import end_on_signals
@@ -12,6 +13,14 @@ from hypothesis import settings
 pytest.register_assert_rewrite("engine_contract")
 # The same examples in every run, however slow; --hypothesis-profile=default draws others.
 settings.load_profile("ci")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in costs.marks_of(item):
+            item.add_marker(mark)
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -42,8 +51,9 @@ def qdrant_process(server_folder: Path) -> Iterator[servers.QdrantNode]:
 
 
 @pytest.fixture
-def qdrant(qdrant_process: servers.QdrantNode) -> servers.QdrantNode:
+def qdrant(qdrant_process: servers.QdrantNode, request: pytest.FixtureRequest) -> servers.QdrantNode:
     """Return the session's Qdrant server, empty."""
+    costs.check_server_mark(request)
     qdrant_process.empty()
     return qdrant_process
 
@@ -67,8 +77,9 @@ def milvus_process(server_folder: Path) -> Iterator[servers.Milvus]:
 
 
 @pytest.fixture
-def milvus(milvus_process: servers.Milvus) -> servers.Milvus:
+def milvus(milvus_process: servers.Milvus, request: pytest.FixtureRequest) -> servers.Milvus:
     """Return the session's Milvus server, empty."""
+    costs.check_server_mark(request)
     milvus_process.empty()
     return milvus_process
 

@@ -52,7 +52,7 @@ def fill(
     connector.finalize(name)
 
 
-@pytest.fixture(params=["qdrant:{}/s", "milvus:{}/s.db", "server"])
+@pytest.fixture(params=["qdrant:{}/s", "milvus:{}/s.db", pytest.param("server", marks=pytest.mark.server)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "server":
         node: QdrantNode = request.getfixturevalue("qdrant")

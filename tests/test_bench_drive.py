@@ -72,7 +72,7 @@ def served(qdrant: servers.QdrantNode) -> str:
     return address
 
 
-Store = pytest.mark.parametrize("store", ["embedded", "served"])
+Store = pytest.mark.parametrize("store", ["embedded", pytest.param("served", marks=pytest.mark.server)])
 
 
 def python(code: str) -> subprocess.Popen[str]:

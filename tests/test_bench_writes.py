@@ -260,7 +260,7 @@ def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
         summarize(experiment, tmp_path)
 
 
-@pytest.fixture(params=["qdrant", "milvus", "server"])
+@pytest.fixture(params=["qdrant", "milvus", pytest.param("server", marks=pytest.mark.server)])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "server":
         node = request.getfixturevalue("qdrant")

@@ -1,19 +1,14 @@
-"""The commands as a user types them: every command of the README, and the errors of the first day."""
+"""The commands as a user types them, and the errors of the first day."""
 
 import csv
 import io
 import json
-import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 from cohorts import cli
 from commands import ok, refused, run
-from engine_contract import cloud
-from qdrant_client import models
-from servers import Milvus, QdrantNode
 
 ROOT = Path(__file__).resolve().parents[1]
 QDRANT = "--store qdrant:./cohorts.qdrant --collection icu"
@@ -238,66 +233,3 @@ def test_errors_are_printed_without_a_traceback(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("Error: Collection icu holds no patient 7.")
-
-
-# The same commands, with less training.
-QUICK = "fineehr:{}dim=24,epochs=2,steps=200,patience=3"
-QUICKER = {
-    "--encoder fineehr:full": f"--encoder {QUICK.format('full,')}",
-    "evaluate fineehr": f"evaluate fineehr --encoder {QUICK.format('')}",
-}
-
-
-def readme_commands() -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-
-
-@pytest.fixture
-def real_ports(qdrant: QdrantNode, milvus: Milvus) -> dict[str, str]:
-    """Return, for each server address of the README, the one that stands in for it here."""
-    return {
-        "qdrant+http://127.0.0.1:6333": f"qdrant+http://127.0.0.1:{qdrant.http}?check_compatibility=false",
-        "qdrant+grpc://127.0.0.1:6334": f"qdrant+grpc://127.0.0.1:{qdrant.grpc}?check_compatibility=false",
-        "milvus+http://127.0.0.1:19530": f"milvus+http://127.0.0.1:{milvus.port}",
-    }
-
-
-def make_their_collection(qdrant: QdrantNode) -> None:
-    """Make the collection of others that the README attaches to."""
-    client = qdrant.client()
-    client.delete_collection("visits_of_others")
-    client.create_collection("visits_of_others", models.VectorParams(size=8, distance=models.Distance.COSINE))
-    client.create_payload_index("visits_of_others", "metadata.subject_id", models.PayloadSchemaType.INTEGER)
-    points = [
-        models.PointStruct(
-            id=i,
-            vector=cloud(1, 8, seed=i)[0].tolist(),
-            payload={"page_content": "a note", "metadata": {"subject_id": 10_000 + i // 2, "age": i}},
-        )
-        for i in range(60)
-    ]
-    client.upsert("visits_of_others", points, wait=True)
-    client.close()
-
-
-def test_every_command_of_the_readme_runs(
-    shared_data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    qdrant: QdrantNode,
-    real_ports: dict[str, str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    make_their_collection(qdrant)
-    (tmp_path / "mimic3-demo").symlink_to(shared_data / "mimic3-demo")
-    shutil.copyfile(shared_data / "aci-bench" / "train.csv", tmp_path / "notes.csv")
-    commands = readme_commands()
-    assert {"make demo", "make test"} <= set(commands)
-    for command in commands:
-        if not command.startswith("make "):  # those two run this very test
-            assert command.startswith("cohorts "), command
-            for shown, meant in (real_ports | QUICKER).items():
-                command = command.replace(shown, meant)
-            ok(command.removeprefix("cohorts "))

@@ -89,7 +89,9 @@ def locked_milvus(server_folder: Path) -> Iterator[Milvus]:
     server.end()
 
 
-@pytest.fixture(params=["https", "grpcs", "http", "grpc"])
+@pytest.fixture(
+    params=[pytest.param(one, marks=pytest.mark.server) for one in ("https", "grpcs", "http", "grpc")]
+)
 def store(request: pytest.FixtureRequest) -> str:
     """Return the address of a Qdrant that wants a key, by each protocol, with TLS and without."""
     if request.param.endswith("s"):

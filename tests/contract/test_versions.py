@@ -29,7 +29,9 @@ def reindexed(
         return reindex(connector, name, wanted, tick, held)
 
 
-@pytest.fixture(params=["edge", "lite", "qdrant", "milvus"])
+@pytest.fixture(
+    params=["edge", "lite", *(pytest.param(one, marks=pytest.mark.server) for one in ("qdrant", "milvus"))]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     match request.param:
         case "edge":
