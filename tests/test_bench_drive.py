@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -189,16 +190,17 @@ class TestProcesses:
             processes.in_fresh_process(os._exit, 1)
 
     def test_a_signal_ends_a_fresh_process_with_the_command(self, signals: None) -> None:
-        def end() -> None:
+        def end() -> BaseProcess:
             servers.wait_until(lambda: bool(active_children()), "the process")
+            (child,) = active_children()
             os.kill(os.getpid(), signal.SIGTERM)
+            return child
 
         with ThreadPoolExecutor(1) as pool:
             ended = pool.submit(end)
             with pytest.raises(KeyboardInterrupt):
-                processes.in_fresh_process(time.sleep, 300)
-            ended.result()
-        assert active_children() == []
+                processes.in_fresh_process(time.sleep, 60)
+        assert ended.result().exitcode == -signal.SIGTERM  # it was not waited for
 
 
 def parent_name(process: subprocess.Popen[str]) -> str:
