@@ -605,6 +605,7 @@ class QdrantConnector(Connector):
         name, ours = attachment.collection.name, [attachment.our_vector]
         if not (attachment.writable and attachment.searched == attachment.our_vector != ""):
             self._refuse_theirs(name)
+        attachment.check_write(vector_fields(self._info(name)))
         keys = [path for path in attachment.paths.values() if path.startswith(OUR_PREFIX)]
         points = list(selector.points)
         steps: list[Any] = [

@@ -180,6 +180,42 @@ def test_writing_sets_our_vector_and_keys_and_leaves_theirs_byte_identical(
     assert bytes_of(qdrant_client) == before
 
 
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"our_vector": "note", "our_dim": DIM},
+        {"our_vector": "note", "our_dim": DIM, "vector": "cohorts"},
+        {"vector": "cohorts"},
+        {"our_dim": OUR_DIM + 1},
+        {"writable": False},
+        {"our_vector": ""},
+    ],
+)
+def test_an_edited_mapping_writes_and_removes_nothing(
+    qdrant_client: QdrantClient,
+    qdrant_store: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edited: dict[str, Any],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, file = bytes_of(qdrant_client), attachment_file(qdrant_store, "theirs")
+    with open_store(qdrant_store, "theirs") as connector:
+        _, proposed = look(connector, "theirs", patient_field="subject")
+        confirmed = confirm(connector, proposed, file, write=True)
+        save(confirmed.written_by({"encoder_fingerprint": "f"}, OUR_DIM, {}), file)
+    kept = json.loads(file.read_text())
+    dim = edited.get("our_dim", OUR_DIM)
+    file.write_text(json.dumps({**kept, **edited, "collection": {**kept["collection"], "dim": dim}}))
+    with open_store(qdrant_store, "theirs") as connector:
+        batch = Points([str(IDS[0])], cloud(1, dim), [{}])
+        with pytest.raises(InputError, match=r"theirs"):
+            connector.upsert("theirs", batch)
+        with pytest.raises(InputError, match=r"theirs"):
+            connector.delete("theirs", batch.ids)
+    assert bytes_of(qdrant_client) == before
+
+
 def test_vectors_of_two_encoders_do_not_meet_in_a_collection_of_others(
     qdrant_client: QdrantClient, tmp_path: Path
 ) -> None:
