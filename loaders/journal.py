@@ -48,20 +48,6 @@ create table rejected(
     target integer not null, id text, stage text, reason text not null, primary key(target, id, stage)
 ) without rowid;
 """
-_SET_ASIDE = """
-alter table runs rename to old_runs;
-alter table batches rename to old_batches;
-alter table units rename to old_units;
-alter table rejected rename to old_rejected;
-"""
-_FROM_VERSION_1 = """
-insert into targets select 1, name, whole, alone, '' from target;
-insert into runs select number, started, identity, state, 1 from old_runs;
-insert into batches select *, null from old_batches;
-insert into units select 1, id, content, trace, run from old_units where exists (select 1 from target);
-insert into rejected select 1, id, stage, reason from old_rejected where exists (select 1 from target);
-drop table old_runs; drop table old_batches; drop table old_units; drop table old_rejected; drop table target;
-"""
 _ANEW = "Move it away and load anew, or restore it from a backup."
 _MANY = 500  # rows in one statement: every statement lets go of the interpreter, and must wait to get it back
 
@@ -441,13 +427,12 @@ class Journal:
 
     def _make_tables(self) -> None:
         version = self._db.execute("pragma user_version").fetchone()[0]
-        make = {0: _TABLES, 1: _SET_ASIDE + _TABLES + _FROM_VERSION_1}.get(version)
-        if make is not None:
-            self._db.executescript(f"begin; {make} pragma user_version = {_VERSION}; commit;")
+        if version == 0:
+            self._db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
         elif version != _VERSION:
             raise InputError(
                 f"The journal {self.file} is of version {version}; this cohorts knows version {_VERSION}. Use the "
-                "cohorts that wrote it, or move it away and load anew."
+                "cohorts that wrote it, or move it away and write the collection anew with --replace."
             )
         self._db.execute("pragma synchronous = normal")
         self._db.execute("create temp table seen(id text primary key) without rowid")

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Payload, Points, Vectors
 from cohorts.connectors.checks import row_lengths
-from cohorts.errors import InputError
 
 DIRECTIONS = 4
 TOLERANCE = 1e-5  # of a projection; rounding moves it by some 1e-7
@@ -57,24 +56,12 @@ def traces_of(points: Points) -> list[bytes]:
 
 
 def compare(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[list[bool], list[bool]]:
-    """Tell for every pair of traces whether the vectors, and whether the payloads, are the same but for rounding.
-
-    Raises InputError for traces of an older cohorts.
-    """
-    left, right = map(_read, (ours, theirs))
+    """Tell for every pair of traces whether the vectors, and whether the payloads, are the same but for rounding."""
+    left, right = (np.frombuffer(b"".join(some), _TRACE) for some in (ours, theirs))
     near = np.abs(left["vector"] - right["vector"]) <= TOLERANCE
     sums = np.isclose(left["numbers"], right["numbers"], rtol=0, atol=SUM_TOLERANCE)
     wholes = (left["wholes"] == right["wholes"]) | left["doubtful"] | right["doubtful"]
     return near.all(axis=1).tolist(), ((left["rest"] == right["rest"]) & wholes & sums).tolist()
-
-
-def _read(traces: Sequence[bytes]) -> npt.NDArray[Any]:
-    if any(len(one) != _TRACE.itemsize for one in traces):
-        raise InputError(
-            "What was written was noted by an older cohorts, in another form: it can't be compared any more. Load it "
-            "again, without --resume and --update."
-        )
-    return np.frombuffer(b"".join(traces), _TRACE)
 
 
 def _projections(vectors: Vectors) -> npt.NDArray[np.float64]:

@@ -1,8 +1,6 @@
 """A load that is refused changes nothing: not the collection, and not the journal, so no later --resume either."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ from cohorts.connectors.base import Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
 from cohorts.loaders.chunks import Chunk
-from cohorts.loaders.journal import Journal, Target
+from cohorts.loaders.journal import Journal
 from cohorts.loaders.targets import Goal
 from cohorts.loaders.verify import verify_runs
 from commands import ok, refused
@@ -170,40 +168,6 @@ def test_who_was_removed_is_removed_after_a_replacement_that_died(tmp_path: Path
         summary = run(Fewer(100), engine, tmp_path, Goal("c", update=True, remove_vanished=True))
         assert (summary.removed, engine.count("c")) == (25, 75)
         assert verify_runs(engine, "c", tmp_path, full=True).faults() == []
-
-
-_VERSION_1 = """
-create table runs(number integer primary key, started text not null, identity text not null, state text not null);
-create table batches(
-    run integer not null, number integer not null, first_id text not null, last_id text not null,
-    units integer not null, digest blob not null, state text not null, primary key(run, number)
-);
-create table units(
-    id text primary key, content blob not null, trace blob, run integer not null
-) without rowid;
-create table rejected(id text, stage text, reason text not null, primary key(id, stage)) without rowid;
-create table target(name text not null, whole integer not null, alone integer not null, old text not null);
-pragma user_version = 1;
-"""
-
-
-def test_a_journal_of_the_first_version_is_gone_on_with(tmp_path: Path) -> None:
-    with MemoryConnector() as engine:
-        run(Rows(100), engine, tmp_path)
-        new, old = tmp_path / "journal.sqlite", tmp_path / "old" / "journal.sqlite"
-        old.parent.mkdir()
-        with closing(sqlite3.connect(old)) as db:
-            db.executescript(_VERSION_1)
-            db.execute("attach ? as new", (str(new),))
-            db.execute("insert into runs select number, started, identity, state from new.runs")
-            db.execute("insert into units select id, content, trace, run from new.units")
-            db.execute("insert into target values ('c_v1', 1, 1, '')")
-            db.commit()
-        summary = run(Rows(100), engine, old.parent, Goal("c", update=True))
-        assert (summary.unchanged, summary.written) == (100, 0)
-        with Journal(old) as journal:
-            assert journal.targets() == [Target("c_v1")]
-            assert journal.count() == 100
 
 
 def test_points_of_a_batch_in_flight_are_known_to_the_next_run(tmp_path: Path) -> None:
