@@ -54,9 +54,10 @@ MARKED = "words marked by context"
 
 # Behind a full stop the blank may be missing: "Denies fever.Has pneumonia."
 _SENTENCE_END = re.compile(
-    r"(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bvs)"
-    r"(?:(?:[.!;]|\?(?!\s*(?:\[[xX]\]\s*)?(?i:yes|no|none|never|y|n)\b))[\"')\]]*(?=\s|$)"
-    r"|;|(?:(?<!\.)[.!?]|\.(?!(?:No|None|Never|Yes)\b))(?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[a-z]{2,}\s)|(?<=[A-Z]{3})\.(?=[A-Z]{2}))|\n"
+    r"[.!?;\n](?:(?<=[\n;])|(?<!\bDr\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bvs\.)"
+    r"(?:(?:(?<!\?)|(?!\s*(?:\[[xX]\]\s*)?(?i:yes|no|none|never|y|n)\b))[\"')\]]*(?=\s|$)"
+    r"|(?:(?<!\.\.)|(?!(?:No|None|Never|Yes)\b))(?=[A-Z][a-z])"
+    r"|(?<=[a-z]{3}\.)(?=[a-z]{2,}\s)|(?<=[A-Z]{3}\.)(?=[A-Z]{2})))"
 )
 _WRAPPED = re.compile(r"\s*(?:or|and|nor|but|of|with|in|on|to|for|at|from|by)\b")
 _GOES_ON = re.compile(r"(?:,|\b(?:or|and|nor|of|with|any|the|an?|no|denies|for|to|in|on))\s*$")
@@ -95,7 +96,7 @@ class _Rules:
     before: re.Pattern[str]
     after: re.Pattern[str]
     pseudo: re.Pattern[str]
-    answer: re.Pattern[str]
+    answer: re.Pattern[str] | None
 
 
 @dataclass(frozen=True)
@@ -260,14 +261,12 @@ def _span(text: str, start: int, end: int, kind: Kind) -> Iterator[Span]:
 
 def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
     """Return the triggers of a sentence in order; of several that overlap, the first to begin, then the longest."""
+    roles = [("pseudo", rules.pseudo), ("before", rules.before), ("after", rules.after)]
+    if rules.answer:
+        roles.append(("answer", rules.answer))
     found = [
         _Trigger(*match.span(), role)
-        for role, pattern in (
-            ("pseudo", rules.pseudo),
-            ("before", rules.before),
-            ("after", rules.after),
-            ("answer", rules.answer),
-        )
+        for role, pattern in roles
         for match in pattern.finditer(text, start, end)
     ]
     if rules.kind is Kind.NEGATED:
@@ -306,7 +305,7 @@ def _rules() -> tuple[_Rules, ...]:
             before=_pattern(table[kind]["before"], table["member"]),
             after=_pattern(table[kind]["after"], table["member"]),
             pseudo=_pattern(table[kind]["pseudo"], table["member"]),
-            answer=_answer_pattern(table[kind].get("answer", [])),
+            answer=_answer_pattern(table[kind]["answer"]) if "answer" in table[kind] else None,
         )
         for kind in Kind
     )
@@ -349,5 +348,5 @@ def _pattern(triggers: list[str], member: str) -> re.Pattern[str]:
 
 
 def _answer_pattern(answers: list[str]) -> re.Pattern[str]:
-    """Return the pattern for an answer with what parts it from its question; it never matches where there are none."""
-    return re.compile(rf"{_QUESTION_END}(?:{'|'.join(answers) or '(?!)'})\b{_ANSWER_END}", re.IGNORECASE)
+    """Return the pattern for an answer with what parts it from its question."""
+    return re.compile(rf"{_QUESTION_END}(?:{'|'.join(answers)})\b{_ANSWER_END}", re.IGNORECASE)

@@ -29,9 +29,7 @@ LIMITS = (
 REPLACED = "identifiers replaced"
 _LIBRARIES = ("presidio-analyzer", "regex")
 _SURE = 0.4  # what the library gives to what it has not checked is less
-_CARD = (
-    r"\b(?:(?:4\d{3}|5[0-5]\d{2}|6\d{3}|35\d{2}|2[2-7]\d{2})([- ]?)\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
-)
+_CARD = r"\b(?:(?:4\d{3}|5[0-5]\d{2}|6\d{3}|35\d{2}|2[2-7]\d{2})([- ]?)\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
 _LICENSE = r"(?<!\w)(?-i:[A-HJ-MPRSTUX][A-Z9]|[a-hj-mprstux][a-z])\d{7}\b"
 _PLACEHOLDER = re.compile(r"\[\*\*[^\[\]]{0,80}\*\*\]")
 
@@ -53,7 +51,14 @@ class Deidentifier:
     @cached_property
     def version(self) -> str:
         """Return a hash of the patterns and the libraries' versions (hex)."""
-        parts = [*map(version, _LIBRARIES), str(_SURE), _CARD, _LICENSE, _PLACEHOLDER.pattern, _patterns_text()]
+        parts = [
+            *map(version, _LIBRARIES),
+            str(_SURE),
+            _CARD,
+            _LICENSE,
+            _PLACEHOLDER.pattern,
+            _patterns_text(),
+        ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def find(self, text: str) -> list[Finding]:

@@ -107,7 +107,7 @@ def test_enough_lines_a_third_of_them_written_after_the_rules() -> None:
     assert sum(map(len, LINES["fresh"].values())) >= 200 / 3
 
 
-@pytest.mark.parametrize("part", ["tuned", "first", "second"])
+@pytest.mark.parametrize("part", ["tuned", "first", "second", "third"])
 def test_lines_that_the_rules_were_made_with(deidentifier: Deidentifier, part: str) -> None:
     missed, taken, _ = measured(deidentifier, part)
     assert (missed, taken) == ([], [])
