@@ -69,7 +69,7 @@ _MANY = ("are ", "were ", "have ")  # what they deny may be a list
 _ASIDE = re.compile(r"\t|(?<=\w)\s[-–—]+\s")
 _CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b", re.IGNORECASE)
 
-# Check lists. An answer stands behind what parts it from its question: "Fever: no", "Smoking - never", "Cough (denies)".
+# Check lists. An answer stands behind what parts it from its question: "Fever: no", "Smoking - never".
 _QUESTION_END = (
     r"(?:[:=?(|]|\t|\.{2,}|(?<=\w)[ ]+[-–—]+(?=[ ])|(?=\[[xX]\]|\([xX]\)|[☒☑]))"
     r"\s*(?:\[\s?\]\s*yes\s*|\(\s?\)\s*yes\s*|☐\s*yes\s*)?(?:\[[xX]\]|\([xX]\)|[☒☑])?\s*"
@@ -225,7 +225,7 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
 
 
 def _list_end(text: str, start: int, stop: int) -> int:
-    """Return where a negated list ends: "no fever, chills" is negated to its end, "no acute distress, febrile" is not."""
+    """Return where a negated list ends: "no fever, chills" at its end, "no acute distress, febrile" before that."""
     aside = _ASIDE.search(text, start, stop)
     stop = aside.start() if aside else stop
     comma = text.find(",", start, stop)

@@ -2,8 +2,8 @@
 
 The patterns stand in `identifiers.toml` and run through presidio-analyzer, whose checks of e-mail addresses, cards and
 licences are used as well. Its own patterns for dates, phones and networks take findings for them ("Apgars 8/9/10"), and
-its engine asks for a language model, which it would download: both are left aside. What is found becomes a placeholder in MIMIC's own
-shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
+its engine asks for a language model, which it would download: both are left aside. What is found becomes a placeholder
+in MIMIC's own shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
 """
 
 import hashlib
@@ -29,7 +29,10 @@ LIMITS = (
 REPLACED = "identifiers replaced"
 _LIBRARIES = ("presidio-analyzer", "regex")
 _SURE = 0.4  # what the library gives to what it has not checked is less
-_CARD = r"\b(?:(?:4\d{3}|5[0-5]\d{2}|6\d{3}|35\d{2}|2[2-7]\d{2})([- ]?)\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
+_CARD = (
+    r"\b(?:(?:4\d{3}|5[0-5]\d{2}|6\d{3}|35\d{2}|2[2-7]\d{2})([- ]?)\d{4}\1\d{4}\1\d{4}"
+    r"|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
+)
 _LICENSE = r"(?<!\w)(?-i:[A-HJ-MPRSTUX][A-Z9]|[a-hj-mprstux][a-z])\d{7}\b"
 _PLACEHOLDER = re.compile(r"\[\*\*[^\[\]]{0,80}\*\*\]")
 
