@@ -40,9 +40,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory, server_folder: Path) -> Ite
         for address in addresses.values():
             ok(
                 f"ingest --source mimic3 --path hospital --encoder {encoder} --store {address} --collection same"
-                f" --replace --run-dir run"
+                " --replace"
             )
-            encoder = str(next(Path("run/encoders").iterdir()))
+            encoder = str(next(Path("store.runs/same/encoders").iterdir()))
         yield addresses
     qdrant.kill(signal.SIGTERM)
     milvus.end()
