@@ -12,20 +12,16 @@ WRONG: list[Any] = [
     None,
     True,
     -1,
-    0,
     1.5,
     10**30,
     float("nan"),
-    "x",
     "",
     "../../../secrets",
     "a\x00b",
     "x" * 5_000,
     "\ud800",
     [],
-    [[]],
     {},
-    {"x": 1},
 ]
 RUBBISH = [b"", b"\x00\xff\xfe rubbish", b"null", b"[]", b"7", b"[" * 100_000, '{"a": "b"}'.encode("utf-16")]
 

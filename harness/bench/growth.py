@@ -35,12 +35,13 @@ def grown(folders: Sequence[Path]) -> tuple[Grown, ...]:
     """
     sizes, frames = [], []
     for folder in folders:
+        remedy = f"{folder} holds no report: run cohorts bench for it first."
+        about = read_json(folder / DATA, dict[str, Any], remedy=remedy)
+        rows = conform(about.get("rows"), int, f"{folder / DATA}, rows,", remedy=remedy)
         try:
-            about = read_json(folder / DATA, dict[str, Any])
-            rows = conform(about.get("rows"), int, f"{folder / DATA}, rows,")
             tables = [pd.read_csv(folder / f"{name}.csv") for name in (BUILDS, SETTINGS)]
         except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no report: run cohorts bench for it first.") from error
+            raise InputError(remedy) from error
         if rows in sizes:
             raise InputError(f"Two experiments have {rows:,} vectors; growth is between sizes.")
         sizes.append(rows)
