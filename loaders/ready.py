@@ -18,6 +18,7 @@ from cohorts.loaders.payload import PATIENT_ID, check_names_patients, names_pati
 from cohorts.loaders.vector_files import VectorFile
 
 _ELSE: Mapping[FieldType, tuple[FieldType, ...]] = {date: (str,), int: (float,)}
+COPIED_FROM = "copied_from"  # of vectors that others made, by whatever encoder
 _OF_THE_UNITS = ("unit", "patient_field", "synthetic")  # true of the points, whatever made their vectors
 Refuse = Callable[[str, str], None]
 
@@ -60,7 +61,9 @@ class FileOrigin:
         }
         fields, metadata = self._file.fields, dict[str, Scalar]()
         if self._file.definition is not None:
-            definition = _taken_over(replace(self._file.definition, fields=fields), first)
+            definition = _taken_over(
+                replace(self._file.definition, fields=fields), first, self._file.definition.name
+            )
             fields, metadata = definition.fields, dict(definition.metadata)
         if self._made_by or self._file.definition is None:
             metadata = ours | {key: metadata[key] for key in _OF_THE_UNITS if key in metadata}
@@ -78,7 +81,7 @@ class FileOrigin:
         definition = self._file.definition
         if self._made_by or definition is None:
             return self._made_by
-        return definition.metadata.get("encoder_fingerprint")
+        return _space_of(definition, definition.name)
 
 
 class CollectionOrigin:
@@ -93,8 +96,11 @@ class CollectionOrigin:
     @property
     def identity(self) -> dict[str, str]:
         """Return what a run over this collection is about."""
-        made_by = str(self.definition.metadata.get("encoder_fingerprint"))
-        return {"source": f"{without_settings(self._store)} {self._name}", "encoder": made_by}
+        return {"source": self._place, "encoder": str(_space_of(self.definition, self._place))}
+
+    @property
+    def _place(self) -> str:
+        return f"{without_settings(self._store)} {self._name}"
 
     def chunks(self, refuse: Refuse) -> Iterator[Chunk]:  # noqa: ARG002 - a collection holds an id once
         """Yield every point once."""
@@ -107,11 +113,21 @@ class CollectionOrigin:
 
     def collection(self, name: str, first: Chunk) -> Collection:
         """Return the collection's own definition under another name."""
-        return replace(_taken_over(self.definition, first), name=name)
+        return replace(_taken_over(self.definition, first, self._place), name=name)
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""
-        check_space(there, self.definition.dim, self.definition.metadata.get("encoder_fingerprint"))
+        check_space(there, self.definition.dim, _space_of(self.definition, self._place))
+
+
+def _space_of(definition: Collection, place: str) -> Scalar:
+    """Return what tells the space of a collection's vectors from others: its encoder, or where others made them."""
+    metadata = definition.metadata
+    return (
+        metadata.get("encoder_fingerprint")
+        or metadata.get(COPIED_FROM)
+        or (f"others, in {place}" if metadata.get("attached") else metadata.get("encoder_fingerprint"))
+    )
 
 
 def _patient_field(file: VectorFile, asked: str | None) -> tuple[str, FieldType] | None:
@@ -129,7 +145,7 @@ def _patient_field(file: VectorFile, asked: str | None) -> tuple[str, FieldType]
     return name, kind
 
 
-def _taken_over(definition: Collection, first: Chunk) -> Collection:
+def _taken_over(definition: Collection, first: Chunk, place: str) -> Collection:
     """Return the definition of a copy, which belongs to nobody else, and whose fields the first points fit.
 
     What others declare says less than what we do: their dates may have a time, and their whole numbers be fractions
@@ -146,7 +162,10 @@ def _taken_over(definition: Collection, first: Chunk) -> Collection:
     return replace(
         definition,
         fields={field: kind for field, kind in kinds.items() if kind is not None},
-        metadata={key: value for key, value in definition.metadata.items() if key != "attached"},
+        metadata={
+            **{key: value for key, value in definition.metadata.items() if key != "attached"},
+            COPIED_FROM: _space_of(definition, place),
+        },
     )
 
 
@@ -175,7 +194,7 @@ def check_space(there: Collection, dim: int, fingerprint: Scalar) -> None:
             f"Collection {there.name} belongs to others: only cohorts ingest writes there, beside what is theirs. Name "
             "another --collection."
         )
-    made_by = there.metadata.get("encoder_fingerprint")
+    made_by = _space_of(there, "")
     if (there.dim, made_by) != (dim, fingerprint):
         raise FingerprintMismatch(
             f"Collection {there.name} holds vectors of {there.dim} numbers made by {made_by}; these have {dim} and are "

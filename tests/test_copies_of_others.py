@@ -1,6 +1,7 @@
 """What names the patient travels with a collection of others: into a copy, a copy of it, and an exported file."""
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_of_embedded_milvus_and_a_copy_of_the_copy(lite: str) -> None:
         assert str(before[0][0]) in ok(
             f"query --store {LITE} --collection rag --patient 10003 -k 9 --format {output}"
         )
+
+
+def test_vectors_of_others_by_two_unknown_encoders_do_not_meet_in_one_copy(lite: str) -> None:
+    shutil.copytree("theirs.db", "others.db")
+    for store in (lite, "milvus:./others.db"):
+        ok(f"attach --store {store} --collection rag --patient-field subject")
+    copied(lite, EDGE)
+    message = refused(f"copy --from milvus:./others.db --to {EDGE} --collection rag")
+    assert "made by others, in milvus:./theirs.db rag; these have" in message
+    copied(lite, EDGE)
 
 
 def test_of_a_qdrant_server_with_nested_keys_that_no_field_is_called_by(langchain: str) -> None:
