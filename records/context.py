@@ -69,7 +69,7 @@ _MANY = ("are ", "were ", "have ")  # what they deny may be a list
 _ASIDE = re.compile(r"\t|(?<=\w)\s[-–—]+\s")
 _CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b", re.IGNORECASE)
 
-# Check lists. An answer stands behind what parts it from its question: "Fever: no", "Smoking - never".
+# Check lists. Something parts an answer from its question: "Fever: no", "Smoking - never", "Cough (denies)".
 _QUESTION_END = (
     r"(?:[:=?(|]|\t|\.{2,}|(?<=\w)[ ]+[-–—]+(?=[ ])|(?=\[[xX]\]|\([xX]\)|[☒☑]))"
     r"\s*(?:\[\s?\]\s*yes\s*|\(\s?\)\s*yes\s*|☐\s*yes\s*)?(?:\[[xX]\]|\([xX]\)|[☒☑])?\s*"
@@ -83,8 +83,8 @@ _QUESTION_START = re.compile(
 )
 _BEFORE_ANSWER = re.compile(r"(?:\s*\([^()]*\)|\s*:?\s*(?:\[\s?\]|\(\s?\)|☐)\s*yes)\s*$", re.IGNORECASE)
 _SIGN = re.compile(
-    r"(?P<open>(?:\[\s?\]|[☐□]|\(\s\))(?!\s*(?:yes|no|y|n)\b))|(?P<minus>[(\[][-−–][)\]])"
-    r"|(?P<other>\[\s?\]|\[[xX✓+]\]|[☐☒☑✓]|\([xX+]\)|(?<![\w)])\+(?=\s?[A-Za-z]))|(?P<dash>(?<=[\s,])[-−](?=[A-Za-z]))"
+    r"(?=[(\[☐□☒☑✓+−–-])(?:(?P<open>(?:\[\s?\]|[☐□]|\(\s\))(?!\s*(?:yes|no|y|n)\b))|(?P<minus>[(\[][-−–][)\]])"
+    r"|(?P<other>\[\s?\]|\[[xX✓+]\]|[☐☒☑✓]|\([xX+]\)|(?<![\w)])\+(?=\s?[A-Za-z]))|(?P<dash>(?<=[\s,])[-−](?=[A-Za-z])))"
 )
 
 
@@ -97,6 +97,7 @@ class _Rules:
     after: re.Pattern[str]
     pseudo: re.Pattern[str]
     answer: re.Pattern[str] | None
+    subject: re.Pattern[str] | None  # what a sentence must speak of: it is found faster than triggers
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,8 @@ def _goes_on(text: str, at: int) -> bool:
 
 def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
     """Yield what the triggers of one kind mark in the sentence from `start` to `end`."""
+    if rules.subject and not rules.subject.search(text, start, end):
+        return
     triggers = _triggers(text, start, end, rules)
     if not any(trigger.role != "pseudo" for trigger in triggers):
         return
@@ -225,7 +228,7 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
 
 
 def _list_end(text: str, start: int, stop: int) -> int:
-    """Return where a negated list ends: "no fever, chills" at its end, "no acute distress, febrile" before that."""
+    """Return where a negated list ends: all of "no fever, chills" is negated, of "no acute distress, febrile" a part."""
     aside = _ASIDE.search(text, start, stop)
     stop = aside.start() if aside else stop
     comma = text.find(",", start, stop)
@@ -306,6 +309,7 @@ def _rules() -> tuple[_Rules, ...]:
             after=_pattern(table[kind]["after"], table["member"]),
             pseudo=_pattern(table[kind]["pseudo"], table["member"]),
             answer=_answer_pattern(table[kind]["answer"]) if "answer" in table[kind] else None,
+            subject=_pattern(table[kind]["subject"], table["member"]) if "subject" in table[kind] else None,
         )
         for kind in Kind
     )

@@ -1,8 +1,8 @@
 """Where the sections on the family's history of a note stand.
 
-A heading is known by its form: a short title that begins a line or a sentence and ends with a colon, or stands alone on
-its line. Within a family's history, lines such as `Mother: asthma` and `Cancer: father` have that form, and are none.
-The words stand in `context.toml`.
+A heading is known by its form: a short title that begins a line or a sentence and ends with a colon, or stands alone
+on its line. Within a family's history, lines such as `Mother: asthma` and `Cancer: father` have that form too and are
+none. The words stand in `context.toml`.
 """
 
 import re
@@ -15,9 +15,8 @@ from typing import NamedTuple
 _START = r"(?:^[ \t]*(?:[#=>•·▪*_-]+[ \t]*)?(?:(?:\d{1,2}|[IVX]{1,4}|[A-Za-z])[.)][ \t]*)?[*_\[(<]*|(?<=[.,;:!?] ))"
 _END = r"[ \t*_\])>]*(?::[*_]*|$|[ \t][-–—](?=[ \t]))"
 _FAMILY = re.compile(
-    rf"{_START}(?i:(?:past |patient )?family (?:(?:medical|health|psychiatric|psych|cancer|cardiac|genetic) )*"
-    r"(?:history|hx)|f\.?h\.?x?"
-    rf"|fam(?:ily)?\.? ?(?:hx|hist)\.?)(?: \([\w ]+\))?{_END}",
+    rf"{_START}(?i:(?:past |patient )?family (?:(?:medical|health|psych|psychiatric|cancer|cardiac|genetic) )*"
+    rf"(?:history|hx)|f\.?h\.?x?|fam(?:ily)?\.? ?(?:hx|hist)\.?)(?: \([\w ]+\))?{_END}",
     re.MULTILINE,
 )
 _TITLE = re.compile(
