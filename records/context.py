@@ -228,7 +228,7 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
 
 
 def _list_end(text: str, start: int, stop: int) -> int:
-    """Return where a negated list ends: all of "no fever, chills" is negated, of "no acute distress, febrile" a part."""
+    """Return where a negated list ends: of "no acute distress, febrile" behind the comma something is there."""
     aside = _ASIDE.search(text, start, stop)
     stop = aside.start() if aside else stop
     comma = text.find(",", start, stop)

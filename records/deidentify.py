@@ -1,9 +1,9 @@
 """De-identification by patterns: ids, phones, dates, addresses, ages over 89. It finds no names.
 
-The patterns stand in `identifiers.toml` and run through presidio-analyzer, whose checks of e-mail addresses, cards and
-licences are used as well. Its own patterns for dates, phones and networks take findings for them ("Apgars 8/9/10"), and
-its engine asks for a language model, which it would download: both are left aside. What is found becomes a placeholder
-in MIMIC's own shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
+The patterns stand in `identifiers.toml` and run through presidio-analyzer, whose pattern of e-mail addresses and checks
+of cards and licences are used as well. Its own patterns of dates, phones and networks take findings for them ("Apgars
+8/9/10"), and its engine asks for a language model, which it would download: both are left aside. What is found becomes
+a placeholder in MIMIC's own shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
 """
 
 import hashlib
