@@ -180,7 +180,7 @@ SENTENCES = [
     "Family History:\n___\n\nDischarge Diagnosis:\nSepsis",
     "Family History:\nf[father MI]\n\nPertinent Results:\nHyponatremia\n\nBrief Hospital Course:\nHe had pneumonia",
     "Family history: f[mother DM]. On admission he had sepsis.",
-    "Family History:\nf[Mother: asthma\nFather:\nCAD\nMGM - stroke\nDiabetes: sister\nGout: yes]\n\nFacility:\nFlu ward",
+    "Family History:\nf[Mother: asthma\nFather:\nCAD\nMGM - stroke\nGout: yes]\n\nFacility:\nFlu ward",
     "FAMILY HISTORY:\nf[DIABETES\nHEART DISEASE]\nPHYSICAL EXAM:\nFEVER",
     "Family Hx: f[gout]\nTransitional Issues:\n# Anemia",
     "FH: f[gout]\n\nVS: T 38\nCXR: pneumonia",
