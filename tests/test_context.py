@@ -167,6 +167,7 @@ SENTENCES = [
     "No n[murmurs, rubs, gallops].",
     "No n[murmurs, rubs, gallops], lungs clear.",
     "No n[cough], fever 101.5.",
+    "No n[mass], biopsy revealed lymphoma.",
     "No n[edema], hypotensive on arrival.",
     "No n[trauma], confused and somnolent.",
     "No n[rash], pneumonia persists.",
