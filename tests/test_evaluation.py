@@ -197,11 +197,10 @@ def test_test_ids_that_reach_the_classifiers_stop_the_measurement(
         evaluate(source, Plan(seeds=1, settings=settings))
 
 
-def test_learning_from_those_who_are_judged_by_flatters(tmp_path: Path) -> None:
+def test_learning_from_those_who_are_judged_by_flatters(hospital: Path, tmp_path: Path) -> None:
     """What the guard is for: with the held-out admissions among the training ids, the same AUC comes out higher."""
-    synthesize(tmp_path / "tables", 1_000, seed=11)
     settings = Settings(setting="metric", dim=96, epochs=1, steps=300, patience=3)
-    with admissions(tmp_path / "tables", tmp_path) as source:
+    with admissions(hospital, tmp_path) as source:
         (batch,) = source.batches()
         died, ids = batch.units["died"].to_numpy(dtype=np.bool_), batch.units["unit_id"]
         gains = []

@@ -39,6 +39,13 @@ def encoder(folder: Path) -> Bert:
     return Bert(Settings(str(folder), precision="fp32"))
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train for one epoch alone, where it is not the point what is learnt."""
+    monkeypatch.setattr(unfreezing, "LEAST_STEPS", 1)
+    monkeypatch.setattr(unfreezing, "EPOCHS", 1)
+
+
 def trained(encoder: Bert, layers: int, seed: int = 0) -> unfreezing.Trained:
     texts, labels = documents(0)
     return unfreezing.train(encoder, unfreezing.first_windows(encoder, texts), labels, layers, seed)
@@ -53,6 +60,7 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("layers", [0, 1, 2])
 def test_the_last_layers_change_and_nothing_else(encoder: Bert, folder: Path, layers: int) -> None:
     before, files = weights(encoder.checkpoint.model), content_hash(folder)
@@ -80,6 +88,7 @@ def test_what_can_be_told_apart_is_learnt(encoder: Bert, layers: int) -> None:
     assert not model.head.training
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_same_seed_gives_the_same_and_leaves_the_random_numbers_of_others_alone(encoder: Bert) -> None:
     torch.manual_seed(5)
     first = trained(encoder, 1)
@@ -92,6 +101,7 @@ def test_the_same_seed_gives_the_same_and_leaves_the_random_numbers_of_others_al
     assert first.losses != other.losses
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_dropout_is_on_in_the_layers_that_are_trained(encoder: Bert) -> None:
     """The loss of the first step: of one head, one batch and the same weights."""
     head_alone, with_a_layer = (trained(encoder, layers).losses[0] for layers in (0, 1))
@@ -108,6 +118,7 @@ def test_rare_classes_weigh_as_much_as_frequent_ones(encoder: Bert) -> None:
     assert (told[wanted == "lung"] == "lung").mean() > 0.7
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_document_is_its_first_window_and_may_be_empty(encoder: Bert) -> None:
     long = "chest " * 600 + "cough"
     first, cut, none = unfreezing.first_windows(encoder, [long, "chest " * 700, " "])
@@ -117,6 +128,7 @@ def test_a_document_is_its_first_window_and_may_be_empty(encoder: Bert) -> None:
     assert len(trained(encoder, 0).predict([none, first])) == 2
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_layers_are_found_in_distilbert_too(folder: Path, tmp_path: Path) -> None:
     config = DistilBertConfig(vocab_size=200, dim=32, n_layers=3, n_heads=2, hidden_dim=32)
     distil = saved(DistilBertModel(config), folder, tmp_path)
