@@ -67,7 +67,10 @@ def test_memory_does_not_grow_with_the_number_of_patients(tmp_path: Path) -> Non
 
 def test_columns_are_those_of_mimic3(made: Path, shared_data: Path) -> None:
     checked = set()
+    made_here = {file.stem for file in made.glob("*.csv")}
     for real in (shared_data / "mimic3-demo").glob("*.csv*"):
+        if real.name.partition(".")[0] not in made_here:
+            continue  # a table that no synthetic hospital has
         content = gzip.decompress(real.read_bytes()) if real.suffix == ".gz" else real.read_bytes()
         expected = next(csv.reader(content.decode().splitlines()))
         table = real.name.partition(".")[0]
@@ -76,7 +79,7 @@ def test_columns_are_those_of_mimic3(made: Path, shared_data: Path) -> None:
             name for name in map(str.upper, expected) if name != "ROW_ID"
         ]
         checked.add(table)
-    assert checked == {file.stem for file in made.glob("*.csv")}
+    assert checked == made_here
 
 
 def test_row_numbers_and_identifiers(made: Path) -> None:
