@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         "compared by dot",
     ),
     "a path outside": (lambda folder: listed(folder, 1, path="../elsewhere"), "outside of its folder"),
-    "no list": (lambda folder: (folder / "modules.json").write_text("7"), "no list of modules"),
+    "no list": (lambda folder: (folder / "modules.json").write_text("7"), "it must be a list"),
     "an activation of its own": (
         lambda folder: edited(folder, "2_Dense/config.json", activation_function="mine.Activation"),
         "names mine.Activation",
