@@ -71,6 +71,16 @@ def may_pass(error: BaseException) -> bool:
     return False
 
 
+def is_taken(error: BaseException | None) -> bool:
+    """Tell whether there was a collection of this name already."""
+    match error:
+        case UnexpectedResponse():
+            return bool(error.status_code == 409)
+        case grpc.RpcError():
+            return bool(error.code() == grpc.StatusCode.ALREADY_EXISTS)
+    return False
+
+
 def reason(error: BaseException) -> str:
     """Return why, in one line and without what was sent."""
     match error:

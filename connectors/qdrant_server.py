@@ -27,7 +27,7 @@ from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, che
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json, with_search
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
-from cohorts.connectors.qdrant_connection import ERRORS, may_pass, open_client, reason
+from cohorts.connectors.qdrant_connection import ERRORS, is_taken, may_pass, open_client, reason
 from cohorts.connectors.qdrant_grpc import query, speaks_grpc, upsert
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
@@ -137,7 +137,12 @@ class QdrantConnector(Connector):
         name = collection.name
         if name in self.collections() or name in self.aliases():
             raise already_there(name)
-        self._create(collection)
+        try:
+            self._create(collection)
+        except EngineError as error:
+            if is_taken(error.__cause__):  # another process made it at the same moment
+                raise already_there(name) from error
+            raise
         if METADATA not in (self._info(name).config.metadata or {}):
             self._call(lambda client: client.delete_collection(name))
             raise EngineError(

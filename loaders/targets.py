@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_name
-from cohorts.errors import InputError
+from cohorts.errors import CollectionExists, InputError
 from cohorts.loaders.journal import Identity, Journal, LastRun, Target
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.traces import traces_of
@@ -134,11 +134,15 @@ class Destination:
         settled = self.goal.wanted.settle(self.connector, made, plan.sample)
         self.journal.drop(target.name)
         self.journal.aim(target)
-        self.connector.create(settled)
+        try:
+            self.connector.create(settled)
+        except CollectionExists as error:
+            self.journal.drop(target.name)  # it is the other run's
+            raise self._made_by_another() from error
         try:
             self.lease.take(target.name)
         except InputError:
-            self.journal.drop(target.name)  # it is the other run's
+            self.journal.drop(target.name)  # likewise: some engines make what is there once more
             raise
         if not is_there(self.connector, self.goal.name):
             self.connector.alias(self.goal.name, target.name)

@@ -13,6 +13,8 @@ from hypothesis import settings
 pytest.register_assert_rewrite("engine_contract")
 # The same examples in every run, however slow; --hypothesis-profile=default draws others.
 settings.load_profile("ci")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background has it, and what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by them

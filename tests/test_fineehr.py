@@ -136,6 +136,7 @@ def test_a_damaged_folder_is_refused(encoders: dict[str, FineEhr], tmp_path: Pat
     about.write_text(json.dumps({"name": "fineehr"}))
     with pytest.raises(EncoderError, match=r"encoder\.json is damaged: it lacks fingerprint"):
         load_encoder(tmp_path / "kept")
+    about.write_text(text)
     shutil.rmtree(tmp_path / "kept" / "words")
     with pytest.raises(EncoderError, match=r"words/encoder\.json can't be read"):
         load_encoder(tmp_path / "kept")

@@ -1,11 +1,13 @@
 """One run at a time on a collection: the lease, and two processes that reach one server by two addresses."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import servers
 from cohorts.connectors.base import Abilities, Collection
 from cohorts.connectors.index import Flat
 from cohorts.connectors.memory import MemoryConnector
@@ -14,8 +16,10 @@ from cohorts.errors import InputError
 from cohorts.loaders import lease as leases
 from cohorts.loaders.lease import Lease
 from cohorts.records.shards import Shard
-from loading import cohorts_in_chunks_of, content
-from servers import Milvus, QdrantNode, wait_until
+from loading import content
+from servers import Milvus, QdrantNode
+
+MANY = 600
 
 
 class Shared(MemoryConnector):
@@ -111,36 +115,57 @@ def test_a_store_that_one_process_alone_opens_needs_none() -> None:
         one.check()
 
 
-def load(store: str, which: int, folder: Path) -> list[str]:
-    command = ["load", f"--vectors={which}.npy", "--payload=ids.csv", "--made-by=x", "--collection=c"]
-    return [*cohorts_in_chunks_of(5), *command, f"--store={store}", f"--run-dir={folder}/run{which}"]
+# The command, which waits after every batch as long as there is a file `hold`, and not for ever.
+HELD = """
+import time
+from pathlib import Path
+from cohorts.cli import main
+from cohorts.loaders import chunks
+from cohorts.loaders.load import Load
+chunks.CHUNK_UNITS = 50
+send, until = Load._send, time.monotonic() + 60
+def send_and_wait(*arguments):
+    sent = send(*arguments)
+    while Path("hold").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return sent
+Load._send = send_and_wait
+main()
+"""
+
+
+def start(store: str, which: int, folder: Path) -> subprocess.Popen[str]:
+    given = ["load", f"--vectors={which}.npy", "--payload=ids.csv", "--made-by=x", "--collection=c"]
+    command = [sys.executable, "-c", HELD, *given, f"--store={store}", f"--run-dir=run{which}"]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
 def one_of_two_is_refused(stores: list[str], folder: Path, *, together: bool) -> None:
     """Two loads of the same ids with other vectors: what is there in the end is one load's, whole."""
-    rows = [np.random.default_rng(which).normal(size=(1_500, 8)).astype(np.float32) for which in (0, 1)]
+    rows = [np.random.default_rng(which).normal(size=(MANY, 8)).astype(np.float32) for which in (0, 1)]
     for which in (0, 1):
         np.save(folder / f"{which}.npy", rows[which])
-    (folder / "ids.csv").write_text("id\n" + "".join(f"{i}\n" for i in range(1_500)))
-    runs = []
-    for which, store in enumerate(stores):
-        runs.append(
-            subprocess.Popen(load(store, which, folder), cwd=folder, stderr=subprocess.PIPE, text=True)
-        )
-        if not together and which == 0:
-            with connect(stores[0]) as engine:
-                wait_until(lambda: "c" in engine.aliases() and engine.count("c") > 0, "a first batch")
+    (folder / "ids.csv").write_text("id\n" + "".join(f"{i}\n" for i in range(MANY)))
+    (folder / "hold").touch()
+    runs = [start(stores[0], 0, folder)]
+    if not together:
+        with connect(stores[0]) as engine:
+            servers.wait_until(lambda: "c" in engine.aliases() and engine.count("c") > 0, "a first batch")
+    runs.append(start(stores[1], 1, folder))
+    servers.wait_until(lambda: any(run.poll() is not None for run in runs), "a run that is refused")
+    (folder / "hold").unlink()
     errors = [run.communicate(timeout=120)[1] for run in runs]
     codes = [run.returncode for run in runs]
     assert sorted(codes) == [0, 2], errors
+    assert together or codes == [0, 2]
     assert "nother run" in errors[codes.index(2)]
     winner = rows[codes.index(0)]
     winner /= np.linalg.norm(winner, axis=1, keepdims=True)
     with connect(stores[0]) as engine:
         held = {key: np.frombuffer(vector, np.float32) for key, (vector, _) in content(engine, "c").items()}
         assert engine.collections() == [engine.aliases()["c"]]
-    assert len(held) == 1_500
-    there = np.array([held[str(i)] for i in range(1_500)])
+    assert len(held) == MANY
+    there = np.array([held[str(i)] for i in range(MANY)])
     np.testing.assert_allclose(there / np.linalg.norm(there, axis=1, keepdims=True), winner, atol=1e-5)
 
 
