@@ -163,15 +163,28 @@ def _locked_folder(parent: Path) -> tuple[Path, BinaryIO]:
 def _sweep(parent: Path) -> None:
     """Remove the folders that nobody holds; those in use, and those of other users, are left."""
     for folder in parent.glob(f"{_SCRATCH}*"):
-        if _is_ours(folder):
-            with suppress(FileNotFoundError, BlockingIOError), open_private(folder / _LOCK, "ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder, lock)
+        if not _is_ours(folder):
+            continue
+        try:
+            # Never made here: it would stand in the way of one that is just removing the folder.
+            lock = open(folder / _LOCK, "r+b")
+        except FileNotFoundError:
+            with suppress(OSError):  # not empty: not one of ours
+                folder.rmdir()
+            continue
+        with lock, suppress(FileNotFoundError, BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder, lock)
 
 
 def _remove(folder: Path, lock: BinaryIO) -> None:
-    """Remove a folder whose lock is held: under another name, for nobody else may take it up meanwhile."""
-    gone = folder.rename(folder.with_name(f"{folder.name}~"))
+    """Remove a folder whose lock is held, and the lock last: nobody else takes it up meanwhile."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+    (folder / _LOCK).unlink()
+    with suppress(FileNotFoundError):  # another process swept the empty folder
+        folder.rmdir()
     lock.close()
-    with suppress(FileNotFoundError):  # another process sweeps it too
-        shutil.rmtree(gone)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,6 +129,24 @@ def test_scratch_goes_at_the_end_and_is_swept_after_a_kill(tmp_path: Path) -> No
             assert held.exists()
             assert set(tmp_path.iterdir()) == {held, other, loose}
     assert list(tmp_path.iterdir()) == [loose]
+
+
+def test_many_runs_make_and_remove_scratch_in_one_folder(tmp_path: Path) -> None:
+    def often(number: int) -> None:
+        for _ in range(200):
+            with Scratch(tmp_path) as folder:
+                for name in "abc":
+                    (folder / name).write_text(str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(often, range(4)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_of_a_run_that_was_killed_before_it_had_a_lock_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".cohorts-empty").mkdir(0o700)
+    Scratch(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_locks_lie_where_nobody_else_can_prepare_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
