@@ -163,18 +163,13 @@ def _locked_folder(parent: Path) -> tuple[Path, BinaryIO]:
 def _sweep(parent: Path) -> None:
     """Remove the folders that nobody holds; those in use, and those of other users, are left."""
     for folder in parent.glob(f"{_SCRATCH}*"):
-        if not _is_ours(folder):
-            continue
-        try:
-            # Never made here: it would stand in the way of one that is just removing the folder.
-            lock = open(folder / _LOCK, "r+b")
-        except FileNotFoundError:
-            with suppress(OSError):  # not empty: not one of ours
-                folder.rmdir()
-            continue
-        with lock, suppress(FileNotFoundError, BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(folder, lock)
+        if _is_ours(folder):
+            with suppress(OSError):
+                folder.rmdir()  # empty: of a run that was killed when it had no lock yet, or no more
+            # No lock is made here: it would stand in the way of one that is just removing the folder.
+            with suppress(FileNotFoundError, BlockingIOError), (folder / _LOCK).open("r+b") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder, lock)
 
 
 def _remove(folder: Path, lock: BinaryIO) -> None:
