@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cohorts.connectors.base import Connector
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.lease import Lease
-from cohorts.loaders.lock import only_run
+from cohorts.loaders.lock import only_journal, only_run
 from cohorts.loaders.run_dirs import journal_file, journal_files
 from cohorts.records.shards import Shard
 
@@ -32,7 +32,6 @@ def holding(
     others = [] if shard else [file for file in journal_files(folder) if file != own]
     with ExitStack() as stack:
         stack.enter_context(only_run(store, collection, shard))
-        # By another spelling of the store's address, the lock above is another.
-        stack.enter_context(only_run(f"journal {own.resolve()}", collection))
+        stack.enter_context(only_journal(own, collection))
         journals = [stack.enter_context(Journal(file)) for file in (own, *others)]
         yield Held(journals, stack.enter_context(Lease(connector, journals[0].id, shard)))

@@ -144,29 +144,29 @@ class Journal:
         identity = parse_json(rows[0][0], dict[str, str], self._name, remedy=_ANEW)
         return LastRun(identity, rows[0][1] == "done", self._version(rows[0][2]))
 
-    def check_ours(self, identity: Identity) -> None:
-        """Raise InputError where the runs of this journal wrote somewhere else than a run of this identity does."""
+    def to_go_on_with(self, identity: Identity, *, resume: bool) -> LastRun | None:
+        """Return the run before where it is to be resumed; None where this one begins anew.
+
+        Raises InputError where that run was about something else, or the runs of this journal wrote somewhere else.
+        """
         last = self.last_run()
+        if resume and last is not None:
+            last.check_same(identity)
+            return last
         if last is not None and place_of(last.identity) != place_of(identity):
             store, collection = place_of(last.identity)
             raise InputError(
                 f"The journal {self.file} is of collection {collection} of {store}. Name another run folder with "
                 "--run-dir, or move this one away."
             )
+        return None
 
     def begin(self, identity: Identity, *, resume: bool) -> None:
-        """Begin a run, or go on with the one before. Raises InputError where that was about something else."""
-        last = self.last_run()
-        if resume and last is not None:
-            last.check_same(identity)
-        else:
-            self.check_ours(identity)
+        """Begin a run, or go on with the one before. Raises InputError as `to_go_on_with` does."""
+        if self.to_go_on_with(identity, resume=resume) is None:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            text = json.dumps(dict(identity), ensure_ascii=False)
-            self._do(
-                "insert into runs(started, identity, state) values (?, ?, 'running')",
-                [(now, text)],
-            )
+            row = (now, json.dumps(dict(identity), ensure_ascii=False))
+            self._do("insert into runs(started, identity, state) values (?, ?, 'running')", [row])
         self._do("delete from rejected where stage = 'read'", [()])  # it is read, and refused, again
         self.look_at("")
         self._run = int(self._ask("select max(number) from runs")[0][0])
@@ -260,9 +260,7 @@ class Journal:
         """
         found = [(self._target, key, b"", trace, 0) for key, trace in traces.items()]
         with self._transaction() as db:
-            db.executemany(
-                "delete from units where target = ? and id = ?", [(self._target, key) for key in ids]
-            )
+            self._delete(db, ids)
             put_rows(db, "insert into units", found)
 
     def settled(self) -> None:
@@ -294,10 +292,7 @@ class Journal:
                 "insert into rejected values (?, ?, 'write', ?)",
                 [(self._target, key, reason) for key, reason in rejected.items()],
             )
-            db.execute(
-                "update batches set state = 'acknowledged', ids = null where run = ? and number = ?",
-                (self._run, number),
-            )
+            self._acknowledge(db, number)
 
     def refuse(self, key: str, reason: str) -> None:
         """Note something that the source holds and that can't be a unit."""
@@ -346,13 +341,17 @@ class Journal:
         number = self._send(ids, b"")
         yield
         with self._transaction() as db:
-            db.executemany(
-                "delete from units where target = ? and id = ?", [(self._target, key) for key in ids]
-            )
-            db.execute(
-                "update batches set state = 'acknowledged', ids = null where run = ? and number = ?",
-                (self._run, number),
-            )
+            self._delete(db, ids)
+            self._acknowledge(db, number)
+
+    def _delete(self, db: sqlite3.Connection, ids: Sequence[str]) -> None:
+        rows = [(self._target, key) for key in ids]
+        db.executemany("delete from units where target = ? and id = ?", rows)
+
+    def _acknowledge(self, db: sqlite3.Connection, number: int) -> None:
+        """Note that a batch is in doubt no more."""
+        row = (self._run, number)
+        db.execute("update batches set state = 'acknowledged', ids = null where run = ? and number = ?", row)
 
     def erase(self, ids: Sequence[str]) -> int:
         """Forget all of units, in every version and every run, to the last byte; return how many notes there were."""

@@ -27,6 +27,13 @@ def only_run(store: str, collection: str, shard: Shard | None = None) -> Iterato
         yield
 
 
+@contextmanager
+def only_journal(file: Path, collection: str) -> Iterator[None]:
+    """Hold a run's journal, whatever the address by which it reaches its store. Raises InputError."""
+    with _take(f"journal\n{file.resolve()}", collection):
+        yield
+
+
 def _take(key: str, what: str, *, shared: bool = False) -> TextIO:
     try:
         file = open_private(lock_folder() / hashlib.sha256(key.encode()).hexdigest()[:32], "a")

@@ -123,11 +123,10 @@ class CollectionOrigin:
 def _space_of(definition: Collection, place: str) -> Scalar:
     """Return what tells the space of a collection's vectors from others: its encoder, or where others made them."""
     metadata = definition.metadata
-    return (
-        metadata.get("encoder_fingerprint")
-        or metadata.get(COPIED_FROM)
-        or (f"others, in {place}" if metadata.get("attached") else metadata.get("encoder_fingerprint"))
-    )
+    made_by = metadata.get("encoder_fingerprint") or metadata.get(COPIED_FROM)
+    if not made_by and metadata.get("attached"):
+        return f"others, in {place}"
+    return made_by or metadata.get("encoder_fingerprint")
 
 
 def _patient_field(file: VectorFile, asked: str | None) -> tuple[str, FieldType] | None:

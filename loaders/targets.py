@@ -96,18 +96,11 @@ class Destination:
 
         Nothing is noted: a run that is refused is none. Raises InputError, FingerprintMismatch.
         """
-        last = self.journal.last_run() if self.goal.resume else None
-        if last is not None:
-            last.check_same(identity)
-        else:
-            self.journal.check_ours(identity)
+        last = self.journal.to_go_on_with(identity, resume=self.goal.resume)
         target = self._resumed(last) or self._standing(last)
         if target is None:
             return None
-        there = self.connector.describe(target.name).collection
-        check_fits(there)
-        if not self.goal.replace:
-            self.goal.wanted.refuse_other(there)
+        check_fits(self.connector.describe(target.name).collection)
         if self.goal.update:
             self._check_updates(target, identity)
         return target
