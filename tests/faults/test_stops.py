@@ -12,7 +12,8 @@ from servers import wait_until
 WORD = "zebrarash"
 # The command, which stops for a while where the test says: then the signal comes.
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from pathlib import Path
 from cohorts.cli import main
 from cohorts.encoders.word2vec import Word2Vec
