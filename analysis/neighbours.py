@@ -11,7 +11,7 @@ from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, 
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters import All, Filter, Not
 from cohorts.connectors.index import SearchParams
-from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
+from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
 from cohorts.errors import InputError, PatientNotFound
 
 Vector = npt.NDArray[np.float32]
@@ -196,10 +196,7 @@ def _own(connector: Connector, name: str, collection: Collection, patient_id: st
     many = 0 if patient is None else connector.count(name, where)
     ids: list[str] = []
     if many:
-        anything = np.ones((1, collection.dim), dtype=np.float32)
-        at_once, exact = min(many, connector.abilities.max_k), SearchParams(exact=True)
-        found = connector.search(name, anything, at_once, where=where, params=exact, with_payload=False)
-        ids = [hit.id for hit in found.hits[0]]
+        ids = ids_that_pass(connector, name, collection.dim, where, min(many, connector.abilities.max_k))
     pages = [connector.fetch(name, ids[start : start + FETCHED]) for start in range(0, len(ids), FETCHED)]
     nothing = np.empty((0, collection.dim), np.float32)
     return many, Points(

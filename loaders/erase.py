@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 from cohorts.connectors.base import Collection, Connector
-from cohorts.connectors.filters import Filter
-from cohorts.connectors.index import SearchParams
-from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
+from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
 from cohorts.errors import EngineError, InputError, PatientNotFound
 from cohorts.loaders.holding import Held
 from cohorts.loaders.run_dirs import rejected_files
@@ -101,18 +98,13 @@ def _found(
         if field is None:
             ids = connector.fetch(version, [patient]).ids
         elif field in collection.fields:
-            ids = _ask_for(connector, version, collection, points_of(collection, field, [patient]))
+            where = points_of(collection, field, [patient])
+            ids = ids_that_pass(connector, version, collection.dim, where, _AT_ONCE)
         else:
             ids = _read_through(connector, version, field, patient)
         if not ids:
             return
         yield ids
-
-
-def _ask_for(connector: Connector, version: str, collection: Collection, where: Filter) -> list[str]:
-    anything, exact = np.ones((1, collection.dim), dtype=np.float32), SearchParams(exact=True)
-    found = connector.search(version, anything, _AT_ONCE, where=where, params=exact, with_payload=False)
-    return [hit.id for hit in found.hits[0]]
 
 
 def _read_through(connector: Connector, version: str, field: str, patient: str) -> list[str]:
