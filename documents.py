@@ -67,6 +67,16 @@ def conform(
     return made
 
 
+def is_text(value: object) -> bool:
+    """Tell whether it is text that can be written as UTF-8: a lone surrogate can't."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _made(value: Any, kind: Any, at: str) -> Any:
     if kind in _SCALARS:
         if not _SCALARS[kind](value):
@@ -160,22 +170,12 @@ def _is(value: Any) -> str:
     return f"is {_NAMES[type(value)]}"
 
 
-def _is_text(value: Any) -> bool:
-    """Tell whether it is text that can be written as UTF-8: a lone surrogate can't."""
-    if type(value) is not str:
-        return False
-    try:
-        return value.isascii() or bool(value.encode())
-    except UnicodeEncodeError:
-        return False
-
-
 def _is_whole(value: Any) -> bool:
     return type(value) is int and abs(value) <= _LARGEST
 
 
 _SCALARS: Mapping[Any, Any] = {
-    str: _is_text,
+    str: is_text,
     bool: lambda value: type(value) is bool,
     int: _is_whole,
     float: lambda value: _is_whole(value) or (type(value) is float and math.isfinite(value)),

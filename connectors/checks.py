@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
 from cohorts.connectors.filters import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
+from cohorts.documents import is_text
 from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
@@ -176,7 +177,7 @@ def check_points(points: Points, collection: Collection) -> Points:
     if not len(points.ids) == len(vectors) == len(points.payloads):
         counts = f"{len(points.ids)} ids, {len(vectors)} vectors and {len(points.payloads)} payloads"
         raise InputError(f"{counts} were given; they must be as many.")
-    if not all(isinstance(one, str) and one and _is_text(one) for one in points.ids):
+    if not all(is_text(one) and one for one in points.ids):
         raise PointError("An id is empty, no string or no valid Unicode; nothing was sent.")
     if len(set(points.ids)) != len(points.ids):
         raise PointError(
@@ -226,25 +227,14 @@ def _is_plain_column(column: Sequence[Any], kind: Any) -> bool:
 
 
 def _check_key(key: Any) -> None:
-    if not isinstance(key, str) or not _is_text(key) or key.startswith(OUR_PREFIX):
+    if not is_text(key) or key.startswith(OUR_PREFIX):
         raise PointError(
             f"{key!r} can't be a key: it must be valid text that doesn't begin with {OUR_PREFIX}."
         )
 
 
-def _is_text(value: str) -> bool:
-    """Tell whether the string can be sent at all: a lone surrogate has no UTF-8."""
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 _FITS: Mapping[type[Any], Callable[[Any], bool]] = {
-    str: _is_text,
+    str: is_text,
     int: lambda value: abs(value) <= MAX_NUMBER,
     float: math.isfinite,
     bool: lambda _: True,
@@ -294,9 +284,9 @@ def _plain_value(key: str, value: Any) -> PayloadValue:
             return value
         case int() if abs(value) <= MAX_NUMBER:
             return value
-        case str() if _is_text(value):
+        case str() if is_text(value):
             return str(value)
-        case list() if all(isinstance(one, str) and _is_text(one) for one in value):
+        case list() if all(is_text(one) for one in value):
             return [str(one) for one in value]
     raise PointError(
         f"Payload field {key} holds a {type(value).__name__} that can't be kept. It may hold str, int (up to 2**53), "
