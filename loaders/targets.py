@@ -204,9 +204,8 @@ class Destination:
     def _refuse_unknown(self) -> None:
         """Raise InputError where units would be skipped by a journal that knows nothing of what is there."""
         held = self.connector.count(self.goal.name)
-        if self.goal.update or (
-            held and self.goal.shard is None
-        ):  # a shard's journal knows its own part alone
+        # A shard's journal knows its own part alone.
+        if self.goal.update or (held and self.goal.shard is None):
             option = "--update" if self.goal.update else "--resume"
             raise InputError(
                 f"{self.journal.file} does not know what is in {self.goal.name}, which holds {held:,} vectors: it is "

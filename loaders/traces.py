@@ -26,9 +26,8 @@ _TRACE = np.dtype(
 )
 TRACE_BYTES = _TRACE.itemsize
 _WHOLE = 2.0**53  # below it, a float that is whole is the number that it seems to be
-_EXACT = (
-    2.0**49
-)  # below it, one that is whole has at most 15 digits, and every reader of JSON takes it exactly
+# Below it, one that is whole has at most 15 digits, and every reader of JSON takes it exactly.
+_EXACT = 2.0**49
 _ROUNDED_BITS = 64  # far more than an engine takes off
 _LARGEST = 1e270
 _SCALE = 1e30  # numbers much smaller than its inverse count as zero
