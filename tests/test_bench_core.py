@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from array_files import hdf5
 from bench_answers import Answer, by_columns
 from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.filters import Comparison
@@ -120,13 +120,6 @@ def test_points_are_the_rows_with_their_filters(filters: tuple[Share, ...]) -> N
     payloads = [payload for page in pages for payload in page.payloads]
     assert payloads == [{key: bool(mask[row]) for key, mask in data.attributes.items()} for row in range(25)]
     assert data.fields == {one.column: bool for one in filters}
-
-
-def hdf5(file: Path, **arrays: np.ndarray) -> Path:
-    with h5py.File(file, "w") as made:
-        for name, values in arrays.items():
-            made[name] = values
-    return file
 
 
 def test_queries_of_ann_benchmarks_are_used_in_their_order(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ rows and of the questions that were answered best and worst, by which the user f
 import csv
 import re
 import shutil
-from importlib import import_module
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from array_files import hdf5
 from cohorts.errors import InputError
 from cohorts.harness.quality.grades import Judged
 from cohorts.harness.quality.population import Population
 from commands import run
-
-h5py: Any = import_module("h5py")  # which has no types
 
 Row = list[str]
 BY_ID = ("rejected.csv", "extremes.csv")
@@ -236,13 +234,6 @@ def npy(path: Path, matrix: Any = MATRIX) -> Path:
 
 def parquet(path: Path, **columns: Any) -> Path:
     pq.write_table(pa.table(columns), path)
-    return path
-
-
-def hdf5(path: Path, **sets: Any) -> Path:
-    with h5py.File(path, "w") as file:
-        for name, values in sets.items():
-            file[name] = values
     return path
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from array_files import hdf5
 from cohorts.connectors.base import Points
 from cohorts.errors import InputError, MissingExtra
 from cohorts.loaders.vector_files import VectorFile, open_vectors
@@ -36,13 +37,6 @@ def parquet(path: Path, columns: dict[str, Any] | None = None, **more: Any) -> P
 
 def npy(path: Path, matrix: npt.NDArray[Any] = MATRIX) -> Path:
     np.save(path, matrix)
-    return path
-
-
-def hdf5(path: Path, **sets: Any) -> Path:
-    with h5py.File(path, "w") as file:
-        for name, values in sets.items():
-            file[name] = values
     return path
 
 
