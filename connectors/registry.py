@@ -72,9 +72,13 @@ def _milvus(rest: str) -> Connector:
 
 def _path(scheme: str, rest: str) -> Path:
     if rest.startswith("//") or "://" in rest:
+        server = (
+            "qdrant+http:// or, where it speaks gRPC, qdrant+grpc://"
+            if scheme == "qdrant"
+            else f"{scheme}+http://"
+        )
         raise StoreAddressError(
-            f"{scheme}: takes a path on this machine. A server's address begins with {scheme}+http:// or, where it "
-            "speaks gRPC, qdrant+grpc://."
+            f"{scheme}: takes a path on this machine. A server's address begins with {server}."
         )
     if not rest:
         raise StoreAddressError(f"{scheme}: names no path on this machine. Addresses: {ADDRESSES}.")

@@ -81,7 +81,7 @@ def test_server_addresses_open_nothing_yet(address: str, engine: str, server: Se
         ("milvus+http://root:hunter2@h", "COHORTS_MILVUS_TOKEN"),
         ("qdrant+grpc://a,user:hunter2@h", "COHORTS_QDRANT_API_KEY"),
         ("qdrant://h", "begins with qdrant\\+http://"),
-        ("milvus:http://h", "begins with milvus\\+http://"),
+        ("milvus:http://h", "begins with milvus\\+http://\\.$"),
         ("https://u:hunter2@h", "is no store address"),
         ("https://h?token=hunter2", "is no store address"),
     ],
