@@ -19,6 +19,7 @@ from cohorts.connectors.definitions import Definitions, already_there, with_sear
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams
 from cohorts.connectors.milvus_server import MilvusConnector, not_ours
 from cohorts.connectors.milvus_terms import ID, VECTOR, to_index, to_schema
+from cohorts.connectors.proxies import DIRECT
 from cohorts.errors import EngineError
 from cohorts.private_files import private_folder
 from milvus_lite.server_manager import server_manager_instance
@@ -168,7 +169,7 @@ class MilvusLiteConnector(MilvusConnector):
     def _open(self) -> MilvusClient:
         with _users_lock:
             private_folder(self._path)
-            client = MilvusClient(str(self._path))
+            client = MilvusClient(str(self._path), grpc_options=DIRECT)
             _users[self._path.resolve()] += 1
         return client
 

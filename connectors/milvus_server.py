@@ -64,6 +64,7 @@ from cohorts.connectors.milvus_theirs import (
     their_points,
     vector_field,
 )
+from cohorts.connectors.proxies import proxy_hint
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
 from cohorts.errors import EngineError, InputError
@@ -85,6 +86,8 @@ EXACT = "no index: search is exact"
 # Milvus' own numbers (pkg/util/merr): not ready, unavailable, rate limit, not (fully) loaded, no replica, no channel,
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+CONNECT_FAILED = 2  # the client's own number
 _get = dict.__getitem__  # the client's hits look a key up twice, in Python
 _SCALAR_INDEX: Mapping[str, str] = {str(str): "Trie", str(int): "STL_SORT", str(float): "STL_SORT"}
 
@@ -412,7 +415,8 @@ class MilvusConnector(Connector):
         try:
             return self._patience.call(lambda: ask(self._client()), at_most_s=at_most_s)
         except (MilvusException, grpc.RpcError) as error:
-            raise EngineError(f"{self.title} failed ({_reason(error)})") from error
+            hint = proxy_hint(self._server) if _is_unreached(error) else ""
+            raise EngineError(f"{self.title} failed ({_reason(error)}){hint}") from error
 
     def _write(self, request: UpsertRequest) -> None:
         self._call(lambda client: send(client, request, self._timeout_s()))
@@ -703,9 +707,14 @@ def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> li
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, MilvusException):
         return error.code in _PASSING or isinstance(error.code, grpc.StatusCode)
-    if isinstance(error, grpc.RpcError):
-        return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return False
+    return isinstance(error, grpc.RpcError) and error.code() in _NO_ANSWER
+
+
+def _is_unreached(error: BaseException) -> bool:
+    """Tell whether it may be that nothing of the server's answered."""
+    if isinstance(error, MilvusException):
+        return error.code in (CONNECT_FAILED, *_NO_ANSWER)
+    return isinstance(error, grpc.RpcError) and error.code() in _NO_ANSWER
 
 
 def _reason(error: BaseException) -> str:

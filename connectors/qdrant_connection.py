@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from cohorts.connectors.addresses import Server
+from cohorts.connectors.proxies import usable_proxies
 from cohorts.errors import VersionMismatch
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -35,15 +36,18 @@ def open_client(server: Server, host: tuple[str, int]) -> QdrantClient:
         options["verify"] = ssl.create_default_context(cafile=server.ca_file)
     elif server.ca_file is not None:
         options["grpc_options"]["root_certificates"] = server.ca_file.read_bytes()
-    client = QdrantClient(
-        host=host[0],
-        prefer_grpc=not rest,
-        https=server.tls,
-        api_key=server.secret.reveal() or None,
-        timeout=server.timeout_s,
-        check_compatibility=False,  # it would ask by REST whatever the protocol, and warn from a thread
-        **options,
-    )
+    if not rest:
+        options["trust_env"] = False  # of the client for REST, which is made beside it and not used
+    with usable_proxies():
+        client = QdrantClient(
+            host=host[0],
+            prefer_grpc=not rest,
+            https=server.tls,
+            api_key=server.secret.reveal() or None,
+            timeout=server.timeout_s,
+            check_compatibility=False,  # it would ask by REST whatever the protocol, and warn from a thread
+            **options,
+        )
     if server.check_compatibility:
         _compare_versions(version("qdrant-client"), client.info().version)
     return client
@@ -81,17 +85,33 @@ def is_taken(error: BaseException | None) -> bool:
     return False
 
 
+def is_unreached(error: BaseException) -> bool:
+    """Tell whether it may be that nothing of the server's answered."""
+    match error:
+        case ResponseHandlingException():
+            return True
+        case UnexpectedResponse():
+            return not _said(error)
+        case grpc.RpcError():
+            return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return False
+
+
 def reason(error: BaseException) -> str:
     """Return why, in one line and without what was sent."""
     match error:
         case UnexpectedResponse():
-            try:
-                said = json.loads(error.content)["status"]["error"]
-            except (ValueError, KeyError, TypeError):
-                said = error.reason_phrase
-            return f"{error.status_code} {said}"
+            return f"{error.status_code} {_said(error) or error.reason_phrase}"
         case grpc.RpcError():
             return f"{error.code().name} {error.details()}"
         case ResponseHandlingException():
             return f"no answer ({error.source})"
     return str(error)
+
+
+def _said(error: UnexpectedResponse) -> str:
+    """Return the reason that Qdrant gave; "" for an answer of something else."""
+    try:
+        return str(json.loads(error.content)["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -27,7 +27,8 @@ from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, che
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json, with_search
 from cohorts.connectors.filters import Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
-from cohorts.connectors.qdrant_connection import ERRORS, is_taken, may_pass, open_client, reason
+from cohorts.connectors.proxies import proxy_hint
+from cohorts.connectors.qdrant_connection import ERRORS, is_taken, is_unreached, may_pass, open_client, reason
 from cohorts.connectors.qdrant_grpc import query, speaks_grpc, upsert
 from cohorts.connectors.qdrant_ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant_terms import (
@@ -403,7 +404,8 @@ class QdrantConnector(Connector):
         try:
             return self._patience.call(once, failed)
         except ERRORS as error:
-            raise EngineError(f"Qdrant failed: {reason(error)}") from error
+            hint = proxy_hint(self._server) if is_unreached(error) else ""
+            raise EngineError(f"Qdrant failed: {reason(error)}{hint}") from error
 
     def _timeout_s(self) -> int:
         return self._server.timeout_s if self._server else GIVEN_TIMEOUT_S
