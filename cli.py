@@ -486,8 +486,9 @@ def copy(
     """Copy a collection to another store, whichever engines they are, and verify the copy."""
     from cohorts.connectors.registry import connect
     from cohorts.loaders.guests import open_store
+    from cohorts.loaders.kept_encoders import copy_encoder
     from cohorts.loaders.ready import CollectionOrigin
-    from cohorts.loaders.run import Run, copy_encoder
+    from cohorts.loaders.run import Run
     from cohorts.loaders.run_dirs import default_run_dir
     from cohorts.loaders.targets import Goal
     from cohorts.terminal.progress import progress

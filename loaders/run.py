@@ -1,7 +1,6 @@
 """One run of loading: its folder, its lock, its journal, its manifest, its stages."""
 
 import csv
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -10,7 +9,7 @@ from typing import Any
 
 from cohorts.connectors import attachment as attachments
 from cohorts.connectors.addresses import without_settings
-from cohorts.connectors.base import Collection, Connector, Scalar
+from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
@@ -21,15 +20,16 @@ from cohorts.loaders.guests import attachment_file, write_as_guest
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
 from cohorts.loaders.journal import Journal
+from cohorts.loaders.kept_encoders import keep_encoder
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import encoder_dir, file_of_shard, is_fingerprint, kept_encoder
+from cohorts.loaders.run_dirs import file_of_shard, kept_encoder
 from cohorts.loaders.targets import Destination, Goal
 from cohorts.loaders.versions import Tick
 from cohorts.plain_text import csv_cell
-from cohorts.private_files import Scratch, make_private, open_private, private_folder
+from cohorts.private_files import open_private
 from cohorts.records.base import Source
 
 _VERSIONS = (
@@ -83,6 +83,7 @@ class Run:
             Destination(connector, self.goal, journal, held.lease).reserve()  # before hours of training
             identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
             encoder = self._encoder(source, asked, connector, journal, identity, tick)
+            keep_encoder(encoder, self.folder, self.manifest["store"], self.goal.name)
             self.manifest["encoder"] = {
                 "asked": asked,
                 "name": encoder.name,
@@ -96,7 +97,7 @@ class Run:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
             origin = Records(source, encoder)
             if ray is not None:
-                kept = Path(asked) if is_folder(asked) else kept_encoder(self.folder, encoder.fingerprint)
+                kept = kept_encoder(self.folder, encoder.fingerprint)
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
@@ -161,7 +162,6 @@ class Run:
             return load_encoder(kept_encoder(self.folder, self._made_by(connector)))
         encoder = make_encoder(asked)
         train(source, encoder, self._summary, tick)
-        keep_encoder(encoder, self.folder)
         return encoder
 
     def _made_by(self, connector: Connector) -> Scalar:
@@ -218,24 +218,3 @@ def train_only(source: Source, asked: str, folder: Path, tick: Tick) -> Encoder:
     train(source, encoder, Summary(), tick)
     encoder.save(folder)
     return encoder
-
-
-def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: Collection) -> None:
-    """Copy what encodes a text for collection (store, name) to where another one looks for it, if it is there."""
-    if not is_fingerprint(collection.metadata.get("encoder_fingerprint")):
-        return  # the vectors were loaded ready
-    kept, fresh = (encoder_dir(*place, collection) for place in (origin, target))
-    if kept.is_dir() and not fresh.exists():
-        private_folder(fresh.parent)
-        shutil.copytree(kept, fresh)
-        make_private(fresh)
-
-
-def keep_encoder(encoder: Encoder, run_dir: Path) -> None:
-    """Save the encoder whole or not at all: a run that is resumed takes what it finds there."""
-    folder = kept_encoder(run_dir, encoder.fingerprint)
-    private_folder(folder.parent)
-    with Scratch(run_dir) as scratch:
-        encoder.save(scratch / "made")
-        shutil.rmtree(folder, ignore_errors=True)
-        (scratch / "made").rename(folder)
