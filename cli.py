@@ -800,7 +800,10 @@ def evaluate_retrieval(
     show_quality(made, synthetic=manifest["synthetic"])
     for fault in made.faults:
         log.say("warning", f"LEAK: {fault}")
-    log.say("note", f"Report: {page}; every figure: {out}/figures.csv; who was found: {out}/rankings.")
+    log.say(
+        "note",
+        f"Report: {page}; all ways, views, indexes and k: {out}/figures.csv; who was found: {out}/rankings.",
+    )
 
 
 @app.command()

@@ -8,7 +8,7 @@ from cohorts.harness.bench.report import SYNTHETIC, headline
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.bench.views import Entry, Line, View
 from cohorts.plain_text import printable
-from cohorts.terminal.plain_table import PlainTable, plain
+from cohorts.terminal.plain_table import PlainTable, plain, show
 from rich.console import Console
 from rich.text import Text
 
@@ -19,18 +19,17 @@ _BUILT = ("indexed", "build", "RssAnon", "disk")
 
 def show_bench(summary: Summary, equal: Sequence[AtRecall]) -> None:
     """Print what each setting and build costs, and what at equal recall, to stdout."""
-    console = Console()
-    console.print(plain(headline(summary)))
+    Console().print(plain(headline(summary)))
     for k in summary.experiment.k:
         for view, columns in ((views.equal(equal, k), _EQUAL), (views.alone(summary, k), _ALONE)):
-            console.print(_table(view, columns, synthetic=summary.facts.synthetic))
-    console.print(_table(views.built(summary), _BUILT, synthetic=summary.facts.synthetic))
+            show(_table(view, columns, synthetic=summary.facts.synthetic))
+    show(_table(views.built(summary), _BUILT, synthetic=summary.facts.synthetic))
 
 
 def _table(view: View, wanted: tuple[str, ...], *, synthetic: bool) -> PlainTable:
     title = f"{view.title}\n{SYNTHETIC}" if synthetic else view.title
     table = PlainTable(title, collapse_padding=True)
-    table.add_column(", ".join(view.names), overflow="fold")
+    table.add_column(", ".join(view.names))
     kept = [place for place, column in enumerate(view.columns) if column.startswith(wanted)]
     for place in kept:
         table.add_column(view.columns[place].replace(", ", "\n"), justify="right")

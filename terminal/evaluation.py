@@ -6,9 +6,10 @@ from typing import Any
 from cohorts.harness import space_report
 from cohorts.harness.fused_report import Line
 from cohorts.harness.quality import report
+from cohorts.harness.quality.evaluation import EXACT
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
 from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
-from cohorts.terminal.plain_table import PlainTable
+from cohorts.terminal.plain_table import PlainTable, plain, show
 from cohorts.terminal.tables import SYNTHETIC
 from rich.console import Console
 
@@ -19,7 +20,7 @@ _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
     "pair_auc": "pair\nAUC",
     "auc": "death\nAUC",
 }
-_QUALITY = ("precision", "lift", "capped_recall", "ndcg", "average_precision", "neighbour_recall")
+_BEST = 5  # ways to rank, by cohort
 _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "uniformity": "uni-\nformity",
     "alignment_label": "align-\nment,\nlabel",
@@ -47,7 +48,7 @@ def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> N
             table.add_row(line["encoder"], style="bold")
         cells = [text for cell in line["cells"] for text in _prediction(cell)]
         table.add_row(f"  {line['classifier']}", *cells)
-    Console().print(table)
+    show(table)
 
 
 def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
@@ -66,7 +67,7 @@ def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None
             *(f"{100 * cell.precision:.1f}" for cell in cells),
             f"{100 * cells[0].base:.1f}",
         )
-    Console().print(table)
+    show(table)
 
 
 def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
@@ -82,7 +83,7 @@ def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
             table.add_row(line.encoder, *(_measured(line.cells[name]) for name in _FUSED), seconds)
         chance = f"{100 * here[0].base:.1f}"
         table.add_row("chance", chance, chance, "50.0", "50.0", "", style="dim")
-        Console().print(table)
+        show(table)
 
 
 def _measured(cell: Cell) -> str:
@@ -101,7 +102,7 @@ def show_space(
     )
     few = _table("F1 macro from few labels: mean ± half of the 95 % interval over the seeds, %", synthetic)
     for table, columns in ((geometry, titles), (few, learnt[0].cells)):
-        table.add_column("vectors", overflow="fold")
+        table.add_column("vectors")
         for title in columns:
             table.add_column(title, justify="right")
     for line in lines:
@@ -109,45 +110,73 @@ def show_space(
         geometry.add_row(line.vectors, *told)
     for line in learnt:
         few.add_row(line.vectors, *(_measured(cell) for cell in line.cells.values()))
-    Console().print(geometry)
-    Console().print(few)
+    show(geometry)
+    show(few)
 
 
 def show_quality(made: report.Tables, *, synthetic: bool) -> None:
-    """Print how right the neighbours are, a table for each view, and what chance reaches, to stdout."""
-    for view in made.frames["figures"]["view"].unique():
-        table = _table(f"{view}: mean over the questions [95 % interval], k = {made.k}", synthetic)
-        table.add_column("ranked by\n  through", overflow="fold")
-        for name in _QUALITY:
-            table.add_column(report.MEASURES[name].format(k=made.k), justify="right")
-        before = ""
-        for line in report.lines(made, view):
-            if line.encoder != before:
-                before = line.encoder
-                table.add_row(line.encoder, style="bold")
-            table.add_row(f"  {line.route}", *(_with_interval(name, *line.cells[name]) for name in _QUALITY))
-        Console().print(table)
-    table = _table("What can be reached", synthetic=False)
-    table.add_column("cohort")
-    for title in ("questions", "matches", "base rate"):
-        table.add_column(title, justify="right")
-    for row in made.frames["cohorts"].to_dict("records"):
-        few = " (too few)" if row["questions"] < report.ENOUGH else ""
+    """Print the ways that rank best, a table for each cohort, and what the indexes find, to stdout."""
+    about = f"{report.views(made)[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
+    Console().print(plain(f"{about}\n", "table.title"))
+    for cohort in made.frames["cohorts"].to_dict("records"):
+        show(_best_ways(made, cohort, synthetic))
+    first = report.lines(made, report.views(made)[0])
+    through = [line for line in first if line.route != EXACT]
+    if through:
+        show(_through_indexes(through))
+
+
+def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) -> PlainTable:
+    """Return the best of the first view, searched exactly, and what becomes of them in the other views."""
+    (view, *others), name = report.views(made), cohort["cohort"]
+    exact = [line for line in report.lines(made, view, name) if line.route == EXACT]
+    few = " (too few to conclude)" if cohort["questions"] < report.ENOUGH else ""
+    table = _table(
+        f"{name.replace('_', ' ')}: {cohort['questions']:,} questions{few}, {cohort['matches']:,.0f} matches for one, "
+        f"base rate {cohort['base_rate']:.4f}",
+        synthetic,
+    )
+    title = report.MEASURES["precision"].format(k=made.k)
+    measures = ("lift",) if others else ("lift", "capped_recall", "ndcg")
+    table.add_column(f"{title} [95 % interval]", no_wrap=True)
+    for measure in measures:
+        table.add_column(report.MEASURES[measure].format(k=made.k), justify="right", no_wrap=True)
+    for other in others:
+        heading = f"{title} {other.removeprefix('codes and ')}".replace(" ", "\n")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("ranked by", no_wrap=True)
+    elsewhere = [
+        {(line.encoder, line.route): line for line in report.lines(made, one, name)} for one in others
+    ]
+    for line in sorted(exact, key=lambda line: -line.cells["precision"][0])[:_BEST]:
+        mean, low, high = line.cells["precision"]
+        seen = [one[line.encoder, line.route].cells["precision"][0] for one in elsewhere]
         table.add_row(
-            row["cohort"].replace("_", " "),
-            f"{row['questions']:,}{few}",
-            f"{row['matches']:,.0f}",
-            f"{row['base_rate']:.4f}",
+            f"{mean:.3f} [{low:.3f}, {high:.3f}]",
+            *(_figure(measure, line.cells[measure][0]) for measure in measures),
+            *(f"{one:.3f}" for one in seen),
+            line.encoder,
         )
-    Console().print(table)
+    return table
 
 
-def _with_interval(name: str, mean: float, low: float, high: float) -> str:
-    if mean != mean:
-        return ""
-    if name == "lift":
-        return f"{mean:.1f}"
-    return f"{mean:.3f}\n[{low:.3f}, {high:.3f}]" if name == "precision" else f"{mean:.3f}"
+def _figure(measure: str, mean: float) -> str:
+    return "" if mean != mean else f"{mean:.1f}" if measure == "lift" else f"{mean:.3f}"
+
+
+def _through_indexes(lines: Sequence[report.Line]) -> PlainTable:
+    """Return, for every index, the least and the most that it finds of the neighbours, over what is searched."""
+    table = _table(
+        "neighbours found through indexes, from the encoder that loses most to the one that loses least",
+        False,
+    )
+    for heading in ("least", "most"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("index", no_wrap=True)
+    for route in dict.fromkeys(line.route for line in lines):
+        found = [line.cells["neighbour_recall"][0] for line in lines if line.route == route]
+        table.add_row(f"{min(found):.3f}", f"{max(found):.3f}", route)
+    return table
 
 
 def show_encoder(facts: Mapping[str, Any]) -> None:
@@ -169,7 +198,7 @@ def show_encoder(facts: Mapping[str, Any]) -> None:
         table.add_row("withheld", f"{where} of {', '.join(facts['withheld'])}")
     if facts.get("epochs"):
         table.add_row("training", _epochs(facts["epochs"]))
-    Console().print(table)
+    show(table)
     if facts.get("weights"):
         _show_weights(facts["weights"])
     if facts.get("training"):
@@ -192,7 +221,7 @@ def _show_weights(weights: Mapping[str, float]) -> None:
             f"{weight:.3f}",
             "█" * max(1, round(_BAR_CELLS * weight / max(weights.values()))),
         )
-    Console().print(table)
+    show(table)
 
 
 def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
@@ -210,7 +239,7 @@ def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
             " → ".join(f"{number:.3f}" for number in ends["loss"]),
             " → ".join(f"{number:.0f}" for number in ends["rank"]),
         )
-    Console().print(table)
+    show(table)
 
 
 def _table(title: str, synthetic: bool) -> PlainTable:

@@ -6,8 +6,7 @@ from cohorts.analysis.neighbours import Neighbours
 from cohorts.connectors.base import Description, Payload
 from cohorts.errors import InputError
 from cohorts.loaders.payload import reasons_of
-from cohorts.terminal.plain_table import PlainTable, plain
-from rich.console import Console
+from cohorts.terminal.plain_table import PlainTable, plain, show
 from rich.text import Text
 
 _SHOWN = 4  # reasons; --format json has them all
@@ -44,7 +43,7 @@ def show_explanations(found: Neighbours) -> None:
         told = _told(reasons_of(payload) or {}, own if rank != "asked" else set())
         notes = f"{100 * share:.0f} %" if isinstance(share, (int, float)) else ""
         table.add_row(rank, str(payload.get("patient_id", key)), notes, told)
-    Console().print(table)
+    show(table)
 
 
 def _told(reasons: dict[str, float], own: set[str]) -> Text:

@@ -7,9 +7,8 @@ from cohorts.harness.bench.audit import Audit, Row
 from cohorts.harness.bench.queries import OWN, PERTURBED, TEXTS, VECTORS
 from cohorts.harness.bench.tune import Built, Step, Tuned
 from cohorts.terminal import log
-from cohorts.terminal.plain_table import PlainTable
+from cohorts.terminal.plain_table import PlainTable, show
 from cohorts.terminal.tables import SYNTHETIC
-from rich.console import Console
 
 _PLACES = {OWN: "for", PERTURBED: "near", VECTORS: "for rows (from 0)", TEXTS: "for lines"}
 
@@ -33,8 +32,8 @@ def show_audit(found: Audit, name: str) -> None:
         ]
         neighbours = (f"{row.asked:,}", f"{row.got:,}")
         latency.add_row(*what, *neighbours, f"{row.p50_ms:.2f}", f"{row.p95_ms:.2f}", *exact)
-    Console().print(recall)
-    Console().print(latency)
+    show(recall)
+    show(latency)
     for kind, about in found.asked_with.items():
         log.say("note", f"Queries {kind}: {about}.")
     log.say("note", f"Answers come from: {found.line}.")
@@ -55,7 +54,7 @@ def show_steps(tuned: Tuned) -> None:
     for step in tuned.steps:
         mark = "" if step is not tuned.choice else "← chosen" if tuned.reached else "← best"
         table.add_row(show_search(step.params), *_measured(step), mark)
-    Console().print(table)
+    show(table)
 
 
 def show_built(built: Sequence[Built]) -> None:
@@ -70,7 +69,7 @@ def show_built(built: Sequence[Built]) -> None:
         table.add_row(
             show_index(one.index), show_search(one.tuned.choice.params) + short, *_measured(one.tuned.choice)
         )
-    Console().print(table)
+    show(table)
 
 
 def _tell_more(row: Row) -> None:
@@ -88,7 +87,7 @@ def _tell_more(row: Row) -> None:
 def _add_columns(table: PlainTable, *columns: str) -> None:
     for column in columns:
         if column in ("filter", "index", "parameter"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column)
         elif column == "queries":
             table.add_column(column, no_wrap=True)
         else:

@@ -18,7 +18,7 @@ from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
 from cohorts.terminal.explanations import check_explained, show_explanations, why
-from cohorts.terminal.plain_table import PlainTable
+from cohorts.terminal.plain_table import PlainTable, show
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def show_description(description: Description, name: str) -> None:
     table.add_row("fields to filter by", ", ".join(collection.fields))
     if description.note:
         table.add_row("note", description.note)
-    Console().print(table)
+    show(table)
 
 
 def show_abilities(abilities: Abilities) -> None:
@@ -200,7 +200,7 @@ def show_abilities(abilities: Abilities) -> None:
     table.add_row("neighbours at most", f"{abilities.max_k:,}")
     for note in abilities.notes:
         table.add_row("note", note)
-    Console().print(table)
+    show(table)
 
 
 def show_inspection(found: Inspection, proposed: Attachment) -> None:
@@ -226,7 +226,7 @@ def show_inspection(found: Inspection, proposed: Attachment) -> None:
         table.add_row(f"field {path}", shown)
     patient = proposed.collection.metadata.get("patient_field")
     table.add_row("patient id", f"field {patient}" if patient else "the point's own id")
-    Console().print(table)
+    show(table)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -236,12 +236,11 @@ def show_findings(findings: Sequence[Finding]) -> None:
         table.add_column(heading)
     for finding in findings:
         table.add_row(finding.what, finding.found, finding.remedy)
-    Console().print(table)
+    show(table)
 
 
 def show_models(models: Iterable[Mapping[str, str]]) -> None:
     """Print the text models by name to stdout: what each suits, what was published of it, whether it is here."""
-    console = Console()
     for suits, group in groupby(models, lambda one: one["suits"]):
         table = PlainTable(f"for {suits}", collapse_padding=True)
         for name in ("--encoder, and its id", "size", "published", "cached"):
@@ -249,7 +248,7 @@ def show_models(models: Iterable[Mapping[str, str]]) -> None:
         for one in group:
             names = f"{one['spec']}\n{one['hub_id']}"
             table.add_row(names, one["parameters"], one["published"], one["cached"])
-        console.print(table)
+        show(table)
 
 
 def _row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:

@@ -356,7 +356,7 @@ def test_the_whole_on_a_synthetic_hospital(
     assert code == 0, told
     assert "SYNTHETIC" in shown.upper()
     assert "LEAK: " in told
-    assert "codes withheld: mean" in shown
+    assert "codes withheld, searched exactly" in shown
     out = Path("report")
     frame = pd.read_csv(out / "figures.csv")
     ways = frame[["view", "encoder", "route"]].drop_duplicates()
@@ -426,7 +426,7 @@ def test_real_records_without_notes_run_through_and_are_too_few(
     code, shown, told = run(f"evaluate retrieval {read} --out report")
     assert code == 0, told
     assert "The source has no notes: TF-IDF and BM25 are left out." in told
-    assert "26 (too few)" in shown
+    assert "26 questions (too few to conclude)" in shown
     assert set(pd.read_csv("report/figures.csv")["encoder"]) == {"random", "codes, Jaccard", "age and sex"}
     assert "Too small to conclude." in Path("report/report.html").read_text()
 

@@ -96,6 +96,12 @@ def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
     return Tables(frames, k, verdict(result.leaks, result.shared_patients), agreed)
 
 
+def views(made: Tables) -> list[str]:
+    """Return what encoders saw, by name; the first is what is judged by."""
+    names: list[str] = made.frames["figures"]["view"].unique().tolist()
+    return names
+
+
 def lines(made: Tables, view: str, cohort: str = ALL) -> list[Line]:
     """Return a line for every way of one view, of all questions or those of one cohort."""
     frame = made.frames["figures"]
@@ -138,13 +144,12 @@ def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dic
 
 def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Path:
     """Write report.html, a CSV file per table, and manifest.json; return the page's path."""
-    frame = made.frames["figures"]
     cohorts = made.frames["cohorts"].to_dict("records")
     page = render(
         "retrieval.html",
         manifest=manifest,
         made=made,
-        views=[{"name": view, "lines": lines(made, view)} for view in frame["view"].unique()],
+        views=[{"name": view, "lines": lines(made, view)} for view in views(made)],
         titles={name: title.format(k=made.k) for name, title in MEASURES.items()},
         cohorts=cohorts,
         bars=[_bars(made, cohort["cohort"]) for cohort in cohorts],
