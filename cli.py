@@ -396,7 +396,12 @@ def train(
 
 @app.command()
 def load(
-    vectors: Annotated[Path, typer.Option(help="File of vectors: .parquet, .npy, .hdf5.")],
+    vectors: Annotated[
+        Path,
+        typer.Option(
+            help="Vectors: a file (.parquet, .npy, .hdf5), a folder of Parquet parts, or in quotes 'out/*.parquet'."
+        ),
+    ],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     id_column: Annotated[str, typer.Option(help="Column (HDF5: dataset) of the ids.")] = "id",

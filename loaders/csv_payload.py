@@ -1,7 +1,7 @@
 """A CSV file as payload, typed by what its cells hold."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class CsvPart:
 
     def __init__(self, path: Path, id_column: str) -> None:
         self.path = path
+        self.files: Sequence[Path] = (path,)
         self._parse = pa.csv.ParseOptions(newlines_in_values=True)
         with self._readable():
             names = pa.csv.open_csv(path, parse_options=self._parse).schema.names
@@ -44,6 +45,10 @@ class CsvPart:
     def pages(self, rows: int) -> Iterator[Any]:
         """Yield the rows as tables of `rows` rows, the last shorter."""
         yield from even_tables(self._batches(), self.schema, rows)
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that a row is in, and its number there."""
+        return self.path, row
 
     def _batches(self) -> Iterator[Any]:
         convert = pa.csv.ConvertOptions(

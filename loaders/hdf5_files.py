@@ -1,6 +1,6 @@
 """An HDF5 file as vectors and as tables of its one-dimensional datasets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class _Hdf5Vectors:
 
     def __init__(self, path: Path, name: str, rows: int, dim: int) -> None:
         self._path, self._name = path, name
+        self.files: Sequence[Path] = (path,)
         self.rows, self.dim = rows, dim
 
     def pages(self, rows: int) -> Iterator[Vectors]:
@@ -41,6 +42,7 @@ class _Hdf5Part:
 
     def __init__(self, path: Path, rows: int, schema: Any) -> None:
         self.path, self.rows, self.schema = path, rows, schema
+        self.files: Sequence[Path] = (path,)
         check_names(path, schema.names)
 
     def pages(self, rows: int) -> Iterator[Any]:
@@ -50,6 +52,9 @@ class _Hdf5Part:
                     [self._cells(file, field, slice(first, first + rows)) for field in self.schema],
                     schema=self.schema,
                 )
+
+    def place(self, row: int) -> tuple[Path, int]:
+        return self.path, row
 
     def _cells(self, file: Any, field: Any, rows: slice) -> Any:
         if pa.types.is_string(field.type):

@@ -1,6 +1,6 @@
 """A matrix of numbers as vectors: what it must be, and an npy file that holds one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class NpyVectors:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.files: Sequence[Path] = (path,)
         matrix = self._map()
         check_matrix(path, matrix.shape, matrix.dtype)
         self.rows, self.dim = matrix.shape

@@ -1,4 +1,4 @@
-"""A Parquet file as vectors and as tables of its other columns."""
+"""Parquet files of one schema as vectors and as tables of their other columns."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from cohorts.connectors.base import Collection, Vectors
 from cohorts.errors import InputError
 from cohorts.loaders.even_tables import even_tables
-from cohorts.loaders.export_format import DEFINITION, definition_of
+from cohorts.loaders.export_format import AS, DEFINITION, EMPTY, KEY, definition_of
 from cohorts.loaders.file_checks import check_names, readable
 from cohorts.loaders.matrices import float32
+from cohorts.loaders.payload_columns import shown_name
 from cohorts.loaders.stated_metric import check_metric
 from cohorts.records.headers import listed
 
@@ -22,19 +23,54 @@ _BUFFER_BYTES = 1 << 20
 _PANDAS = b"PANDAS_ATTRS"
 
 
+class ParquetFiles:
+    """Parquet files of one schema, row after row: one file, or the parts that a job wrote; `path` names them all.
+
+    Raises InputError for a part that has other columns, or other types, than those before it.
+    """
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.path, self.files = path, files
+        heads = [_head(file) for file in files]
+        self._rows = [rows for rows, _ in heads]
+        self.rows = sum(self._rows)
+        self.schemas = [schema for _, schema in heads]
+        self.schema = self.schemas[0]
+        for file, schema in zip(files[1:], self.schemas[1:], strict=True):
+            self.schema = _joined(self.schema, schema, file)
+
+    def tables(self, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """Yield these columns as tables of `rows` rows, the last shorter."""
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return even_tables(self._batches(schema, rows), schema, rows)
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that a row is in, and its number there."""
+        for file, rows in zip(self.files, self._rows, strict=True):
+            if row < rows:
+                return file, row
+            row -= rows
+        raise IndexError("the files have no such row")
+
+    def _batches(self, schema: Any, rows: int) -> Iterator[Any]:
+        for file in self.files:
+            with readable(file), _parquet(file) as opened:
+                for batch in opened.iter_batches(rows, columns=schema.names):
+                    yield batch if len(self.files) == 1 else batch.select(schema.names).cast(schema)
+
+
 class _ParquetVectors:
     """A column of lists of numbers, all as long as the first that there is."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
-        file = _parquet(path)
-        self._check_type(file.schema_arrow.field(name).type)
-        self.rows: int = file.metadata.num_rows
-        self.dim = self._first_length(file)
+    def __init__(self, files: ParquetFiles, name: str) -> None:
+        self._files, self._name = files, name
+        self._check_type(files.schema.field(name).type)
+        self.files: Sequence[Path] = files.files
+        self.rows, self.dim = files.rows, self._length()
 
     def pages(self, rows: int) -> Iterator[Vectors]:
         first = 0
-        for table in _parquet_pages(self._path, [self._name], rows):
+        for table in self._files.tables([self._name], rows):
             lists = table.column(self._name).combine_chunks()
             self._check_lengths(lists, first)
             page = np.full((len(lists), self.dim), np.nan, dtype=np.float32)
@@ -49,63 +85,113 @@ class _ParquetVectors:
         number = is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
         if not number:
             raise InputError(
-                f"Column {self._name} of {self._path} is {kind}; vectors must be lists of numbers (list<float>)."
+                f"Column {self._name} of {self._files.path} is {kind}; vectors must be lists of numbers (list<float>)."
             )
 
-    def _first_length(self, file: Any) -> int:
-        kind = file.schema_arrow.field(self._name).type
-        length = kind.list_size if pa.types.is_fixed_size_list(kind) else None
-        if length is None:
-            tables = _parquet_pages(self._path, [self._name], 1_000)
-            length = next(
-                (first for table in tables if (first := _first(pc.list_value_length(table[self._name])))), 0
-            )
-        if not length:
+    def _length(self) -> int:
+        """Return the length of all vectors; a part without one has no say."""
+        kind = self._files.schema.field(self._name).type
+        if pa.types.is_fixed_size_list(kind):
+            lengths = {self._files.path: int(kind.list_size)}
+        else:
+            lengths = {file: _first_length(file, self._name) for file in self._files.files}
+        lengths = {file: length for file, length in lengths.items() if length}
+        if not lengths:
             raise InputError(
-                f"Column {self._name} of {self._path} holds no vector that has a length; there is nothing to load."
+                f"Column {self._name} of {self._files.path} holds no vector that has a length; there is nothing to "
+                "load."
             )
-        return int(length)
+        first, dim = next(iter(lengths.items()))
+        for file, length in lengths.items():
+            if length != dim:
+                raise InputError(
+                    f"The vectors of {file} have {length} numbers and those of {first} {dim}; all must be as long."
+                )
+        return dim
 
     def _check_lengths(self, lists: Any, first: int) -> None:
         lengths = pc.fill_null(pc.list_value_length(lists), self.dim).to_numpy(zero_copy_only=False)
         wrong = np.flatnonzero(lengths != self.dim)
         if len(wrong):
+            file, row = self._files.place(first + int(wrong[0]))
             raise InputError(
-                f"{self._path}: the vector in row {first + wrong[0]} (from 0) has {lengths[wrong[0]]} numbers and the "
-                f"first one {self.dim}; all must be as long."
+                f"{file}: the vector in row {row} (from 0) has {lengths[wrong[0]]} numbers and the first one "
+                f"{self.dim}; all must be as long."
             )
 
 
 class ParquetPart:
-    """The columns of a Parquet file, but the one left out."""
+    """The columns of Parquet files, but the one left out."""
 
-    def __init__(self, path: Path, leave_out: str | None = None) -> None:
-        self.path = path
-        file = _parquet(path)
-        self.rows: int = file.metadata.num_rows
-        self.schema = pa.schema([field for field in file.schema_arrow if field.name != leave_out])
-        check_names(path, file.schema_arrow.names)
+    def __init__(self, files: ParquetFiles, leave_out: str | None = None) -> None:
+        self._files = files
+        check_names(files.path, files.schema.names)
+        self.path, self.files, self.rows = files.path, files.files, files.rows
+        self.schema = pa.schema([field for field in files.schema if field.name != leave_out])
 
     def pages(self, rows: int) -> Iterator[Any]:
         """Yield the rows as tables of `rows` rows, the last shorter."""
-        return _parquet_pages(self.path, self.schema.names, rows)
+        return self._files.tables(self.schema.names, rows)
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that a row is in, and its number there."""
+        return self._files.place(row)
 
 
 def open_parquet(
-    path: Path, id_column: str, vector_column: str
+    path: Path, files: Sequence[Path], id_column: str, vector_column: str
 ) -> tuple[_ParquetVectors, ParquetPart, Collection | None]:
-    """Return the vectors, the columns beside them, and the collection that an exported file was."""
-    schema = _parquet(path).schema_arrow
+    """Return the vectors of the files, the columns beside them, and the collection that was exported to them.
+
+    `path` names the files: it is the one, or their folder or pattern.
+    """
+    read = ParquetFiles(path, files)
     for name in (id_column, vector_column):
-        if schema.names.count(name) != 1:
+        if read.schema.names.count(name) != 1:
             raise InputError(
-                f"{path} has {'no' if name not in schema.names else 'more than one'} column {name}. It has: "
-                f"{listed(schema.names, (id_column, vector_column), proven=_is_typed(schema))}."
+                f"{path} has {'no' if name not in read.schema.names else 'more than one'} column {name}. It has: "
+                f"{listed(read.schema.names, (id_column, vector_column), proven=_is_typed(read.schema))}."
             )
-    check_metric(path, *_stated(schema), schema.field(vector_column).metadata or {})
-    vectors = _ParquetVectors(path, vector_column)
-    part = ParquetPart(path, leave_out=vector_column)
-    return vectors, part, definition_of(path, schema, vectors.dim)
+    for file, schema in zip(files, read.schemas, strict=True):
+        check_metric(file, *_stated(schema), schema.field(vector_column).metadata or {})
+    vectors = _ParquetVectors(read, vector_column)
+    part = ParquetPart(read, leave_out=vector_column)
+    return vectors, part, definition_of(path, read.schema, vectors.dim)
+
+
+def _joined(known: Any, schema: Any, file: Path) -> Any:
+    """Return the schema of the parts so far and one more; a column of missing values alone has the type of the others.
+
+    Raises InputError where they differ.
+    """
+    check_names(file, schema.names)
+    if sorted(known.names) != sorted(schema.names):
+        others = [shown_name(name) for name in {*known.names} ^ {*schema.names}]
+        raise InputError(
+            f"{file} has other columns than the parts before it: {', '.join(sorted(others)) or 'one is there twice'}. "
+            "Write all parts with the same columns."
+        )
+    for field in known:
+        other = schema.field(field.name)
+        if not _is_alike(field.type, other.type) or _marks(field) != _marks(other):
+            raise InputError(
+                f"Column {shown_name(field.name)} of {file} is {other.type}, and {field.type} in the parts before it. "
+                "Write all parts with the same types."
+            )
+    if (known.metadata or {}).get(DEFINITION) != (schema.metadata or {}).get(DEFINITION):
+        raise InputError(f"{file} was exported from another collection than the parts before it.")
+    return pa.unify_schemas([known, schema])
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    """Tell whether two types are the same, or what is missing of one tells no type."""
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return _is_alike(one.value_type, other.value_type)
+    return bool(one == other or pa.types.is_null(one) or pa.types.is_null(other))
+
+
+def _marks(field: Any) -> tuple[bytes | None, ...]:
+    return tuple((field.metadata or {}).get(mark) for mark in (KEY, AS, EMPTY))
 
 
 def _stated(schema: Any) -> Iterator[Mapping[Any, Any]]:
@@ -130,12 +216,19 @@ def _parquet(path: Path) -> Any:
     return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
 
-def _parquet_pages(path: Path, names: Sequence[str], rows: int) -> Iterator[Any]:
-    with readable(path), _parquet(path) as file:
-        schema = pa.schema([file.schema_arrow.field(name) for name in names])
-        yield from even_tables(file.iter_batches(rows, columns=list(names)), schema, rows)
+def _head(file: Path) -> tuple[int, Any]:
+    with readable(file), _parquet(file) as opened:
+        return opened.metadata.num_rows, opened.schema_arrow
 
 
-def _first(lengths: Any) -> int | None:
-    there: list[int] = lengths.drop_null().slice(0, 1).to_pylist()
-    return there[0] if there else None
+def _first_length(file: Path, column: str) -> int:
+    """Return the length of the first list in a column that has one; 0 for none."""
+    with readable(file), _parquet(file) as opened:
+        if pa.types.is_null(opened.schema_arrow.field(column).type):
+            return 0
+        for batch in opened.iter_batches(1_000, columns=[column]):
+            lengths = pc.list_value_length(batch.column(0))
+            there = lengths.filter(pc.greater(lengths, 0))
+            if len(there):
+                return int(there[0].as_py())
+    return 0

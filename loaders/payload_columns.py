@@ -61,10 +61,14 @@ def payload_columns(path: Path, schema: Any, id_column: str) -> list[Column]:
 
 def unsupported(name: str, path: Path, kind: Any) -> InputError:
     """Return the error for a column of a type that no payload holds."""
-    which = name if looks_like_name(name) else "(its name is not shown)"
     return InputError(
-        f"Column {which} of {path} is {kind}; a payload may hold {PAYLOAD_TYPES}. Drop or convert it."
+        f"Column {shown_name(name)} of {path} is {kind}; a payload may hold {PAYLOAD_TYPES}. Drop or convert it."
     )
+
+
+def shown_name(name: str) -> str:
+    """Return a column's name as a message may hold it: what is none may be a patient's."""
+    return name if looks_like_name(name) else "(its name is not shown)"
 
 
 def _kind(arrow: Any) -> FieldType | None:

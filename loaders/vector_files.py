@@ -1,6 +1,6 @@
-"""Ready vectors from a file, with ids and payloads: Parquet, npy or HDF5, read in batches and never whole.
+"""Ready vectors from a file or parts, with ids and payloads: Parquet, npy or HDF5, read in batches and never whole.
 
-A file is two streams that go side by side: its vectors, and tables of everything else (ids and payload columns).
+It is two streams that go side by side: its vectors, and tables of everything else (ids and payload columns).
 """
 
 import hashlib
@@ -16,15 +16,18 @@ from cohorts.loaders.export_format import ID, VECTOR
 from cohorts.loaders.file_checks import check_file, readable
 from cohorts.loaders.hdf5_files import SUFFIXES, open_hdf5
 from cohorts.loaders.matrices import NpyVectors
-from cohorts.loaders.parquet_files import ParquetPart, open_parquet
+from cohorts.loaders.parquet_files import ParquetFiles, ParquetPart, open_parquet
+from cohorts.loaders.part_files import SUFFIX as PARTS
+from cohorts.loaders.part_files import part_files
 from cohorts.loaders.payload_columns import MISSING, payload_columns
 from cohorts.records.file_kinds import Kind
 from cohorts.records.headers import listed, looks_like_name
 
 
 class _Vectors(Protocol):
-    """The vectors of a file; `pages` yields (rows, dim) float32, the last page shorter."""
+    """The vectors of some files; `pages` yields (rows, dim) float32, the last page shorter."""
 
+    files: Sequence[Path]
     dim: int
     rows: int
 
@@ -32,18 +35,25 @@ class _Vectors(Protocol):
 
 
 class _Part(Protocol):
-    """Tables of ids and payload columns, row by row beside the vectors; `pages` cuts them alike."""
+    """Tables of ids and payload columns, row by row beside the vectors; `pages` cuts them alike.
+
+    `path` names the files; `place` returns the one that a row is in, and the row's number there.
+    """
 
     path: Path
+    files: Sequence[Path]
     rows: int
     schema: Any
 
     def pages(self, rows: int) -> Iterator[Any]: ...
 
+    def place(self, row: int) -> tuple[Path, int]: ...
+
 
 class VectorFile:
-    """Vectors of a file with their ids and payloads; made by `open_vectors`, opened again by every `points()`.
+    """Vectors of a file or of parts, with ids and payloads; made by `open_vectors`, opened again by every `points()`.
 
+    `path` names the file, or all parts.
     `columns` are the payload keys and their types (None: several), `fields` those to be indexed for filters;
     `definition` is the collection that an exported file was, else None. Dates and timestamps come as ISO text, a
     missing value as None.
@@ -77,9 +87,11 @@ class VectorFile:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return 16 hex digits that follow from the content of the file, or files, alone."""
+        """Return 16 hex digits that follow from the content of the file, or files in their order, alone."""
         digest = hashlib.sha256()
-        for path in dict.fromkeys((self.path, *(part.path for part in self._parts))):
+        for path in dict.fromkeys(
+            (*self._vectors.files, *(one for part in self._parts for one in part.files))
+        ):
             with readable(path), path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()[:16]
@@ -147,7 +159,7 @@ class VectorFile:
 
     def _ids(self, tables: Sequence[Any], first: int, many: int) -> list[str]:
         found = [
-            _id_texts(part.path, table.column(self._id_column), first)
+            _id_texts(part, table.column(self._id_column), first)
             for part, table in zip(self._parts, tables, strict=True)
             if self._id_column in part.schema.names
         ]
@@ -179,9 +191,9 @@ class VectorFile:
         ]
 
 
-def _id_texts(path: Path, column: Any, first: int) -> list[str]:
+def _id_texts(part: _Part, column: Any, first: int) -> list[str]:
     if column.null_count:
-        row = first + column.is_null().to_pylist().index(True)
+        path, row = part.place(first + column.is_null().to_pylist().index(True))
         raise InputError(f"{path} has no id in row {row} (from 0); every vector needs one.")
     return [str(one) for one in column.to_pylist()]
 
@@ -194,55 +206,69 @@ def open_vectors(
     payload: Path | None = None,
     filterable: Sequence[str] = (),
 ) -> VectorFile:
-    """Return the vectors of a file (.parquet, .npy, .hdf5 or .h5), checked as far as its head goes.
+    """Return the vectors of a file (.parquet, .npy, .hdf5 or .h5) or of Parquet parts, checked as far as heads go.
 
-    Parquet has a column of ids (text or whole numbers), one of vectors (lists), and payload columns. npy is a matrix;
-    HDF5 has a matrix called `vector_column` or, as ann-benchmarks writes it, `train`, and one-dimensional datasets as
-    long beside it. The rows of `payload`, a Parquet or CSV file, belong to the matrix's in order. Without a column of
-    ids, those of a matrix are the row numbers from 0.
+    Parquet has a column of ids (text or whole numbers), one of vectors (lists), and payload columns; `path` may be a
+    folder of parts, or a pattern (`out/*.parquet`): all of one schema, read in the order of their names. npy is a
+    matrix; HDF5 has a matrix called `vector_column` or, as ann-benchmarks writes it, `train`, and one-dimensional
+    datasets as long beside it. The rows of `payload`, a Parquet or CSV file, belong to the matrix's in order. Without a
+    column of ids, those of a matrix are the row numbers from 0.
 
-    Raises InputError where the file, a column or a name in `filterable` can't be used, MissingExtra without h5py.
+    Raises InputError where a file, a column or a name in `filterable` can't be used, MissingExtra without h5py.
     """
-    known = _OPENERS.get(path.suffix.lower())
-    if known is None:
-        raise InputError(f"{path} has no suffix that is known. Vectors come as: {', '.join(_OPENERS)}.")
-    opener, kind = known
-    check_file(path, kind)
+    files = part_files(path)
+    if len(files) == 1:
+        path = files[0]
+    opener, kind = _opener(path, files)
+    for file in files:
+        check_file(file, kind)
     if payload is not None and kind is Kind.PARQUET:
         raise InputError(
             f"{path} is Parquet and holds its payload itself; a payload file stands beside .npy and .hdf5."
         )
     beside = [] if payload is None else [_open_payload(payload, id_column)]
     with readable(path):
-        return opener(path, id_column, vector_column, beside, filterable)
+        vectors, parts, definition = opener(path, files, id_column, vector_column)
+        return VectorFile(
+            kind.name.lower(),
+            path,
+            vectors,
+            [*parts, *beside],
+            id_column=id_column,
+            filterable=filterable,
+            definition=definition,
+        )
 
 
-def _open_parquet(
-    path: Path, id_column: str, vector_column: str, beside: list[_Part], filterable: Sequence[str]
-) -> VectorFile:
-    vectors, own, definition = open_parquet(path, id_column, vector_column)
-    return VectorFile(
-        "parquet",
-        path,
-        vectors,
-        [own, *beside],
-        id_column=id_column,
-        filterable=filterable,
-        definition=definition,
-    )
+_Opened = tuple[_Vectors, Sequence[_Part], Collection | None]
+_Opener = Callable[[Path, Sequence[Path], str, str], _Opened]
 
 
-def _open_npy(
-    path: Path, id_column: str, _: str, beside: list[_Part], filterable: Sequence[str]
-) -> VectorFile:
-    return VectorFile("npy", path, NpyVectors(path), beside, id_column=id_column, filterable=filterable)
+def _opener(path: Path, files: Sequence[Path]) -> tuple[_Opener, Kind]:
+    """Return what opens the files that `path` names, and their kind."""
+    other = next((file for file in files if file.suffix.lower() != PARTS), None)
+    if len(files) > 1 and other is not None:
+        raise InputError(
+            f"{path} finds {len(files):,} files, {other} among them: only {PARTS} comes in parts."
+        )
+    known = _OPENERS.get(files[0].suffix.lower())
+    if known is None:
+        raise InputError(f"{path} has no suffix that is known. Vectors come as: {', '.join(_OPENERS)}.")
+    return known
 
 
-def _open_hdf5(
-    path: Path, id_column: str, vector_column: str, beside: list[_Part], filterable: Sequence[str]
-) -> VectorFile:
+def _open_parquet(path: Path, files: Sequence[Path], id_column: str, vector_column: str) -> _Opened:
+    vectors, own, definition = open_parquet(path, files, id_column, vector_column)
+    return vectors, [own], definition
+
+
+def _open_npy(path: Path, *_: Any) -> _Opened:
+    return NpyVectors(path), [], None
+
+
+def _open_hdf5(path: Path, _: Sequence[Path], id_column: str, vector_column: str) -> _Opened:
     vectors, own = open_hdf5(path, id_column, vector_column)
-    return VectorFile("hdf5", path, vectors, [own, *beside], id_column=id_column, filterable=filterable)
+    return vectors, [own], None
 
 
 def _open_payload(path: Path, id_column: str) -> _Part:
@@ -252,11 +278,11 @@ def _open_payload(path: Path, id_column: str) -> _Part:
         raise InputError(f"{path} has no suffix that is known. A payload comes as: {', '.join(kinds)}.")
     check_file(path, kind)
     with readable(path):
-        return CsvPart(path, id_column) if kind is Kind.CSV else ParquetPart(path)
+        return CsvPart(path, id_column) if kind is Kind.CSV else ParquetPart(ParquetFiles(path, [path]))
 
 
-_OPENERS: Mapping[str, tuple[Callable[[Path, str, str, list[_Part], Sequence[str]], VectorFile], Kind]] = {
-    ".parquet": (_open_parquet, Kind.PARQUET),
+_OPENERS: Mapping[str, tuple[_Opener, Kind]] = {
+    PARTS: (_open_parquet, Kind.PARQUET),
     ".npy": (_open_npy, Kind.NPY),
     **dict.fromkeys(SUFFIXES, (_open_hdf5, Kind.HDF5)),
 }

@@ -455,7 +455,7 @@ def csv_of(folder: Path, content: str | bytes) -> dict[str, Any]:
 
 REFUSED: dict[str, tuple[Make, str]] = {
     "missing file": (lambda f: given(f / "v.npy"), r"There is no file .*v\.npy"),
-    "folder": (lambda f: given(f), "has no suffix that is known"),
+    "folder": (lambda f: given(f), r"holds no file whose name ends in \.parquet"),
     "suffix": (
         lambda f: given(text(f / "v.tsv", "")),
         r"v\.tsv .*Vectors come as: \.parquet, \.npy, \.hdf5, \.h5",
