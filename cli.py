@@ -799,7 +799,7 @@ def evaluate_retrieval(
             read_labelled(records, _names(labels)) if labels else read_patients(records, cohort or [])
         )
         result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
-        made = tables(result, grades_of(records, population, judgements))
+        made = tables(records, plan, result, grades_of(records, population, judgements))
         manifest = manifest_of(records, plan, result, made)
     page = write_report(out, manifest, made)
     show_quality(made, synthetic=manifest["synthetic"])

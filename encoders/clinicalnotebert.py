@@ -3,8 +3,7 @@
 It is `bert` with another choice of defaults. A checkpoint adapted by SimCSE tells of a sentence, a segment or a note by
 its [CLS]; one that is not has learnt nothing there, and its tokens are averaged.
 
-Source: github.com/JHLiu7/ClinicalNoteBERT, README and model card (published scores), simcse_utils.py and
-encode_notes_bert.py (lengths of windows, [CLS]).
+Source: github.com/JHLiu7/ClinicalNoteBERT, simcse_utils.py and encode_notes_bert.py (lengths of windows, [CLS]).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,18 +23,11 @@ PARAMETERS = {
 }
 SIMCSE = ("sentence", "segment", "note")
 NO_SIMCSE = "base-note_ntp"  # of which the authors published none
-SUITS = {  # and by what the authors scored it
+SUITS = {  # and by what the authors scored it; the scores stand in harness/published.py
     "none": "further training; published: fine-tuned on six data sets",
     "sentence": "likeness of sentences; published: ClinicalSTS",
     "segment": "retrieval of passages; published: retrieval for a language model",
-    "note": "whole notes and patients; published: clinical prediction, and fused with measurements",
-}
-_FINE_TUNED = (80.0, 80.6, 80.1, 78.1, 74.1)
-_SCORES = {  # sentence, segment; note by prediction and by fusion
-    "base-note_only": (78.9, 14.0, 63.8, 66.5),
-    "base": (79.8, 12.3, 64.0, 66.7),
-    "small": (77.1, 11.4, 64.6, 66.8),
-    "tiny": (75.7, 8.9, 62.4, 65.5),
+    "note": "whole notes and patients; published: clinical prediction, fused with measurements",
 }
 
 
@@ -85,17 +77,13 @@ def make_clinicalnotebert(settings: Settings) -> bert.Bert:
 
 
 def known_models() -> Iterator[Mapping[str, str]]:
-    """Yield the text models that have a name here, and whether each is cached; the network is not tried.
-
-    `published` are the authors' scores, none of ours.
-    """
+    """Yield the text models that have a name here, and whether each is cached; the network is not tried."""
     for preset, hub_id in PRESETS.items():
         yield _row(
             f"bert:{preset}",
             hub_id,
             "110M",
             "notes, as the fusion paper takes it; published: not known here",
-            "",
         )
     for simcse in ("none", *SIMCSE):
         for size, parameters in PARAMETERS.items():
@@ -103,25 +91,17 @@ def known_models() -> Iterator[Mapping[str, str]]:
                 continue
             spec = f"clinicalnotebert:{size}" + ("" if simcse == "none" else f",simcse={simcse}")
             hub_id = Settings(size, simcse).model
-            yield _row(spec, hub_id, parameters, SUITS[simcse], _scores(size, simcse))
+            yield _row(spec, hub_id, parameters, SUITS[simcse])
 
 
-def _row(spec: str, hub_id: str, parameters: str, suits: str, published: str) -> Mapping[str, str]:
+def _row(spec: str, hub_id: str, parameters: str, suits: str) -> Mapping[str, str]:
     return {
         "spec": spec,
         "hub_id": hub_id,
         "parameters": parameters,
         "suits": suits,
-        "published": published,
         "cached": "yes" if _is_here(hub_id) else "no",
     }
-
-
-def _scores(size: str, simcse: str) -> str:
-    if simcse == "none":
-        return str(_FINE_TUNED[list(PARAMETERS).index(size)])
-    sentence, segment, prediction, fusion = _SCORES[size]
-    return {"sentence": f"{sentence}", "segment": f"{segment}", "note": f"{prediction}, {fusion}"}[simcse]
 
 
 def _is_here(hub_id: str) -> bool:

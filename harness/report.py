@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.encoders.fineehr_training import ANY
-from cohorts.harness import published
 from cohorts.harness.fineehr import Plan, Result, tables
 from cohorts.harness.page import keep, render
+from cohorts.harness.published import FINEEHR_AVERAGES, FINEEHR_OTHERS, FINEEHR_SETTINGS, Figure, Names
 from cohorts.harness.statistics import (
+    AVERAGE,
     PredictionSummary,
     RetrievalSummary,
     summarize_predictions,
@@ -18,6 +19,9 @@ from cohorts.harness.statistics import (
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
+_APPROACHES = {"baseline": "Baseline", "metric": "Only Metric", "weight": "Only Weight", "full": "FineEHR"}
+_CLASSIFIERS = {"random forest": "RF", "logistic regression": "LR", "MLP": "MLP", "gradient boosting": "GBDT"}
+_BESIDE_OTHERS: dict[Names, str] = {("Baseline", "Only Text"): "baseline", ("FINEEHR", "Only Text"): "full"}
 _VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 
@@ -56,8 +60,10 @@ def _page(manifest: Mapping[str, Any], result: Result) -> str:
         retrieval=retrieval_lines(retrieval, notes[0], phenotypes),
         learnt=result.learnt,
         traces={name: _traces(facts) for name, facts in result.learnt.items()},
-        published_label=published.FINEEHR_LABEL,
-        published_source=published.FINEEHR_SOURCE,
+        settings=FINEEHR_SETTINGS,
+        averages=FINEEHR_AVERAGES,
+        others=FINEEHR_OTHERS,
+        other_lines=other_lines(predictions, notes[0]),
         spread=lambda sd: "–" if sd != sd else f"{100 * sd:.1f}",
         p=show_p,
     )
@@ -80,10 +86,28 @@ def prediction_lines(rows: Sequence[PredictionSummary], notes: Sequence[str]) ->
                     "classifier": classifier,
                     "first": not lines or lines[-1]["encoder"] != encoder,
                     "cells": [cells.get((encoder, classifier, name)) for name in notes],
-                    "published": published.FINEEHR.get((encoder, classifier)),
+                    "published": published_scores(encoder, classifier),
                 }
             )
     return lines
+
+
+def published_scores(encoder: str, classifier: str) -> tuple[Figure | None, ...]:
+    """Return what the paper tells of a setting and a classifier, or of all four: AUC and AUC-PR."""
+    row = (_APPROACHES.get(encoder, encoder),)
+    if classifier == AVERAGE:
+        return tuple(FINEEHR_AVERAGES.figure(row, column) for column in FINEEHR_AVERAGES.columns)
+    name = _CLASSIFIERS[classifier]
+    return tuple(FINEEHR_SETTINGS.figure(row, f"{name} {measure}") for measure in ("AUC", "AUC-PR"))
+
+
+def other_lines(rows: Sequence[PredictionSummary], notes: str) -> list[dict[str, Any]]:
+    """Return the paper's comparison with others, a line each, with ours where it is of a random forest here too."""
+    ours = {row.encoder: row for row in rows if (row.notes, row.classifier) == (notes, "random forest")}
+    return [
+        {"names": names, "published": printed, "ours": ours.get(_BESIDE_OTHERS.get(names, ""))}
+        for names, (printed,) in FINEEHR_OTHERS.rows.items()
+    ]
 
 
 def retrieval_lines(

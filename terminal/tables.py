@@ -13,6 +13,7 @@ from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
+from cohorts.harness import published
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
@@ -247,7 +248,8 @@ def show_models(models: Iterable[Mapping[str, str]]) -> None:
             table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
         for one in group:
             names = f"{one['spec']}\n{one['hub_id']}"
-            table.add_row(names, one["parameters"], one["published"], one["cached"])
+            score = published.of_checkpoint(one["hub_id"])
+            table.add_row(names, one["parameters"], score.printed if score else "", one["cached"])
         show(table)
 
 

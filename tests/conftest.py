@@ -1,5 +1,6 @@
 """What the tests share: the real open data beside the checkout, the real servers, and the marks of what they cost."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(mark)
 
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
+SHARED_PAPERS = SHARED / "papers"
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real open data is not here: {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_papers() -> Path:
+    """Return the folder of the papers' texts; without it, nothing here can be trusted: in CI that is a failure."""
+    if not SHARED_PAPERS.is_dir():
+        message = f"the papers' texts are not here: {SHARED_PAPERS}"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return SHARED_PAPERS
 
 
 @pytest.fixture(scope="session")

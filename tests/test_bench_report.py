@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench_answers import Answer, by_columns, experiment_from
-from cohorts.connectors.index import index_to_json, search_to_json
+from cohorts.connectors.index import Hnsw, SearchParams, index_to_json, search_to_json
 from cohorts.errors import EngineError, InputError, MeasurementError
-from cohorts.harness.bench import raw, views
+from cohorts.harness import published
+from cohorts.harness.bench import as_published, raw, views
 from cohorts.harness.bench.cells import Cell, Closed, Open, Single, asked, builds, cells
 from cohorts.harness.bench.charts import log_scale, recall_scale
 from cohorts.harness.bench.data import make_dataset
@@ -443,7 +444,30 @@ def test_published_figures_stand_only_beside_data_of_their_size(
 ) -> None:
     assert "published, other hardware" not in report_of(planted)
     monkeypatch.setattr("cohorts.harness.published.SEARCH_OF", (ROWS, 8, K))
-    assert "published, other hardware" in report_of(planted)
+    page = report_of(planted)
+    assert "published, other hardware" in page
+    for table in (published.SEARCH, published.RESOURCES):
+        for row in table.rows:
+            if table is published.SEARCH or "Index RAM" in row[1]:
+                for printed in table.rows[row]:
+                    assert f'<td class="published">{printed}</td>' in page
+
+
+def test_the_papers_settings_stand_beside_what_was_measured_of_them(
+    planted: Planter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cohorts.harness.published.SEARCH_OF", (ROWS, 8, K))
+    same = (Hnsw(m=8, ef_construction=40), SearchParams(ef_search=10))
+    monkeypatch.setitem(as_published._SETTINGS, "HNSW", same)
+    lines = as_published.published_lines(summary_of(planted))
+    assert [line.store for line in lines] == ["Ours", "Theirs", "faiss", "", ""]  # no ivf, no annoy
+    ours = lines[0]
+    assert ours.build_min == pytest.approx(3.0 / 60)
+    assert ours.p50_ms == pytest.approx(2.0, abs=0.02)
+    assert ours.rss_anon_gb == pytest.approx(50 * 2**20 / 1e9)
+    assert [one.printed for one in ours.published if one] == ["21.5", "8.9 ± 1.1", "112", "≈5.2 GB"]
+    assert isnan(lines[-1].p50_ms)
+    assert lines[-1].published[-1] is None
 
 
 def test_growth_is_fitted_to_several_sizes(planted: Planter, tmp_path: Path) -> None:

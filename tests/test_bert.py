@@ -347,6 +347,9 @@ def test_models_are_listed_with_what_is_cached(
         "jhliu/ClinicalNoteBERT-base-simcse_segment",
         "14.5M",
         "cached",
+        "80.6",
+        "79.8",
+        "66.8",
     ):
         assert told in shown
     encoder = make_encoder("clinicalnotebert:tiny,simcse=note,precision=fp32")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -281,12 +282,15 @@ def test_the_page_keeps_published_figures_apart(evaluated: tuple[Path, str]) -> 
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Synthetic data." in page
     assert page.count('<th class="published" colspan="2">published, MIMIC-III</th>') == 1
-    for auc, auc_pr in published.FINEEHR.values():
-        for figure in (auc, auc_pr):
-            if figure is not None:
-                assert re.findall(rf"<td[^>]*>{figure:.2f}</td>", page) == [
-                    f'<td class="published">{figure:.2f}</td>'
-                ]
+    table, others = page.split("What the paper compares itself with")
+    shown = Counter(re.findall(r'<td class="published">([^<]+)</td>', table))
+    kept = [published.FINEEHR_SETTINGS, published.FINEEHR_AVERAGES]
+    figures = Counter(cell for one in kept for row in one.rows.values() for cell in row)
+    assert shown == figures
+    assert sum(figures.values()) == 32 + 2
+    for figure in figures:  # nowhere else, not even in another writing
+        assert len(re.findall(rf"<td[^>]*>{figure.rstrip('%')}%?</td>", table)) == figures[figure]
+    assert len(re.findall(r'<td class="published">([^<]+)</td>', others)) == 9
     assert 'class="bar" style="width: 100.0%"' in page
     assert "<script" not in page
 

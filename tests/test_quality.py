@@ -1,6 +1,7 @@
 """Retrieval quality: figures by hand, questions without leaks, rankings against naive ones, and the command line."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from cohorts.connectors.registry import connect
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
-from cohorts.harness import ranking
-from cohorts.harness.quality import grades, leaks, questions, rankings
+from cohorts.harness import published, ranking
+from cohorts.harness.contestants import parse_contestant
+from cohorts.harness.quality import as_published, grades, leaks, questions, rankings
+from cohorts.harness.quality.plan import Plan, routes_through
 from cohorts.harness.quality.population import Population, age_bands, read_labelled, read_patients
 from cohorts.harness.quality.scorers import AtRandom, ByCodes, ByDemographics, ByVectors
 from cohorts.records.base import Source
@@ -378,8 +381,13 @@ def test_the_whole_on_a_synthetic_hospital(
     assert page.count("<strong>LEAK</strong>") == 2
     assert "Synthetic data." in page
     assert "Too small to conclude." in page
-    assert "0.75 to 0.81; possible there: 0.020" in page
+    assert "0.67 to 0.76; possible there: 0.020" in page
+    assert "0.69 to 0.79; possible there: 0.017" in page
     assert "Published recall above what is possible" in page
+    beside = page.split("The cohort paper's Table 2")[1]
+    rows = [cells for row, cells in published.RETRIEVAL_MIMIC3.rows.items() if row[0] != "Diabetes"]
+    printed = iter(re.findall(r'<td class="published">(.+?)</td>', beside))
+    assert sorted(zip(printed, printed, printed, strict=True)) == sorted(rows)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["patients_asked_about_and_learnt_from"] == 0
     tests = pd.read_csv(out / "comparisons.csv")
@@ -394,6 +402,50 @@ def test_the_whole_on_a_synthetic_hospital(
     ]  # the missing one alone is ranked again
     assert pd.read_csv(out / "figures.csv").equals(frame)
     assert "answers to other questions" in refused(command.replace("--queries 8", "--queries 9"))
+
+
+def test_the_papers_table_stands_beside_what_has_its_model_and_index() -> None:
+    """Of the paper's k, models and kinds of index, and of nothing else."""
+    encoders = [
+        "c=bert:clinicalbert",
+        "f=fused:gated,model=/models/biobert-base-cased-v1.1",
+        "s=fused:structured",
+    ]
+    routes = routes_through(["qdrant:q"], ["hnsw ef_search=128", "annoy", "flat"])
+    plan = Plan([parse_contestant(one) for one in encoders], {}, routes)
+    hnsw, annoy, flat = (one.name for one in routes)
+    ways = [("c", "exact"), ("c", hnsw), ("c, centred", hnsw), ("c", flat), ("f", annoy), ("s", hnsw)]
+    asked = ["sepsis", "heart_failure", "asthma"]
+    figures = pd.DataFrame(
+        [
+            ("codes withheld", encoder, route, k, measure, cohort, k / 1000 + place / 10)
+            for encoder, route in ways
+            for k in (50, 100)
+            for place, measure in enumerate(as_published.MEASURES)
+            for cohort in (*asked, "all")
+        ],
+        columns=["view", "encoder", "route", "k", "measure", "cohort", "mean"],
+    )
+    made = as_published.beside(figures, asked, plan, as_published.table_of("mimic3"))
+    there = made.dropna(subset="encoder")
+    assert there[["model", "index", "encoder", "route"]].drop_duplicates().to_numpy().tolist() == [
+        ["ClinicalBERT", "HNSW", "c", hnsw],
+        ["ClinicalBERT", "HNSW", "c, centred", hnsw],
+        ["BioBERT", "ANNOY", "f", annoy],
+    ]
+    assert (there["precision"] == 0.1).all()  # at 100, not at 50
+    assert list(made["cohort"].unique()) == ["sepsis", "heart_failure"]
+    assert len(made.drop_duplicates(["cohort", "model", "index"])) == 2 * 6
+    first = made.iloc[0]
+    assert (first["published_precision"], first["published_recall"], first["published_f1"]) == (
+        *("0.74", "0.76", "0.75 ± 0.04"),
+    )
+    alone = as_published.beside(
+        figures, ["sepsis"], plan, as_published.table_of("mimic4")
+    )  # whose figures are those of all
+    assert alone["precision"].notna().sum() == 3
+    assert alone["published_recall"].iloc[0] == "0.75"  # MIMIC-IV has a table of its own
+    assert as_published.beside(figures, ["asthma"], plan, as_published.table_of("mimic3")).empty
 
 
 @pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")

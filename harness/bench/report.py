@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from cohorts.harness import published
 from cohorts.harness.bench import charts, views
+from cohorts.harness.bench.as_published import published_lines
 from cohorts.harness.bench.equal_recall import AtRecall, at_equal_recall
 from cohorts.harness.bench.figures import build_figure, figures_of, growth_figures, legend
 from cohorts.harness.bench.frames import builds_frame, equal_frame, settings_frame
@@ -16,6 +16,7 @@ from cohorts.harness.bench.growth import BUILDS, SETTINGS, Grown, grown
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.bench.views import View
 from cohorts.harness.page import keep, render
+from cohorts.harness.published import RESOURCES, SEARCH
 from cohorts.plain_text import printable
 from cohorts.private_files import write_private
 
@@ -132,20 +133,13 @@ def _page(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: 
         growth=views.grown(growing) if growing else None,
         growth_figures=growth_figures(summary, growing),
         notes=notes(summary),
-        published=_published(summary),
-        published_label=published.SEARCH_LABEL,
-        published_source=published.SEARCH_SOURCE,
+        published=published_lines(summary),
+        search=SEARCH,
+        resources=RESOURCES,
         legend=legend,
         charts=charts,
         number=views.number,
     )
-
-
-def _published(summary: Summary) -> Sequence[published.PublishedSearch]:
-    """Return published figures, for an experiment of their size."""
-    rows, dim, k = published.SEARCH_OF
-    same = (summary.facts.rows, summary.facts.dim) == (rows, dim) and k in summary.experiment.k
-    return published.SEARCH if same else ()
 
 
 def _markdown(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.harness.page import keep, render
-from cohorts.harness.published import COHORT_RECALL, COHORT_RECALL_K, COHORT_RECALL_LABEL
+from cohorts.harness.published import RETRIEVAL_K
+from cohorts.harness.quality import as_published
 from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
 from cohorts.harness.quality.leaks import verdict
@@ -24,7 +25,6 @@ from cohorts.harness.quality.summary import (
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
-PAPERS_K = 100
 ENOUGH = 30  # questions: below it, nothing is concluded
 CURVES = 10  # in one picture, each in its colour
 FOLDED = 24  # ways: a longer table is opened by who wants it
@@ -69,10 +69,10 @@ class Tables(NamedTuple):
     agreement: tuple[float, int] | None
 
 
-def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
-    """Compute every figure from the raw rankings."""
+def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
+    """Compute every figure from the raw rankings, and put those beside them that were published of the same."""
     ways, ks = gather(result), result.ks
-    k = PAPERS_K if PAPERS_K in ks else max(ks)
+    k = RETRIEVAL_K if RETRIEVAL_K in ks else max(ks)
     frames = {
         "figures": figures(ways, ks),
         "cohorts": base_rates(ways, k),
@@ -86,6 +86,9 @@ def tables(result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
             columns=["encoder", "route", "in_effect"],
         ).sort_values(["encoder", "route"]),
     }
+    frames["published"] = as_published.beside(
+        frames["figures"], ways.cohort, plan, as_published.table_of(source.name)
+    )
     for one in grades:
         name = "graded" if isinstance(one, OfRecords) else "judged"
         frames[name] = graded_figures(result, one, ks)
@@ -144,6 +147,7 @@ def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dic
 
 def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Path:
     """Write report.html, a CSV file per table, and manifest.json; return the page's path."""
+    published = as_published.table_of(manifest["source"]["name"])
     cohorts = made.frames["cohorts"].to_dict("records")
     page = render(
         "retrieval.html",
@@ -156,9 +160,10 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         forests=_forests(made),
         losses=_losses(made),
         sweeps=_sweeps(made),
-        published={one.cohort: one for one in COHORT_RECALL},
-        published_k=COHORT_RECALL_K,
-        published_label=COHORT_RECALL_LABEL,
+        ranges=as_published.ranges(published),
+        published=published,
+        published_k=RETRIEVAL_K,
+        published_titles=[title for title in as_published.MEASURES.values() if title],
         few=[one["cohort"] for one in cohorts if one["questions"] < ENOUGH],
         enough=ENOUGH,
         exact=EXACT,
