@@ -1,12 +1,13 @@
 """A table in the terminal, in which text is text: no markup, no emoji, no control character."""
 
+import re
 from typing import Any
 
 from cohorts.plain_text import printable
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _NO_LIMIT = 100_000  # characters
@@ -27,20 +28,31 @@ class PlainTable(Table):
         """Add a row of texts, as `rich` does."""
         super().add_row(*map(plain, cells), **settings)
 
-    def keep_lines_whole(self) -> None:
-        """Make every column that does not wrap as wide as its longest line."""
-        for column in self.columns:
-            if column.no_wrap:
-                lines = (line for cell in (column.header, *column.cells) for line in str(cell).splitlines())
-                column.min_width = max(map(cell_len, lines), default=0)
+    def fit(self, room: int) -> int:
+        """Give every column its longest word or, where it does not wrap, its longest line; return the table's width.
+
+        What is left of `room` goes to the columns that wrap, the first ones first.
+        """
+        lines = [_longest("\n", column) for column in self.columns]
+        for column, line in zip(self.columns, lines, strict=True):
+            column.width = line if column.no_wrap else _longest("[ \n]", column)
+        width = Console(width=_NO_LIMIT).measure(self).maximum
+        for column, line in zip(self.columns, lines, strict=True):
+            more = max(0, min(room - width, line - (column.width or 0)))
+            column.width, width = (column.width or 0) + more, width + more
+        return width
 
 
 def show(*tables: PlainTable) -> None:
     """Print tables to stdout with no word cut; a table that is too wide for the terminal is wrapped by that."""
     for table in tables:
-        table.keep_lines_whole()
-        least = Console(width=_NO_LIMIT).measure(table).minimum
-        Console(width=max(Console().width, least)).print(table)
+        room = Console().width
+        Console(width=max(room, table.fit(room))).print(table)
+
+
+def _longest(apart: str, column: Column) -> int:
+    cells = "\n".join(map(str, column.cells))
+    return max(map(cell_len, (*str(column.header).split("\n"), *re.split(apart, cells))))
 
 
 def plain(text: str | Text, style: str = "") -> Text:

@@ -60,9 +60,12 @@ def test_any_table_keeps_its_words_whole(
     table = PlainTable("a title that goes over several lines")
     table.add_column("name")
     table.add_column("lines", no_wrap=True)
-    table.add_row(f"words of {LONG}", "a line that is not to wrap\nand another")
+    table.add_column("figures")
+    table.add_row(
+        f"words of {LONG}", "a line that is not to wrap\nand another", "0.5\n[0.4,\u00a00.6]\u00a0held"
+    )
     show(table)
     shown = capsys.readouterr().out
     assert "…" not in shown
-    for whole in (*LONG.split(), "a line that is not to wrap", "and another"):
+    for whole in (*LONG.split(), "a line that is not to wrap", "and another", "[0.4,\u00a00.6]\u00a0held"):
         assert whole in shown
