@@ -158,6 +158,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "nothing by the pattern": (lambda f: f / "*.parquet", r"\*\.parquet finds no file"),
     "markers alone by the pattern": (lambda f: folder(f) / "_*", "finds no file"),
+    "no pattern": (lambda f: f / "**.parquet", "is no pattern"),
     "another type": (
         lambda f: _two(f, age=[1.5]),
         r"Column age of .*b\.parquet is double, and int64 in the parts",
