@@ -570,7 +570,7 @@ def query(
     from cohorts.terminal.tables import show_neighbours
 
     note = _query_text(patient, text, note_file)
-    condition = parse_filter(where) if where else None
+    condition = parse_filter(where) if where is not None else None
     asked = _wanted(None, search, settings, strict=False).search
     params = asked if asked != SearchParams() else None
     with open_store(store, collection) as connector:
@@ -1058,11 +1058,11 @@ def tune(
     from cohorts.loaders.guests import open_store
     from cohorts.terminal.recall import show_built, show_steps
 
-    if write and where:
+    if write and where is not None:
         raise InputError(
             "--write sets the default of every search, --where tunes for some: leave one of them out."
         )
-    if rebuild and where:
+    if rebuild and where is not None:
         raise InputError("--rebuild tries indexes without a filter: leave --where out.")
     with open_store(store, collection) as connector:
         reader = Reader(connector, collection, Pace(rate))

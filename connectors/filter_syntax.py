@@ -1,5 +1,6 @@
 """The syntax of the filter language: SQL's conditions and an infix `contains`, by sqlglot."""
 
+import logging
 import math
 from typing import Any, ClassVar
 
@@ -19,8 +20,12 @@ from cohorts.connectors.filters import (
 from cohorts.errors import FilterError
 from sqlglot import exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
+logging.getLogger("sqlglot").setLevel(
+    logging.CRITICAL
+)  # it logs filters that it doesn't understand, values and all
 _OPS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
     exp.NEQ: "!=",
@@ -60,13 +65,28 @@ class _Conditions(Dialect):
 
 
 def parse(text: str) -> exp.Expression:
-    """Return the syntax tree. Raises sqlglot's errors."""
-    trees = _Conditions().parse(text)
-    if len(trees) != 1 or trees[0] is None:
-        raise FilterError(
-            f"The filter holds {len(trees)} statements; it must be one condition. Allowed: {ALLOWED}."
-        )
+    """Return the syntax tree of a condition. Raises FilterError."""
+    try:
+        trees = [tree for tree in _Conditions().parse(text) if tree is not None]
+    except SqlglotError as error:
+        raise FilterError(f"The filter can't be read: {_where(error)}. Allowed: {ALLOWED}.") from error
+    if len(trees) != 1:
+        what = f"holds {len(trees)} statements; it must be one condition" if trees else "is empty"
+        raise FilterError(f"The filter {what}. Allowed: {ALLOWED}.")
     return trees[0]  # type: ignore[return-value]
+
+
+def _where(error: SqlglotError) -> str:
+    """Return where the syntax is wrong, in the words of the filter: the parser's own name its classes."""
+    if not isinstance(error, ParseError) or not error.errors:
+        return "a quote or a comment in it has no end"
+    fault = error.errors[0]
+    shown, wanted = fault["highlight"], fault["description"].removeprefix("Expecting ")
+    if wanted != fault["description"]:
+        return f"{wanted} is missing behind {shown!r}"
+    if fault["description"].startswith("Required keyword"):
+        return f"something is missing before or behind {shown!r}"
+    return f"{shown!r} can't stand there"
 
 
 def condition(tree: exp.Expression) -> Filter:
@@ -128,7 +148,9 @@ def _predicate(tree: exp.Expression) -> Filter:
 def _comparison(tree: exp.Expression, op: str) -> Filter:
     if isinstance(tree.this, exp.Column):
         return Comparison(_field(tree.this), op, _value(tree.expression))
-    return Comparison(_field(tree.expression), _MIRRORED[op], _value(tree.this))
+    if isinstance(tree.expression, exp.Column):
+        return Comparison(_field(tree.expression), _MIRRORED[op], _value(tree.this))
+    raise _not_understood(tree)
 
 
 def _field(tree: exp.Expression) -> str:
@@ -150,6 +172,8 @@ def _value(tree: exp.Expression) -> Value:
         case exp.Neg() if isinstance(tree.this, exp.Literal) and not tree.this.is_string:
             value = _value(tree.this)
             return -value if isinstance(value, (int, float)) else value
+        case exp.Null():
+            raise FilterError("null is no value to compare with: ask FIELD is null, or FIELD is not null.")
         case exp.Column():
             raise FilterError(
                 f"{tree.sql()} stands where a value belongs; text goes in single quotes: '{tree.name}'."

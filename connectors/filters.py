@@ -9,7 +9,9 @@ comparisons too), and `not (...)` holds exactly where its inside doesn't. So `se
 unknown, and `not (sex = 'F')` keeps them. `is null` asks for what is missing; an empty list counts as missing.
 """
 
-from collections.abc import Callable, Mapping
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -94,7 +96,6 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 def parse_filter(text: str) -> Filter:
     """Read a filter expression. Raises FilterError, which says what was not understood."""
-    import sqlglot.errors
     from cohorts.connectors.filter_syntax import condition, parse
 
     try:
@@ -102,8 +103,6 @@ def parse_filter(text: str) -> Filter:
         filter_ = condition(parse(text))
     except UnicodeEncodeError as error:
         raise FilterError("The filter is no valid Unicode text.") from error
-    except sqlglot.errors.SqlglotError as error:
-        raise FilterError(f"The filter can't be read: {_first_line(error)}. Allowed: {ALLOWED}.") from error
     except RecursionError as error:
         raise _too_deep() from error
     if _depth(filter_) > MAX_DEPTH:
@@ -162,8 +161,15 @@ def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
         case _:
             field = filter_.field  # type: ignore[attr-defined]
             if field not in fields:
-                raise FilterError(f"There is no field {field!r} to filter by. Fields: {', '.join(fields)}.")
+                raise FilterError(f"There is no field {field!r} to filter by. {_known(field, fields)}")
             _check_type(filter_, fields[field])
+
+
+def _known(field: str, fields: Iterable[str]) -> str:
+    """Return the fields that there are, those first that are spelt most alike."""
+    folded = {name.casefold(): name for name in fields}
+    near = ", ".join(folded[name] for name in difflib.get_close_matches(field.casefold(), folded))
+    return f"{f'Nearest: {near}. ' if near else ''}Fields: {', '.join(fields) or 'none'}."
 
 
 def _check_type(filter_: Filter, kind: Any) -> None:
@@ -194,7 +200,9 @@ def _check_value(field: str, value: Value, kind: Any) -> None:
             float: "a number",
             date: "a date, 'YYYY-MM-DD'",
         }
-        raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.")
+        bare = kind in numbers and isinstance(value, str) and re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", value)
+        hint = f" Write {value} without quotes." if bare else ""
+        raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.{hint}")
     if kind in numbers and not abs(value) <= MAX_NUMBER:  # type: ignore[arg-type]
         raise FilterError(f"{field} can't be compared with {value!r}: numbers lie between -2**53 and 2**53.")
 
@@ -211,7 +219,3 @@ def is_date(value: object) -> bool:
 
 def _is_null(value: Any) -> bool:
     return value is None or value == []
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0].rstrip(".")

@@ -1,5 +1,10 @@
 """The filter language and index settings: what is read, what is refused and with which words."""
 
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,11 +17,14 @@ from cohorts.connectors.filters import (
     IsNull,
     Not,
     OneOf,
+    check_filter,
     matches,
     parse_filter,
 )
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, parse_index, parse_search
 from cohorts.errors import FilterError, InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,90 @@ def test_refuses_with_what_is_allowed(text: str) -> None:
 def test_a_name_without_quotes_is_told_of_quotes() -> None:
     with pytest.raises(FilterError, match="text goes in single quotes: 'F'"):
         parse_filter("sex = F")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("age >", "something is missing before or behind '>'"),
+        ("age > = 3", "something is missing before or behind"),
+        ("contains 'x'", "something is missing before or behind"),
+        ("age between 1", "something is missing before or behind"),
+        ("sex in ('F', 'M'", r"\) is missing behind \"'M'\""),
+        ("age = 1)", r"'\)' can't stand there"),
+        ("sex = 'F", "a quote or a comment in it has no end"),
+        ("   ", "The filter is empty"),
+        ("-- sex = 'F'", "The filter is empty"),
+        ("sex = 'F'; died", "holds 2 statements"),
+        ("sex = null", "ask FIELD is null"),
+        ("lower(sex) = 'f'", r"can't use \"LOWER\(sex\) = 'f'\""),
+        ("age::int = 3", r"can't use 'CAST\(age AS INT\) = 3'"),
+    ],
+)
+def test_what_can_not_be_read_is_told_in_the_words_of_the_filter(text: str, told: str) -> None:
+    with pytest.raises(FilterError, match=told):
+        parse_filter(text)
+
+
+WORDS = (
+    "age sex codes = != <> < <= > >= in between and or not is null contains ( ) , 'F' \"F\" 1 -1 1e true like ilike "
+    "similar exists select from where group order by union case when then end cast as date interval + * / % ^ & | ~ "
+    "[ ] { } . ; : ? @ $ ` -- /* */ x'1F' 0x1F any array[ lower( if( @> -> ->> := => distinct overlaps collate drop "
+    "table set show use comment execute explain alter over partition unnest glob regexp xor div <=> == && ::"
+)
+
+
+@given(st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=9).map(" ".join))
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_a_filter_or_refused_and_no_class_of_the_parser_is_named(text: str) -> None:
+    told = ""
+    with listening() as logged:
+        try:
+            parse_filter(text)
+        except FilterError as error:
+            told = str(error)
+    assert not re.search("sqlglot|<class|expressions", told)
+    assert logged == []
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Yield what is logged meanwhile: a filter holds values of patients."""
+    logged: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield logged
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+FIELDS = {"age": float, "admissions": int, "sex": str, "died": bool, "codes": list[str], "seen": date}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Sex = 'F'", "no field 'Sex' to filter by. Nearest: sex. Fields: age, admissions, sex"),
+        ("ages > 3", "Nearest: age. Fields"),
+        ("admission = 3", "Nearest: admissions. Fields"),
+        ("ward = 'x'", "no field 'ward' to filter by. Fields: age"),
+        ("age > 'sixty'", r"age is a number; it can't be compared with 'sixty'\.$"),
+        ("age > '60'", "age is a number; it can't be compared with '60'. Write 60 without quotes."),
+        ("admissions in (1, '2')", "Write 2 without quotes"),
+        ("died = 'yes'", "died is true or false; it can't be compared with 'yes'"),
+        ("died = 1", "died is true or false; it can't be compared with 1"),
+        ("sex = 1", "sex is text, in single quotes; it can't be compared with 1"),
+        ("sex > 'F'", "can be compared by = and != only"),
+        ("codes = '428'", "codes is a list; ask codes contains"),
+        ("sex contains 'F'", "sex is no list"),
+        ("seen > '1/2/2020'", "seen is a date, 'YYYY-MM-DD'"),
+    ],
+)
+def test_fields_and_values_of_a_wrong_kind_are_told_what_is_right(text: str, told: str) -> None:
+    with pytest.raises(FilterError, match=told):
+        check_filter(parse_filter(text), FIELDS)
 
 
 COMPARISONS = [

@@ -112,8 +112,8 @@ def tune(
     description = reader.describe()
     check_size(reader, description, name, k)
     _check_tunable(description, name)
-    condition = parse_filter(where) if where else None
-    if where and condition:
+    condition = parse_filter(where) if where is not None else None
+    if where is not None and condition is not None:
         check_passing(where, reader.count(condition))
     if asked is None:
         drawn = draw(reader, description.count, queries, seed)
