@@ -671,8 +671,14 @@ def evaluate_fused(
     from cohorts.encoders.registry import download_checkpoints, make_encoder
     from cohorts.encoders.withholding import parse_withheld
     from cohorts.harness.fused import Plan, evaluate
-    from cohorts.harness.fused_report import manifest_of, summarize, write_report
-    from cohorts.terminal.evaluation import show_fused
+    from cohorts.harness.fused_report import (
+        manifest_of,
+        search_ceilings,
+        summarize,
+        summarize_search,
+        write_report,
+    )
+    from cohorts.terminal.evaluation import show_fused, show_fused_search
 
     log.choose(log_format)
     asked = make_encoder(encoder)
@@ -686,6 +692,9 @@ def evaluate_fused(
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
     show_fused(summarize(result.rows), synthetic=manifest["synthetic"])
+    show_fused_search(
+        summarize_search(result.searched), search_ceilings(result.searched), synthetic=manifest["synthetic"]
+    )
     log.say("note", f"Report: {page}; every measurement: {out}/fused.csv.")
 
 

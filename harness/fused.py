@@ -22,11 +22,14 @@ from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
 from cohorts.harness.classifiers import score
+from cohorts.harness.fused_search import Questions, why_not
 from cohorts.harness.pairs import broad_groups, pair_auc
+from cohorts.harness.published import RETRIEVAL_K
 from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
 from cohorts.harness.units import Units, read_units
+from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.views import Subset
 
@@ -72,11 +75,29 @@ class Row(NamedTuple):
     kept_epoch: float
 
 
+class SearchRow(NamedTuple):
+    """F1@100 of one seed, encoder and cohort through HNSW; see `harness/fused_search.py`."""
+
+    withheld: str
+    encoder: str
+    seed: int
+    cohort: str
+    questions: int
+    f1: float
+    ceiling: float
+    neighbours: float
+
+
 @dataclass
 class Result:
-    """All that was measured. `gates` counts patients of the first seed by the weight of their notes, in 20 bins."""
+    """All that was measured. `gates` counts patients of the first seed by the weight of their notes, in 20 bins.
+
+    `no_search` says why nothing was searched through HNSW, "" where something was.
+    """
 
     rows: list[Row] = field(default_factory=list)
+    searched: list[SearchRow] = field(default_factory=list)
+    no_search: str = ""
     gates: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     stages: Stages = field(default_factory=Stages)
@@ -96,6 +117,9 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     patients = _read_patients(source, result)
     # All at once: what can't be split is told before hours of embedding.
     splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
+    result.no_search = why_not(patients)
+    if result.no_search:
+        tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
     modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
     if plan.mask_notes:
         modes[MENTIONS_TOO] = replace(plan.withheld, text=True)
@@ -164,6 +188,7 @@ class _Seed:
         self._split = parts
         self._allowed = TrainingIds(listed(patients.ids, parts.training))
         self._group = broad_groups(patients.phenotype)
+        self._questions = None if result.no_search else Questions.of(patients, parts, seed)
 
     def run(self) -> None:
         """Train and judge every encoder."""
@@ -217,6 +242,16 @@ class _Seed:
         death = score("logistic regression", seed, *sides)
         measured = (found.precision, by_text, found.base, pairs.auc, pairs.auc_hard, *death, train_s, kept)
         self._result.rows.append(Row(self._mode, name, seed, *measured))
+        if self._questions and name != RECORDS:  # whose columns are too many for an index
+            self._search(name, vectors, self._questions)
+
+    def _search(self, name: str, vectors: Vectors, questions: Questions) -> None:
+        self._result.stages.begin("asking through HNSW")
+        with Scratch(self._view.work_dir) as folder:
+            self._result.searched += [
+                SearchRow(self._mode, name, self._seed, *found)
+                for found in questions.through_hnsw(vectors, folder / "qdrant")
+            ]
 
     def _keep_gates(self, name: str, fusion: Any, inputs: Inputs) -> None:
         import torch

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cohorts.harness import space_report
-from cohorts.harness.fused_report import Line
+from cohorts.harness.fused_report import Line, SearchLine
+from cohorts.harness.published import RETRIEVAL_K
 from cohorts.harness.quality import report
 from cohorts.harness.quality.evaluation import EXACT
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
@@ -83,6 +84,21 @@ def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
             table.add_row(line.encoder, *(_measured(line.cells[name]) for name in _FUSED), seconds)
         chance = f"{100 * here[0].base:.1f}"
         table.add_row("chance", chance, chance, "50.0", "50.0", "", style="dim")
+        show(table)
+
+
+def show_fused_search(lines: Sequence[SearchLine], ceilings: Mapping[str, float], *, synthetic: bool) -> None:
+    """Print F1@100 by cohort through HNSW to stdout, a table for each way of withholding."""
+    for withheld in dict.fromkeys(line.withheld for line in lines):
+        table = _table(f"{withheld}: F1@{RETRIEVAL_K} through HNSW, mean over the seeds", synthetic)
+        table.add_column("vectors", no_wrap=True)
+        for cohort in ceilings:
+            table.add_column(cohort.replace("_", " "), justify="right")
+        for line in lines:
+            if line.withheld == withheld:
+                means = (line.cells[one].mean if one in line.cells else float("nan") for one in ceilings)
+                table.add_row(line.encoder, *("" if mean != mean else f"{mean:.3f}" for mean in means))
+        table.add_row("at most", *(f"{most:.3f}" for most in ceilings.values()), style="dim")
         show(table)
 
 

@@ -1,6 +1,7 @@
 """The ablation of the fusion through the command line, on a synthetic hospital with a tiny checkpoint."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 from checkpoints import make_checkpoint
 from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.note_cache import FOLDER
+from cohorts.harness import published
 from cohorts.harness.fused import CENTRED, CODES_WITHHELD, MENTIONS_TOO, RAW, RECORDS, Row, encoders_of
 from cohorts.harness.fused_report import MEASURES, summarize
+from cohorts.harness.fused_search import Questions, why_not
+from cohorts.harness.splits import Split
+from cohorts.harness.units import Units
 from cohorts.records.synth import synthesize
 from commands import refused, run
 
@@ -91,6 +96,55 @@ def test_the_page_and_the_manifest_tell_how(evaluated: tuple[Path, str, str]) ->
     assert page.count("<rect") == len(gates) == 6 * 20
     assert (gates.groupby(["withheld", "encoder"])["patients"].sum() > 0.875 * PATIENTS).all()
     assert f"Report: {out}/report.html" in told
+
+
+def test_f1_through_hnsw_stands_beside_the_papers_table(evaluated: tuple[Path, str, str]) -> None:
+    out, shown, _ = evaluated
+    frame = pd.read_csv(out / "f1_through_hnsw.csv")
+    assert set(frame["cohort"]) == set(published.PHENOTYPES)
+    assert set(frame["withheld"]) == {CODES_WITHHELD, MENTIONS_TOO}
+    assert set(frame["encoder"]) == {RAW, CENTRED, *(name for name, _ in encoders_of(Settings()))}
+    assert (frame["f1"] <= frame["ceiling"] + 1e-9).all()
+    assert (frame["f1"] > 0).all()
+    assert frame["neighbours"].min() > 0.9
+    page = (out / "report.html").read_text()
+    table = page.split("through HNSW</h2>")[1].split("<h2>")[0].split("<h3>")[1]
+    printed = iter(re.findall(r'<td class="published">([^<]+)</td>', table))
+    assert sorted(zip(printed, printed, printed, strict=True)) == sorted(published.FUSIONS.rows.values())
+    assert re.search(r"gated, mortality +0\.\d{3}", shown)
+
+
+def test_f1_through_hnsw_by_hand(tmp_path: Path) -> None:
+    """160 patients in two directions, one cohort each: of the 79 others, 100 places hold all, and 21 strangers."""
+    septic = np.arange(160) % 2 == 0
+    patients = Units(
+        [str(row) for row in range(160)],
+        pd.Series([str(row) for row in range(160)]),
+        np.zeros(160, np.bool_),
+        np.where(septic, "sepsis", "heart_failure"),
+    )
+    vectors = np.eye(2, 4, dtype=np.float32)[septic.astype(int)]
+    held_out = np.arange(0, 40)
+    nobody = np.zeros(0, np.intp)
+    questions = Questions.of(patients, Split(np.arange(40, 160), held_out, nobody, nobody), seed=0)
+    made = {one.cohort: one for one in questions.through_hnsw(vectors, tmp_path / "q")}
+    assert {name: one.questions for name, one in made.items()} == {"heart_failure": 20, "sepsis": 20}
+    for one in made.values():
+        assert one.f1 == pytest.approx(2 * 79 / (100 + 79))
+        assert one.ceiling == pytest.approx(one.f1)
+        assert one.neighbours == 1
+
+
+def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def patients(many: int, phenotype: str) -> Units:
+        ids = [str(row) for row in range(many)]
+        return Units(ids, pd.Series(ids), np.zeros(many, np.bool_), np.array([phenotype] * many))
+
+    assert why_not(patients(102, "sepsis")) == ""
+    assert "101 patients are too few" in why_not(patients(101, "sepsis"))
+    assert "nobody has a principal diagnosis" in why_not(patients(102, "asthma"))
+    monkeypatch.setattr("cohorts.harness.fused_search.find_spec", lambda _: None)
+    assert "cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
 
 
 def row(encoder: str, seed: int, precision: float) -> Row:
