@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from cohorts.harness.findings import Score, against
 from cohorts.harness.fused import BINS, CENTRED, RAW, Plan, Result, Row, SearchRow
 from cohorts.harness.page import keep, render
 from cohorts.harness.published import FUSIONS, PHENOTYPES, RETRIEVAL_K, Figure
@@ -99,6 +100,20 @@ def search_ceilings(rows: Sequence[SearchRow]) -> dict[str, float]:
     }
 
 
+def finding(lines: Sequence[Line]) -> str:
+    """Return whether any vectors find more than the notes alone do, in the first way of withholding."""
+    first = [line for line in lines if line.withheld == lines[0].withheld]
+    (base,) = [line for line in first if line.encoder == CENTRED]
+    others = [line for line in first if line.encoder not in (CENTRED, RAW)]
+    return against(
+        f"precision@10 ({base.withheld}; by chance {100 * base.base:.1f} %)",
+        [Score.of(line.encoder, line.cells["precision"], percent=True) for line in others],
+        Score.of(CENTRED, base.cells["precision"], percent=True),
+        [line.cells["precision"].p for line in others],
+        "paired t-test over the seeds, Bonferroni's correction",
+    )
+
+
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
     """Return what is needed to measure the same again."""
     return {
@@ -117,10 +132,12 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
 
 def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> Path:
     """Write report.html, fused.csv, f1_through_hnsw.csv, gates.csv and manifest.json; return the page's path."""
+    lines = summarize(result.rows)
     page = render(
         "fused.html",
         manifest=manifest,
-        lines=summarize(result.rows),
+        finding=finding(lines),
+        lines=lines,
         measures=MEASURES,
         searched=summarize_search(result.searched),
         ceilings=search_ceilings(result.searched),

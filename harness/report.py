@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.encoders.fineehr_training import ANY
+from cohorts.harness.findings import Score, against
 from cohorts.harness.fineehr import Plan, Result, tables
 from cohorts.harness.page import keep, render
 from cohorts.harness.published import FINEEHR_AVERAGES, FINEEHR_OTHERS, FINEEHR_SETTINGS, Figure, Names
 from cohorts.harness.statistics import (
     AVERAGE,
+    BASELINE,
     PredictionSummary,
     RetrievalSummary,
+    average_auc,
+    cell_of,
+    paired_p,
     summarize_predictions,
     summarize_retrieval,
 )
@@ -54,6 +59,7 @@ def _page(manifest: Mapping[str, Any], result: Result) -> str:
     return render(
         "fineehr.html",
         manifest=manifest,
+        finding=finding(result),
         notes=notes,
         predictions=prediction_lines(predictions, notes),
         phenotypes=phenotypes,
@@ -66,6 +72,19 @@ def _page(manifest: Mapping[str, Any], result: Result) -> str:
         other_lines=other_lines(predictions, notes[0]),
         spread=lambda sd: "–" if sd != sd else f"{100 * sd:.1f}",
         p=show_p,
+    )
+
+
+def finding(result: Result) -> str:
+    """Return whether any vectors tell better than the baseline's who dies, from the first kind of notes."""
+    mean = average_auc(result.predictions, result.predictions[0].notes)
+    base = mean.pop(BASELINE)
+    return against(
+        f"AUC for death in hospital ({result.predictions[0].notes}, average of the classifiers)",
+        [Score.of(name, cell_of(auc), percent=True) for name, auc in mean.items()],
+        Score.of(BASELINE, cell_of(base), percent=True),
+        [paired_p(auc, base) for auc in mean.values()],
+        "paired t-test over the seeds, Bonferroni's correction",
     )
 
 

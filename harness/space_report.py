@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from cohorts.harness.contestants import CENTRED
+from cohorts.harness.findings import Score, against
 from cohorts.harness.page import keep, render
 from cohorts.harness.space import BINS, Graph
 from cohorts.harness.space_evaluation import THRESHOLDS, FewRow, Picture, Plan, Result, Row
-from cohorts.harness.statistics import Cell, cell_of
+from cohorts.harness.statistics import Cell, cell_of, paired_p
+from cohorts.harness.text_baselines import TfIdf
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
@@ -79,6 +81,22 @@ def summarize_few(rows: Sequence[FewRow]) -> list[Line]:
     ]
 
 
+def finding(rows: Sequence[FewRow]) -> str:
+    """Return whether a classifier learns more in any space than in that of TF-IDF, from all labels."""
+    frame = pd.DataFrame(rows, columns=list(FewRow._fields)).assign(vectors=[_trained(row) for row in rows])
+    most = frame["labels"].max()
+    here = frame[frame["labels"] == most].sort_values("seed")
+    f1 = {str(name): group["f1"] for name, group in here.groupby("vectors", sort=False)}
+    base = f1.pop(TfIdf.name)
+    return against(
+        f"F1 macro from all {most:,} labels",
+        [Score.of(name, cell_of(values)) for name, values in f1.items()],
+        Score.of(TfIdf.name, cell_of(base)),
+        [paired_p(values, base) for values in f1.values()],
+        "paired t-test over the seeds, Bonferroni's correction",
+    )
+
+
 def _trained(row: FewRow) -> str:
     if row.unfrozen is None:
         return row.encoder
@@ -109,6 +127,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> P
     page = render(
         "space.html",
         manifest=manifest,
+        finding=finding(result.few),
         lines=summarize(result.rows),
         learnt=summarize_few(result.few),
         measures=MEASURES,

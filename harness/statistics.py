@@ -73,6 +73,17 @@ def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSumma
     ]
 
 
+def average_auc(rows: Sequence[PredictionRow], notes: str) -> dict[str, "pd.Series[float]"]:
+    """Return, for every encoder that all classifiers were given, their mean AUC by seed, from one kind of notes."""
+    frame = pd.DataFrame(rows, columns=list(PredictionRow._fields))
+    here = frame[frame["notes"] == notes]
+    many = here.groupby("encoder", sort=False)["classifier"].nunique()
+    return {
+        str(name): here[here["encoder"] == name].groupby("seed")["auc"].mean()
+        for name in many.index[many == many.max()]
+    }
+
+
 def summarize_retrieval(rows: Sequence[RetrievalRow]) -> list[RetrievalSummary]:
     """Return a line for every encoder and phenotype."""
     frame = pd.DataFrame(rows, columns=list(RetrievalRow._fields))

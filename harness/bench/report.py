@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import nan
 from pathlib import Path
 from typing import Any
 
 from cohorts.harness.bench import charts, views
 from cohorts.harness.bench.as_published import published_lines
+from cohorts.harness.bench.comparison import Estimate
 from cohorts.harness.bench.equal_recall import AtRecall, at_equal_recall
 from cohorts.harness.bench.figures import build_figure, figures_of, growth_figures, legend
 from cohorts.harness.bench.frames import builds_frame, equal_frame, settings_frame
@@ -59,6 +61,24 @@ def headline(summary: Summary) -> str:
     return (
         f"{facts.rows:,} × {facts.dim} vectors, {facts.queries:,} queries, {summary.experiment.repeats} repeats, on "
         f"{' and '.join(facts.machines)}."
+    )
+
+
+def finding(summary: Summary, equal: Sequence[AtRecall]) -> str:
+    """Return what is fastest at the highest recall that two reach, or that it can't be told."""
+    told = [one for one in equal if one.speed_up and not one.rival.reference]
+    if not told:
+        return "What is faster can't be told: no two stores or indexes were measured around one recall."
+    fastest = max(told, key=lambda one: (one.recall, -(one.p50_ms or nan)))
+    ratio, p50_ms = fastest.speed_up or Estimate(nan, nan, nan), views.number(fastest.p50_ms or nan)
+    times = f"{views.number(ratio.value)} times [{views.number(ratio.low)}, {views.number(ratio.high)}]"
+    at = f"At recall@{fastest.rival.k} of {fastest.recall:g}"
+    if ratio.low <= 1:
+        return f"{at}, {fastest.rival.name} and {fastest.beside} can't be told apart: p50 {p50_ms} ms, {times} as fast."
+    quiet = summary.noise is not None and not summary.noise.too_noisy
+    doubt = "" if quiet else "; measured too seldom, or on too noisy a machine, to rely on"
+    return (
+        f"{at}, {fastest.rival.name} is fastest: p50 {p50_ms} ms, {times} as fast as {fastest.beside}{doubt}."
     )
 
 
@@ -121,6 +141,7 @@ def _page(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: 
         summary=summary,
         facts=summary.facts,
         headline=headline(summary),
+        finding=finding(summary, equal),
         warnings=warnings(summary),
         synthetic=SYNTHETIC,
         origin=origin,
@@ -143,7 +164,11 @@ def _page(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: 
 
 
 def _markdown(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
-    parts = [f"# {_shown(summary.experiment.name)}", _shown(headline(summary))]
+    parts = [
+        f"# {_shown(summary.experiment.name)}",
+        _shown(finding(summary, equal)),
+        _shown(headline(summary)),
+    ]
     if summary.facts.synthetic:
         parts.append(f"**{SYNTHETIC}.**")
     parts += [f"**{_shown(warning)}**" for warning in warnings(summary)]

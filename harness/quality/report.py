@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from cohorts.harness.findings import Score, ranked
 from cohorts.harness.page import keep, render
 from cohorts.harness.published import RETRIEVAL_K
 from cohorts.harness.quality import as_published
@@ -12,6 +13,7 @@ from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
 from cohorts.harness.quality.leaks import verdict
 from cohorts.harness.quality.plan import Plan
+from cohorts.harness.quality.scorers import RANDOM
 from cohorts.harness.quality.summary import (
     ALL,
     base_rates,
@@ -122,6 +124,33 @@ def lines(made: Tables, view: str, cohort: str = ALL) -> list[Line]:
     ]
 
 
+def finding(made: Tables) -> str:
+    """Return who ranks best of all questions in the first view, searched exactly, and whether the next can be told."""
+    view, everybody = views(made)[0], made.frames["cohorts"].iloc[0]
+    scores = [
+        Score(line.encoder, *line.cells["precision"])
+        for line in lines(made, view)
+        if line.route == EXACT and line.encoder != RANDOM
+    ]
+    best, *others = sorted(scores, key=lambda one: -one.mean)
+    second = others[0] if others else None
+    tests = made.frames["comparisons"]
+    p = [
+        one["p_wilcoxon"]
+        for one in tests[tests["view"] == view].to_dict("records")
+        if second and {one["first"], one["second"]} == {best.name, second.name} and one["against"] == EXACT
+    ]
+    return ranked(
+        f"{view}, {everybody['questions']:,} questions: {MEASURES['precision'].format(k=made.k)}",
+        best,
+        second,
+        p[0] if p else float("nan"),
+        "Wilcoxon's test, Holm's correction",
+        chance=everybody["base_rate"],
+        enough=everybody["questions"] >= ENOUGH,
+    )
+
+
 def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dict[str, Any]:
     """Return what is needed to measure the same again, and what could flatter it."""
     return {
@@ -152,6 +181,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
     page = render(
         "retrieval.html",
         manifest=manifest,
+        finding=finding(made),
         made=made,
         views=[{"name": view, "lines": lines(made, view)} for view in views(made)],
         titles={name: title.format(k=made.k) for name, title in MEASURES.items()},
