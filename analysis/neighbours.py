@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.analysis.absent_values import Lookup
 from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, Points
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters import All, Filter, Not
@@ -66,6 +68,17 @@ class _Question:
             others = Not(points_of(self.collection, field, sorted(without)))
             where = others if where is None else All((where, others))
         return self.connector.search(self.name, self.vector[None, :], many, where=where, params=self.params)
+
+    def absent(self) -> tuple[str, ...]:
+        """Return what is to be said of the values that `where` asks for and nobody has."""
+        if self.where is None:
+            return ()
+        lookup = Lookup(self.collection, self._any_passes, partial(self.connector.scroll, self.name))
+        return lookup.absent(self.where)
+
+    def _any_passes(self, where: Filter) -> bool:
+        found = self.connector.search(self.name, self.vector[None, :], 1, where=where, with_payload=False)
+        return bool(found.hits[0])
 
     def patients(self, hit: Hit) -> frozenset[str]:
         """Return whose a hit is."""
@@ -171,6 +184,7 @@ def _neighbours(
     nobodys = sum(not question.patients(hit) for hit in best)
     if nobodys and not question.per_unit:
         notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)
+    notes += question.absent()
     return Neighbours(best, k, tuple(dict.fromkeys(notes)), own, question.per_unit, whole)
 
 

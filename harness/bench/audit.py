@@ -119,9 +119,7 @@ def audit(
     description = reader.describe()
     check_size(reader, description, name, k)
     filters = {text: parse_filter(text) for text in wheres}
-    counts = {"": description.count, **{text: reader.count(one) for text, one in filters.items()}}
-    for text in filters:
-        check_passing(text, counts[text])
+    counts = {"": description.count, **check_passing(reader, description, filters)}
     conditions: dict[str, Filter | None] = {"": None, **filters}
     drawn = draw(reader, description.count, queries, seed)
     samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]

@@ -5,12 +5,13 @@ Recall is of what `cohorts query` answers: with its fall-backs where a filtered 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.analysis.absent_values import Lookup
 from cohorts.connectors.base import Connector, Description, Found, Payload, Points, Vectors
 from cohorts.connectors.checks import check_scan
 from cohorts.connectors.filters import Filter, matches
@@ -77,6 +78,10 @@ class Reader:
         """Return the number of points (that match `where`). Raises FilterError."""
         self._pace.wait()
         return self._connector.count(self._name, where)
+
+    def any_passes(self, where: Filter) -> bool:
+        """Tell whether a point matches `where`."""
+        return self.count(where) > 0
 
     def pages(self) -> Iterator[Points]:
         """Yield points with vectors and payloads, in the engine's order, until no more are taken."""
@@ -153,12 +158,18 @@ def check_size(reader: Reader, description: Description, name: str, k: int) -> N
         check_scan(description.count, reader.abilities.engine)
 
 
-def check_passing(where: str, count: int) -> None:
-    """Raise InputError where too few points pass a filter for any to have a neighbour."""
-    if count < 2:
-        raise InputError(
-            f"{count} points pass the filter {where!r}: there are no neighbours to find among them."
-        )
+def check_passing(reader: Reader, description: Description, where: Mapping[str, Filter]) -> dict[str, int]:
+    """Return how many points pass each filter. Raises FilterError, and InputError for too few to have neighbours."""
+    counts = {}
+    for text, filter_ in where.items():
+        counts[text] = reader.count(filter_)
+        if counts[text] < 2:
+            absent = Lookup(description.collection, reader.any_passes, reader.pages).absent(filter_)
+            raise InputError(
+                f"{counts[text]} points pass the filter {text!r}: there are no neighbours to find among them"
+                f"{''.join(f'; {one}' for one in absent)}."
+            )
+    return counts
 
 
 def first_vectors(reader: Reader) -> Vectors:

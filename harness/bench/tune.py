@@ -114,7 +114,7 @@ def tune(
     _check_tunable(description, name)
     condition = parse_filter(where) if where is not None else None
     if where is not None and condition is not None:
-        check_passing(where, reader.count(condition))
+        check_passing(reader, description, {where: condition})
     if asked is None:
         drawn = draw(reader, description.count, queries, seed)
         asked = perturbed(drawn.own, drawn.nearest, seed)
