@@ -42,8 +42,9 @@ class _Conditions(Dialect):
     """SQL's conditions, with `contains` between a list and a value."""
 
     class Tokenizer(tokens.Tokenizer):
-        """Reads `contains` as an operator."""
+        """Reads `contains` as an operator, and a name on through hyphens and dots: the language has no arithmetic."""
 
+        VAR_SINGLE_TOKENS: ClassVar[set[str]] = {"-", "."}
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
             **tokens.Tokenizer.KEYWORDS,
             "CONTAINS": TokenType.AT_GT,

@@ -2,7 +2,8 @@
 
 `age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
 `admitted >= '2101-10-20'`, `not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false;
-a date is written as ISO text, YYYY-MM-DD. Other text can be asked for equality only.
+a date is written as ISO text, YYYY-MM-DD. Other text can be asked for equality only. A name of letters, digits, `_`, `-`
+and `.` stands as it is, any other, and a word of the language, in double quotes: `"Admission Type" = 'ELECTIVE'`.
 
 Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `x not contains 'y'` are
 comparisons too), and `not (...)` holds exactly where its inside doesn't. So `sex != 'F'` leaves out those whose sex is
@@ -21,7 +22,10 @@ from cohorts.errors import FilterError
 Value = str | int | float | bool
 MAX_NUMBER = 2**53  # engines compare numbers as float64: beyond it two whole numbers fall together
 MAX_DEPTH = 20  # gRPC refuses messages nested much deeper
-ALLOWED = "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses"
+ALLOWED = (
+    "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses; a name with blanks or signs "
+    'in it stands in "double quotes"'
+)
 
 
 class Filter:
@@ -110,6 +114,16 @@ def parse_filter(text: str) -> Filter:
     return filter_
 
 
+def quoted(field: str) -> str:
+    """Return a field's name as a filter takes it: in double quotes where it can't stand bare."""
+    either = OneOf(field, (1,), negated=True), Comparison(field, "=", True), Comparison(field, ">", 1)
+    try:
+        bare = parse_filter(f"{field} not in (1) or {field} or 1 < {field}") == AnyOf(either)
+    except FilterError:
+        bare = False
+    return field if bare else '"' + field.replace('"', '""') + '"'
+
+
 def _too_deep() -> FilterError:
     return FilterError(
         f"The filter is nested more than {MAX_DEPTH} deep; use in (…) for a long list of values."
@@ -167,20 +181,22 @@ def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
 
 def _known(field: str, fields: Iterable[str]) -> str:
     """Return the fields that there are, those first that are spelt most alike."""
-    folded = {name.casefold(): name for name in fields}
+    folded = {name.casefold(): quoted(name) for name in fields}
     near = ", ".join(folded[name] for name in difflib.get_close_matches(field.casefold(), folded))
-    return f"{f'Nearest: {near}. ' if near else ''}Fields: {', '.join(fields) or 'none'}."
+    return f"{f'Nearest: {near}. ' if near else ''}Fields: {', '.join(map(quoted, fields)) or 'none'}."
 
 
 def _check_type(filter_: Filter, kind: Any) -> None:
     match filter_:
         case Contains(field, _) if kind != list[str]:
-            raise FilterError(f"{field} is no list; contains asks whether a list holds a value.")
+            raise FilterError(f"{quoted(field)} is no list; contains asks whether a list holds a value.")
         case Comparison(field, _) | OneOf(field, _) if kind == list[str]:
-            raise FilterError(f"{field} is a list; ask {field} contains 'value'.")
+            raise FilterError(f"{quoted(field)} is a list; ask {quoted(field)} contains 'value'.")
         case Comparison(field, op, value):
             if op not in ("=", "!=") and kind not in (int, float, date):
-                raise FilterError(f"{field} is no number and no date: it can be compared by = and != only.")
+                raise FilterError(
+                    f"{quoted(field)} is no number and no date: it can be compared by = and != only."
+                )
             _check_value(field, value, kind)
         case OneOf(field, values):
             for value in values:
@@ -202,9 +218,11 @@ def _check_value(field: str, value: Value, kind: Any) -> None:
         }
         bare = kind in numbers and isinstance(value, str) and re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", value)
         hint = f" Write {value} without quotes." if bare else ""
-        raise FilterError(f"{field} is {names[kind]}; it can't be compared with {value!r}.{hint}")
+        raise FilterError(f"{quoted(field)} is {names[kind]}; it can't be compared with {value!r}.{hint}")
     if kind in numbers and not abs(value) <= MAX_NUMBER:  # type: ignore[arg-type]
-        raise FilterError(f"{field} can't be compared with {value!r}: numbers lie between -2**53 and 2**53.")
+        raise FilterError(
+            f"{quoted(field)} can't be compared with {value!r}: numbers lie between -2**53 and 2**53."
+        )
 
 
 def is_date(value: object) -> bool:

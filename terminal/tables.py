@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cohorts.analysis.neighbours import Neighbours
 from cohorts.connectors.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
+from cohorts.connectors.filters import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.harness import published
@@ -183,7 +184,7 @@ def show_description(description: Description, name: str) -> None:
         table.add_row("matched by recall", collection.translation)
     for key, value in collection.metadata.items():
         table.add_row(key.replace("_", " "), str(value))
-    table.add_row("fields to filter by", ", ".join(collection.fields))
+    table.add_row("fields to filter by", ", ".join(map(quoted, collection.fields)))
     if description.note:
         table.add_row("note", description.note)
     show(table)
@@ -223,7 +224,7 @@ def show_inspection(found: Inspection, proposed: Attachment) -> None:
         table.add_row(f"vector {vector.name or '(unnamed)'}", shown)
     names = {path: field for field, path in proposed.paths.items()}
     for path, kind in found.fields.items():
-        shown = f"{kind}, filter by {names[path]}" if path in names else kind
+        shown = f"{kind}, filter by {quoted(names[path])}" if path in names else kind
         table.add_row(f"field {path}", shown)
     patient = proposed.collection.metadata.get("patient_field")
     table.add_row("patient id", f"field {patient}" if patient else "the point's own id")

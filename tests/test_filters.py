@@ -20,6 +20,7 @@ from cohorts.connectors.filters import (
     check_filter,
     matches,
     parse_filter,
+    quoted,
 )
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, parse_index, parse_search
 from cohorts.errors import FilterError, InputError
@@ -46,6 +47,11 @@ from hypothesis import strategies as st
         ("not (a = 1 or b > 2)", Not(AnyOf((Comparison("a", "=", 1), Comparison("b", ">", 2))))),
         ("a = 1 or (b = 2)", AnyOf((Comparison("a", "=", 1), Comparison("b", "=", 2)))),
         ("a = 'x contains ''y'' or 1=1 --'", Comparison("a", "=", "x contains 'y' or 1=1 --")),
+        ("chunk-no = 2", Comparison("chunk-no", "=", 2)),
+        ("2 < chunk-no-2", Comparison("chunk-no-2", ">", 2)),
+        ("meta.chunk-no in (1, 2)", OneOf("meta.chunk-no", (1, 2))),
+        ("not self-report contains 'x'", Not(Contains("self-report", "x"))),
+        ("age>-1", Comparison("age", ">", -1)),
     ],
 )
 def test_reads(text: str, expected: Filter) -> None:
@@ -64,7 +70,7 @@ def test_reads(text: str, expected: Filter) -> None:
         "sex in (select 1)",
         "sex like 'F%'",
         "codes contains 11",
-        "t.age > 3",
+        "chunk - no > 3",
         "1 = 1",
         "'a'",
         "age > (select 3)",
@@ -106,6 +112,73 @@ def test_a_name_without_quotes_is_told_of_quotes() -> None:
 def test_what_can_not_be_read_is_told_in_the_words_of_the_filter(text: str, told: str) -> None:
     with pytest.raises(FilterError, match=told):
         parse_filter(text)
+
+
+NAMES = (
+    "Admission Type",
+    "a.b",
+    "chunk-no",
+    "ärztin",
+    'the "old" one',
+    "it's",
+    "back\\slash",
+    "a, b",
+    "x is null or y",
+    "age --",
+    "/* age",
+    "1st",
+    "2020",
+    "-",
+    ".",
+    " ",
+    "age ",
+    "líneá\nnext",
+    "日本",
+    *"order group case in and or not is null true contains between select date end any if from as".split(),
+    *"AND Order-By not-known in-hospital group.name end-date values-x null.a true-a".split(),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_stands_in_a_filter_as_it_is_shown(name: str) -> None:
+    shown = quoted(name)
+    assert parse_filter(f"{shown} = 2") == Comparison(name, "=", 2)
+    assert parse_filter(f"a = 1 and not 2 < {shown}") == All(
+        (Comparison("a", "=", 1), Not(Comparison(name, ">", 2)))
+    )
+    assert parse_filter(f"{shown} not contains 'x' or {shown} is null or {shown} or {shown} in ('x')") == AnyOf(
+        (
+            Contains(name, "x", negated=True),
+            IsNull(name),
+            Comparison(name, "=", True),
+            OneOf(name, ("x",)),
+        )
+    )
+
+
+@given(st.text(st.sampled_from("aA1_-. \"'(),=<>*/\\nä"), min_size=1, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_any_name_stands_in_a_filter_as_it_is_shown(name: str) -> None:
+    assert parse_filter(f"not {quoted(name)} between 1 and 2") == Not(
+        All((Comparison(name, ">=", 1), Comparison(name, "<=", 2)))
+    )
+
+
+def test_names_are_shown_without_quotes_where_they_need_none() -> None:
+    bare = ["age", "label_ward", "_x", "chunk-no", "metadata.subject_id", "date", "year", "ä"]
+    assert [quoted(name) for name in bare] == bare
+    assert quoted("Admission Type") == '"Admission Type"'
+    assert quoted('the "old" one') == '"the ""old"" one"'
+
+
+def test_fields_are_named_in_messages_as_a_filter_takes_them() -> None:
+    fields: dict[str, Any] = {"Admission Type": str, "age": float}
+    with pytest.raises(FilterError, match='Nearest: "Admission Type". Fields: "Admission Type", age'):
+        check_filter(parse_filter("admission-type = 'x'"), fields)
+    with pytest.raises(FilterError, match='"Admission Type" is text'):
+        check_filter(parse_filter("\"Admission Type\" = 1"), fields)
+    with pytest.raises(FilterError, match='a name with blanks or signs in it stands in "double quotes"'):
+        parse_filter("Admission Type = 'x'")
 
 
 WORDS = (
