@@ -63,6 +63,14 @@ class ContextName(StrEnum):
     TAG = "tag"
 
 
+class DatesName(StrEnum):
+    """Which of day and month comes first in dates that end with the year."""
+
+    ISO = "iso"
+    DAY_FIRST = "day-first"
+    MONTH_FIRST = "month-first"
+
+
 class Format(StrEnum):
     """How neighbours are printed."""
 
@@ -100,6 +108,10 @@ Columns = Annotated[
 ]
 Labels = Annotated[
     str, typer.Option("--labels", help="notes-csv: label columns to keep, separated by commas.")
+]
+DatesAs = Annotated[
+    DatesName,
+    typer.Option("--dates", help="Read dates like 3/5/2094 too: day-first (3 May) or month-first (5 March)."),
 ]
 Deidentify = Annotated[
     bool,
@@ -213,6 +225,7 @@ def ingest(
     notes: NotesFolder = None,
     columns: Columns = "",
     labels: Labels = "",
+    dates: DatesAs = DatesName.ISO,
     deidentify: Deidentify = False,
     context: Context = None,
     max_bad_share: Annotated[
@@ -281,6 +294,7 @@ def ingest(
             notes=notes,
             columns=columns,
             labels=labels,
+            dates=dates,
             shard=part,
             deidentify=deidentify,
             context=context,
@@ -314,6 +328,7 @@ def fit(
     notes: NotesFolder = None,
     columns: Columns = "",
     labels: Labels = "",
+    dates: DatesAs = DatesName.ISO,
     deidentify: Deidentify = False,
     context: Context = None,
     download: Download = False,
@@ -337,6 +352,7 @@ def fit(
             notes=notes,
             columns=columns,
             labels=labels,
+            dates=dates,
             deidentify=deidentify,
             context=context,
         ) as records,
@@ -365,6 +381,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the trained model.")],
     notes: NotesFolder = None,
     columns: Columns = "",
+    dates: DatesAs = DatesName.ISO,
     deidentify: Deidentify = False,
     context: Context = None,
     resume: Annotated[
@@ -380,7 +397,14 @@ def train(
     log.choose(log_format)
     with (
         _open_source(
-            source, path, out, notes=notes, columns=columns, deidentify=deidentify, context=context
+            source,
+            path,
+            out,
+            notes=notes,
+            columns=columns,
+            dates=dates,
+            deidentify=deidentify,
+            context=context,
         ) as records,
         progress() as tick,
     ):
@@ -619,6 +643,7 @@ def evaluate_fineehr(
     ] = SplitName.PATIENT,
     seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """FineEHR's Table II on a source: settings × classifiers, baselines, and whether neighbours are alike."""
@@ -636,7 +661,7 @@ def evaluate_fineehr(
     if not isinstance(asked, FineEhr):
         raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
     plan = Plan(seeds, SplitBy(split.value), asked.settings, parse_as_of(as_of) if as_of else None)
-    with _open_source(source, path, out, unit=UnitName.ADMISSION, notes=notes) as records:
+    with _open_source(source, path, out, unit=UnitName.ADMISSION, notes=notes, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -663,6 +688,7 @@ def evaluate_fused(
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
@@ -687,7 +713,7 @@ def evaluate_fused(
     if download:
         download_checkpoints([encoder])
     plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
-    with _open_source(source, path, out, notes=notes) as records:
+    with _open_source(source, path, out, notes=notes, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -721,6 +747,7 @@ def evaluate_space(
     projection: Annotated[
         ProjectionName, typer.Option(help="How documents are drawn in a plane; umap is an extra.")
     ] = ProjectionName.PCA,
+    dates: DatesAs = DatesName.ISO,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
@@ -734,7 +761,7 @@ def evaluate_space(
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
     scored, layers = read_pairs(pairs) if pairs else None, sorted(set(unfreeze or []))
     plan = Plan(labels, contestants, seeds, scored, layers, projection.value)
-    with _open_source(source, path, out, columns=columns, labels=labels) as records:
+    with _open_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
@@ -783,6 +810,7 @@ def evaluate_retrieval(
         Path | None, typer.Option(help="CSV file with patient, other and grade: who is how alike.")
     ] = None,
     notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
@@ -803,7 +831,7 @@ def evaluate_retrieval(
     views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
     routes = routes_through(store or [], index or [])
     plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
-    with _open_source(source, path, out, columns=columns, labels=labels, notes=notes) as records:
+    with _open_source(source, path, out, columns=columns, labels=labels, notes=notes, dates=dates) as records:
         population = (
             read_labelled(records, _names(labels)) if labels else read_patients(records, cohort or [])
         )
@@ -1144,6 +1172,7 @@ def _open_source(
     notes: Path | None = None,
     columns: str = "",
     labels: str = "",
+    dates: DatesName = DatesName.ISO,
     shard: "Shard | None" = None,
     deidentify: bool = False,
     context: ContextName | None = None,
@@ -1156,6 +1185,7 @@ def _open_source(
     from cohorts.records.context import Treatment
     from cohorts.records.deidentify import LIMITS
     from cohorts.records.sources import open_source, view_notes
+    from cohorts.records.times import Dates
 
     with open_source(
         source,
@@ -1167,6 +1197,7 @@ def _open_source(
         notes=notes,
         columns=_pairs("--columns", columns),
         labels=_names(labels),
+        dates=Dates(dates.value),
         shard=shard,
     ) as opened:
         treatment = Treatment(context.value) if context else None

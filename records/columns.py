@@ -1,17 +1,23 @@
 """Columns of text turned into typed ones; what can't be turned is named row by row and never guessed."""
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
 import pandas as pd
 from cohorts.errors import SourceError
 from cohorts.records.tables import Rows, read_rows
+from cohorts.records.times import Dates, most_end_with_year, most_lack_century, read_times
 
 _MISSING = {"", "NA", "NULL", "NaN", "nan", "None"}
-_SPREADSHEET_DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})( \d{1,2}:\d{2}.*)?")
+_WITH_ZONE = "rows have times with a zone; the clock is kept as written and the zone dropped"
+_NO_DATE = {
+    Dates.ISO: "2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates",
+    Dates.DAY_FIRST: "23/10/2164 21:09 or 2164-10-23 21:09:00",
+    Dates.MONTH_FIRST: "10/23/2164 21:09 or 2164-10-23 21:09:00",
+}
 
 
 class Kind(Enum):
@@ -19,7 +25,7 @@ class Kind(Enum):
 
     KEY = auto()  # identifier, needed in every row
     REFERENCE = auto()  # identifier, may be missing
-    TIME = auto()  # ISO 8601 date or date and time, needed
+    TIME = auto()  # date or date and time, needed
     TIME_OR_NONE = auto()
     NUMBER = auto()  # float, may be missing
     CODE = auto()  # text that is never a number, needed
@@ -47,64 +53,86 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Typed rows of one table. `frame` has the table's columns, and `row`, `line` (where each row stands)."""
+    """Typed rows of one table. `frame` has the table's columns, and `row`, `line` (where each row stands).
+
+    `remarks` counts what was read in another way than it was written, by what is to be said of it behind the number.
+    """
 
     frame: pd.DataFrame
     bad: list[BadRow]
-    recoded: int
+    remarks: Counter[str]
 
 
-def read_table(path: Path, table: Table) -> Iterator[Chunk]:
-    """Yield the table's rows, typed. Raises SourceError where a column is missing or its dates are mangled."""
+@dataclass(frozen=True)
+class _Column:
+    """A typed column, which rows of it are wrong and why, and of which rows there is a remark."""
+
+    values: pd.Series
+    wrong: "pd.Series[bool]"
+    reason: str = ""
+    remarked: "dict[str, pd.Series[bool]]" = field(default_factory=dict)
+
+
+def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[Chunk]:
+    """Yield the table's rows, typed. Raises SourceError where a column is missing or its dates can't be understood."""
     required = [name for name in table.columns if name not in table.optional]
     names = [*required, *table.optional]
     for rows in read_rows(path, required, table.optional):
-        yield _typed(path, table, names, rows)
+        yield _typed(path, table, names, rows, dates)
 
 
-def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows) -> Chunk:
+def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Dates) -> Chunk:
     cells = list(zip(*rows.values, strict=True)) if rows.values else [()] * len(names)
     frame = pd.DataFrame({"row": rows.numbers, "line": rows.lines}, dtype="int64")
     reasons = pd.Series("", index=frame.index, dtype="str")
+    remarked: dict[str, pd.Series[bool]] = {}
     for name, texts in zip(names, cells, strict=True):
-        kind = table.columns[name]
-        frame[name], wrong, reason = _read_column(path, name, kind, pd.Series(texts, dtype="str"))
-        reasons = reasons.mask(wrong & (reasons == ""), reason)
+        column = _read_column(path, name, table.columns[name], pd.Series(texts, dtype="str"), dates)
+        frame[name] = column.values
+        reasons = reasons.mask(column.wrong & (reasons == ""), column.reason)
+        for remark, where in column.remarked.items():
+            remarked[remark] = remarked.get(remark, where) | where
     good = reasons == ""
-    where = frame.loc[~good, ["row", "line"]].itertuples(index=False)
-    bad = [BadRow(table.name, n, line, why) for (n, line), why in zip(where, reasons[~good], strict=True)]
+    places = frame.loc[~good, ["row", "line"]].itertuples(index=False)
+    bad = [BadRow(table.name, n, line, why) for (n, line), why in zip(places, reasons[~good], strict=True)]
     bad += [BadRow(table.name, *broken) for broken in rows.broken]
-    return Chunk(frame[good].reset_index(drop=True), bad, rows.recoded)
+    remarks = Counter({remark: int((where & good).sum()) for remark, where in remarked.items()})
+    remarks["bytes are not UTF-8, read as Windows-1252"] += rows.recoded
+    return Chunk(frame[good].reset_index(drop=True), bad, remarks)
 
 
-def _read_column(path: Path, name: str, kind: Kind, text: pd.Series) -> tuple[pd.Series, pd.Series, str]:
-    """Return the typed column, which rows of it are wrong, and the reason to give for those."""
+def _read_column(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:
     if kind is Kind.TEXT:
-        return text.mask(text == ""), text.isna(), ""
+        return _Column(text.mask(text == ""), pd.Series(False, index=text.index))
     text = text.str.strip()
     text = text.mask(text.isin(_MISSING))
     if kind is Kind.CODE:
-        return text, text.isna(), f"{name} is missing"
+        return _Column(text, text.isna(), f"{name} is missing")
     if kind is Kind.NUMBER:
         number = pd.to_numeric(text, errors="coerce").astype("float64")
-        return number, number.isna() & text.notna(), f"{name} is not a number"
+        return _Column(number, number.isna() & text.notna(), f"{name} is not a number")
     if kind in (Kind.KEY, Kind.REFERENCE):
         key = text.str.removesuffix(".0")
         wrong = key.notna() & ~key.str.fullmatch(r"\d{1,18}").fillna(False).astype(bool)
         wrong |= key.isna() if kind is Kind.KEY else False
-        return key, wrong, f"{name} is not a whole number"
-    return _read_time(path, name, kind, text)
+        return _Column(key, wrong, f"{name} is not a whole number")
+    return _read_time(path, name, kind, text, dates)
 
 
-def _read_time(path: Path, name: str, kind: Kind, text: pd.Series) -> tuple[pd.Series, pd.Series, str]:
-    given = text.dropna()
-    mangled = given.str.fullmatch(_SPREADSHEET_DATE)
-    if len(given) and mangled.mean() > 0.5:
+def _read_time(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:
+    if most_lack_century(text):
         raise SourceError(
             f"{path}: the dates in {name} look like 3/5/94 0:00. A spreadsheet has opened and saved this file, and "
             "the century and the order of day and month are lost. Take the file as it was first downloaded "
             "(dates like 2094-03-05 00:00:00); nothing was read."
         )
-    time = pd.to_datetime(text, format="ISO8601", errors="coerce").astype("datetime64[us]")
-    wrong = time.isna() & (text.notna() if kind is Kind.TIME_OR_NONE else True)
-    return time, wrong, f"{name} is not a date like 2164-10-23 21:09:00"
+    if dates is Dates.ISO and most_end_with_year(text):
+        raise SourceError(
+            f"{path}: the dates in {name} look like 03/05/2094, which may be the third of May or the fifth of March. "
+            "Say which with --dates day-first or --dates month-first; nothing was read."
+        )
+    times = read_times(text, dates)
+    wrong = times.values.isna() & (text.notna() if kind is Kind.TIME_OR_NONE else True)
+    return _Column(
+        times.values, wrong, f"{name} is not a date like {_NO_DATE[dates]}", {_WITH_ZONE: times.zoned}
+    )

@@ -77,7 +77,6 @@ def optional_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed |
     file = find_table(folder, table.name)
     if file is None:
         return None
-    next(read_table(file, table))  # a missing column or mangled dates show here, before hours of reading
     if kind == "codes":
         return Feed(kind, table, file, adapt, _is_impossible_icd, _BAD_ICD)
     return Feed(kind, table, file, adapt)

@@ -1,5 +1,6 @@
 """MIMIC-III v1.4: tables in one folder, ICD-9 only. Source: Johnson et al., 2016, doi:10.13026/C2XW26."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -39,8 +40,8 @@ class Mimic3:
         self.warnings: list[str] = []
         self._titles: dict[tuple[str, str], str] = {}
 
-    def feeds(self) -> list[Feed]:
-        """Return the files to read. Raises SourceError where one is missing."""
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the files to read. Raises SourceError where one is missing."""
         required: list[tuple[str, Table, mimic.Adapt]] = [
             ("patients", _PATIENTS, _patients),
             ("admissions", mimic.ADMISSIONS, mimic.admissions),
@@ -49,7 +50,8 @@ class Mimic3:
             ("codes", _DRUGS, mimic.drugs),
             ("notes", _NOTES, _notes),
         ]
-        feeds = [mimic.required_feed(kind, table, self.folder, adapt) for kind, table, adapt in required]
+        for kind, table, adapt in required:
+            yield mimic.required_feed(kind, table, self.folder, adapt)
         self._titles = mimic.read_titles(self.folder, _TITLES, "icd9_code", self.warnings)
         labels = mimic.read_labels(self.folder, self.warnings)
         optional: list[tuple[str, Table, mimic.Adapt]] = [
@@ -59,10 +61,9 @@ class Mimic3:
         for kind, table, adapt in optional:
             feed = mimic.optional_feed(kind, table, self.folder, adapt)
             if feed:
-                feeds.append(feed)
+                yield feed
             else:
                 self.warnings.append(f"No table {table.name} in {self.folder}: no {kind}")
-        return feeds
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all rows of some patients into a batch."""

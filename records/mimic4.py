@@ -3,6 +3,7 @@
 Source: Johnson et al., 2023, doi:10.13026/6mm1-ek67; MIMIC-IV-Note, doi:10.13026/1n74-ne17.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -47,8 +48,8 @@ class Mimic4:
         self._notes = notes
         self._titles: dict[tuple[str, str], str] = {}
 
-    def feeds(self) -> list[Feed]:
-        """Return the files to read. Raises SourceError where one is missing."""
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the files to read. Raises SourceError where one is missing."""
         hosp = self.folder / "hosp"
         required: list[tuple[str, Table, mimic.Adapt]] = [
             ("patients", _PATIENTS, _patients),
@@ -57,7 +58,8 @@ class Mimic4:
             ("codes", Table("procedures_icd", _ICD), _procedures),
             ("codes", _DRUGS, mimic.drugs),
         ]
-        feeds = [mimic.required_feed(kind, table, hosp, adapt) for kind, table, adapt in required]
+        for kind, table, adapt in required:
+            yield mimic.required_feed(kind, table, hosp, adapt)
         self._titles = mimic.read_titles(hosp, _TITLES, "icd_code", self.warnings)
         labels = mimic.read_labels(hosp, self.warnings)
         optional: list[tuple[str, Table, Path, mimic.Adapt]] = [
@@ -67,10 +69,10 @@ class Mimic4:
         for kind, table, folder, adapt in optional:
             feed = mimic.optional_feed(kind, table, folder, adapt)
             if feed:
-                feeds.append(feed)
+                yield feed
             else:
                 self.warnings.append(f"No table {table.name.lower()} in {folder}: no {kind}")
-        return feeds + self._note_feeds()
+        yield from self._note_feeds()
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all rows of some patients into a batch."""

@@ -1,7 +1,7 @@
 """Notes in one CSV or Parquet file of any layout: a column map says which column is what."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -40,11 +40,11 @@ class NotesCsv:
         self._labels = list(labels)
         self.warnings: list[str] = []
 
-    def feeds(self) -> list[Feed]:
-        """Return the one file to read."""
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the one file to read."""
         kinds = {column: ROLES[role] for role, column in self._columns.items()}
         kinds |= {label: Kind.TEXT for label in self._labels if label not in kinds}
-        return [Feed("notes", Table(self._file.name, kinds), self._file, self._adapt)]
+        yield Feed("notes", Table(self._file.name, kinds), self._file, self._adapt)
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all notes of some ids into a batch."""

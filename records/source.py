@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from cohorts.records.partition import Partition
 from cohorts.records.quarantine import Quarantine
 from cohorts.records.shards import Shard, shard_of
 from cohorts.records.tables import content_bytes
+from cohorts.records.times import Dates
 
 Frames = dict[str, pd.DataFrame]
 
@@ -61,8 +62,8 @@ class Layout(Protocol):
     synthetic: bool
     warnings: list[str]
 
-    def feeds(self) -> list[Feed]:
-        """Return the files to read. Raises SourceError where one is missing."""
+    def feeds(self) -> Iterable[Feed]:
+        """Yield the files to read. Raises SourceError where one is missing."""
         ...
 
     def assemble(self, frames: Frames) -> Assembled:
@@ -73,30 +74,44 @@ class Layout(Protocol):
 class PartitionedSource:
     """A Source over any layout; a context manager that removes its files on disk.
 
-    The tables are read at the first call of `batches`, into a private folder below `work_dir`. Of a `shard`, only its
-    own patients are kept; bad rows are told by every shard alike.
+    The tables are read at the first call of `batches`, into a private folder below `work_dir`; the first rows of each
+    are read at once, so that a missing column or dates of an unknown order show before hours of reading. Of a `shard`,
+    only its own patients are kept; bad rows are told by every shard alike. `settings` are further choices of the user
+    by which the same files are another source.
     """
 
     def __init__(
-        self, layout: Layout, work_dir: Path, quarantine: Quarantine, shard: Shard | None = None
+        self,
+        layout: Layout,
+        work_dir: Path,
+        quarantine: Quarantine,
+        shard: Shard | None = None,
+        *,
+        dates: Dates = Dates.ISO,
+        settings: Sequence[str] = (),
     ) -> None:
         self.name = layout.name
         self.unit = layout.unit
         self.synthetic = layout.synthetic
         self.report = Report(warnings=layout.warnings)
         self._layout = layout
-        self._feeds = layout.feeds()
+        self._feeds: list[Feed] = []
+        self._dates = dates
+        self._settings = settings
         self.work_dir = work_dir
         self._quarantine = quarantine
         self._shard = shard
         self._partition: Partition | None = None
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
         self._counted: set[int] = set()  # parts whose rows stand in the report
+        for feed in layout.feeds():
+            next(read_table(feed.file, feed.table, dates))
+            self._feeds.append(feed)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of the source's kind, unit, and every file's content (hex)."""
-        digest = hashlib.sha256(f"{self.name}/{self.unit}".encode())
+        """Return a hash of the source's kind, unit, how it is read, and every file's content (hex)."""
+        digest = hashlib.sha256("/".join([self.name, self.unit, *self._settings]).encode())
         for feed in self._feeds:
             with feed.file.open("rb") as stream:
                 digest.update(feed.table.name.encode() + hashlib.file_digest(stream, "sha256").digest())
@@ -142,8 +157,9 @@ class PartitionedSource:
         return partition
 
     def _deal_table(self, partition: Partition, feed: Feed) -> None:
-        table, faults, recoded, zeros = feed.table.name, 0, 0, LeadingZeros()
-        for chunk in read_table(feed.file, feed.table):
+        table, faults, zeros = feed.table.name, 0, LeadingZeros()
+        remarks: Counter[str] = Counter()
+        for chunk in read_table(feed.file, feed.table, self._dates):
             frame = feed.adapt(chunk.frame).assign(table=table)
             if feed.kind == "codes":
                 zeros.see(frame)
@@ -152,7 +168,7 @@ class PartitionedSource:
             partition.add(table, self._of_shard(frame[~wrong]))
             self._rows[table] += len(chunk.frame) + len(chunk.bad)
             faults += int(wrong.sum())
-            recoded += chunk.recoded
+            remarks += chunk.remarks
         partition.finish(table)
         if not self._rows[table]:
             self.report.warnings.append(f"{table} has a header and no rows")
@@ -160,8 +176,7 @@ class PartitionedSource:
         self.report.warnings += zeros.warnings(table)
         if faults:
             self.report.warnings.append(f"{table}: {faults:,} rows with {feed.bad_reason}")
-        if recoded:
-            self.report.warnings.append(f"{table}: {recoded:,} bytes are not UTF-8, read as Windows-1252")
+        self.report.warnings += [f"{table}: {many:,} {remark}" for remark, many in remarks.items()]
         self._quarantine.check_share(table, self._rows[table])
 
     def _of_shard(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from cohorts.records.notes_csv import NotesCsv
 from cohorts.records.quarantine import Quarantine
 from cohorts.records.shards import Shard
 from cohorts.records.source import Layout, PartitionedSource
+from cohorts.records.times import Dates
 
 SOURCES = ("mimic3", "mimic4", "notes-csv")
 
@@ -28,13 +29,14 @@ def open_source(
     notes: Path | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Sequence[str] = (),
+    dates: Dates = Dates.ISO,
     shard: Shard | None = None,
 ) -> PartitionedSource:
-    """Open a source; nothing but headers is read yet.
+    """Open a source; nothing but headers and first rows is read yet.
 
     `work_dir` takes the temporary files (patient text, private, removed at close). `notes` is the folder of
-    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv; of a `shard` only its patients are read.
-    Raises SourceError, InputError.
+    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv; `dates` says which of day and month comes
+    first where the year comes last; of a `shard` only its patients are read. Raises SourceError, InputError.
     """
     if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
         raise InputError(
@@ -52,7 +54,17 @@ def open_source(
         layout = NotesCsv(path, dict(columns or {}), labels)
     else:
         raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
-    return PartitionedSource(layout, work_dir, Quarantine(quarantine_file, max_bad_share), shard)
+    settings: dict[str, object] = {"columns": sorted((columns or {}).items()), "labels": sorted(labels)}
+    if dates is not Dates.ISO:
+        settings["dates"] = dates
+    return PartitionedSource(
+        layout,
+        work_dir,
+        Quarantine(quarantine_file, max_bad_share),
+        shard,
+        dates=dates,
+        settings=[f"{name}={value}" for name, value in settings.items() if value],
+    )
 
 
 def view_notes(source: Source, *, deidentify: bool = False, context: Treatment | None = None) -> Source:
