@@ -2,8 +2,8 @@
 
 `age >= 60 and sex = 'F'`, `codes contains 'E11'`, `sex in ('F', 'M')`, `age between 40 and 60`, `died is null`,
 `admitted >= '2101-10-20'`, `not (...)`, `or`, parentheses. Values are text in single quotes, numbers, true and false;
-a date is written as ISO text, YYYY-MM-DD. Other text can be asked for equality only. A name of letters, digits, `_`, `-`
-and `.` stands as it is, any other, and a word of the language, in double quotes: `"Admission Type" = 'ELECTIVE'`.
+a date is written as ISO text, YYYY-MM-DD. Other text can be asked for equality only. A name of letters, digits,
+`_`, `-` and `.` stands as it is; another, or a word of the language, in double quotes: `"Admission Type" = 'URGENT'`.
 
 Logic has two values: a missing value meets no comparison (`!=`, `not in`, `not between` and `x not contains 'y'` are
 comparisons too), and `not (...)` holds exactly where its inside doesn't. So `sex != 'F'` leaves out those whose sex is
@@ -23,8 +23,8 @@ Value = str | int | float | bool
 MAX_NUMBER = 2**53  # engines compare numbers as float64: beyond it two whole numbers fall together
 MAX_DEPTH = 20  # gRPC refuses messages nested much deeper
 ALLOWED = (
-    "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses; a name with blanks or signs "
-    'in it stands in "double quotes"'
+    "= != < <= > >=, in (…), between … and …, contains, is null, and, or, not, parentheses; a name with blanks or "
+    'signs in it stands in "double quotes"'
 )
 
 
