@@ -6,12 +6,11 @@ ids, names or texts.
 
 import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from cohorts.connectors.base import Collection, Points
+from cohorts.connectors.base import Collection, Payload, Points
 from cohorts.connectors.filters import (
     All,
     AnyOf,
@@ -23,18 +22,20 @@ from cohorts.connectors.filters import (
     OneOf,
     Value,
 )
-from cohorts.connectors.patients import patient_field
+from cohorts.connectors.patients import patient_field, patients_of
 
 LOOKED_UP = 20  # values of a filter; each costs a search for one point
 LOOKED_THROUGH = 2_000  # points, for the values of a field
-SHOWN = 12
+SHOWN = 15
 _ID = re.compile(r"(.*_)?id")
 _CODE = re.compile(r"[A-Z]?\d[0-9A-Z]{1,2}\.?[0-9A-Z]{1,4}")
 _CODES = ("codes", "principal_code")
 _CLOSED = ("sex", "phenotype")  # their values are words of a vocabulary
 _WORD = re.compile(r"[\w-]{1,40}")
 _LABEL = re.compile(r"label_.+")
-_FEW = 30  # values that a label may have; one with more may be a text, and a value that one point has, a name
+_FEW = (
+    30  # values that a label may have; one with more may be a text, and a value that one patient has, a name
+)
 _LONG = 40
 
 
@@ -85,7 +86,7 @@ class Lookup:
         if near:
             undotted = field in _CODES and "." in value and "." not in near[0]
             why = " (codes stand without their dot)" if undotted else ""
-            return f"{told}; there is {' and '.join(map(_quoted, near))}{why}"
+            return f"{told}; there is {_listed(near, 'and')}{why}"
         return told + self._instead(field, value)
 
     def _instead(self, field: str, value: str) -> str:
@@ -93,19 +94,29 @@ class Lookup:
         closed = field in _CLOSED
         if self.collection.metadata.get("attached") or not (closed or _LABEL.fullmatch(field)):
             return ""
-        rows = islice((row for page in self.pages() for row in page.payloads), LOOKED_THROUGH)
-        seen = Counter(found for row in rows if isinstance(found := row.get(field), str))
+        points = list(islice(self._points(), LOOKED_THROUGH))
+        whose: dict[str, set[str]] = {}
+        for key, row in points:
+            if isinstance(found := row.get(field), str):
+                whose.setdefault(found, set()).update(patients_of(patient_field(self.collection), key, row))
         if closed:
-            shown = [one for one in seen if _WORD.fullmatch(one)]
+            shown = [one for one in whose if _WORD.fullmatch(one)]
         else:
-            shown = [one for one, many in seen.items() if many > 1 and _is_short(one) and len(seen) <= _FEW]
-        if len(shown) > SHOWN:
-            shown = difflib.get_close_matches(value, shown, SHOWN, cutoff=0.0)
-        return f"; there is {', '.join(map(_quoted, sorted(shown)))}" if shown else ""
+            shown = [one for one, patients in whose.items() if len(patients) > 1 and _is_short(one)]
+        if not shown or (not closed and len(whose) > _FEW):
+            return ""
+        nearest = sorted(difflib.get_close_matches(value, shown, SHOWN, cutoff=0.0))
+        if len(nearest) == len(whose) and len(points) < LOOKED_THROUGH:
+            return f"; {field} is {_listed(nearest, 'or')}"
+        return f"; there is {_listed(nearest, 'and')}, among others"
+
+    def _points(self) -> Iterator[tuple[str, Payload]]:
+        for page in self.pages():
+            yield from zip(page.ids, page.payloads, strict=True)
 
 
 def spellings(value: str) -> list[str]:
-    """Return other ways to write a value: in other cases, with and without dots, zeros, blanks; a code's category."""
+    """Return other ways to write a value: in other cases, without dots, zeros, blanks, wildcards; a code's category."""
     bare = value.strip()
     upper = bare.upper()
     code = upper.replace(".", "")
@@ -116,12 +127,18 @@ def spellings(value: str) -> list[str]:
         bare.replace("_", " "),
         re.sub(r"\.0+$", "", bare),
         bare.lstrip("0"),
+        bare.strip("%*"),
     ]
     return [other for other in dict.fromkeys(others) if other and other != value]
 
 
 def _is_short(value: str) -> bool:
     return len(value) <= _LONG and value.isprintable()
+
+
+def _listed(values: Sequence[str], word: str) -> str:
+    *most, last = map(_quoted, values)
+    return f"{', '.join(most)} {word} {last}" if most else last
 
 
 def _quoted(value: Value) -> str:

@@ -29,8 +29,8 @@ COLUMNS: dict[str, list[PayloadValue]] = {
     "phenotype": ["heart_failure", "sepsis", None, None],
     "principal_code": ["4280", "99591", "I10", None],
     "codes": [["4280", "428"], ["99591", "995"], ["I10"], []],
-    "label_ward": ["ICU", "ICU", "7 West", "7 West"],
-    "label_name": ["Ann", "Bob", "Eve", "Eve"],
+    "label_ward": ["ICU", "7 West", "7 West", "ICU"],
+    "label_name": ["Ann", "Ann", "Eve", "Eve"],
     "note": ["pain", "pain", "fever", "fever"],
     "patient_id": ["007", "007", "8", "9"],
     "age": [60.5, 70.0, 80.0, 90.0],
@@ -55,12 +55,12 @@ def notes(store: MemoryConnector, where: str) -> list[str]:
     ("where", "told"),
     [
         ("sex = 'f'", "no point has sex = 'f'; there is 'F'"),
-        ("sex = 'female'", "no point has sex = 'female'; there is 'F', 'M'"),
+        ("sex = 'female'", "no point has sex = 'female'; sex is 'F' or 'M'"),
         ("sex != 'm'", "no point has sex = 'm'; there is 'M'"),
         ("not (age > 200 and sex in ('F', ' M '))", "no point has sex = ' M '; there is 'M'"),
         ("died", "no point has died = true"),
         ("phenotype = 'Heart Failure'", "no point has phenotype = 'Heart Failure'; there is 'heart_failure'"),
-        ("phenotype = 'gout'", "no point has phenotype = 'gout'; there is 'heart_failure', 'sepsis'"),
+        ("phenotype = 'gout'", "no point has phenotype = 'gout'; phenotype is 'heart_failure' or 'sepsis'"),
         (
             "codes contains '428.0'",
             "no point has codes with '428.0'; there is '4280' and '428' (codes stand without their dot)",
@@ -69,6 +69,7 @@ def notes(store: MemoryConnector, where: str) -> list[str]:
             "codes contains '428.9'",
             "no point has codes with '428.9'; there is '428' (codes stand without their dot)",
         ),
+        ("codes contains '428%'", "no point has codes with '428%'; there is '428'"),
         ("codes contains 'i10'", "no point has codes with 'i10'; there is 'I10'"),
         ("codes not contains 'E11'", "no point has codes with 'E11'"),
         (
@@ -76,7 +77,10 @@ def notes(store: MemoryConnector, where: str) -> list[str]:
             "no point has principal_code = '995.91'; there is '99591' (codes stand without their dot)",
         ),
         ("label_ward = 'icu'", "no point has label_ward = 'icu'; there is 'ICU'"),
-        ("label_ward = 'surgery'", "no point has label_ward = 'surgery'; there is '7 West', 'ICU'"),
+        (
+            "label_ward = 'surgery'",
+            "no point has label_ward = 'surgery'; label_ward is '7 West' or 'ICU'",
+        ),
         ("note = 'Pain'", "no point has note = 'Pain'; there is 'pain'"),
         ("other = 'x'", "no point has a value of other"),
     ],
@@ -91,12 +95,12 @@ def test_a_value_that_nobody_has_is_told_with_what_there_is(
     ("where", "told"),
     [
         ("note = 'cough'", ["no point has note = 'cough'"]),
-        ("label_name = 'Dan'", ["no point has label_name = 'Dan'; there is 'Eve'"]),
+        ("label_name = 'Dan'", ["no point has label_name = 'Dan'; there is 'Eve', among others"]),
         ("patient_id = '7'", []),
         ("age = 61", []),
     ],
 )
-def test_texts_ids_and_what_one_point_alone_has_are_not_shown(
+def test_texts_ids_and_what_one_patient_alone_has_are_not_shown(
     store: MemoryConnector, where: str, told: list[str]
 ) -> None:
     assert notes(store, where) == told
@@ -127,7 +131,7 @@ def test_of_many_values_the_nearest_are_shown_and_of_too_many_none() -> None:
         return notes(connector, "label_unit = 'unit 9.'")[0]
 
     assert told(31) == "no point has label_unit = 'unit 9.'"
-    assert told(30).count("'unit ") == 13
+    assert told(30).count("'unit ") == 16
     assert "'unit 9'" in told(30)
 
 
