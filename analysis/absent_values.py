@@ -21,6 +21,7 @@ from cohorts.connectors.filters import (
     Not,
     OneOf,
     Value,
+    quoted,
 )
 from cohorts.connectors.patients import patient_field, patients_of
 
@@ -77,9 +78,9 @@ class Lookup:
 
     def _told(self, field: str, value: Value) -> str:
         if not self.any_passes(IsNull(field, negated=True)):
-            return f"no point has a value of {field}"
+            return f"no point has a value of {quoted(field)}"
         is_list = self.collection.fields[field] == list[str]
-        told = f"no point has {field} {'with' if is_list else '='} {_quoted(value)}"
+        told = f"no point has {quoted(field)} {'with' if is_list else '='} {_literal(value)}"
         if not isinstance(value, str):
             return told
         near = [other for other in spellings(value) if self._has(field, other)]
@@ -107,7 +108,7 @@ class Lookup:
             return ""
         nearest = sorted(difflib.get_close_matches(value, shown, SHOWN, cutoff=0.0))
         if len(nearest) == len(whose) and len(points) < LOOKED_THROUGH:
-            return f"; {field} is {_listed(nearest, 'or')}"
+            return f"; {quoted(field)} is {_listed(nearest, 'or')}"
         return f"; there is {_listed(nearest, 'and')}, among others"
 
     def _points(self) -> Iterator[tuple[str, Payload]]:
@@ -137,9 +138,9 @@ def _is_short(value: str) -> bool:
 
 
 def _listed(values: Sequence[str], word: str) -> str:
-    *most, last = map(_quoted, values)
+    *most, last = map(_literal, values)
     return f"{', '.join(most)} {word} {last}" if most else last
 
 
-def _quoted(value: Value) -> str:
+def _literal(value: Value) -> str:
     return f"'{value.replace(chr(39), chr(39) * 2)}'" if isinstance(value, str) else str(value).lower()

@@ -23,9 +23,8 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-logging.getLogger("sqlglot").setLevel(
-    logging.CRITICAL
-)  # it logs filters that it doesn't understand, values and all
+# It logs filters that it doesn't understand, with the values in them.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 _OPS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
     exp.NEQ: "!=",
