@@ -737,9 +737,6 @@ def evaluate_space(
         "space-evaluation"
     ),
     seeds: Annotated[int, typer.Option(min=1, help="How many splits.")] = 3,
-    pairs: Annotated[
-        Path | None, typer.Option(help="CSV file with text_a, text_b and score: semantic similarity.")
-    ] = None,
     unfreeze: Annotated[
         list[int] | None,
         typer.Option(min=0, help="Train a head and so many last layers of text models too. Repeatable."),
@@ -752,21 +749,59 @@ def evaluate_space(
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
-    from cohorts.harness.semantic import read_pairs
     from cohorts.harness.space_evaluation import Plan, evaluate
     from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
     from cohorts.terminal.evaluation import show_space
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
-    scored, layers = read_pairs(pairs) if pairs else None, sorted(set(unfreeze or []))
-    plan = Plan(labels, contestants, seeds, scored, layers, projection.value)
+    plan = Plan(labels, contestants, seeds, sorted(set(unfreeze or [])), projection.value)
     with _open_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
     page = write_report(out, manifest, result)
     show_space(summarize(result.rows), summarize_few(result.few), synthetic=manifest["synthetic"])
     log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
+
+
+@evaluations.command("similarity")
+def evaluate_similarity(
+    pairs: Annotated[Path, typer.Option(help="Table of two texts and a score, larger for more alike.")],
+    columns: Annotated[
+        str, typer.Option(help="Its columns, as in text_a=sentence1,text_b=sentence2,score=similarity.")
+    ] = "",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[NAME=]encoder or [NAME=]folder [default: ClinicalNoteBERT after SimCSE]. Repeatable."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its table.")] = Path(
+        "similarity-evaluation"
+    ),
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
+    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.harness.contestants import parse_contestant
+    from cohorts.harness.semantic import read_pairs
+    from cohorts.harness.similarity import Plan, evaluate, simcse_variants
+    from cohorts.harness.similarity_report import manifest_of, write_report
+    from cohorts.private_files import private_folder
+    from cohorts.terminal.evaluation import show_similarity
+
+    log.choose(log_format)
+    scored = read_pairs(pairs, _pairs("--columns", columns))
+    asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
+    if download:
+        download_checkpoints([one.spec for one in asked if not one.trained])
+    plan = Plan(scored, asked, may_lack=not encoder)
+    private_folder(out)
+    result = evaluate(plan, lambda stage: log.say("note", stage))
+    page = write_report(out, manifest_of(pairs, plan, result), result)
+    show_similarity(result.rows)
+    log.say("note", f"Report: {page}; every figure: {out}/similarity.csv.")
 
 
 @evaluations.command("retrieval")

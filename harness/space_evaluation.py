@@ -16,7 +16,6 @@ from cohorts.errors import InputError
 from cohorts.harness import space, umap_plane, unfreezing
 from cohorts.harness.contestants import CENTRED, Contestant, check_names
 from cohorts.harness.few_labels import common_classes, f1_of, few, hold_out, macro_f1, sizes_below
-from cohorts.harness.semantic import ScoredPairs, spearman
 from cohorts.harness.space import Graph, Histograms, Names, Rows
 from cohorts.harness.splits import listed
 from cohorts.harness.stages import Stages
@@ -31,7 +30,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: by which label, of which encoders, in how many splits, and with which pairs of texts.
+    """What to measure: by which label, of which encoders, and in how many splits.
 
     `unfreeze` are numbers of last layers that text models are trained with; `projection` is how the plane is drawn.
     """
@@ -39,7 +38,6 @@ class Plan:
     label: str
     contestants: Sequence[Contestant]
     seeds: int = 3
-    pairs: ScoredPairs | None = None
     unfreeze: Sequence[int] = ()
     projection: Literal["pca", "umap"] = "pca"
 
@@ -71,7 +69,6 @@ class Row(NamedTuple):
     anisotropy: float
     first_component: float
     modularity: float
-    spearman: float
     empty: int
 
 
@@ -128,18 +125,17 @@ class _Documents:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """The documents in one space, dense or sparse; the halves of the long ones; and how texts get there."""
+    """The documents in one space, dense or sparse, and the halves of the long ones."""
 
     vectors: Any
     left: Any
     right: Any
-    encode_text: Callable[[Sequence[str]], Any]
 
     def centred(self, learnt: Rows) -> "_Encoded":
         """Return the space less the mean of the rows that are learnt from."""
         mean = self.vectors[learnt].mean(axis=0)
         vectors, left, right = (unit_rows(one - mean) for one in (self.vectors, self.left, self.right))
-        return _Encoded(vectors, left, right, lambda texts: unit_rows(self.encode_text(texts) - mean))
+        return _Encoded(vectors, left, right)
 
 
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
@@ -215,7 +211,7 @@ def _encode(
     if key not in known:
         vectors = contestant.encode(documents.source)
         left, right = encoder.encode_text(documents.left), encoder.encode_text(documents.right)
-        known[key] = _Encoded(vectors, left, right, encoder.encode_text)
+        known[key] = _Encoded(vectors, left, right)
     return known[key]
 
 
@@ -255,7 +251,6 @@ def _judge(
             space.anisotropy(vectors),
             float(shares[0]),
             max(modularity, default=float("nan")),
-            spearman(encoded.encode_text, plan.pairs) if plan.pairs else float("nan"),
             len(held) - len(filled),
         )
     )

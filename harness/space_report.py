@@ -27,7 +27,6 @@ MEASURES = {
     "anisotropy": "anisotropy",
     "first_component": "first component",
     "modularity": "best modularity",
-    "spearman": "Spearman",
 }
 _COLOURS = (
     *("#2f6f9f", "#d9730d", "#2e8b57", "#b03a48", "#7a55a3", "#8c6239", "#d05fa2", "#6b7a1f", "#1aa3b0"),
@@ -113,7 +112,6 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "seeds": plan.seeds,
             "label": plan.label,
             "encoders": {one.name: one.encoder.fingerprint for one in plan.contestants},
-            "pairs": len(plan.pairs.left) if plan.pairs else 0,
             "unfreeze": list(plan.unfreeze),
             "projection": plan.projection,
         },

@@ -5,10 +5,11 @@ from typing import Any
 
 from cohorts.harness import space_report
 from cohorts.harness.fused_report import Line, SearchLine
-from cohorts.harness.published import RETRIEVAL_K
+from cohorts.harness.published import NOTE_TASKS, RETRIEVAL_K
 from cohorts.harness.quality import report
 from cohorts.harness.quality.evaluation import EXACT
 from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
+from cohorts.harness.similarity import Row
 from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
 from cohorts.terminal.plain_table import PlainTable, plain, show
 from cohorts.terminal.tables import SYNTHETIC
@@ -31,7 +32,6 @@ _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "anisotropy": "aniso-\ntropy",
     "first_component": "first\ncomp.",
     "modularity": "best\nmodul.",
-    "spearman": "Spear-\nman",
 }
 
 
@@ -106,6 +106,24 @@ def _measured(cell: Cell) -> str:
     if cell.mean != cell.mean:
         return ""
     return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
+
+
+def show_similarity(rows: Sequence[Row]) -> None:
+    """Print how cosines correlate with scores to stdout, what was published in a column of its own."""
+    table = _table("cosines and scores of the pairs: correlation [95 % interval]", synthetic=False)
+    table.add_column("vectors")
+    for heading in ("Spearman", "Pearson", f"{NOTE_TASKS.columns[0]} × 100,\npublished"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        found = (
+            (row.spearman, row.spearman_low, row.spearman_high),
+            (row.pearson, row.pearson_low, row.pearson_high),
+        )
+        cells = ["" if mean != mean else f"{mean:.3f}\n[{low:.3f}, {high:.3f}]" for mean, low, high in found]
+        table.add_row(
+            f"{row.encoder}\n({row.why_not})" if row.why_not else row.encoder, *cells, row.published
+        )
+    show(table)
 
 
 def show_space(

@@ -292,8 +292,6 @@ JUDGED = [["patient", "other", "grade"], *([planted("p", n), planted("p", n + 1)
 
 
 def test_pairs_and_judgements(tmp_path: Path, searched: Searched) -> None:
-    notes = write(tmp_path / "n.csv", grid("notes", NOTES["notes"]))
-    space = f"evaluate space --source notes-csv --path {notes} --columns id=id,text=text --labels label"
     pairs, judged = tmp_path / "pairs.csv", tmp_path / "judged.csv"
     population = Population([planted("p", 0)], np.zeros(1, np.intp), [], np.zeros((1, 0), np.bool_), {})
 
@@ -305,11 +303,11 @@ def test_pairs_and_judgements(tmp_path: Path, searched: Searched) -> None:
     for fault in [*HEADER_FAULTS, *ROW_FAULTS]:
         write(pairs, fault(PAIRS))
         if fault is not strangers:  # which are sound for pairs
-            searched.run(f"{space} --encoder word2vec --pairs {pairs} --out {searched.out}", 2)
+            assert pairs.name in searched.run(f"evaluate similarity --pairs {pairs} --out {searched.out}", 2)
         write(judged, fault(JUDGED))
         assert not PLANTED.findall(judgements())
     unclosed(write(pairs, PAIRS))
-    searched.run(f"{space} --encoder word2vec --pairs {pairs} --out {searched.out}", 2)
+    assert pairs.name in searched.run(f"evaluate similarity --pairs {pairs} --out {searched.out}", 2)
     unclosed(write(judged, JUDGED))
     assert not PLANTED.findall(judgements())
 

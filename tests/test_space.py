@@ -1,9 +1,9 @@
-"""Measures of an embedding space against closed forms, few labels, pairs of texts, and the command line."""
+"""Measures of an embedding space against closed forms, few labels, and the command line."""
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
-from cohorts.harness import few_labels, semantic, space, umap_plane, unfreezing
+from cohorts.harness import few_labels, space, umap_plane, unfreezing
 from cohorts.harness.contestants import Contestant
 from cohorts.harness.space_evaluation import Plan, evaluate
 from cohorts.harness.text_baselines import TfIdf
@@ -261,46 +261,6 @@ def test_f1_is_the_plain_mean_over_classes() -> None:
     assert few_labels.macro_f1(points, labels, known, all_rows) == pytest.approx((1 + 20 / 22 + 0) / 3)
 
 
-def by_angle(texts: Sequence[str]) -> Vectors:
-    """Turn a text that is a number of degrees into that direction."""
-    angle = np.radians(np.array(texts, float))
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-
-
-def test_spearman_by_hand(tmp_path: Path) -> None:
-    file = tmp_path / "pairs.csv"
-    file.write_text("text_a,text_b,score\n0,10,5\n0,40,2\n0,30,3\n0,90,1\n")
-    assert semantic.spearman(by_angle, semantic.read_pairs(file)) == pytest.approx(1)
-    file.write_text("text_a,text_b,score\n0,10,5\n0,30,2\n0,40,3\n0,90,1\n")
-    # One exchange of neighbours among 4: 1 - 6·2/(4·15).
-    assert semantic.spearman(by_angle, semantic.read_pairs(file)) == pytest.approx(0.8)
-    assert semantic.spearman(
-        lambda texts: csr_array(by_angle(texts)), semantic.read_pairs(file)
-    ) == pytest.approx(0.8)
-    assert np.isnan(semantic.spearman(lambda texts: np.ones((len(texts), 2)), semantic.read_pairs(file)))
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("text_a,score\na,1\n", r"has no column text_b .*It has: text_a, score\."),
-        (
-            "text_a,text_b,score\na,secret,high\nc,d,1\n",
-            "1 of 2 pairs lack a text or a number as score, first pair 1",
-        ),
-        ("text_a,text_b,score\na,b,1\nc,d,1\ne,f,1\n", "two different scores"),
-        (None, r"pairs\.csv can't be read: No such file"),
-    ],
-)
-def test_pairs_that_can_not_be_used_are_refused(tmp_path: Path, content: str | None, told: str) -> None:
-    file = tmp_path / "pairs.csv"
-    if content:
-        file.write_text(content)
-    with pytest.raises(InputError, match=told) as caught:
-        semantic.read_pairs(file)
-    assert "secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize("shrunk", [1.0, 0.01])
 def test_f1_does_not_hang_on_the_scale_of_a_space(shrunk: float) -> None:
     rng = np.random.default_rng(0)
@@ -343,16 +303,12 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def evaluated(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     out = tmp_path_factory.mktemp("space") / "report"
     tiny = make_checkpoint(out.parent / "tiny", pd.read_csv(notes)["note"].dropna())
-    pairs = out.parent / "pairs.csv"
-    pairs.write_text(
-        "text_a,text_b,score\nchest pain,chest stent,3\ncough,asthma,3\ncough,femur,0\nhip,cough,1\n"
-    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(out.parent / "cache"))
         patch.setattr(unfreezing, "LEAST_STEPS", 10)  # that they learn is tested elsewhere
         code, shown, told = run(
             f"evaluate space --source notes-csv --path {notes} --columns id=id,text=note --labels topic --seeds 2 "
-            f"--encoder tiny=bert:{tiny},precision=fp32 --encoder word2vec:dim=16,min_count=2 --pairs {pairs} "
+            f"--encoder tiny=bert:{tiny},precision=fp32 --encoder word2vec:dim=16,min_count=2 "
             f"--unfreeze 1 --unfreeze 0 --out {out}"
         )
     assert code == 0, told

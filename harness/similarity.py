@@ -1,0 +1,133 @@
+"""How alike do encoders find pairs of texts that people scored? One line for each, all on the same pairs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cohorts.encoders.bert import Bert
+from cohorts.encoders.checkpoints import find_checkpoint
+from cohorts.encoders.clinicalnotebert import NO_SIMCSE, PARAMETERS, SIMCSE
+from cohorts.encoders.fused import Fused
+from cohorts.errors import CheckpointNotFound, InputError
+from cohorts.harness.contestants import Contestant, check_names, parse_contestant
+from cohorts.harness.published import Figure, of_checkpoint
+from cohorts.harness.semantic import Correlation, ScoredPairs, cosines_of, pearson, spearman, words_in_common
+from cohorts.harness.space import Values
+from cohorts.harness.stages import Stages
+
+WORDS = "words in common"  # the baseline
+NOT_HERE = "its checkpoint is not here: --download fetches it"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pairs, and encoders that need no training. Raises InputError, CheckpointNotFound before any is loaded.
+
+    Those of `may_lack` whose checkpoint is not on this machine are told and left out, unless none is there.
+    """
+
+    pairs: ScoredPairs
+    contestants: Sequence[Contestant]
+    may_lack: bool = False
+
+    def __post_init__(self) -> None:
+        check_names(self.contestants)
+        for one in self.contestants:
+            if not (one.trained or isinstance(one.encoder, Bert)):
+                raise InputError(
+                    f"Encoder {one.name} learns from a source, and pairs are none: train it with cohorts fit, and name "
+                    "its folder with --encoder."
+                )
+            if isinstance(one.encoder, Fused) and not one.encoder.settings.reads_text:
+                raise InputError(f"Encoder {one.name} reads no text: leave it out.")
+        found = [self.is_here(one) for one in self.contestants]
+        if not any(found):
+            raise CheckpointNotFound(
+                f"None of {len(found)} checkpoints is on this machine. Fetch them by --download where there is a "
+                "network, or name others with --encoder."
+            )
+
+    def is_here(self, contestant: Contestant) -> bool:
+        """Return whether the checkpoint is there. Raises CheckpointNotFound where it must be."""
+        encoder = contestant.encoder
+        if contestant.trained or not isinstance(encoder, Bert):
+            return True
+        try:
+            find_checkpoint(encoder.settings.model)
+        except CheckpointNotFound:
+            if self.may_lack:
+                return False
+            raise
+        return True
+
+
+class Row(NamedTuple):
+    """What was measured of one encoder, or why nothing was.
+
+    `without_vector` counts pairs of which a text has none: their cosine is 0. `published` is the authors' score by
+    ClinicalSTS, as printed.
+    """
+
+    encoder: str
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+    without_vector: int
+    published: str
+    why_not: str = ""
+
+
+@dataclass
+class Result:
+    """A line for the baseline and each encoder, in the order asked for."""
+
+    rows: list[Row] = field(default_factory=list)
+    stages: Stages = field(default_factory=Stages)
+
+
+def simcse_variants() -> list[Contestant]:
+    """Return every checkpoint of ClinicalNoteBERT that was adapted by SimCSE."""
+    sizes = [size for size in PARAMETERS if size != NO_SIMCSE]
+    return [parse_contestant(f"clinicalnotebert:{size},simcse={level}") for level in SIMCSE for size in sizes]
+
+
+def evaluate(plan: Plan, tell: Tell = lambda _: None) -> Result:
+    """Measure the baseline and every encoder. Raises EncoderError."""
+    result, pairs = Result(), plan.pairs
+    result.stages.begin(WORDS)
+    result.rows.append(_row(WORDS, words_in_common(pairs), pairs, 0, ""))
+    for one in plan.contestants:
+        published = _published(one)
+        if not plan.is_here(one):
+            result.rows.append(_not_measured(one.name, published))
+            continue
+        tell(one.name)
+        result.stages.begin(one.name)
+        cosines, without = cosines_of(one.encoder.encode_text, pairs)
+        result.rows.append(_row(one.name, cosines, pairs, without, published))
+    result.stages.end()
+    return result
+
+
+def _row(name: str, cosines: Values, pairs: ScoredPairs, without: int, published: str) -> Row:
+    rank, linear = spearman(cosines, pairs.score), pearson(cosines, pairs.score)
+    return Row(name, *rank, *linear, without, published)
+
+
+def _not_measured(name: str, published: str) -> Row:
+    nothing = Correlation(*[float("nan")] * 3)
+    return Row(name, *nothing, *nothing, 0, published, NOT_HERE)
+
+
+def _published(contestant: Contestant) -> str:
+    """Return the authors' score of a checkpoint by pairs of sentences, "" for what they did not score so."""
+    encoder = contestant.encoder
+    figure: Figure | None = None
+    if isinstance(encoder, Bert) and encoder.settings.model.endswith("-simcse_sentence"):
+        figure = of_checkpoint(encoder.settings.model)
+    return figure.printed if figure else ""
