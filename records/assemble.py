@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
+from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.base import (
     CODE_COLUMNS,
     MEASUREMENT_COLUMNS,
@@ -32,14 +33,14 @@ _AFTER_DEATH = "admissions after death, counted as died"
 OLDEST_AGE = 90.0  # MIMIC hides the ages above 89
 
 
-def assemble(frames: Frames, unit: Unit, titles: Titles) -> Assembled:
-    """Return the batch of these patients and what could not go into it."""
+def assemble(frames: Frames, unit: Unit, titles: Titles, all_admissions: AdmissionIds) -> Assembled:
+    """Return the batch of these patients and what could not go into it; `all_admissions` are those of all patients."""
     book = _Book(frames)
     patients = book.first_of("patients", ["patient_id"], "a patient that stands in the table twice")
     book.keep_known_patients(patients)
     admissions = book.first_of("admissions", ["admission_id"], "an admission that stands in the table twice")
     admissions = book.count_after_death_as_died(admissions)
-    book.keep_known_admissions(admissions)
+    book.keep_known_admissions(admissions, all_admissions)
     book.leave_out_erroneous_notes()
     book.leave_out_empty_codes()
     book.count(patients, admissions)
@@ -107,14 +108,16 @@ class _Book:
             self._leave_out(frame[~here], "of patients that the patients' table does not have")
             self.frames[kind] = frame[here]
 
-    def keep_known_admissions(self, admissions: pd.DataFrame) -> None:
+    def keep_known_admissions(self, admissions: pd.DataFrame, of_all: AdmissionIds) -> None:
         known = pd.MultiIndex.from_frame(admissions[["patient_id", "admission_id"]])
         for kind in set(self.frames) - {"patients", "admissions"}:
             frame = self.frames[kind]
             pairs = pd.MultiIndex.from_frame(frame[["patient_id", "admission_id"]])
-            wrong = frame["admission_id"].notna() & ~pairs.isin(known)
-            self.bad += bad_rows(frame[wrong], "an admission that this patient does not have")
-            self.frames[kind] = frame[~wrong]
+            unknown = frame["admission_id"].notna() & ~pairs.isin(known)
+            cut_away = unknown & of_all.lacks(frame["admission_id"])
+            self._leave_out(frame[cut_away], "of admissions that the admissions' table does not have")
+            self.bad += bad_rows(frame[unknown & ~cut_away], "an admission of another patient")
+            self.frames[kind] = frame[~unknown]
 
     def leave_out_erroneous_notes(self) -> None:
         if "notes" in self.frames:

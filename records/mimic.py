@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from cohorts.documents import read_json
 from cohorts.errors import SourceError
+from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.columns import Kind, Table, read_table
 from cohorts.records.leading_zeros import LeadingZeros
 from cohorts.records.source import Feed
@@ -88,8 +89,17 @@ def sex(gender: pd.Series) -> pd.Series:
     return letter.where(letter.isin(["F", "M"]))
 
 
-def admissions(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adapt ADMISSIONS."""
+def admissions(seen: AdmissionIds) -> Adapt:
+    """Return how to adapt ADMISSIONS; `seen` takes the ids."""
+
+    def adapt(frame: pd.DataFrame) -> pd.DataFrame:
+        seen.see(frame["hadm_id"])
+        return _admissions(frame)
+
+    return adapt
+
+
+def _admissions(frame: pd.DataFrame) -> pd.DataFrame:
     flag = frame["hospital_expire_flag"]
     died = flag.eq(1).astype("boolean").mask(flag.isna())
     days = (frame["dischtime"] - frame["admittime"]).dt.total_seconds() / 86_400

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from cohorts.records import mimic
+from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.assemble import assemble
 from cohorts.records.base import Unit
 from cohorts.records.columns import Kind, Table
@@ -39,12 +40,13 @@ class Mimic3:
         self.synthetic = mimic.is_synthetic(folder)
         self.warnings: list[str] = []
         self._titles: dict[tuple[str, str], str] = {}
+        self._admission_ids = AdmissionIds()
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
         required: list[tuple[str, Table, mimic.Adapt]] = [
             ("patients", _PATIENTS, _patients),
-            ("admissions", mimic.ADMISSIONS, mimic.admissions),
+            ("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
             ("codes", Table("DIAGNOSES_ICD", _ICD9), _diagnoses),
             ("codes", Table("PROCEDURES_ICD", _ICD9), _procedures),
             ("codes", _DRUGS, mimic.drugs),
@@ -67,7 +69,7 @@ class Mimic3:
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all rows of some patients into a batch."""
-        return assemble(frames, self.unit, self._titles)
+        return assemble(frames, self.unit, self._titles, self._admission_ids)
 
 
 def _patients(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from cohorts.errors import SourceError
 from cohorts.records import mimic
+from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.assemble import assemble
 from cohorts.records.base import Unit
 from cohorts.records.columns import Kind, Table
@@ -47,13 +48,14 @@ class Mimic4:
         self.warnings: list[str] = []
         self._notes = notes
         self._titles: dict[tuple[str, str], str] = {}
+        self._admission_ids = AdmissionIds()
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
         hosp = self.folder / "hosp"
         required: list[tuple[str, Table, mimic.Adapt]] = [
             ("patients", _PATIENTS, _patients),
-            ("admissions", mimic.ADMISSIONS, mimic.admissions),
+            ("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
             ("codes", Table("diagnoses_icd", _ICD), _diagnoses),
             ("codes", Table("procedures_icd", _ICD), _procedures),
             ("codes", _DRUGS, mimic.drugs),
@@ -76,7 +78,7 @@ class Mimic4:
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all rows of some patients into a batch."""
-        return assemble(frames, self.unit, self._titles)
+        return assemble(frames, self.unit, self._titles, self._admission_ids)
 
     def _note_feeds(self) -> list[Feed]:
         """Return the feeds of MIMIC-IV-Note, a data set of its own: `note/` in it, or the folder itself."""

@@ -201,7 +201,7 @@ def test_inconsistent_rows_are_quarantined_or_counted(
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
 
     def spoil(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-        rows[0]["HADM_ID"] = "999999"  # not an admission of this patient
+        rows[0]["HADM_ID"] = "105331"  # of another patient
         rows[1]["SUBJECT_ID"] = "999"  # not a patient
         rows[2]["SUBJECT_ID"] = "one"
         return rows
@@ -290,7 +290,7 @@ def test_five_percent_broken_notes_lose_none_of_the_good_ones(
         "X,ten,142345,2164-10-24,,,Nursing,r,,,no identifier",
         "X,10006,142345,24 Oct,,,Nursing,r,,,no date",
         'X,10006,142345,2164-10-24,,,Nursing,r,,,"said "ouch" loudly"',
-        "X,10006,999999,2164-10-24,,,Nursing,r,,,no such admission",
+        "X,10006,105331,2164-10-24,,,Nursing,r,,,admission of another patient",
     )
     lines, broken = [header], set()
     for number in range(1, 1_001):
