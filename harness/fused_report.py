@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from cohorts.harness.findings import Score, against
 from cohorts.harness.fused import BINS, CENTRED, RAW, Plan, Result, Row, SearchRow
+from cohorts.harness.note_categories import category_lines
 from cohorts.harness.page import keep, render
-from cohorts.harness.published import FUSIONS, PHENOTYPES, RETRIEVAL_K, Figure
+from cohorts.harness.published import FINEEHR_CATEGORIES, FUSIONS, PHENOTYPES, RETRIEVAL_K, Figure
 from cohorts.harness.statistics import Cell, cell_of
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
@@ -136,6 +137,8 @@ def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> P
     page = render(
         "fused.html",
         manifest=manifest,
+        categories=category_lines(manifest["note_categories"]),
+        categories_table=FINEEHR_CATEGORIES,
         finding=finding(lines),
         lines=lines,
         measures=MEASURES,

@@ -8,8 +8,16 @@ from typing import Any
 from cohorts.encoders.fineehr_training import ANY
 from cohorts.harness.findings import Score, against
 from cohorts.harness.fineehr import Plan, Result, tables
+from cohorts.harness.note_categories import category_lines
 from cohorts.harness.page import keep, render
-from cohorts.harness.published import FINEEHR_AVERAGES, FINEEHR_OTHERS, FINEEHR_SETTINGS, Figure, Names
+from cohorts.harness.published import (
+    FINEEHR_AVERAGES,
+    FINEEHR_CATEGORIES,
+    FINEEHR_OTHERS,
+    FINEEHR_SETTINGS,
+    Figure,
+    Names,
+)
 from cohorts.harness.statistics import (
     AVERAGE,
     BASELINE,
@@ -59,6 +67,8 @@ def _page(manifest: Mapping[str, Any], result: Result) -> str:
     return render(
         "fineehr.html",
         manifest=manifest,
+        categories=category_lines(manifest["note_categories"]),
+        categories_table=FINEEHR_CATEGORIES,
         finding=finding(result),
         notes=notes,
         predictions=prediction_lines(predictions, notes),

@@ -23,10 +23,12 @@ def made_with(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def made_from(source: Source) -> dict[str, Any]:
-    """Return what tells a source from others, and whether it is synthetic."""
+    """Return what tells a source from others, whether it is synthetic, and the categories of notes read so far."""
+    admissions = source.report.counts.get("admissions", 0)
     return {
         "source": {"name": source.name, "unit": str(source.unit), "fingerprint": source.fingerprint},
         "synthetic": source.synthetic,
+        "note_categories": [one._asdict() for one in source.report.categories.told(admissions)],
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
+from cohorts.records.categories import NoteCategories
 
 
 class Unit(StrEnum):
@@ -85,12 +86,13 @@ def joined_notes(batch: Batch) -> list[str]:
 
 @dataclass
 class Report:
-    """What was read so far. `counts` are good rows by name, `quarantined` bad rows by table."""
+    """What was read so far: `counts` are good rows by name, `quarantined` bad rows by table, `categories` of notes."""
 
     counts: dict[str, int] = field(default_factory=dict)
     quarantined: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    categories: NoteCategories = field(default_factory=NoteCategories)
     share_read: float = 0.0  # of the pass under way, 0 to 1
 
 

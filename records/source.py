@@ -202,6 +202,8 @@ class PartitionedSource:
         self._counted.add(part)
         self._quarantine.add(assembled.bad)
         self.report.quarantined = dict(self._quarantine.counts)
+        units = assembled.batch.units
+        self.report.categories.add(assembled.batch.notes, units.set_index("unit_id")["patient_id"])
         for target, more in (
             (self.report.counts, assembled.counts),
             (self.report.left_out, assembled.left_out),

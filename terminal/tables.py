@@ -15,6 +15,7 @@ from cohorts.connectors.filters import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.harness import published
+from cohorts.harness.note_categories import LABEL, CategoryLine, category_lines
 from cohorts.loaders.guests import EXTERNAL
 from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
@@ -98,8 +99,33 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     for label, value in (*_read(manifest), *(() if dry_run else _written(manifest)), *_spent(manifest)):
         table.add_row(label, f"{value:>9}")
     Console(stderr=True).print(table)
+    if categories := category_lines(manifest.get("note_categories", ())):
+        Console(stderr=True).print(_categories(categories))
     for note in _notes(manifest, dry_run=dry_run):
         _note(f"Note: {note}.")
+
+
+def _categories(lines: Sequence[CategoryLine]) -> PlainTable:
+    table = PlainTable("notes by category", collapse_padding=True)
+    table.add_column("category")
+    for heading in (
+        "notes",
+        "of all\nnotes",
+        "admissions\nwith one",
+        "of all\nadmissions",
+        LABEL.replace(", ", ",\n"),
+    ):
+        table.add_column(heading, justify="right")
+    for line in lines:
+        table.add_row(
+            line.name,
+            line.notes,
+            line.share_of_notes,
+            line.admissions,
+            line.share_of_admissions,
+            line.published,
+        )
+    return table
 
 
 def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

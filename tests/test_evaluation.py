@@ -290,7 +290,10 @@ def test_the_page_keeps_published_figures_apart(evaluated: tuple[Path, str]) -> 
     assert sum(figures.values()) == 32 + 2
     for figure in figures:  # nowhere else, not even in another writing
         assert len(re.findall(rf"<td[^>]*>{figure.rstrip('%')}%?</td>", table)) == figures[figure]
+    others, categories = others.split("Notes by category")
     assert len(re.findall(r'<td class="published">([^<]+)</td>', others)) == 9
+    ratios = [row[0] for row in published.FINEEHR_CATEGORIES.rows.values()]
+    assert sorted(re.findall(r'<td class="published">([^<]+)</td>', categories)) == sorted(ratios)
     assert 'class="bar" style="width: 100.0%"' in page
     assert "<script" not in page
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.harness.findings import Score, ranked
+from cohorts.harness.note_categories import category_lines
 from cohorts.harness.page import keep, render
-from cohorts.harness.published import RETRIEVAL_K
+from cohorts.harness.published import FINEEHR_CATEGORIES, RETRIEVAL_K
 from cohorts.harness.quality import as_published
 from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
@@ -181,6 +182,8 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
     page = render(
         "retrieval.html",
         manifest=manifest,
+        categories=category_lines(manifest["note_categories"]),
+        categories_table=FINEEHR_CATEGORIES,
         finding=finding(made),
         made=made,
         views=[{"name": view, "lines": lines(made, view)} for view in views(made)],
