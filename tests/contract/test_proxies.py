@@ -19,6 +19,7 @@ NAMES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cohorts.connectors.retrying.FIRST_PATIENCE_S", 0.1)  # none of them will answer
     for name in (*NAMES, "no_proxy", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
