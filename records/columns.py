@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 from cohorts.errors import SourceError
+from cohorts.records import cells
 from cohorts.records.tables import Rows, read_rows
 from cohorts.records.times import Dates, most_end_with_year, most_lack_century, read_times
 
-_MISSING = {"", "NA", "NULL", "NaN", "nan", "None"}
+_LIKE_A_FLOAT = "rows have an id like 105.0, which is read as 105"
 _WITH_ZONE = "rows have times with a zone; the clock is kept as written and the zone dropped"
 _NO_DATE = {
     Dates.ISO: "2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates",
@@ -23,12 +24,16 @@ _NO_DATE = {
 class Kind(Enum):
     """How the text of a column is read."""
 
-    KEY = auto()  # identifier, needed in every row
-    REFERENCE = auto()  # identifier, may be missing
+    KEY = auto()  # identifier that is a whole number, needed in every row
+    REFERENCE = auto()  # the same, may be missing
+    ID = auto()  # identifier that may be any text, needed
     TIME = auto()  # date or date and time, needed
     TIME_OR_NONE = auto()
     NUMBER = auto()  # float, may be missing
+    FLAG = auto()  # yes or no, may be missing
+    ICD_VERSION = auto()  # 9 or 10, needed
     CODE = auto()  # text that is never a number, needed
+    CODE_OR_NONE = auto()
     TEXT = auto()  # as it is; empty is missing
 
 
@@ -82,11 +87,11 @@ def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[C
 
 
 def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Dates) -> Chunk:
-    cells = list(zip(*rows.values, strict=True)) if rows.values else [()] * len(names)
+    given = list(zip(*rows.values, strict=True)) if rows.values else [()] * len(names)
     frame = pd.DataFrame({"row": rows.numbers, "line": rows.lines}, dtype="int64")
     reasons = pd.Series("", index=frame.index, dtype="str")
     remarked: dict[str, pd.Series[bool]] = {}
-    for name, texts in zip(names, cells, strict=True):
+    for name, texts in zip(names, given, strict=True):
         column = _read_column(path, name, table.columns[name], pd.Series(texts, dtype="str"), dates)
         frame[name] = column.values
         reasons = reasons.mask(column.wrong & (reasons == ""), column.reason)
@@ -101,21 +106,35 @@ def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Da
     return Chunk(frame[good].reset_index(drop=True), bad, remarks)
 
 
-def _read_column(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:
+def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) -> _Column:
+    never = pd.Series(False, index=given.index)
     if kind is Kind.TEXT:
-        return _Column(text.mask(text == ""), pd.Series(False, index=text.index))
-    text = text.str.strip()
-    text = text.mask(text.isin(_MISSING))
-    if kind is Kind.CODE:
-        return _Column(text, text.isna(), f"{name} is missing")
-    if kind is Kind.NUMBER:
-        number = pd.to_numeric(text, errors="coerce").astype("float64")
-        return _Column(number, number.isna() & text.notna(), f"{name} is not a number")
-    if kind in (Kind.KEY, Kind.REFERENCE):
-        key = text.str.removesuffix(".0")
-        wrong = key.notna() & ~key.str.fullmatch(r"\d{1,18}").fillna(False).astype(bool)
-        wrong |= key.isna() if kind is Kind.KEY else False
-        return _Column(key, wrong, f"{name} is not a whole number")
+        return _Column(cells.texts(given), never)
+    text = cells.values(given)
+    match kind:
+        case Kind.CODE_OR_NONE:
+            return _Column(text, never)
+        case Kind.CODE:
+            return _Column(text, text.isna(), f"{name} is missing")
+        case Kind.ID:
+            ids = cells.text_ids(text)
+            return _Column(
+                ids, ids.isna(), f"{name} is missing", {_LIKE_A_FLOAT: ids.notna() & (ids != text)}
+            )
+        case Kind.NUMBER:
+            number = cells.numbers(text)
+            return _Column(number, number.isna() & text.notna(), f"{name} is not a number")
+        case Kind.FLAG:
+            flag = cells.flags(text)
+            return _Column(flag, flag.isna() & text.notna(), f"{name} is neither 0 nor 1")
+        case Kind.ICD_VERSION:
+            version = cells.whole_numbers(text)
+            return _Column(version, ~version.isin(["9", "10"]), f"{name} is neither 9 nor 10")
+        case Kind.KEY | Kind.REFERENCE:
+            key = cells.whole_numbers(text)
+            lacking = key.isna() if kind is Kind.KEY else never
+            wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}").fillna(False).astype(bool))
+            return _Column(key, wrong, f"{name} is not a whole number")
     return _read_time(path, name, kind, text, dates)
 
 

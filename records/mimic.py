@@ -38,7 +38,7 @@ ADMISSIONS = Table(
         "admittime": Kind.TIME,
         "dischtime": Kind.TIME_OR_NONE,
         "admission_type": Kind.TEXT,
-        "hospital_expire_flag": Kind.NUMBER,
+        "hospital_expire_flag": Kind.FLAG,
     },
     optional=("dischtime", "admission_type"),
 )
@@ -100,10 +100,9 @@ def admissions(seen: AdmissionIds) -> Adapt:
 
 
 def _admissions(frame: pd.DataFrame) -> pd.DataFrame:
-    flag = frame["hospital_expire_flag"]
-    died = flag.eq(1).astype("boolean").mask(flag.isna())
     days = (frame["dischtime"] - frame["admittime"]).dt.total_seconds() / 86_400
-    return frame.rename(columns={**IDS, "admittime": "admitted"}).assign(died=died, stay_days=days)
+    names = {**IDS, "admittime": "admitted", "hospital_expire_flag": "died"}
+    return frame.rename(columns=names).assign(stay_days=days)
 
 
 def codes(frame: pd.DataFrame, kind: str, system: str | pd.Series, code: pd.Series) -> pd.DataFrame:
@@ -157,8 +156,8 @@ def read_titles(folder: Path, table: Table, code: str, warnings: list[str]) -> d
 
 
 def system_of(version: str) -> str:
-    """Return the code system of MIMIC-IV's icd_version, or "unknown"."""
-    return {"9": "ICD-9", "10": "ICD-10"}.get(version, "unknown")
+    """Return the code system of MIMIC-IV's icd_version."""
+    return f"ICD-{version}"
 
 
 def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -> pd.DataFrame | None:
@@ -170,7 +169,7 @@ def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -
 
 
 def _is_impossible_icd(frame: pd.DataFrame) -> "pd.Series[bool]":
-    wrong: pd.Series[bool] = frame["system"].eq("unknown").astype(bool)
+    wrong = pd.Series(False, index=frame.index)
     for (kind, system), shape in _SHAPE.items():
         given = frame["kind"].eq(kind) & frame["system"].eq(system) & frame["code"].notna()
         wrong = wrong | (given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool))

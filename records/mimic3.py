@@ -12,7 +12,7 @@ from cohorts.records.columns import Kind, Table
 from cohorts.records.source import Assembled, Feed, Frames
 
 _PATIENTS = Table("PATIENTS", {"subject_id": Kind.KEY, "gender": Kind.TEXT, "dob": Kind.TIME})
-_ICD9 = {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "seq_num": Kind.NUMBER, "icd9_code": Kind.TEXT}
+_ICD9 = {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "seq_num": Kind.NUMBER, "icd9_code": Kind.CODE_OR_NONE}
 _DRUGS = Table("PRESCRIPTIONS", {"subject_id": Kind.KEY, "hadm_id": Kind.REFERENCE, "drug": Kind.TEXT})
 _NOTES = Table(
     "NOTEEVENTS",
@@ -22,7 +22,7 @@ _NOTES = Table(
         "chartdate": Kind.TIME_OR_NONE,
         "charttime": Kind.TIME_OR_NONE,
         "category": Kind.TEXT,
-        "iserror": Kind.TEXT,
+        "iserror": Kind.FLAG,
         "text": Kind.TEXT,
     },
 )
@@ -88,5 +88,5 @@ def _notes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=mimic.IDS).assign(
         category=frame["category"].str.strip(),  # MIMIC-III writes "Physician "
         time=frame["charttime"].fillna(frame["chartdate"]),
-        is_error=frame["iserror"].str.strip().isin(["1", "1.0"]),
+        is_error=frame["iserror"].fillna(False).astype("bool"),
     )

@@ -23,8 +23,8 @@ _ICD = {
     "subject_id": Kind.KEY,
     "hadm_id": Kind.KEY,
     "seq_num": Kind.NUMBER,
-    "icd_code": Kind.TEXT,
-    "icd_version": Kind.CODE,
+    "icd_code": Kind.CODE_OR_NONE,
+    "icd_version": Kind.ICD_VERSION,
 }
 _DRUGS = Table("prescriptions", {"subject_id": Kind.KEY, "hadm_id": Kind.REFERENCE, "drug": Kind.TEXT})
 _NOTE = {
@@ -33,7 +33,9 @@ _NOTE = {
     "charttime": Kind.TIME_OR_NONE,
     "text": Kind.TEXT,
 }
-_TITLES = Table("d_icd_diagnoses", {"icd_code": Kind.CODE, "icd_version": Kind.CODE, "long_title": Kind.TEXT})
+_TITLES = Table(
+    "d_icd_diagnoses", {"icd_code": Kind.CODE, "icd_version": Kind.ICD_VERSION, "long_title": Kind.TEXT}
+)
 
 
 class Mimic4:

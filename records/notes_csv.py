@@ -10,7 +10,7 @@ from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS
 from cohorts.records.columns import Kind, Table
 from cohorts.records.source import Assembled, Feed, Frames
 
-ROLES = {"id": Kind.CODE, "text": Kind.CODE, "category": Kind.TEXT, "time": Kind.TIME_OR_NONE}
+ROLES = {"id": Kind.ID, "text": Kind.TEXT, "category": Kind.TEXT, "time": Kind.TIME_OR_NONE}
 
 
 class NotesCsv:
@@ -48,7 +48,10 @@ class NotesCsv:
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all notes of some ids into a batch."""
-        notes = frames["notes"].sort_values(["patient_id", "time", "row"], ignore_index=True)
+        notes = frames["notes"].sort_values(["patient_id", "time", "row"])
+        empty = notes["text"].isna()
+        left_out = Counter({f"rows of {self._file.name} without text": int(empty.sum())})
+        notes = notes[~empty].reset_index(drop=True)
         labels = [f"label_{label}" for label in self._labels]
         units = notes.groupby("patient_id")[labels].first().reset_index()
         for column, kind in UNIT_COLUMNS.items():
@@ -64,7 +67,7 @@ class NotesCsv:
             notes=notes[list(NOTE_COLUMNS)].astype(NOTE_COLUMNS),
             measurements=_empty(MEASUREMENT_COLUMNS),
         )
-        return Assembled(batch, Counter(patients=len(units), notes=len(notes)), Counter(), [])
+        return Assembled(batch, Counter(patients=len(units), notes=len(notes)), +left_out, [])
 
     def _adapt(self, frame: pd.DataFrame) -> pd.DataFrame:
         adapted = frame[["row", "line"]].copy()

@@ -45,6 +45,15 @@ def test_every_command_is_looked_at() -> None:
     assert "evaluate retrieval" in COMMANDS
 
 
+def test_every_command_that_reads_a_source_can_be_told_how_its_dates_are_written() -> None:
+    options = {
+        name: {option for one in command.params for option in one.opts} for name, command in COMMANDS.items()
+    }
+    reading = {name for name, taken in options.items() if "--source" in taken}
+    assert len(reading) > 6
+    assert {name for name in reading if "--dates" not in options[name]} == set()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_loses_nothing_in_brackets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")

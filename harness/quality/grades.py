@@ -19,6 +19,7 @@ from cohorts.harness.quality.questions import Fold, blocks
 from cohorts.harness.quality.scorers import ByCodes
 from cohorts.harness.ranking import Values
 from cohorts.records.base import Batch, Source
+from cohorts.records.cells import text_ids
 from cohorts.records.tables import read_all
 
 Grades = npt.NDArray[np.float32]
@@ -144,4 +145,5 @@ def _read_pairs(file: Path) -> pd.DataFrame:
         raise InputError(
             f"{file}: a grade is a number of 0 or more; line {int((~(grade >= 0)).to_numpy().argmax()) + 2} is not."
         )
-    return pairs.assign(grade=grade)
+    ids = {column: text_ids(pairs[column].str.strip()) for column in ("patient", "other")}
+    return pairs.assign(**ids, grade=grade)

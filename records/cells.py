@@ -1,0 +1,43 @@
+"""Cells of text as whole numbers, numbers, flags or nothing, in whichever way databases and programs write those."""
+
+import numpy as np
+import pandas as pd
+
+# What databases and data frames put where nothing is, and nobody writes into a text.
+_NO_TEXT = {"", r"\N", "NULL", "(null)", "<null>", "NaN", "nan", "NaT", "<NA>"}
+# What R, Excel, Python, JSON, SAS and hands put there; an identifier, a code, a date or a number it is not.
+_NO_VALUE = _NO_TEXT | {"NA", "N/A", "n/a", "#N/A", "None", "null", "-", "--", ".", "?"}
+_YES, _NO = {"1", "true", "t", "yes", "y"}, {"0", "false", "f", "no", "n"}
+
+
+def texts(cells: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the cells as they are, missing where they say that nothing is there."""
+    return cells.mask(cells.str.strip().isin(_NO_TEXT))
+
+
+def values(cells: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the cells of a column that holds no free text, stripped; missing where they say that nothing is there."""
+    stripped = cells.str.strip()
+    return stripped.mask(stripped.isin(_NO_VALUE))
+
+
+def whole_numbers(values: "pd.Series[str]") -> "pd.Series[str]":
+    """Return 105 of 105.0 and 105.00, which programs make of whole numbers; other values as they are."""
+    return values.str.replace(r"^([0-9]+)\.0*$", r"\1", regex=True)
+
+
+def text_ids(values: "pd.Series[str]") -> "pd.Series[str]":
+    """Return 105 of 105.0, as data frames write a whole number; other ids may have dots of their own, as in 1.10."""
+    return values.str.replace(r"^([0-9]+)\.0$", r"\1", regex=True)
+
+
+def numbers(values: "pd.Series[str]") -> "pd.Series[float]":
+    """Return float64, missing where there is no finite number."""
+    read = pd.to_numeric(values, errors="coerce").astype("float64")
+    return read.where(np.isfinite(read))
+
+
+def flags(values: "pd.Series[str]") -> "pd.Series[bool]":
+    """Return boolean, missing where it is neither."""
+    word = whole_numbers(values).str.casefold()
+    return word.isin(_YES).astype("boolean").mask(~word.isin(_YES | _NO))
