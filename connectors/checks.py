@@ -61,6 +61,15 @@ def check_column(name: str) -> None:
         raise InputError(f"{name[:80]!r} can't name a column: letters, digits, _ and $, no digit first.")
 
 
+def check_field(name: str) -> None:
+    """Raise InputError for a name that no engine can filter by: Qdrant has no path to keys with these signs."""
+    if not name.strip() or not name.isprintable() or '"' in name or "\\" in name:
+        raise InputError(
+            f"{name[:80]!r} can't name a field to filter by: it may hold letters, digits, blanks and signs, but no "
+            "double quote, \\ or control character."
+        )
+
+
 def check_collection(collection: Collection, abilities: Abilities) -> None:
     """Raise InputError for a name or a dimension, UnsupportedIndex for an index, that the engine can't have."""
     check_definition(collection)
@@ -75,11 +84,8 @@ def check_definition(collection: Collection) -> None:
         )
     if not 1 <= collection.dim <= MAX_DIM:
         raise InputError(f"The dimension is {collection.dim}; it lies between 1 and {MAX_DIM:,}.")
-    wrong = [field for field in collection.fields if not _NAME.fullmatch(field)]
-    if wrong:
-        raise InputError(
-            f"{wrong[0]!r} can't name a field to filter by: letters, digits and _, no digit first."
-        )
+    for field in collection.fields:
+        check_field(field)
     for key in (*collection.fields, *collection.metadata):
         _check_key(key)
     for key, value in collection.metadata.items():

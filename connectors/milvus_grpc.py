@@ -16,9 +16,9 @@ from cohorts.connectors.milvus_terms import (
     MAX_TEXT_BYTES,
     MISSING,
     PAYLOAD,
-    PRESENT,
-    VALUE,
     VECTOR,
+    present_column,
+    value_column,
 )
 from cohorts.errors import PointError
 from pymilvus import DataType, MilvusClient
@@ -62,14 +62,14 @@ def to_request(name: str, collection: Collection, points: Points, texts: Sequenc
     for field, kind in collection.fields.items():
         values = [payload.get(field) for payload in points.payloads]
         present = [value is not None and value != [] for value in values]
-        _add(request, PRESENT + field, *_SCALARS[bool], present)
+        _add(request, present_column(field), *_SCALARS[bool], present)
         missing = MISSING[str(kind)]
         values = [missing if value is None else value for value in values]
         if kind == list[str]:
             lists = [ScalarField(string_data={"data": value}) for value in values]
-            _add(request, VALUE + field, DataType.ARRAY, "array_data", lists)
+            _add(request, value_column(field), DataType.ARRAY, "array_data", lists)
         else:
-            _add(request, VALUE + field, *_SCALARS[kind], values)
+            _add(request, value_column(field), *_SCALARS[kind], values)
     return request
 
 

@@ -44,7 +44,6 @@ from cohorts.connectors.milvus_grpc import send, to_request, to_texts
 from cohorts.connectors.milvus_terms import (
     ID,
     PAYLOAD,
-    VALUE,
     VECTOR,
     Column,
     beyond,
@@ -55,6 +54,7 @@ from cohorts.connectors.milvus_terms import (
     to_points,
     to_schema,
     to_search,
+    value_column,
 )
 from cohorts.connectors.milvus_theirs import (
     THEIR_TYPES,
@@ -142,7 +142,7 @@ class MilvusConnector(Connector):
             self._index(name, VECTOR, index_type=kind, metric_type="COSINE", params=params)
             for field, type_ in collection.fields.items():
                 if str(type_) in _SCALAR_INDEX:
-                    self._index(name, VALUE + field, index_type=_SCALAR_INDEX[str(type_)])
+                    self._index(name, value_column(field), index_type=_SCALAR_INDEX[str(type_)])
             self._call(lambda client: client.load_collection(name, timeout=self._timeout_s()))
         except EngineError:
             self._call(lambda client: client.drop_collection(name))  # it is ours: it was made above

@@ -4,7 +4,9 @@ The vector stands beside two columns per filterable field, the value and whether
 null), and one JSON column with the whole payload, so that what comes back is exactly what went in.
 """
 
+import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -38,10 +40,9 @@ from cohorts.errors import UnsupportedIndex
 from pymilvus import DataType, MilvusClient
 
 ID, VECTOR, PAYLOAD = "id", "vector", "payload"
-VALUE, PRESENT = (
-    "f_",
-    "h_",
-)  # what a field's two columns begin with; it keeps a field called id apart from ours
+# What a field's two columns begin with; it keeps a field called id apart from ours.
+_VALUE, _PRESENT = "f_", "h_"
+_PLAIN = re.compile(r"[A-Za-z0-9_]{1,250}")  # what the engine takes behind that; a field may have any name
 MAX_TEXT_BYTES = 65_535
 MAX_ID_BYTES = 512
 MAX_ITEMS = 4_096
@@ -107,9 +108,25 @@ def to_search(index: Index, how: SearchParams, k: int, wider: int = 1) -> dict[s
     return {"ef": ef, "nprobe": min(nprobe, index.nlist) if isinstance(index, Ivf) else nprobe}
 
 
+def value_column(field: str) -> str:
+    """Return the column of a field's values."""
+    return _column(_VALUE, field)
+
+
+def present_column(field: str) -> str:
+    """Return the column that tells where a field has a value."""
+    return _column(_PRESENT, field)
+
+
+def _column(begin: str, field: str) -> str:
+    if _PLAIN.fullmatch(field):
+        return begin + field
+    return f"{begin[0]}x_{hashlib.sha256(field.encode()).hexdigest()[:32]}"
+
+
 def our_columns(fields: Mapping[str, Any]) -> Columns:
     """Return where the fields of a collection of ours stand."""
-    return {field: Column(VALUE + field, f"{PRESENT}{field} == true") for field in fields}
+    return {field: Column(value_column(field), f"{present_column(field)} == true") for field in fields}
 
 
 def to_expression(filter_: Filter, fields: Mapping[str, Any], columns: Columns, key: str = ID) -> str:
@@ -197,8 +214,8 @@ def to_schema(collection: Collection, description: str) -> Any:
             more = {"element_type": DataType.VARCHAR, "max_capacity": MAX_ITEMS}
         if data_type in (DataType.ARRAY, DataType.VARCHAR):
             more["max_length"] = MAX_TEXT_BYTES
-        schema.add_field(VALUE + field, data_type, **more)
-        schema.add_field(PRESENT + field, DataType.BOOL)
+        schema.add_field(value_column(field), data_type, **more)
+        schema.add_field(present_column(field), DataType.BOOL)
     return schema
 
 

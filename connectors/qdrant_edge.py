@@ -37,6 +37,7 @@ from cohorts.connectors.qdrant_terms import (
     shown,
     to_bare_hits,
     to_hits,
+    to_path,
     why_exact,
 )
 from cohorts.errors import CohortsError, EngineError
@@ -140,7 +141,7 @@ class QdrantEdgeConnector(Connector):
             private_folder(folder)
             shard = edge.EdgeShard.create(str(folder), to_config(collection))
             for field, kind in collection.fields.items():
-                shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMA[str(kind)]))
+                shard.update(edge.UpdateOperation.create_field_index(to_path(field), _SCHEMA[str(kind)]))
             shard.flush()
         self._shards[collection.name] = shard
         self._definitions.put(collection)

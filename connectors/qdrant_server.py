@@ -42,6 +42,7 @@ from cohorts.connectors.qdrant_terms import (
     shown,
     to_bare_hits,
     to_hits,
+    to_path,
     why_exact,
 )
 from cohorts.connectors.qdrant_theirs import (
@@ -150,7 +151,7 @@ class QdrantConnector(Connector):
                 "This Qdrant keeps no metadata of a collection: cohorts needs Qdrant 1.16 or newer."
             )
         for field, kind in collection.fields.items():
-            self._index_field(name, field, _SCHEMA[str(kind)])
+            self._index_field(name, to_path(field), _SCHEMA[str(kind)])
         self._known.forget()
 
     def describe(self, name: str) -> Description:

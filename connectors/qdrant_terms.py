@@ -1,6 +1,7 @@
 """What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +26,7 @@ from cohorts.connectors.qdrant_ids import KEY_FIELD
 INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
 OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
 _WHOLE = {"gte": math.ceil, "gt": math.floor, "lt": math.ceil, "lte": math.floor}
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -73,7 +75,7 @@ class Compiler:
                 raise TypeError(f"not a filter: {filter_!r}")
 
     def _path(self, name: str) -> str:
-        return self.paths.get(name, name)
+        return self.paths.get(name) or to_path(name)
 
     def _one_of(self, name: str, values: tuple[Value, ...], *, negated: bool) -> Any:
         any_of = [self._equal(name, value) for value in values]
@@ -96,6 +98,11 @@ class Compiler:
                 bounds = {bound: _WHOLE[bound](value) for bound, value in bounds.items()}
             limits = self.terms.numbers(**{bound: float(value) for bound, value in bounds.items()})
         return self.terms.field(key=self._path(name), range=limits)
+
+
+def to_path(key: str) -> str:
+    """Return the engine's path to a payload key, which in it stands in quotes unless it is plain."""
+    return key if _PLAIN.fullmatch(key) else f'"{key}"'
 
 
 def is_compressed(index: Index) -> bool:

@@ -31,6 +31,7 @@ from cohorts.connectors.filters import (
     OneOf,
     matches,
     parse_filter,
+    quoted,
 )
 from cohorts.connectors.index import Flat, Hnsw, SearchParams
 from cohorts.connectors.registry import connect
@@ -50,6 +51,18 @@ from servers import free_port
 
 DIM = 16
 FIELDS = {"age": float, "n": int, "sex": str, "died": bool, "admitted": date, "codes": list[str]}
+ODD_NAMES = [
+    "Admission Type",
+    "admission type",
+    "a.b",
+    "chunk-no",
+    "Größe (cm), 日",
+    "x[0]",
+    "it's",
+    "id",
+    "1st",
+    "x" * 251,
+]
 HOSTILE = [
     "F",
     "' or 1=1 --",
@@ -426,6 +439,38 @@ class EngineContract:
             "n > 1.5 or n = 0.5 or n != 2.5 and n not in (0.5, 1.0)",
         ):
             self.same_as_reference(connector, batch, parse_filter(text))
+
+    def test_fields_of_any_name_are_filtered_by(self, connector: Connector) -> None:
+        kinds: list[FieldType] = [str, int, float, bool, date, list[str]]
+        values: list[list[Any]] = [
+            ["x", "it's"],
+            [2, -3],
+            [2.5, 0.0],
+            [True, False],
+            ["2101-01-10", "2102-02-11"],
+            [["x"], ["y", "z"]],
+        ]
+        fields = {name: kinds[at % 6] for at, name in enumerate(ODD_NAMES)}
+        rows: list[Payload] = [
+            {name: values[at % 6][row] for at, name in enumerate(ODD_NAMES)} for row in (0, 1)
+        ] + [{}]
+        connector.create(Collection("c", DIM, Flat(), fields))
+        connector.upsert("c", Points(["1", "2", "3"], cloud(3), rows))
+        connector.finalize("c")
+        assert connector.describe("c").collection.fields == fields
+        assert list(connector.fetch("c", ["1", "2"]).payloads) == rows[:2]
+        for at, name in enumerate(ODD_NAMES):
+            shown, (first, second) = quoted(name), values[at % 6]
+            one = f"{shown} contains '{first[0]}'" if at % 6 == 5 else f"{shown} = {first!r}"
+            assert connector.count("c", parse_filter(one)) == 1, one
+            assert connector.count("c", parse_filter(f"{shown} is null and not ({one})")) == 1, name
+            assert second == rows[1][name]
+
+    def test_a_name_that_no_engine_can_filter_by_is_refused(self, connector: Connector) -> None:
+        for name in ("", " ", 'a "b"', "a\\b", "a\nb", "\ud800", "_cohorts_x"):
+            with pytest.raises((InputError, PointError), match=r"can't (name a field|be a key)"):
+                connector.create(Collection("c", DIM, Flat(), {name: str}))
+        assert connector.collections() == []
 
     def test_both_zeros_are_one_number(self, connector: Connector) -> None:
         zeros: list[Payload] = [
