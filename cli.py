@@ -107,7 +107,7 @@ Columns = Annotated[
     str, typer.Option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
 ]
 Labels = Annotated[
-    str, typer.Option("--labels", help="notes-csv: label columns to keep, separated by commas.")
+    str, typer.Option("--labels", help='notes-csv: label columns to keep, as in ward,"Type, of admission".')
 ]
 DatesAs = Annotated[
     DatesName,
@@ -470,7 +470,7 @@ def load(
         id_column=id_column,
         vector_column=vector_column,
         payload=payload,
-        filterable=_names(filterable),
+        filterable=_names("--filterable", filterable),
     )
     with progress(run.times) as tick, connect(store) as connector:
         run.load(FileOrigin(file, made_by, patient_field), connector, tick)
@@ -868,7 +868,9 @@ def evaluate_retrieval(
     plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
     with _open_source(source, path, out, columns=columns, labels=labels, notes=notes, dates=dates) as records:
         population = (
-            read_labelled(records, _names(labels)) if labels else read_patients(records, cohort or [])
+            read_labelled(records, _names("--labels", labels))
+            if labels
+            else read_patients(records, cohort or [])
         )
         result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
         made = tables(records, plan, result, grades_of(records, population, judgements))
@@ -1231,7 +1233,7 @@ def _open_source(
         max_bad_share=max_bad_share,
         notes=notes,
         columns=_pairs("--columns", columns),
-        labels=_names(labels),
+        labels=_names("--labels", labels),
         dates=Dates(dates.value),
         shard=shard,
     ) as opened:
@@ -1244,15 +1246,27 @@ def _open_source(
 
 def _pairs(option: str, text: str) -> dict[str, str]:
     """Read `key=value,…`. Raises InputError for a key that is given twice."""
-    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    pairs = [pair.partition("=") for pair in _names(option, text)]
     found = {key.strip(): value.strip() for key, _, value in pairs}
     if len(found) < len(pairs):
         raise InputError(f"{option} gives a key twice: {text!r}. Leave one out.")
     return found
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str) -> list[str]:
+    """Read `a,"b, c",…`: names between commas; one that holds a comma stands in double quotes. Raises InputError."""
+    words = shlex.shlex(text, posix=True)
+    words.whitespace, words.whitespace_split, words.quotes, words.escape, words.commenters = (
+        ",",
+        True,
+        '"',
+        "",
+        "",
+    )
+    try:
+        return [name.strip() for name in words if name.strip()]
+    except ValueError as error:
+        raise InputError(f"{option} has a double quote that is not closed: {text!r}.") from error
 
 
 def _tell_rejected(run: "Run") -> None:

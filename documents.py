@@ -77,6 +77,11 @@ def is_text(value: object) -> bool:
         return False
 
 
+def names_a_field(text: str) -> bool:
+    """Tell whether it can name a payload field to filter by: Qdrant has no path to a key with a `"` or a backslash."""
+    return bool(text.strip()) and text.isprintable() and '"' not in text and "\\" not in text
+
+
 def _made(value: Any, kind: Any, at: str) -> Any:
     if kind in _SCALARS:
         if not _SCALARS[kind](value):

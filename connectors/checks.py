@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
 from cohorts.connectors.filters import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
-from cohorts.documents import is_text
+from cohorts.documents import is_text, names_a_field
 from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
@@ -62,11 +62,11 @@ def check_column(name: str) -> None:
 
 
 def check_field(name: str) -> None:
-    """Raise InputError for a name that no engine can filter by: Qdrant has no path to keys with these signs."""
-    if not name.strip() or not name.isprintable() or '"' in name or "\\" in name:
+    """Raise InputError for a name that no engine can filter by."""
+    if not names_a_field(name):
         raise InputError(
             f"{name[:80]!r} can't name a field to filter by: it may hold letters, digits, blanks and signs, but no "
-            "double quote, \\ or control character."
+            "double quote, backslash or control character."
         )
 
 

@@ -39,11 +39,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a source: its name, the columns it must have, and those that it may have."""
+    """A table of a source: its name, the columns it must have, and those that it may have.
+
+    `called` says how the file calls a column, where otherwise than it is called here.
+    """
 
     name: str
     columns: dict[str, Kind]
     optional: tuple[str, ...] = ()
+    called: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[C
     """Yield the table's rows, typed. Raises SourceError where a column is missing or its dates can't be understood."""
     required = [name for name in table.columns if name not in table.optional]
     names = [*required, *table.optional]
-    for rows in read_rows(path, required, table.optional):
+    called = [table.called.get(name, name) for name in required]
+    for rows in read_rows(path, called, table.optional):
         yield _typed(path, table, names, rows, dates)
 
 
@@ -92,7 +97,9 @@ def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Da
     reasons = pd.Series("", index=frame.index, dtype="str")
     remarked: dict[str, pd.Series[bool]] = {}
     for name, texts in zip(names, given, strict=True):
-        column = _read_column(path, name, table.columns[name], pd.Series(texts, dtype="str"), dates)
+        column = _read_column(
+            path, table.called.get(name, name), table.columns[name], pd.Series(texts, dtype="str"), dates
+        )
         frame[name] = column.values
         reasons = reasons.mask(column.wrong & (reasons == ""), column.reason)
         for remark, where in column.remarked.items():

@@ -16,17 +16,22 @@ def looks_like_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text))
 
 
+def folded(name: str) -> str:
+    """Return a column's name as it is compared: whatever its case, and whatever its blanks or breaks of a line."""
+    return " ".join(name.split()).casefold()
+
+
 def listed(names: Sequence[str], asked: Iterable[str] = (), *, proven: bool = False) -> str:
     """Return the columns that a file has as a message may name them, to stand behind a colon.
 
-    `asked` are the columns that were looked for, without regard to case; `proven`: the file itself shows that its names
+    `asked` are the columns that were looked for, compared as `folded`; `proven`: the file itself shows that its names
     are no values, by columns of other types than text for one.
     """
     if not names:
         return "none"
-    folded = {name.strip().lower() for name in names} - {""}
-    proven = proven or not folded.isdisjoint(name.lower() for name in asked)
-    if proven and all(map(looks_like_name, folded)):
+    plain = {folded(name) for name in names} - {""}
+    proven = proven or not plain.isdisjoint(map(folded, asked))
+    if proven and all(map(looks_like_name, plain)):
         return ", ".join(names)
     many = f"{len(names):,} columns" if len(names) > 1 else "1 column"
     return f"{many}; the file seems to have no header, and its first line is not shown, for it may be of a patient"

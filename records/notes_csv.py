@@ -5,19 +5,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from cohorts.documents import names_a_field
 from cohorts.errors import InputError, SourceError
 from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS, UNIT_COLUMNS, Batch, Unit
 from cohorts.records.columns import Kind, Table
+from cohorts.records.headers import folded
 from cohorts.records.source import Assembled, Feed, Frames
 
 ROLES = {"id": Kind.ID, "text": Kind.TEXT, "category": Kind.TEXT, "time": Kind.TIME_OR_NONE}
+_LABEL = "label_"
 
 
 class NotesCsv:
     """The layout of a single table of notes; several rows of one id are several notes of one patient.
 
     `columns` maps the roles id, text, category and time to columns; `labels` are kept with every
-    patient, from its first note that has them.
+    patient, from its first note that has them, under their own names behind `label_`.
+    Raises InputError for a column map or labels that can't be, SourceError without a file.
     """
 
     name = "notes-csv"
@@ -31,6 +35,7 @@ class NotesCsv:
                 "The column map of notes-csv names id and text, and category and time where there are such, as in "
                 f"--columns id=encounter_id,text=note. Got: {', '.join(columns) or 'nothing'}."
             )
+        _check_labels(labels, columns["text"])
         if not file.is_file():
             raise SourceError(
                 f"{file} is no file: a CSV, gzipped CSV or Parquet file of notes was looked for."
@@ -42,9 +47,11 @@ class NotesCsv:
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the one file to read."""
-        kinds = {column: ROLES[role] for role, column in self._columns.items()}
-        kinds |= {label: Kind.TEXT for label in self._labels if label not in kinds}
-        yield Feed("notes", Table(self._file.name, kinds), self._file, self._adapt)
+        called = {_as_field(role): column for role, column in self._columns.items()}
+        kinds = {_as_field(role): ROLES[role] for role in self._columns}
+        called |= {_LABEL + label: label for label in self._labels}
+        kinds |= {_LABEL + label: Kind.TEXT for label in self._labels}
+        yield Feed("notes", Table(self._file.name, kinds, called=called), self._file, self._adapt)
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all notes of some ids into a batch."""
@@ -52,7 +59,7 @@ class NotesCsv:
         empty = notes["text"].isna()
         left_out = Counter({f"rows of {self._file.name} without text": int(empty.sum())})
         notes = notes[~empty].reset_index(drop=True)
-        labels = [f"label_{label}" for label in self._labels]
+        labels = [_LABEL + label for label in self._labels]
         units = notes.groupby("patient_id")[labels].first().reset_index()
         for column, kind in UNIT_COLUMNS.items():
             if column != "patient_id":
@@ -70,17 +77,27 @@ class NotesCsv:
         return Assembled(batch, Counter(patients=len(units), notes=len(notes)), +left_out, [])
 
     def _adapt(self, frame: pd.DataFrame) -> pd.DataFrame:
-        adapted = frame[["row", "line"]].copy()
-        for role, target in (
-            ("id", "patient_id"),
-            ("text", "text"),
-            ("category", "category"),
-            ("time", "time"),
-        ):
-            adapted[target] = frame[self._columns[role]] if role in self._columns else _missing(frame, role)
-        for label in self._labels:
-            adapted[f"label_{label}"] = frame[label]
-        return adapted
+        return frame.assign(**{role: _missing(frame, role) for role in ROLES if _as_field(role) not in frame})
+
+
+def _as_field(role: str) -> str:
+    return "patient_id" if role == "id" else role
+
+
+def _check_labels(labels: Sequence[str], text: str) -> None:
+    plain = [folded(label) for label in labels]
+    for label in labels:
+        if plain.count(folded(label)) > 1:
+            raise InputError(f"Label column {label} is given twice (case does not matter): leave one out.")
+        if folded(label) == folded(text):
+            raise InputError(
+                f"Column {label} can't be a label: it holds the notes, and no payload ever does."
+            )
+        if not names_a_field(label):
+            raise InputError(
+                f"{label[:80]!r} can't name a label: it may hold letters, digits, blanks and signs, but no double "
+                "quote, backslash or control character. Rename the column."
+            )
 
 
 def _missing(frame: pd.DataFrame, role: str) -> pd.Series:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from cohorts.errors import SourceError
 from cohorts.records.file_kinds import Kind, foreign
-from cohorts.records.headers import listed
+from cohorts.records.headers import folded, listed
 
 MAX_RECORD_CHARS = 16 * 1024 * 1024
 _START_CHARS = 200  # of a line that is too long
@@ -140,7 +140,7 @@ def _parquet_rows(path: Path, file: Any, columns: Sequence[str], optional: Seque
     places = _places(path, names, columns, optional)
     wanted = [names[place] if place >= 0 else None for place in places]
     number = 1
-    for batch in file.iter_batches(batch_size=2_000, columns=[name for name in wanted if name]):
+    for batch in file.iter_batches(batch_size=2_000, columns=list(filter(None, dict.fromkeys(wanted)))):
         count = batch.num_rows
         cells = [_as_text(batch.column(name).to_pylist()) if name else [""] * count for name in wanted]
         yield Rows(list(zip(*cells, strict=True)), list(range(number, number + count)), [0] * count)
@@ -153,17 +153,17 @@ def _as_text(values: list[object]) -> list[str]:
 
 def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[int]:
     """Return the place of every wanted column in the header; -1 for an optional one that is not there."""
-    names = [name.strip().lower() for name in header]
+    names = list(map(folded, header))
     known = {name: place for place, name in enumerate(names)}
-    missing = [name for name in columns if name.lower() not in known]
+    missing = [name for name in columns if folded(name) not in known]
     if missing:
         raise SourceError(
             f"{path} has no column {', '.join(missing)} (case does not matter). It has: {listed(header, columns)}."
         )
-    twice = [name for name in (*columns, *optional) if names.count(name.lower()) > 1]
+    twice = [name for name in (*columns, *optional) if names.count(folded(name)) > 1]
     if twice:
         raise SourceError(f"{path} has more than one column {', '.join(twice)}; rename or drop one of them.")
-    return [known.get(name.lower(), -1) for name in (*columns, *optional)]
+    return [known.get(folded(name), -1) for name in (*columns, *optional)]
 
 
 class _Fallback:
