@@ -460,9 +460,11 @@ def test_an_id_that_says_that_nothing_is_there_is_no_patient(tmp_path: Path, rea
 
 
 def test_notes_and_labels_that_are_words_stay(tmp_path: Path, read: Read) -> None:
-    file = notes_csv(tmp_path, *(f"{n},{word},2150-01-01" for n, word in enumerate(FURTHER, start=10)))
-    batch, _ = read("notes-csv", file, columns=COLUMNS, labels=["text"])
-    assert batch.notes["text"].tolist() == batch.units["label_text"].tolist() == FURTHER
+    file = tmp_path / "notes.csv"
+    rows = (f"{n},{word},{word},2150-01-01" for n, word in enumerate(FURTHER, start=10))
+    file.write_text("\n".join(["id,text,ward,time", *rows]) + "\n")
+    batch, _ = read("notes-csv", file, columns=COLUMNS, labels=["ward"])
+    assert batch.notes["text"].tolist() == batch.units["label_ward"].tolist() == FURTHER
 
 
 # Empty notes
