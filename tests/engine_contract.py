@@ -453,7 +453,8 @@ class EngineContract:
         fields = {name: kinds[at % 6] for at, name in enumerate(ODD_NAMES)}
         rows: list[Payload] = [
             {name: values[at % 6][row] for at, name in enumerate(ODD_NAMES)} for row in (0, 1)
-        ] + [{}]
+        ]
+        rows.append({})
         connector.create(Collection("c", DIM, Flat(), fields))
         connector.upsert("c", Points(["1", "2", "3"], cloud(3), rows))
         connector.finalize("c")

@@ -79,7 +79,7 @@ def units(file: Path, labels: list[str], **columns: str) -> pd.DataFrame:
     ) as source:
         (batch,) = source.batches()
     assert len(batch.notes) == 30
-    assert batch.notes["text"].str.split().str.len().eq(24).all()
+    assert [len(note.split()) for note in batch.notes["text"]] == [24] * 30
     return batch.units
 
 
