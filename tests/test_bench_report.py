@@ -458,7 +458,7 @@ def test_the_papers_settings_stand_beside_what_was_measured_of_them(
 ) -> None:
     monkeypatch.setattr("cohorts.harness.published.SEARCH_OF", (ROWS, 8, K))
     same = (Hnsw(m=8, ef_construction=40), SearchParams(ef_search=10))
-    monkeypatch.setitem(as_published._SETTINGS, "HNSW", same)
+    monkeypatch.setitem(as_published.SETTINGS, "HNSW", same)
     lines = as_published.published_lines(summary_of(planted))
     assert [line.store for line in lines] == ["Ours", "Theirs", "faiss", "", ""]  # no ivf, no annoy
     ours = lines[0]

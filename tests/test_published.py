@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from cohorts.encoders.clinicalnotebert import PARAMETERS
 from cohorts.harness import published
+from cohorts.harness.bench import as_published as bench
 from cohorts.harness.published import Names, Table
 from cohorts.harness.quality import as_published
 from cohorts.records.synth_notes import RATES
@@ -187,6 +189,26 @@ def test_search_was_measured_on_what_the_paper_says(shared_papers: Path) -> None
     assert f"The final {dim}-dimensional fused vector" in text
     assert f"k set to {k}" in text
     assert k == published.RETRIEVAL_K
+
+
+def test_the_settings_of_the_indexes_are_the_papers(shared_papers: Path) -> None:
+    text = (shared_papers / "cohort-discovery.txt").read_text(encoding="utf-8")
+    printed = {
+        name.replace(" ", ""): int(value)
+        for name, value in re.findall(r"^ +([A-Za-z_ ]+) = (\d+) : ", text, re.MULTILINE)
+    }
+    (hnsw, ef), (ivf, probes), (annoy, _) = bench.SETTINGS.values()
+    ours = {"M": vars(hnsw)["m"], "efConstruction": vars(hnsw)["ef_construction"], "efSearch": ef.ef_search}
+    ours |= {"nlist": vars(ivf)["nlist"], "nprobe": probes.nprobe, "n_trees": vars(annoy)["n_trees"]}
+    assert ours == printed
+
+
+def test_models_have_the_sizes_that_were_published() -> None:
+    sizes = {
+        hub_id.removeprefix("jhliu/ClinicalNoteBERT-"): cells[0]
+        for (_, hub_id), cells in published.NOTE_MODELS.rows.items()
+    }
+    assert sizes == PARAMETERS
 
 
 def test_a_figure_says_where_it_stands() -> None:

@@ -10,7 +10,7 @@ from cohorts.harness.bench.equal_recall import fastest_load, load_key
 from cohorts.harness.bench.summary import Summary
 from cohorts.harness.published import Figure
 
-_SETTINGS: dict[str, tuple[Index, SearchParams]] = {  # section 4.4
+SETTINGS: dict[str, tuple[Index, SearchParams]] = {  # section 4.4
     "HNSW": (Hnsw(m=32, ef_construction=400), SearchParams(ef_search=128)),
     "IVF": (Ivf(nlist=1024), SearchParams(nprobe=16)),
     "ANNOY": (Annoy(n_trees=100), SearchParams()),
@@ -35,11 +35,11 @@ def published_lines(summary: Summary) -> list[Line]:
     rows, dim, k = published.SEARCH_OF
     if (summary.facts.rows, summary.facts.dim) != (rows, dim) or k not in summary.experiment.k:
         return []
-    return [line for name in _SETTINGS for line in _lines(summary, name, k)]
+    return [line for name in SETTINGS for line in _lines(summary, name, k)]
 
 
 def _lines(summary: Summary, name: str, k: int) -> Iterator[Line]:
-    index, search = _SETTINGS[name]
+    index, search = SETTINGS[name]
     figures = (
         *(published.SEARCH.figure((name,), column) for column in published.SEARCH.columns),
         published.RESOURCES.figure(_MEMORY, "Value") if name == "HNSW" else None,
