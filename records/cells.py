@@ -31,6 +31,11 @@ def text_ids(values: "pd.Series[str]") -> "pd.Series[str]":
     return values.str.replace(r"^([0-9]+)\.0$", r"\1", regex=True)
 
 
+def rounded(values: "pd.Series[str]") -> "pd.Series[bool]":
+    """Tell which are whole numbers of which only the first digits are left, as in 1.05E+11: many become one."""
+    return values.str.fullmatch(r"-?[0-9](?:\.[0-9]+)?[eE]\+[0-9]+").fillna(False).astype(bool)
+
+
 def numbers(values: "pd.Series[str]") -> "pd.Series[float]":
     """Return float64, missing where there is no finite number."""
     read = pd.to_numeric(values, errors="coerce").astype("float64")

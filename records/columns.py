@@ -13,6 +13,7 @@ from cohorts.records.tables import Rows, read_rows
 from cohorts.records.times import Dates, most_end_with_year, most_lack_century, read_times
 
 _LIKE_A_FLOAT = "rows have an id like 105.0, which is read as 105"
+_ROUNDED = "has lost digits, as 105000000001 does in 1.05E+11"
 _WITH_ZONE = "rows have times with a zone; the clock is kept as written and the zone dropped"
 _NO_DATE = {
     Dates.ISO: "2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates",
@@ -78,7 +79,7 @@ class _Column:
 
     values: pd.Series
     wrong: "pd.Series[bool]"
-    reason: str = ""
+    reason: "str | pd.Series[str]" = ""
     remarked: "dict[str, pd.Series[bool]]" = field(default_factory=dict)
 
 
@@ -124,10 +125,7 @@ def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dat
         case Kind.CODE:
             return _Column(text, text.isna(), f"{name} is missing")
         case Kind.ID:
-            ids = cells.text_ids(text)
-            return _Column(
-                ids, ids.isna(), f"{name} is missing", {_LIKE_A_FLOAT: ids.notna() & (ids != text)}
-            )
+            return _read_ids(name, text)
         case Kind.NUMBER:
             number = cells.numbers(text)
             return _Column(number, number.isna() & text.notna(), f"{name} is not a number")
@@ -143,6 +141,12 @@ def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dat
             wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}").fillna(False).astype(bool))
             return _Column(key, wrong, f"{name} is not a whole number")
     return _read_time(path, name, kind, text, dates)
+
+
+def _read_ids(name: str, text: "pd.Series[str]") -> _Column:
+    ids, lost = cells.text_ids(text), cells.rounded(text)
+    reason = text.isna().map({True: f"{name} is missing", False: f"{name} {_ROUNDED}"})
+    return _Column(ids, ids.isna() | lost, reason, {_LIKE_A_FLOAT: ids.notna() & (ids != text)})
 
 
 def _read_time(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:

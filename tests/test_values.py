@@ -385,6 +385,16 @@ def test_ids_that_went_through_floats_are_told_and_are_the_same_patients(tmp_pat
     assert report.warnings == ["notes.csv: 1 rows have an id like 105.0, which is read as 105"]
 
 
+def test_ids_whose_digits_a_spreadsheet_has_lost_are_never_one_patient(tmp_path: Path, read: Read) -> None:
+    lost = ("1.23E+11,one,", "1.23E+11,another,", "1e+16,a third,", "-4.5e+05,a fourth,")
+    kept = ("1e5,five,", "4E10,six,", "a1.2E+10,seven,")
+    file = notes_csv(tmp_path, *lost, *kept)
+    batch, report = read("notes-csv", file, columns=COLUMNS, max_bad_share=0.9)
+    assert set(batch.units["patient_id"]) == {"1e5", "4E10", "a1.2E+10"}
+    assert report.quarantined == {"notes.csv": len(lost)}
+    assert reasons(tmp_path) == {"id has lost digits, as 105000000001 does in 1.05E+11"}
+
+
 def test_judgements_that_went_through_floats_are_of_the_same_patients(tmp_path: Path) -> None:
     file = tmp_path / "judged.csv"
     file.write_text("patient,other,grade\n105.0, 7.0 ,2\n")
