@@ -966,7 +966,7 @@ def attach(
         ),
     ] = None,
     field: Annotated[
-        list[str] | None, typer.Option(help="Further field to filter by: NAME=PATH:TYPE. Repeatable.")
+        list[str] | None, typer.Option(help="Further field to filter by: [NAME=]PATH[:TYPE]. Repeatable.")
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Allow ingest to write our vector and our payload keys there.")
@@ -977,7 +977,7 @@ def attach(
 ) -> None:
     """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.guests import attachment_file, confirm, look
+    from cohorts.loaders.guests import attachment_file, confirm, doubts, look
     from cohorts.terminal.tables import show_inspection
 
     file = attachment_file(store, collection)
@@ -986,6 +986,8 @@ def attach(
             connector, collection, vector=vector, patient_field=patient_field, fields=field or []
         )
         show_inspection(found, proposed)
+        for doubt in doubts(connector, found, proposed):
+            log.say("warning", doubt)
         if dry_run:
             for line in ("An ingest would write:", *(f"  {one}" for one in proposed.plan())):
                 log.say("note", line)

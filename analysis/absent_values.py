@@ -69,7 +69,8 @@ class Lookup:
 
     def _is_looked_up(self, field: str) -> bool:
         is_id = field == patient_field(self.collection) or _ID.fullmatch(field)
-        return not is_id and self.collection.fields[field] in (str, bool, list[str])
+        # Others' fields may be named by their paths, too; what they hold is not looked up.
+        return not is_id and self.collection.fields.get(field) in (str, bool, list[str])
 
     def _has(self, field: str, value: Value) -> bool:
         if self.collection.fields[field] == list[str]:

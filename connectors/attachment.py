@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
 from cohorts.connectors.checks import MAX_DIM, OUR_PREFIX, check_name
 from cohorts.connectors.definitions import Definition, to_json
+from cohorts.connectors.filters import Filter, renamed
+from cohorts.connectors.their_metrics import COSINE, METRICS, check_metric
 from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.private_files import private_folder, write_private
@@ -20,12 +22,16 @@ OUR_VECTOR = "cohorts"  # the named vector that we may write, where the owner of
 
 @dataclass(frozen=True)
 class VectorField:
-    """One vector of a collection: its name ('' for an unnamed one), size, metric, and index as the engine says."""
+    """One vector of a collection: its name ('' for an unnamed one), size, metric, and index as the engine says.
+
+    `unread` says what it is where it is none that cohorts reads, as in "sparse".
+    """
 
     name: str
     dim: int
     metric: str
     index: str
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,23 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """How many points hold a number under a path, or something else (text, lists), or nothing."""
+
+    numbers: int
+    others: int
+    nothing: int
+
+
+@dataclass(frozen=True)
 class Attachment:
     """How a collection of others is read: which vector, which key, and where the fields to filter by stand.
 
     `paths` leads from a field's name to the engine's (a nested payload key on Qdrant, a column on Milvus); `present`
-    holds, for a Milvus column that may be missing, the expression that tells. With `writable`, and only then,
-    `our_vector`, of `our_dim` dimensions, and payload keys of ours are written beside theirs.
+    holds, for every column of Milvus, the expression that tells where it has a value ('' for always); with `dynamic`,
+    other paths are keys that a row may lack. `metric` is how the engine compares
+    `vector`; where that is not cosine, `units_seen` vectors were looked at, and all have length 1. With `writable`, and
+    only then, `our_vector`, of `our_dim` dimensions, and payload keys of ours are written beside theirs.
     """
 
     collection: Collection
@@ -61,6 +78,14 @@ class Attachment:
     our_vector: str = ""
     our_dim: int = 0
     writable: bool = False
+    metric: str = COSINE
+    units_seen: int = 0
+    dynamic: bool = False
+
+    @property
+    def compared(self) -> str:
+        """Return the metric of the vector that is searched; ours is compared by cosine."""
+        return self.metric if self.searched == self.vector else COSINE
 
     @property
     def searched(self) -> str:
@@ -71,6 +96,24 @@ class Attachment:
         """Return the mapped fields alone: the rest of a payload of others may be patients' text."""
         values = {field: _dig(payload, path) for field, path in self.paths.items()}
         return {field: value for field, value in values.items() if value is not None}
+
+    def named(self, where: Filter) -> Filter:
+        """Return a filter with the mapped names, where it names fields as their owner does."""
+        return renamed(where, self._named)
+
+    def _named(self, asked: str) -> str:
+        if asked in self.collection.fields:
+            return asked
+        meant = paths_meant(asked, self.paths.values())
+        return next((name for name, path in self.paths.items() if [path] == meant), asked)
+
+    def check_there(self, there: VectorField) -> None:
+        """Raise InputError where the engine compares the vector that is searched otherwise than it did."""
+        if there.metric.lower() != self.compared:
+            raise InputError(
+                f"Vector {there.name!r} of {self.collection.name} is compared by {there.metric} now, and was by "
+                f"{self.compared} when it was mapped: run cohorts attach again."
+            )
 
     def with_fields(self, fields: Mapping[str, tuple[str, FieldType]]) -> "Attachment":
         """Return the mapping with further fields, or others: name → (path, type)."""
@@ -152,28 +195,34 @@ class Guest(Protocol):
         """Return a mapping for a collection, read-only. Raises InputError where it can't be searched by cosine."""
         ...
 
+    def kinds(self, name: str, path: str) -> Kinds:
+        """Count what the points of a collection hold under a path, exactly."""
+        ...
+
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping: from now on the collection is read, and where writable written, by it."""
         ...
 
 
 def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None) -> VectorField:
-    """Return the vector of collection `name` to read: the one `wanted`, or the only one.
+    """Return the vector of collection `name` to read: the one `wanted`, or the only one that can be read.
 
-    Raises InputError, which names those there are, and for one that is not compared by cosine.
+    Raises InputError, which names those there are, and for one that does not order unit vectors as cosine does.
     """
-    names = ", ".join(repr(one.name) for one in vectors) or "none"
-    chosen = [one for one in vectors if wanted is None or one.name == wanted]
+    chosen = [one for one in vectors if (not one.unread if wanted is None else one.name == wanted)]
     if wanted is None and len(chosen) > 1:
         chosen = [one for one in chosen if one.name != OUR_VECTOR]
-    if len(chosen) != 1:
-        raise InputError(f"Name one vector of {name} with --vector. It has: {names}.")
-    if chosen[0].metric.lower() != "cosine":
+    if len(chosen) == 1 and not chosen[0].unread:
+        check_metric(name, chosen[0].name, chosen[0].metric)
+        return chosen[0]
+    if any(one.unread for one in chosen) or (vectors and all(one.unread for one in vectors)):
+        unread = "; ".join(f"{one.name!r} is {one.unread}" for one in chosen or vectors)
         raise InputError(
-            f"Vector {chosen[0].name!r} of {name} is compared by {chosen[0].metric}; cohorts compares by cosine "
-            "only. Ask for a collection, or a named vector, made with cosine."
+            f"{name} can't be read by its vector: {unread}. cohorts reads vectors of floating-point numbers, dense and "
+            "one for a point: ask the owner for a named vector of that kind."
         )
-    return chosen[0]
+    names = ", ".join(repr(one.name) + (f" ({one.unread})" if one.unread else "") for one in vectors)
+    raise InputError(f"Name one vector of {name} with --vector. It has: {names or 'none'}.")
 
 
 def field_names(paths: Iterable[str]) -> dict[str, str]:
@@ -191,6 +240,21 @@ def field_names(paths: Iterable[str]) -> dict[str, str]:
             name += "_"
         names[name] = path
     return names
+
+
+def field_name(path: str, taken: Mapping[str, str]) -> str:
+    """Return a name for one more path beside those `taken`: its end, or else the whole path."""
+    end = _as_name(path.rpartition(".")[2])
+    return end if taken.get(end, path) == path else _as_name(path)
+
+
+def paths_meant(asked: str, paths: Iterable[str]) -> list[str]:
+    """Return the paths that a text may mean: the very one, or those that end so, with or without odd characters."""
+    paths = list(paths)
+    if asked in paths:
+        return [asked]
+    ends = [path for path in paths if path.endswith(f".{asked}")]
+    return ends or [path for path in paths if _as_name(path.rpartition(".")[2]) == asked]
 
 
 def _as_name(text: str) -> str:
@@ -232,14 +296,17 @@ class _Kept:
     our_vector: str
     our_dim: int
     writable: bool
+    metric: str = COSINE
+    units_seen: int = 0
+    dynamic: bool = False
 
     def __post_init__(self) -> None:
         if not self.collection.fields.keys() <= self.paths.keys():
             raise InputError("A field has no path.")
-        if any(
-            text not in ("", f"{self.paths.get(name)} is not null") for name, text in self.present.items()
-        ):
+        if any(text not in ("", f"{column} is not null") for column, text in self.present.items()):
             raise InputError("What tells whether a field is there is no test for null.")
+        if self.metric not in METRICS:
+            raise InputError(f"The metric is {self.metric!r}.")
         if not 1 <= self.collection.dim <= MAX_DIM:
             raise InputError(f"The dimension is {self.collection.dim}.")
 

@@ -13,7 +13,7 @@ unknown, and `not (sex = 'F')` keeps them. `is null` asks for what is missing; a
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -164,6 +164,16 @@ def matches(filter_: Filter, payload: Mapping[str, Any]) -> bool:
             raise TypeError(f"not a filter: {filter_!r}")
 
 
+def renamed(filter_: Filter, name_of: Callable[[str], str]) -> Filter:
+    """Return the same filter over fields of other names."""
+    match filter_:
+        case All(parts) | AnyOf(parts):
+            return replace(filter_, parts=tuple(renamed(part, name_of) for part in parts))
+        case Not(part):
+            return Not(renamed(part, name_of))
+    return replace(filter_, field=name_of(filter_.field))  # type: ignore[attr-defined,type-var]
+
+
 def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
     """Raise FilterError where the filter names a field that is not there, or compares it with another type."""
     match filter_:
@@ -175,11 +185,11 @@ def check_filter(filter_: Filter, fields: Mapping[str, Any]) -> None:
         case _:
             field = filter_.field  # type: ignore[attr-defined]
             if field not in fields:
-                raise FilterError(f"There is no field {field!r} to filter by. {_known(field, fields)}")
+                raise FilterError(f"There is no field {field!r} to filter by. {known_fields(field, fields)}")
             _check_type(filter_, fields[field])
 
 
-def _known(field: str, fields: Iterable[str]) -> str:
+def known_fields(field: str, fields: Iterable[str]) -> str:
     """Return the fields that there are, those first that are spelt most alike."""
     folded = {name.casefold(): quoted(name) for name in fields}
     near = ", ".join(folded[name] for name in difflib.get_close_matches(field.casefold(), folded))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import Attachment, Inspection, choose_vector
+from cohorts.connectors.attachment import Attachment, Inspection, Kinds, VectorField, choose_vector
 from cohorts.connectors.base import (
     NOTHING,
     Abilities,
@@ -38,7 +38,7 @@ from cohorts.connectors.checks import (
     unit_rows,
 )
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json
-from cohorts.connectors.filters import Filter, check_filter
+from cohorts.connectors.filters import MAX_NUMBER, Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, Ivf, SearchParams, effective_search
 from cohorts.connectors.milvus_grpc import send, to_request, to_texts
 from cohorts.connectors.milvus_terms import (
@@ -58,7 +58,9 @@ from cohorts.connectors.milvus_terms import (
 )
 from cohorts.connectors.milvus_theirs import (
     THEIR_TYPES,
+    dynamic_types,
     is_fit,
+    is_vector,
     their_hit,
     their_index,
     their_points,
@@ -67,6 +69,7 @@ from cohorts.connectors.milvus_theirs import (
 from cohorts.connectors.proxies import proxy_hint
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
+from cohorts.connectors.their_metrics import COSINE, check_units, with_cosines
 from cohorts.errors import EngineError, InputError
 from pymilvus import DataType, MilvusClient, MilvusException
 from pymilvus.grpc_gen.milvus_pb2 import UpsertRequest
@@ -78,6 +81,8 @@ BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 WIDER = (1, 8, 64)  # tried in turn for queries that come back short; the second costs next to nothing
 SCAN_ROWS = 5_000
+SAMPLE = 100  # rows of others that are looked at for the keys of the dynamic column
+UNITS = 1_000  # vectors of others whose length is looked at
 POLL_S = 0.1
 SERVED_S = 60.0  # for indexes that are built to take the place of the rows as they came in
 INDEXED_ROWS = 1_024  # of a segment: smaller ones get no index
@@ -320,24 +325,50 @@ class MilvusConnector(Connector):
             kind = DataType(field["type"])
             if field.get("is_primary"):
                 key = f"{field['name']} ({kind.name}{', given by the engine' if about['auto_id'] else ''})"
-            if kind is DataType.FLOAT_VECTOR:
+            if is_vector(field):
                 vectors.append(vector_field(field, self._about_theirs(target, field["name"])))
             else:
                 fields[field["name"]] = kind.name
+        state = self._call(lambda client: client.get_load_state(target))["state"]
+        state = str(getattr(state, "name", state))
         if about["enable_dynamic_field"]:
             fields["$meta"] = "dynamic"
-        state = self._call(lambda client: client.get_load_state(target))["state"]
+            if state == "Loaded":
+                rows = self._query(target, "", ["$meta"], limit=SAMPLE)
+                fields |= dynamic_types(rows, [field["name"] for field in about["fields"]])
         return Inspection(
             name=target,
             engine=self.abilities.engine,
-            count=int(self._call(lambda client: client.get_collection_stats(target))["row_count"]),
+            count=self._count_theirs(target, state),
             key=key,
             vectors=tuple(vectors),
             fields=fields,
-            state=str(getattr(state, "name", state)),
+            state=state,
             aliases=tuple(about.get("aliases", ())),
             ours=_definition(about) is not None,
         )
+
+    def _count_theirs(self, target: str, state: str) -> int:
+        """Return how many rows there are, those not flushed yet among them, as far as a released collection tells."""
+        if state == "Loaded":
+            return self._count(target, "", "Strong")
+        return int(self._call(lambda client: client.get_collection_stats(target))["row_count"])
+
+    def kinds(self, name: str, path: str) -> Kinds:
+        """Count what the rows hold in a column, or under a key of the dynamic one."""
+        about = self._about(name)
+        field = next((one for one in about["fields"] if one["name"] == path), None)
+        points = self._count(name, "", "Strong")
+        if field is None and not about["enable_dynamic_field"]:
+            return Kinds(0, 0, points)
+        check_column(path)
+        if field is None:
+            there = self._count(name, f"exists {path}", "Strong")
+            numbers = self._count(name, f"{path} >= {-MAX_NUMBER}", "Strong")
+        else:
+            there = self._count(name, f"{path} is not null", "Strong") if field.get("nullable") else points
+            numbers = there if THEIR_TYPES.get(DataType(field["type"])) in (int, float) else 0
+        return Kinds(numbers, there - numbers, points - there)
 
     def propose(self, name: str, vector: str | None = None) -> Attachment:
         """Return a read-only mapping; columns of numbers, flags and short text can be filtered by."""
@@ -351,9 +382,9 @@ class MilvusConnector(Connector):
         fields: dict[str, FieldType] = {}
         present = {}
         for field in about["fields"]:
+            present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
             if is_fit(field):
                 fields[field["name"]] = THEIR_TYPES[DataType(field["type"])]
-                present[field["name"]] = f"{field['name']} is not null" if field.get("nullable") else ""
         index = their_index(self._about_theirs(found.name, chosen.name))
         return Attachment(
             collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
@@ -362,7 +393,18 @@ class MilvusConnector(Connector):
             present=present,
             key=key["name"],
             integer_keys=DataType(key["type"]) is DataType.INT64,
+            metric=chosen.metric.lower(),
+            units_seen=self._units_seen(found.name, chosen),
+            dynamic=bool(about["enable_dynamic_field"]),
         )
+
+    def _units_seen(self, name: str, vector: VectorField) -> int:
+        """Return how many vectors of length 1 were looked at; 0 where the engine compares by cosine anyway."""
+        if vector.metric.lower() == COSINE:
+            return 0
+        rows = self._query(name, "", [vector.name], limit=UNITS)
+        sample = np.array([row[vector.name] for row in rows], dtype=np.float32)
+        return check_units(name, vector.name, vector.metric, sample.reshape(len(rows), vector.dim))
 
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping for a collection of others; it is read only, for Milvus replaces rows whole."""
@@ -372,7 +414,7 @@ class MilvusConnector(Connector):
                 "others on Milvus. Ingest into a collection of its own beside it."
             )
         target = attachment.collection.name
-        for column in (attachment.key, attachment.vector, *attachment.paths.values()):
+        for column in (attachment.key, attachment.vector, *attachment.paths.values(), *attachment.present):
             check_column(column)
         others = {name: one for name, one in self._attached.items() if one.collection.name != target}
         self._attached = {**others, target: attachment}
@@ -491,8 +533,9 @@ class MilvusConnector(Connector):
         """Return a collection of others as the mapping has it, with the index that it has now."""
         attached = self._attached.setdefault(name, self._attached[target])
         there = self._about_theirs(target, attached.vector)
-        field = {"name": attached.vector, "params": {"dim": attached.collection.dim}}
-        choose_vector(target, [vector_field(field, there)], None)
+        dim, kind = {"dim": attached.collection.dim}, DataType.FLOAT_VECTOR
+        field = vector_field({"name": attached.vector, "type": kind, "params": dim}, there)
+        attached.check_there(choose_vector(target, [field], None))
         return replace(attached.collection, index=their_index(there))
 
     def _name_of_ours(self, name: str) -> str:
@@ -512,12 +555,15 @@ class MilvusConnector(Connector):
     def _expression(self, name: str, collection: Collection, where: Filter | None) -> str:
         if where is None:
             return ""
-        check_filter(where, collection.fields)
         attached = self._attached.get(name)
+        where = attached.named(where) if attached else where
+        check_filter(where, collection.fields)
         if attached is None:
             return to_expression(where, collection.fields, our_columns(collection.fields))
+        otherwise = "exists {}" if attached.dynamic else ""
         columns = {
-            field: Column(path, attached.present.get(field, "")) for field, path in attached.paths.items()
+            field: Column(path, attached.present.get(path, otherwise.format(path)))
+            for field, path in attached.paths.items()
         }
         return to_expression(where, collection.fields, columns, attached.key)
 
@@ -538,6 +584,8 @@ class MilvusConnector(Connector):
     ) -> list[list[Hit]]:
         attached = self._attached.get(name)
         key, fields = (ID, [PAYLOAD]) if attached is None else (attached.key, sorted(attached.paths.values()))
+        metric = attached.metric if attached else COSINE
+        queries = queries if metric == COSINE else unit_rows(queries, queries.shape[1])
         # Where nothing is named, embedded Milvus sends every field, the vectors too.
         outputs = (fields if with_payload else []) or [key]
         found = self._call(
@@ -554,7 +602,8 @@ class MilvusConnector(Connector):
             )
         )
         if attached is not None:
-            return [[their_hit(hit, attached, with_payload) for hit in row] for row in found]
+            theirs = [[their_hit(hit, attached, with_payload) for hit in row] for row in found]
+            return with_cosines(metric, theirs)
         if not with_payload:
             return [[to_hit((_get(hit, ID), _get(hit, "distance"), NOTHING)) for hit in row] for row in found]
         return [

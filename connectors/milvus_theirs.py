@@ -1,6 +1,6 @@
 """What the server says of a Milvus collection that someone else made, in our terms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,31 @@ def is_fit(field: Mapping[str, Any]) -> bool:
     return short and (kind is not DataType.ARRAY or field.get("element_type") == DataType.VARCHAR)
 
 
+_UNREAD: Mapping[DataType, str] = {
+    DataType.BINARY_VECTOR: "binary",
+    DataType.FLOAT16_VECTOR: "of float16",
+    DataType.BFLOAT16_VECTOR: "of bfloat16",
+    DataType.SPARSE_FLOAT_VECTOR: "sparse",
+    DataType.INT8_VECTOR: "of int8",
+}
+
+
+def is_vector(field: Mapping[str, Any]) -> bool:
+    """Tell whether a column holds vectors, of whatever numbers."""
+    return DataType(field["type"]) in (DataType.FLOAT_VECTOR, *_UNREAD)
+
+
 def vector_field(field: Mapping[str, Any], about: Mapping[str, Any]) -> VectorField:
     """Return a vector column, with what the engine says of its index."""
     hidden = {"metric_type", "index_type", "field_name", "index_name", "state"}
     params = {key: value for key, value in about.items() if key not in hidden and not key.endswith("_rows")}
     shown = f"{about.get('index_type', 'none')} {params or ''}".strip()
     return VectorField(
-        field["name"], int(field["params"]["dim"]), str(about.get("metric_type", "none")), shown
+        field["name"],
+        int(field["params"].get("dim", 0)),
+        str(about.get("metric_type", "none")),
+        shown,
+        _UNREAD.get(DataType(field["type"]), ""),
     )
 
 
@@ -65,6 +83,17 @@ def their_hit(hit: Mapping[str, Any], attached: Attachment, with_payload: bool) 
     """Return one hit; servers before 2.4 don't name the key, and it comes as `id`."""
     one = hit[attached.key] if attached.key in hit else hit[ID]
     return Hit(str(one), hit["distance"], _plain(attached.read(hit["entity"])) if with_payload else {})
+
+
+def dynamic_types(rows: Sequence[Mapping[str, Any]], declared: Iterable[str]) -> dict[str, str]:
+    """Return the type of every key that rows hold beside the declared columns, as the engine calls such a column."""
+    kinds = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCHAR"}
+    types: dict[str, str] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key not in declared and type(value) in kinds:
+                types.setdefault(key, kinds[type(value)])
+    return types
 
 
 def their_points(rows: Sequence[Mapping[str, Any]], attached: Attachment) -> Points:

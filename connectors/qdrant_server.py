@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import OUR_VECTOR, Attachment, Inspection, choose_vector, field_names
+from cohorts.connectors.attachment import (
+    OUR_VECTOR,
+    Attachment,
+    Inspection,
+    Kinds,
+    VectorField,
+    choose_vector,
+    field_names,
+)
 from cohorts.connectors.base import (
     Abilities,
     Collection,
@@ -23,9 +31,16 @@ from cohorts.connectors.base import (
     Points,
     Vectors,
 )
-from cohorts.connectors.checks import OUR_PREFIX, check_collection, check_k, check_points, check_queries
+from cohorts.connectors.checks import (
+    OUR_PREFIX,
+    check_collection,
+    check_k,
+    check_points,
+    check_queries,
+    unit_rows,
+)
 from cohorts.connectors.definitions import already_there, from_json, no_such_collection, to_json, with_search
-from cohorts.connectors.filters import Filter, check_filter
+from cohorts.connectors.filters import MAX_NUMBER, Filter, check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.proxies import proxy_hint
 from cohorts.connectors.qdrant_connection import ERRORS, is_taken, is_unreached, may_pass, open_client, reason
@@ -54,6 +69,7 @@ from cohorts.connectors.qdrant_theirs import (
 )
 from cohorts.connectors.remembered import Remembered
 from cohorts.connectors.retrying import Patience
+from cohorts.connectors.their_metrics import COSINE, check_units, with_cosines
 from cohorts.documents import parse_json
 from cohorts.errors import EngineError, InputError
 from qdrant_client import QdrantClient, models
@@ -71,6 +87,7 @@ IDLE_POLLS = 10  # in a row: for a moment the server may look idle before it beg
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
+UNITS = 1_000  # vectors of others whose length is looked at
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _SCHEMA: Mapping[str, models.PayloadSchemaType] = {
     str(str): models.PayloadSchemaType.KEYWORD,
@@ -363,14 +380,40 @@ class QdrantConnector(Connector):
         paths = field_names(kinds)
         fields = {field: kinds[path] for field, path in paths.items()}
         index = their_index(self._info(found.name), chosen.name)
-        ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == "cosine"]
+        ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == COSINE]
         return Attachment(
             collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
             vector=chosen.name,
             paths=paths,
             our_vector=ours[0].name if ours else "",
             our_dim=ours[0].dim if ours else 0,
+            metric=chosen.metric.lower(),
+            units_seen=self._units_seen(found.name, chosen),
         )
+
+    def _units_seen(self, name: str, vector: VectorField) -> int:
+        """Return how many vectors of length 1 were looked at; 0 where the engine compares by cosine anyway."""
+        if vector.metric.lower() == COSINE:
+            return 0
+        names = [vector.name] if vector.name else True
+        records, _ = self._call(
+            lambda client: client.scroll(name, limit=UNITS, with_payload=False, with_vectors=names)
+        )
+        rows = [row for record in records if (row := _row(record, vector.name)) is not None]
+        sample = np.array(rows, dtype=np.float32).reshape(len(rows), vector.dim)
+        return check_units(name, vector.name, vector.metric, sample)
+
+    def kinds(self, name: str, path: str) -> Kinds:
+        """Count what the points hold under a path; lists of numbers count as numbers."""
+        empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+        number = models.FieldCondition(key=path, range=models.Range(gte=-MAX_NUMBER, lte=MAX_NUMBER))
+
+        def count(*must: Any) -> int:
+            wanted = models.Filter(must=list(must))
+            return int(self._call(lambda client: client.count(name, count_filter=wanted, exact=True)).count)
+
+        points, numbers, nothing = count(), count(number), count(empty)
+        return Kinds(numbers, max(0, points - numbers - nothing), nothing)
 
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping for a collection of others."""
@@ -423,6 +466,7 @@ class QdrantConnector(Connector):
             # Its owner may have changed it since the mapping was made.
             info = self._info(target)
             there = choose_vector(target, vector_fields(info), attached.searched)
+            attached.check_there(there)
             return replace(attached.collection, index=their_index(info, there.name))
         if target not in names:
             raise no_such_collection(name, [*names, *aliases])
@@ -526,11 +570,16 @@ class QdrantConnector(Connector):
         attached = self._attached.get(name)
         return attached.searched if attached else ""
 
+    def _metric(self, name: str) -> str:
+        attached = self._attached.get(name)
+        return attached.compared if attached else COSINE
+
     def _condition(self, name: str, collection: Collection, where: Filter | None) -> models.Filter | None:
         if where is None:
             return None
-        check_filter(where, collection.fields)
         attached = self._attached.get(name)
+        where = attached.named(where) if attached else where
+        check_filter(where, collection.fields)
         paths = attached.paths if attached else {}
         condition: models.Filter = Compiler(TERMS, collection.fields, paths).compile(where)
         return condition
@@ -548,7 +597,8 @@ class QdrantConnector(Connector):
         settings = models.SearchParams(hnsw_ef=how.ef_search, exact=how.exact, quantization=rescored)
         selector = self._selector(name) if with_payload else False
         using = self._vector(name) or None
-        timeout_s = self._timeout_s()
+        timeout_s, metric = self._timeout_s(), self._metric(name)
+        rows = rows if metric == COSINE else unit_rows(rows, rows.shape[1])
 
         def ask(client: QdrantClient) -> list[Any]:
             if speaks_grpc(client):
@@ -573,8 +623,8 @@ class QdrantConnector(Connector):
 
         found = self._call(ask) if len(rows) else []
         if with_payload:
-            return [self._hits(name, points) for points in found]
-        return to_bare_hits(found, lambda ids: self._keys_of(name, ids))
+            return with_cosines(metric, [self._hits(name, points) for points in found])
+        return with_cosines(metric, to_bare_hits(found, lambda ids: self._keys_of(name, ids)))
 
     def _keys_of(self, name: str, ids: list[str]) -> dict[str, str]:
         records = self._call(lambda client: client.retrieve(name, ids, with_payload=[KEY_FIELD]))
@@ -595,12 +645,9 @@ class QdrantConnector(Connector):
         """Return records as points; some of others may lack the vector that is read, and are left out."""
         attached, vector = self._attached.get(name), self._vector(name)
         read = attached.read if attached else shown
-        rows = [
-            (record, record.vector.get(vector) if isinstance(record.vector, dict) else record.vector)
-            for record in records
-        ]
-        rows = [(record, row) for record, row in rows if row is not None]
+        rows = [(record, row) for record in records if (row := _row(record, vector)) is not None]
         vectors = np.array([row for _, row in rows], dtype=np.float32).reshape(len(rows), dim)
+        vectors = vectors if self._metric(name) == COSINE else unit_rows(vectors, dim)
         payloads = [read(record.payload or {}) for record, _ in rows]
         return Points([key_of(record) for record, _ in rows], vectors, payloads)
 
@@ -653,6 +700,11 @@ class QdrantConnector(Connector):
         ]
         self._call(lambda client: client.update_vectors(name, vectors, wait=True))
         self._call(lambda client: client.batch_update_points(name, payloads, wait=True))
+
+
+def _row(record: Any, vector: str) -> Any:
+    """Return a record's vector of this name; None where it has none."""
+    return record.vector.get(vector) if isinstance(record.vector, dict) else record.vector
 
 
 def _has_replicas(info: Any) -> bool:

@@ -27,10 +27,13 @@ def vector_fields(info: Any) -> tuple[VectorField, ...]:
     fields = []
     for name, one in _named(info).items():
         metric, index = str(one.distance.value), their_index(info, name)
-        if one.multivector_config:
-            metric += " of several vectors a point"
+        unread = "several vectors a point (late interaction)" if one.multivector_config else ""
+        if one.datatype == "uint8":
+            unread = "of uint8, to which the numbers of a query would be cut"
         shown = "none" if isinstance(index, Flat) else show_index(index)
-        fields.append(VectorField(name, int(one.size), metric, shown))
+        fields.append(VectorField(name, int(one.size), metric, shown, unread))
+    sparse = info.config.params.sparse_vectors or {}
+    fields += [VectorField(name, 0, "Dot", "inverted", "sparse") for name in sparse]
     return tuple(fields)
 
 
@@ -59,7 +62,7 @@ def surely_indexed(info: Any) -> int:
 
 
 def _named(info: Any) -> Mapping[str, Any]:
-    vectors = info.config.params.vectors
+    vectors = info.config.params.vectors or {}  # none where all are sparse
     return vectors if isinstance(vectors, dict) else {"": vectors}
 
 

@@ -7,21 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.connectors import attachment as attachments
-from cohorts.connectors.attachment import Attachment, Guest, Inspection
+from cohorts.connectors.attachment import Attachment, Guest, Inspection, field_name, paths_meant
 from cohorts.connectors.base import Connector, FieldType, Scalar
+from cohorts.connectors.filters import known_fields
+from cohorts.connectors.patients import patient_field as patient_field_of
 from cohorts.connectors.registry import connect
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.run_dirs import default_run_dir
 
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
-_TYPES: Mapping[str, FieldType] = {
+_OUR_TYPES: Mapping[str, FieldType] = {
     "text": str,
     "integer": int,
     "number": float,
     "flag": bool,
     "date": date,
     "list": list[str],
+}
+# As the engines call them, too.
+_TYPES: Mapping[str, FieldType] = {
+    **dict.fromkeys(("keyword", "uuid", "varchar", "string"), str),
+    **dict.fromkeys(("int8", "int16", "int32", "int64"), int),
+    **dict.fromkeys(("float", "double"), float),
+    "bool": bool,
+    "datetime": date,
+    "array": list[str],
+    **_OUR_TYPES,
 }
 
 
@@ -48,33 +60,101 @@ def look(
 ) -> tuple[Inspection, Attachment]:
     """Return what the engine says of a collection of others, and a read-only mapping for it. Raises InputError.
 
-    `fields` are further ones to filter by, or other types for those found, as in `age=metadata.age:number`. The patient
-    is named by `patient_field`, or by patient_id where there is such a field; else a point is a patient.
+    `fields` are further ones to filter by, or other types for those found, as in `age=metadata.age:number`; the name
+    and the type may be left out. The patient is named by `patient_field`, or by patient_id where that is mapped; else a
+    point is a patient.
     """
     guest = _guest(connector)
     found = guest.inspect(name)
     if found.ours:
         raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
-    proposed = guest.propose(name, vector).with_fields(dict(_field(text) for text in fields))
+    proposed = guest.propose(name, vector)
+    for text in fields:
+        proposed = _with_field(guest, found, proposed, text)
     if patient_field is None and names_patients(proposed.collection.fields.get(PATIENT_ID)):
         patient_field = PATIENT_ID
     if patient_field is not None:
-        proposed = _with_patient(proposed, patient_field)
+        proposed = _with_patient(guest, found, proposed, patient_field)
     return found, proposed
 
 
-def _with_patient(proposed: Attachment, asked: str) -> Attachment:
-    """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
-    names = {path: name for name, path in proposed.paths.items()}
-    name = asked if asked in proposed.paths else names.get(asked)
-    if name is None:
-        known = ", ".join(proposed.paths) or "none"
-        raise InputError(
-            f"There is no field {asked} for the patient's id. Fields: {known}. Text that is not mapped unasked is "
-            f"mapped by --field {asked.rpartition('.')[2]}={asked}:text."
+def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> list[str]:
+    """Return, in sentences, for how many points the mapping does not tell whose they are."""
+    field = patient_field_of(proposed.collection)
+    if field is None:
+        return []
+    path, kind = proposed.paths[field], proposed.collection.fields[field]
+    held = _guest(connector).kinds(found.name, path)
+    told = []
+    if held.nothing:
+        told.append(f"{held.nothing:,} of {found.count:,} points have no {path}: each stands for itself.")
+    odd, mapped = (held.others, "whole numbers") if kind is int else (held.numbers, "text")
+    if odd:
+        other, retyped = ("no whole number", "text") if kind is int else ("a number", "integer")
+        told.append(
+            f"{odd:,} of {found.count:,} points hold {other} under {path}, which is read as {mapped}: --patient does "
+            f"not find them. Let the owner make the ids of one type; --field {field}={path}:{retyped} reads the others."
         )
+    return told
+
+
+def _with_field(guest: Guest, found: Inspection, proposed: Attachment, text: str) -> Attachment:
+    """Return the mapping with a field as it was asked for: NAME=PATH:TYPE, both but the path left out at will."""
+    name, equals, rest = text.rpartition("=") if "=" in text else ("", "", text)
+    path, colon, typed = rest.rpartition(":")
+    if not colon:
+        path, typed = rest, ""
+    name, path, typed = name.strip(), path.strip(), typed.strip()
+    usable = not equals or (name.isascii() and name.isidentifier())
+    if not (usable and path and (not colon or typed.lower() in _TYPES)):
+        raise InputError(
+            f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a name of letters, "
+            f"digits and _, and a type of: {', '.join(_OUR_TYPES)}, or as the engine calls it. The name and the type "
+            "may be left out."
+        )
+    path = _path(guest, found, path)
+    kind = _TYPES.get(typed.lower()) or _kind(guest, found, path)
+    return proposed.with_fields({name or field_name(path, proposed.paths): (path, kind)})
+
+
+def _with_patient(guest: Guest, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
+    """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
+    name = asked
+    if asked not in proposed.paths:
+        path = _path(guest, found, asked)
+        names = {path: name for name, path in proposed.paths.items()}
+        name = names.get(path, field_name(path, proposed.paths))
+        if path not in names:
+            proposed = proposed.with_fields({name: (path, _kind(guest, found, path))})
     check_names_patients(name, proposed.collection.fields[name])
     return proposed.with_metadata({"patient_field": name})
+
+
+def _path(guest: Guest, found: Inspection, asked: str) -> str:
+    """Return the path that is meant. Raises InputError, with the nearest ones, where no point holds anything there."""
+    meant = paths_meant(asked, found.fields)
+    if len(meant) == 1:
+        return meant[0]
+    if len(meant) > 1:
+        raise InputError(f"{asked} may be one of several in {found.name}; give one: {', '.join(meant)}.")
+    # The inspection has seen a sample.
+    if found.count and guest.kinds(found.name, asked).nothing >= found.count:
+        raise InputError(f"No point of {found.name} has a field {asked}. {known_fields(asked, found.fields)}")
+    return asked
+
+
+def _kind(guest: Guest, found: Inspection, path: str) -> FieldType:
+    """Return the type of the values under a path: as the engine says, or as most of them are."""
+    if path in found.fields:
+        kind = _TYPES.get(found.fields[path].lower())
+        if kind is None:
+            raise InputError(
+                f"Field {path} is of type {found.fields[path]}, which can't be filtered by. Types that can: "
+                f"{', '.join(_OUR_TYPES)}."
+            )
+        return kind
+    held = guest.kinds(found.name, path)
+    return int if held.numbers > held.others else str
 
 
 def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bool) -> Attachment:
@@ -111,15 +191,3 @@ def _guest(connector: Connector) -> Guest:
             "an embedded Milvus file."
         )
     return connector
-
-
-def _field(text: str) -> tuple[str, tuple[str, FieldType]]:
-    name, equals, rest = text.partition("=")
-    path, colon, kind = rest.rpartition(":")
-    usable = name.strip().isascii() and name.strip().isidentifier()
-    if not (usable and equals and path and colon and kind in _TYPES):
-        raise InputError(
-            f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a name of letters, "
-            f"digits and _, and a type of: {', '.join(_TYPES)}."
-        )
-    return name.strip(), (path.strip(), _TYPES[kind])

@@ -246,7 +246,10 @@ def show_inspection(found: Inspection, proposed: Attachment) -> None:
         table.add_row(what, value)
     for vector in found.vectors:
         chosen = " ← read" if vector.name == proposed.vector else ""
-        shown = f"{vector.dim} dimensions, {vector.metric}, index {vector.index}{chosen}"
+        if chosen and proposed.units_seen:
+            chosen += f" as cosine: all of {proposed.units_seen:,} that were looked at have length 1"
+        unread = f", {vector.unread}" if vector.unread else ""
+        shown = f"{vector.dim} dimensions, {vector.metric}, index {vector.index}{unread}{chosen}"
         table.add_row(f"vector {vector.name or '(unnamed)'}", shown)
     names = {path: field for field, path in proposed.paths.items()}
     for path, kind in found.fields.items():

@@ -1,0 +1,53 @@
+"""Metrics of others that order vectors of length 1 as cosine does, and the cosine in their scores."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from cohorts.connectors.base import Hit, Vectors
+from cohorts.connectors.checks import row_lengths
+from cohorts.errors import InputError
+
+COSINE = "cosine"
+UNIT_WITHIN = 1e-3  # of length 1; encoders that answer in half precision stay within
+# Of unit vectors |a - b|² = 2 - 2 cos: Qdrant's Euclid is the distance, Milvus' L2 its square.
+METRICS: Mapping[str, Callable[[float], float]] = {
+    COSINE: lambda score: score,
+    "dot": lambda score: score,
+    "ip": lambda score: score,
+    "euclid": lambda score: 1 - score * score / 2,
+    "l2": lambda score: 1 - score / 2,
+}
+
+
+def check_metric(collection: str, vector: str, metric: str) -> None:
+    """Raise InputError for a metric that does not even order unit vectors as cosine does."""
+    if metric.lower() not in METRICS:
+        raise InputError(
+            f"Vector {vector!r} of {collection} is compared by {metric}; cohorts compares by cosine, or, where all "
+            "vectors have length 1, by Dot or Euclid (Qdrant), IP or L2 (Milvus). Ask the owner for one of them."
+        )
+
+
+def check_units(collection: str, vector: str, metric: str, sample: Vectors) -> int:
+    """Return how many vectors were looked at, (n, dim). Raises InputError unless all have length 1."""
+    long = int((np.abs(row_lengths(sample) - 1) > UNIT_WITHIN).sum())
+    if long or not len(sample):
+        found = (
+            f"{long:,} of {len(sample):,} that were looked at have another length"
+            if long
+            else "it holds none yet"
+        )
+        raise InputError(
+            f"Vector {vector!r} of {collection} is compared by {metric}, which orders points as cosine does only where "
+            f"all vectors have length 1: {found}. Ask the owner for vectors of length 1, or for a vector compared by "
+            "cosine."
+        )
+    return len(sample)
+
+
+def with_cosines(metric: str, hits: list[list[Hit]]) -> list[list[Hit]]:
+    """Return hits with the cosine for a score, from that of a metric between unit vectors."""
+    if metric == COSINE:
+        return hits
+    cosine = METRICS[metric]
+    return [[hit._replace(score=cosine(hit.score)) for hit in row] for row in hits]

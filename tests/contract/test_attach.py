@@ -1,0 +1,190 @@
+"""What `cohorts attach` takes, tells and refuses of collections that someone else made."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import ok, refused, run
+from engine_contract import cloud
+from qdrant_client import QdrantClient, models
+from servers import QdrantNode
+
+ROWS, DIM = 40, 16
+UNITS = cloud(ROWS, DIM)
+
+
+@pytest.fixture
+def client(qdrant: QdrantNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[QdrantClient]:
+    """A client of the owner of a collection; commands run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    client = qdrant.client()
+    yield client
+    client.close()
+
+
+def collect(
+    client: QdrantClient, payload_of: Any, vectors: Any = UNITS, distance: models.Distance | None = None
+) -> None:
+    """Make collection `theirs`, whose points have the rows' numbers for ids."""
+    client.create_collection(
+        "theirs", models.VectorParams(size=DIM, distance=distance or models.Distance.COSINE)
+    )
+    points = [
+        models.PointStruct(id=i, vector=row, payload=payload_of(i)) for i, row in enumerate(vectors.tolist())
+    ]
+    client.upsert("theirs", points, wait=True)
+
+
+def at(qdrant: QdrantNode, protocol: str = "http") -> str:
+    port = qdrant.http if protocol == "http" else qdrant.grpc
+    return f"--store 'qdrant+{protocol}://127.0.0.1:{port}?check_compatibility=false' --collection theirs"
+
+
+def nearest(there: str, **asked: str) -> list[Any]:
+    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in asked.items())
+    found = json.loads(ok(f"query {there} {options} -k 5 --format json"))
+    return list(found["neighbours"])
+
+
+def test_patients_are_named_by_text_that_nobody_mapped_or_indexed(
+    client: QdrantClient, qdrant: QdrantNode
+) -> None:
+    collect(client, lambda i: {"text": f"secret {i}", "metadata": {"subject_id": f"P{i // 2}"}})
+    for named in ("subject_id", "metadata.subject_id"):
+        ok(f"attach {at(qdrant)} --patient-field {named}")
+        assert len({row["patient"] for row in nearest(at(qdrant), patient="P3")} - {"P3"}) == 5
+    assert "secret" not in str(nearest(at(qdrant), patient="P3"))
+
+
+def test_fields_are_taken_as_the_inspection_prints_them(client: QdrantClient, qdrant: QdrantNode) -> None:
+    collect(client, lambda i: {"metadata": {"ward": f"W{i % 3}", "chunk-no": i % 2, "dose": i}})
+    client.create_payload_index("theirs", "metadata.ward", models.PayloadSchemaType.KEYWORD, wait=True)
+    for field in (
+        "metadata.ward",
+        "ward",
+        "metadata.ward:keyword",
+        "ward=metadata.ward:text",
+        "ward=metadata.ward:VARCHAR",
+    ):
+        shown = ok(f"attach {at(qdrant)} --field {field}")
+        assert "metadata.ward keyword, filter by ward" in " ".join(shown.split())
+    asked = ("ward = 'W1' and chunk_no = 1", "metadata.ward = 'W1' and chunk-no = 1")
+    one, other = (nearest(at(qdrant), patient="4", where=where) for where in asked)
+    assert one == other
+    assert {(row["ward"], row["chunk_no"]) for row in one} == {("W1", 1)}
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (
+            "--field metadata.wrad:text",
+            "No point of theirs has a field metadata.wrad. Nearest: metadata.ward",
+        ),
+        ("--patient-field subjectid", "has a field subjectid. Nearest: metadata.subject_id."),
+        ("--field ward=metadata.ward:words", "a type of: text, integer,"),
+        ("--field no", "may be one of several in theirs; give one: bed.no, room.no"),
+    ],
+)
+def test_a_path_that_no_point_has_is_refused_with_the_nearest(
+    client: QdrantClient, qdrant: QdrantNode, option: str, told: str
+) -> None:
+    collect(
+        client, lambda i: {"metadata": {"ward": "W", "subject_id": i}, "bed": {"no": 1}, "room": {"no": 1}}
+    )
+    assert told in refused(f"attach {at(qdrant)} {option}")
+
+
+def test_a_path_that_stands_in_no_point_of_the_sample_is_found(
+    client: QdrantClient, qdrant: QdrantNode
+) -> None:
+    many = cloud(150, DIM)
+    collect(client, lambda i: {"late": i} if i > 140 else {}, many)
+    assert "late" not in ok(f"attach {at(qdrant)}")
+    ok(f"attach {at(qdrant)} --field late")
+    assert nearest(at(qdrant), patient="3", where="late >= 149")[0]["late"] == 149
+
+
+def test_points_without_the_patient_and_ids_of_two_types_are_told_with_their_count(
+    client: QdrantClient, qdrant: QdrantNode
+) -> None:
+    collect(client, lambda i: {} if i % 8 == 3 else {"subject_id": f"P{i}" if i % 8 == 5 else i})
+    code, _, told = run(f"attach {at(qdrant)} --patient-field subject_id")
+    assert code == 0
+    assert "5 of 40 points have no subject_id" in told
+    assert "5 of 40 points hold no whole number under subject_id" in told
+    code, _, told = run(f"attach {at(qdrant)} --patient-field subject_id --field subject_id:text")
+    assert (code, "30 of 40 points hold a number" in told) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (
+            {
+                "vectors_config": {
+                    "late": models.VectorParams(
+                        size=DIM,
+                        distance=models.Distance.COSINE,
+                        multivector_config=models.MultiVectorConfig(
+                            comparator=models.MultiVectorComparator.MAX_SIM
+                        ),
+                    )
+                }
+            },
+            "'late' is several vectors a point",
+        ),
+        (
+            {"vectors_config": {}, "sparse_vectors_config": {"bm25": models.SparseVectorParams()}},
+            "'bm25' is sparse",
+        ),
+        (
+            {
+                "vectors_config": models.VectorParams(
+                    size=DIM, distance=models.Distance.COSINE, datatype=models.Datatype.UINT8
+                )
+            },
+            "'' is of uint8",
+        ),
+        (
+            {"vectors_config": models.VectorParams(size=DIM, distance=models.Distance.MANHATTAN)},
+            "compared by Manhattan; cohorts compares by cosine, or, where all vectors have length 1, by Dot or Euclid",
+        ),
+    ],
+)
+def test_vectors_that_cohorts_does_not_read_are_refused_with_the_reason(
+    client: QdrantClient, qdrant: QdrantNode, made: dict[str, Any], told: str
+) -> None:
+    client.create_collection("theirs", **made)
+    assert told in refused(f"attach {at(qdrant)}")
+
+
+@pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_unit_vectors_that_are_compared_otherwise_are_read_as_by_cosine(
+    client: QdrantClient, qdrant: QdrantNode, distance: models.Distance, protocol: str
+) -> None:
+    collect(client, lambda i: {"n": i}, distance=distance)
+    shown = " ".join(ok(f"attach {at(qdrant, protocol)}").split())
+    assert "as cosine: all of 40 that were looked at have length 1" in shown
+    cosines = UNITS @ UNITS[7]
+    for where in ({}, {"where": "n >= 20"}):
+        rows = nearest(at(qdrant, protocol), patient="7", **where)
+        least = 20 if where else 0
+        expected = [int(i) for i in np.argsort(-cosines) if i != 7 and i >= least][:5]
+        assert [int(row["patient"]) for row in rows] == expected
+        assert [row["similarity"] for row in rows] == pytest.approx(cosines[expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID])
+def test_vectors_of_other_lengths_that_are_not_compared_by_cosine_are_refused(
+    client: QdrantClient, qdrant: QdrantNode, distance: models.Distance
+) -> None:
+    vectors = UNITS.copy()
+    vectors[33] *= 1.1
+    collect(client, lambda i: {"n": i}, vectors, distance)
+    assert "1 of 40 that were looked at have another length" in refused(f"attach {at(qdrant)}")
