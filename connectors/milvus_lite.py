@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cohorts.connectors.addresses import Server
-from cohorts.connectors.attachment import Attachment
+from cohorts.connectors.attachment import Inspection
 from cohorts.connectors.base import Abilities, Collection, Points
 from cohorts.connectors.checks import check_collection
 from cohorts.connectors.definitions import Definitions, already_there, with_search
@@ -142,14 +142,14 @@ class MilvusLiteConnector(MilvusConnector):
         """Return the collection that each alias stands for."""
         return self._definitions.aliases()
 
-    def propose(self, name: str, vector: str | None = None) -> Attachment:
-        """Return a read-only mapping, as the server's connector does."""
+    def inspect(self, name: str) -> Inspection:
+        """Return what the engine says of a collection, whoever made it."""
         self._load_theirs(name)
-        return super().propose(name, vector)
+        return super().inspect(name)
 
     def _load_theirs(self, name: str) -> None:
         """Load a collection of others: in a file that was reopened none is, and its owner can't while we hold it."""
-        if self._call(lambda client: client.has_collection(name)):
+        if self._call(lambda client: client.has_collection(name) and client.list_indexes(name)):
             self._call(lambda client: client.load_collection(name))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from commands import ok, refused, run
 from engine_contract import cloud
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models
-from servers import QdrantNode
+from servers import Milvus, QdrantNode
 
 ROWS, DIM = 40, 16
 UNITS = cloud(ROWS, DIM)
@@ -188,3 +191,108 @@ def test_vectors_of_other_lengths_that_are_not_compared_by_cosine_are_refused(
     vectors[33] *= 1.1
     collect(client, lambda i: {"n": i}, vectors, distance)
     assert "1 of 40 that were looked at have another length" in refused(f"attach {at(qdrant)}")
+
+
+def make_in_milvus(
+    client: MilvusClient, metric: str, vectors: Any = UNITS, *, dynamic: bool = False, patient: Any = None
+) -> None:
+    """Make collection `theirs`, as its owner does before any flush."""
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=dynamic)
+    schema.add_field("pk", DataType.INT64, is_primary=True)
+    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=DIM)
+    schema.add_field("n", DataType.INT64)
+    schema.add_field("text", DataType.VARCHAR, max_length=65_535)
+    index = client.prepare_index_params()
+    index.add_index("embedding", index_type="FLAT", metric_type=metric)
+    if client.has_collection("theirs"):
+        client.drop_collection("theirs")
+    client.create_collection("theirs", schema=schema, index_params=index, consistency_level="Strong")
+    rows = [
+        {"pk": i, "embedding": row, "n": i, "text": f"T{i // 2}", **(patient(i) if patient else {})}
+        for i, row in enumerate(vectors.tolist())
+    ]
+    client.insert("theirs", rows)
+
+
+@contextmanager
+def owner_of_lite() -> Iterator[MilvusClient]:
+    """The owner's client of an embedded file, which is let go before commands open it."""
+    client = MilvusClient("theirs.db")
+    yield client
+    client.close()
+    server_manager_instance.release_server("theirs.db")
+
+
+@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.server)])
+def milvus_store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, Any]:
+    """Where commands find collection `theirs`, and a context in which its owner works."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "lite":
+        return "--store milvus:./theirs.db --collection theirs", owner_of_lite
+    server: Milvus = request.getfixturevalue("milvus")
+
+    @contextmanager
+    def owner() -> Iterator[MilvusClient]:
+        client = MilvusClient(f"http://127.0.0.1:{server.port}", timeout=60, dedicated=True)
+        yield client
+        client.close()
+
+    return f"--store milvus+http://127.0.0.1:{server.port} --collection theirs", owner
+
+
+def test_rows_of_milvus_that_are_not_flushed_yet_are_counted_and_unit_vectors_read(
+    milvus_store: tuple[str, Any],
+) -> None:
+    there, owner = milvus_store
+    cosines = UNITS @ UNITS[7]
+    expected = [int(i) for i in np.argsort(-cosines) if i != 7][:5]
+    for metric in ("IP", "L2"):
+        with owner() as client:
+            make_in_milvus(client, metric)
+        shown = " ".join(ok(f"attach {there}").split())
+        assert "vectors 40 " in shown
+        assert "as cosine: all of 40 that were looked at have length 1" in shown
+        rows = nearest(there, patient="7")
+        assert [int(row["patient"]) for row in rows] == expected
+        assert [row["similarity"] for row in rows] == pytest.approx(cosines[expected], abs=1e-4)
+    with owner() as client:
+        make_in_milvus(client, "L2", 2 * UNITS)
+    assert "40 of 40 that were looked at have another length" in refused(f"attach {there}")
+
+
+def test_patients_of_milvus_in_long_text_and_in_keys_that_no_column_declares(
+    milvus_store: tuple[str, Any],
+) -> None:
+    there, owner = milvus_store
+    with owner() as client:
+        make_in_milvus(
+            client,
+            "COSINE",
+            dynamic=True,
+            patient=lambda i: {} if i % 8 == 3 else {"subject_id": 100 + i // 2},
+        )
+    ok(f"attach {there} --patient-field text")
+    assert {row["patient"] for row in nearest(there, patient="T3")}.isdisjoint({"T3"})
+    code, shown, told = run(f"attach {there} --patient-field subject_id --field n:INT64")
+    assert code == 0
+    assert "subject_id INT64, filter by subject_id" in " ".join(shown.split())
+    assert "5 of 40 points have no subject_id" in told
+    rows = nearest(there, patient="102", where="not (n < 20) and subject_id is not null")
+    assert len(rows) == 5
+    assert all(row["patient"] >= 110 for row in rows)
+    assert "Nearest: subject_id." in refused(f"attach {there} --patient-field subjectid")
+
+
+def test_vectors_of_milvus_that_cohorts_does_not_read_are_refused_with_the_reason(
+    milvus_store: tuple[str, Any],
+) -> None:
+    there, owner = milvus_store
+    schema = MilvusClient.create_schema(auto_id=False)
+    schema.add_field("pk", DataType.INT64, is_primary=True)
+    kind = ("binary", DataType.BINARY_VECTOR) if "http" in there else ("sparse", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_field("bits", kind[1], **({"dim": DIM} if kind[0] == "binary" else {}))
+    with owner() as client:
+        client.create_collection("theirs", schema=schema)
+    assert f"'bits' is {kind[0]}" in refused(f"attach {there}")
