@@ -194,7 +194,7 @@ def _principal(codes: pd.DataFrame | None, titles: Titles) -> pd.DataFrame:
 def _icu_days(stays: pd.DataFrame | None) -> "pd.Series[float]":
     if stays is None:
         return pd.Series(dtype="float64")
-    return stays.groupby("admission_id")["days"].sum()
+    return stays.groupby("admission_id")["days"].sum(min_count=1)
 
 
 def _rows_of(

@@ -1,7 +1,7 @@
 """Columns of text turned into typed ones; what can't be turned is named row by row and never guessed."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -39,15 +39,23 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
+class Without:
+    """What a table is without a column: what is lost, unless it has the columns that are read in its place."""
+
+    loss: str
+    instead: Mapping[str, "Kind"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table of a source: its name, the columns it must have, and those that it may have.
+    """A table of a source: its name, its columns, and those of them that a file may lack.
 
     `called` says how the file calls a column, where otherwise than it is called here.
     """
 
     name: str
     columns: dict[str, Kind]
-    optional: tuple[str, ...] = ()
+    optional: Mapping[str, Without] = field(default_factory=dict)
     called: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,7 +96,7 @@ def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[C
     required = [name for name in table.columns if name not in table.optional]
     names = [*required, *table.optional]
     called = [table.called.get(name, name) for name in required]
-    for rows in read_rows(path, called, table.optional):
+    for rows in read_rows(path, called, list(table.optional)):
         yield _typed(path, table, names, rows, dates)
 
 

@@ -1,18 +1,19 @@
 """What MIMIC-III and MIMIC-IV have in common: identifiers, dictionaries, and tables of one shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.documents import read_json
 from cohorts.errors import SourceError
 from cohorts.records.admission_ids import AdmissionIds
-from cohorts.records.columns import Kind, Table, read_table
+from cohorts.records.columns import Kind, Table, Without, read_table
+from cohorts.records.folders import Places
+from cohorts.records.lacking import fit_table
 from cohorts.records.leading_zeros import LeadingZeros
 from cohorts.records.source import Feed
 from cohorts.records.synth import MARKER
-from cohorts.records.tables import find_table
 
 IDS = {"subject_id": "patient_id", "hadm_id": "admission_id"}
 _BAD_ICD = (
@@ -40,7 +41,13 @@ ADMISSIONS = Table(
         "admission_type": Kind.TEXT,
         "hospital_expire_flag": Kind.FLAG,
     },
-    optional=("dischtime", "admission_type"),
+    optional={
+        "dischtime": Without("how long admissions lasted is not known"),
+        "admission_type": Without("types of admission are not known"),
+        "hospital_expire_flag": Without(
+            "who died in hospital is not known", instead={"deathtime": Kind.TIME_OR_NONE}
+        ),
+    },
 )
 LABS = Table(
     "LABEVENTS",
@@ -52,35 +59,57 @@ LABS = Table(
         "valuenum": Kind.NUMBER,
         "valueuom": Kind.TEXT,
     },
+    optional={
+        "valuenum": Without("measurements have no value", instead={"value": Kind.TEXT}),
+        "valueuom": Without("measurements have no unit"),
+    },
 )
-STAYS = Table("ICUSTAYS", {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "los": Kind.NUMBER})
+STAYS = Table(
+    "ICUSTAYS",
+    {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "los": Kind.NUMBER},
+    optional={
+        "los": Without(
+            "days in intensive care are not known",
+            instead={"intime": Kind.TIME_OR_NONE, "outtime": Kind.TIME_OR_NONE},
+        )
+    },
+)
+SEX = {"gender": Without("sex is not known")}
+TITLE = {"long_title": Without("diagnoses go by their code alone", instead={"short_title": Kind.TEXT})}
+RANK = {"seq_num": Without("which code is the principal one is not known")}
+
+
+class Wanted(NamedTuple):
+    """A table that is looked for, and what the source is without it; "" where it must be there."""
+
+    kind: str
+    table: Table
+    adapt: Adapt
+    without: str = ""
+
+
+def feeds(places: Places, wanted: Iterable[Wanted], warnings: list[str]) -> Iterator[Feed]:
+    """Yield the feeds of the tables that are there; what is lost with others is told. Raises SourceError."""
+    for kind, table, adapt, without in wanted:
+        file = places.find(table.name)
+        if file is not None:
+            fitted, told = fit_table(file, table)
+            warnings += told
+            faults = (_is_impossible_icd, _BAD_ICD) if kind == "codes" else ()
+            yield Feed(kind, fitted, file, adapt, *faults)
+        elif without:
+            warnings.append(f"No table {table.name} in {places}: {without}")
+        else:
+            raise SourceError(
+                f"Table {table.name} is missing: {table.name}.csv or {table.name}.csv.gz (any case) was looked for in "
+                f"{places}."
+            )
 
 
 def is_synthetic(folder: Path) -> bool:
     """Tell whether `cohorts synth` made this folder."""
     marker = folder / MARKER
     return marker.is_file() and bool(read_json(marker, dict[str, Any], error=SourceError).get("synthetic"))
-
-
-def required_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed:
-    """Return the feed of a table that must be there. Raises SourceError."""
-    feed = optional_feed(kind, table, folder, adapt)
-    if feed is None:
-        where = f"in {folder}" if folder.is_dir() else f"in {folder}, which is no folder"
-        raise SourceError(
-            f"Table {table.name} is missing: {table.name}.csv or {table.name}.csv.gz (any case) was looked for {where}."
-        )
-    return feed
-
-
-def optional_feed(kind: str, table: Table, folder: Path, adapt: Adapt) -> Feed | None:
-    """Return the feed of a table, or None where the folder lacks it."""
-    file = find_table(folder, table.name)
-    if file is None:
-        return None
-    if kind == "codes":
-        return Feed(kind, table, file, adapt, _is_impossible_icd, _BAD_ICD)
-    return Feed(kind, table, file, adapt)
 
 
 def sex(gender: pd.Series) -> pd.Series:
@@ -100,6 +129,8 @@ def admissions(seen: AdmissionIds) -> Adapt:
 
 
 def _admissions(frame: pd.DataFrame) -> pd.DataFrame:
+    if "deathtime" in frame:  # read in place of the flag
+        frame = frame.assign(hospital_expire_flag=frame["deathtime"].notna().astype("boolean"))
     days = (frame["dischtime"] - frame["admittime"]).dt.total_seconds() / 86_400
     names = {**IDS, "admittime": "admitted", "hospital_expire_flag": "died"}
     return frame.rename(columns=names).assign(stay_days=days)
@@ -125,34 +156,41 @@ def measurements(labels: dict[str, str]) -> Adapt:
 
     def adapt(frame: pd.DataFrame) -> pd.DataFrame:
         item = frame["itemid"].map(labels).astype("str").fillna(frame["itemid"])
-        renamed = frame.rename(columns={**IDS, "charttime": "time", "valuenum": "value", "valueuom": "uom"})
-        return renamed.assign(item=item)
+        value = frame["valuenum"]
+        if "value" in frame:  # read in its place; "NEG" and "<0.1" are no numbers there either
+            value = pd.to_numeric(frame["value"], errors="coerce").astype("float64")
+        renamed = frame.rename(columns={**IDS, "charttime": "time", "valueuom": "uom"})
+        return renamed.assign(item=item, value=value)
 
     return adapt
 
 
 def stays(frame: pd.DataFrame) -> pd.DataFrame:
     """Adapt ICUSTAYS."""
-    return frame.rename(columns={**IDS, "los": "days"})
+    days = frame["los"]
+    if "intime" in frame:  # read in its place
+        days = (frame["outtime"] - frame["intime"]).dt.total_seconds() / 86_400
+    return frame.rename(columns=IDS).assign(days=days)
 
 
-def read_labels(folder: Path, warnings: list[str]) -> dict[str, str]:
+def read_labels(places: Places, warnings: list[str]) -> dict[str, str]:
     """Return the names of laboratory items by item id; {} and a warning without the dictionary."""
     table = Table("D_LABITEMS", {"itemid": Kind.KEY, "label": Kind.TEXT})
-    frame = _dictionary(folder, table, "laboratory items go by their number", warnings)
+    frame = _dictionary(places, table, "laboratory items go by their number", warnings)
     return {} if frame is None else dict(zip(frame["itemid"], frame["label"], strict=True))
 
 
-def read_titles(folder: Path, table: Table, code: str, warnings: list[str]) -> dict[tuple[str, str], str]:
+def read_titles(places: Places, table: Table, code: str, warnings: list[str]) -> dict[tuple[str, str], str]:
     """Return the titles of diagnoses by (system, code); {} and a warning without the dictionary."""
-    frame = _dictionary(folder, table, "diagnoses go by their code alone", warnings)
+    frame = _dictionary(places, table, "diagnoses go by their code alone", warnings)
     if frame is None:
         return {}
     given = frame["icd_version"] if "icd_version" in frame else pd.Series("9", index=frame.index)
     system, zeros = given.map(system_of), LeadingZeros()
     zeros.see(pd.DataFrame({"kind": "diagnosis", "system": system, "code": frame[code]}))
     warnings += zeros.warnings(table.name)
-    return dict(zip(zip(system, frame[code], strict=True), frame["long_title"], strict=True))
+    title = frame["short_title" if "short_title" in frame else "long_title"]
+    return dict(zip(zip(system, frame[code], strict=True), title, strict=True))
 
 
 def system_of(version: str) -> str:
@@ -160,12 +198,14 @@ def system_of(version: str) -> str:
     return f"ICD-{version}"
 
 
-def _dictionary(folder: Path, table: Table, without: str, warnings: list[str]) -> pd.DataFrame | None:
-    file = find_table(folder, table.name)
+def _dictionary(places: Places, table: Table, without: str, warnings: list[str]) -> pd.DataFrame | None:
+    file = places.find(table.name)
     if file is None:
-        warnings.append(f"No dictionary {table.name} in {folder}: {without}")
+        warnings.append(f"No dictionary {table.name} in {places}: {without}")
         return None
-    return pd.concat([chunk.frame for chunk in read_table(file, table)], ignore_index=True)
+    fitted, told = fit_table(file, table)
+    warnings += told
+    return pd.concat([chunk.frame for chunk in read_table(file, fitted)], ignore_index=True)
 
 
 def _is_impossible_icd(frame: pd.DataFrame) -> "pd.Series[bool]":

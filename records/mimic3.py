@@ -8,10 +8,16 @@ from cohorts.records import mimic
 from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.assemble import assemble
 from cohorts.records.base import Unit
-from cohorts.records.columns import Kind, Table
+from cohorts.records.columns import Kind, Table, Without
+from cohorts.records.folders import locate
+from cohorts.records.mimic import Wanted
 from cohorts.records.source import Assembled, Feed, Frames
 
-_PATIENTS = Table("PATIENTS", {"subject_id": Kind.KEY, "gender": Kind.TEXT, "dob": Kind.TIME})
+_PATIENTS = Table(
+    "PATIENTS",
+    {"subject_id": Kind.KEY, "gender": Kind.TEXT, "dob": Kind.TIME},
+    optional={**mimic.SEX, "dob": Without("ages are not known")},
+)
 _ICD9 = {"subject_id": Kind.KEY, "hadm_id": Kind.KEY, "seq_num": Kind.NUMBER, "icd9_code": Kind.CODE_OR_NONE}
 _DRUGS = Table("PRESCRIPTIONS", {"subject_id": Kind.KEY, "hadm_id": Kind.REFERENCE, "drug": Kind.TEXT})
 _NOTES = Table(
@@ -25,8 +31,14 @@ _NOTES = Table(
         "iserror": Kind.FLAG,
         "text": Kind.TEXT,
     },
+    optional={
+        "chartdate": Without("notes have the time of charttime alone, which many lack"),
+        "charttime": Without("notes have a day and no time of day"),
+        "category": Without("notes have no category"),
+        "iserror": Without("notes that were marked as errors are not left out"),
+    },
 )
-_TITLES = Table("D_ICD_DIAGNOSES", {"icd9_code": Kind.CODE, "long_title": Kind.TEXT})
+_TITLES = Table("D_ICD_DIAGNOSES", {"icd9_code": Kind.CODE, "long_title": Kind.TEXT}, mimic.TITLE)
 
 
 class Mimic3:
@@ -35,37 +47,28 @@ class Mimic3:
     name = "mimic3"
 
     def __init__(self, folder: Path, unit: Unit) -> None:
-        self.folder = folder
         self.unit = unit
-        self.synthetic = mimic.is_synthetic(folder)
-        self.warnings: list[str] = []
+        self._places = locate(folder, ["PATIENTS"])
+        self.synthetic = mimic.is_synthetic(self._places.root)
+        self.warnings = list(self._places.told)
         self._titles: dict[tuple[str, str], str] = {}
         self._admission_ids = AdmissionIds()
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
-        required: list[tuple[str, Table, mimic.Adapt]] = [
-            ("patients", _PATIENTS, _patients),
-            ("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
-            ("codes", Table("DIAGNOSES_ICD", _ICD9), _diagnoses),
-            ("codes", Table("PROCEDURES_ICD", _ICD9), _procedures),
-            ("codes", _DRUGS, mimic.drugs),
-            ("notes", _NOTES, _notes),
-        ]
-        for kind, table, adapt in required:
-            yield mimic.required_feed(kind, table, self.folder, adapt)
-        self._titles = mimic.read_titles(self.folder, _TITLES, "icd9_code", self.warnings)
-        labels = mimic.read_labels(self.folder, self.warnings)
-        optional: list[tuple[str, Table, mimic.Adapt]] = [
-            ("measurements", mimic.LABS, mimic.measurements(labels)),
-            ("stays", mimic.STAYS, mimic.stays),
-        ]
-        for kind, table, adapt in optional:
-            feed = mimic.optional_feed(kind, table, self.folder, adapt)
-            if feed:
-                yield feed
-            else:
-                self.warnings.append(f"No table {table.name} in {self.folder}: no {kind}")
+        self._titles = mimic.read_titles(self._places, _TITLES, "icd9_code", self.warnings)
+        labels = mimic.read_labels(self._places, self.warnings)
+        wanted = (
+            Wanted("patients", _PATIENTS, _patients),
+            Wanted("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
+            Wanted("codes", Table("DIAGNOSES_ICD", _ICD9, mimic.RANK), _diagnoses),
+            Wanted("codes", Table("PROCEDURES_ICD", _ICD9, mimic.RANK), _procedures, "no procedures"),
+            Wanted("codes", _DRUGS, mimic.drugs, "no drugs"),
+            Wanted("notes", _NOTES, _notes, "no notes"),
+            Wanted("measurements", mimic.LABS, mimic.measurements(labels), "no measurements"),
+            Wanted("stays", mimic.STAYS, mimic.stays, "no stays"),
+        )
+        yield from mimic.feeds(self._places, wanted, self.warnings)
 
     def assemble(self, frames: Frames) -> Assembled:
         """Turn all rows of some patients into a batch."""

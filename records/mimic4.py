@@ -12,12 +12,15 @@ from cohorts.records import mimic
 from cohorts.records.admission_ids import AdmissionIds
 from cohorts.records.assemble import assemble
 from cohorts.records.base import Unit
-from cohorts.records.columns import Kind, Table
+from cohorts.records.columns import Kind, Table, Without
+from cohorts.records.folders import locate
+from cohorts.records.mimic import Wanted
 from cohorts.records.source import Assembled, Feed, Frames
 
 _PATIENTS = Table(
     "patients",
     {"subject_id": Kind.KEY, "gender": Kind.TEXT, "anchor_age": Kind.NUMBER, "anchor_year": Kind.NUMBER},
+    optional={**mimic.SEX, **dict.fromkeys(("anchor_age", "anchor_year"), Without("ages are not known"))},
 )
 _ICD = {
     "subject_id": Kind.KEY,
@@ -33,49 +36,45 @@ _NOTE = {
     "charttime": Kind.TIME_OR_NONE,
     "text": Kind.TEXT,
 }
+_NOTE_TIME = {"charttime": Without("notes have no time")}
+_CATEGORIES = {"discharge": "Discharge summary", "radiology": "Radiology"}  # by table
 _TITLES = Table(
-    "d_icd_diagnoses", {"icd_code": Kind.CODE, "icd_version": Kind.ICD_VERSION, "long_title": Kind.TEXT}
+    "d_icd_diagnoses",
+    {"icd_code": Kind.CODE, "icd_version": Kind.ICD_VERSION, "long_title": Kind.TEXT},
+    mimic.TITLE,
 )
+
+_PARTS = ("core", "hosp", "icu")  # core up to version 1.0
 
 
 class Mimic4:
-    """The layout of a folder with MIMIC-IV's `hosp/` and `icu/`, and of one with MIMIC-IV-Note."""
+    """The layout of a folder with MIMIC-IV's tables, in `hosp/` and `icu/` or all in one, and of MIMIC-IV-Note."""
 
     name = "mimic4"
 
     def __init__(self, folder: Path, unit: Unit, notes: Path | None = None) -> None:
-        self.folder = folder
         self.unit = unit
-        self.synthetic = mimic.is_synthetic(folder)
-        self.warnings: list[str] = []
+        self._places = locate(folder, ["patients"], _PARTS)
+        self.synthetic = mimic.is_synthetic(self._places.root)
+        self.warnings = list(self._places.told)
         self._notes = notes
         self._titles: dict[tuple[str, str], str] = {}
         self._admission_ids = AdmissionIds()
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
-        hosp = self.folder / "hosp"
-        required: list[tuple[str, Table, mimic.Adapt]] = [
-            ("patients", _PATIENTS, _patients),
-            ("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
-            ("codes", Table("diagnoses_icd", _ICD), _diagnoses),
-            ("codes", Table("procedures_icd", _ICD), _procedures),
-            ("codes", _DRUGS, mimic.drugs),
-        ]
-        for kind, table, adapt in required:
-            yield mimic.required_feed(kind, table, hosp, adapt)
-        self._titles = mimic.read_titles(hosp, _TITLES, "icd_code", self.warnings)
-        labels = mimic.read_labels(hosp, self.warnings)
-        optional: list[tuple[str, Table, Path, mimic.Adapt]] = [
-            ("measurements", mimic.LABS, hosp, mimic.measurements(labels)),
-            ("stays", mimic.STAYS, self.folder / "icu", mimic.stays),
-        ]
-        for kind, table, folder, adapt in optional:
-            feed = mimic.optional_feed(kind, table, folder, adapt)
-            if feed:
-                yield feed
-            else:
-                self.warnings.append(f"No table {table.name.lower()} in {folder}: no {kind}")
+        self._titles = mimic.read_titles(self._places, _TITLES, "icd_code", self.warnings)
+        labels = mimic.read_labels(self._places, self.warnings)
+        wanted = (
+            Wanted("patients", _PATIENTS, _patients),
+            Wanted("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
+            Wanted("codes", Table("diagnoses_icd", _ICD, mimic.RANK), _diagnoses),
+            Wanted("codes", Table("procedures_icd", _ICD, mimic.RANK), _procedures, "no procedures"),
+            Wanted("codes", _DRUGS, mimic.drugs, "no drugs"),
+            Wanted("measurements", mimic.LABS, mimic.measurements(labels), "no measurements"),
+            Wanted("stays", mimic.STAYS, mimic.stays, "no stays"),
+        )
+        yield from mimic.feeds(self._places, wanted, self.warnings)
         yield from self._note_feeds()
 
     def assemble(self, frames: Frames) -> Assembled:
@@ -89,16 +88,18 @@ class Mimic4:
                 "No notes: MIMIC-IV-Note is a data set of its own; name its folder with --notes"
             )
             return []
-        folder = self._notes / "note" if (self._notes / "note").is_dir() else self._notes
-        tables = {"discharge": "Discharge summary", "radiology": "Radiology"}
-        found = [
-            mimic.optional_feed("notes", Table(table, _NOTE), folder, _notes(category))
-            for table, category in tables.items()
+        places = locate(self._notes, list(_CATEGORIES), ["note"])
+        self.warnings += places.told
+        wanted = [
+            Wanted(
+                "notes", Table(table, _NOTE, _NOTE_TIME), _notes(category), f"no notes of category {category}"
+            )
+            for table, category in _CATEGORIES.items()
         ]
-        feeds = [feed for feed in found if feed]
+        feeds = list(mimic.feeds(places, wanted, self.warnings))
         if not feeds:
             raise SourceError(
-                f"No notes in {folder}: discharge.csv(.gz) or radiology.csv(.gz) was looked for."
+                f"No notes in {places}: discharge.csv(.gz) or radiology.csv(.gz) was looked for."
             )
         return feeds
 

@@ -38,7 +38,8 @@ class Rows:
 
     `numbers[i]` counts records from 1 after the header; `lines[i]` is the record's first physical line
     (0 in Parquet, which has none). `broken` holds (number, line, reason) of rows that can't be split into columns.
-    `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252.
+    `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252. `lacking` are the optional columns that
+    the file does not have.
     """
 
     values: list[Fields] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Rows:
     lines: list[int] = field(default_factory=list)
     broken: list[tuple[int, int, str]] = field(default_factory=list)
     recoded: int = 0
+    lacking: tuple[str, ...] = ()
 
 
 def find_table(folder: Path, name: str) -> Path | None:
@@ -109,7 +111,8 @@ def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> It
             )
             raise SourceError(f"{path} {why}: a header with {', '.join(columns)} was expected.")
         places = _places(path, header, columns, optional)
-        rows, chars = Rows(), 0
+        lacking = _lacking(places, columns, optional)
+        rows, chars = Rows(lacking=lacking), 0
         for record in records:
             if isinstance(record, Broken):
                 rows.broken.append((record.number, record.line, record.reason))
@@ -121,7 +124,7 @@ def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> It
                 chars += record.chars
             if chars >= CHUNK_CHARS or len(rows.numbers) + len(rows.broken) >= CHUNK_ROWS:
                 yield replace(rows, recoded=_fallback.count - recoded)
-                rows, chars, recoded = Rows(), 0, _fallback.count
+                rows, chars, recoded = Rows(lacking=lacking), 0, _fallback.count
         yield replace(rows, recoded=_fallback.count - recoded)
 
 
@@ -139,12 +142,16 @@ def _parquet_rows(path: Path, file: Any, columns: Sequence[str], optional: Seque
     names = file.schema_arrow.names
     places = _places(path, names, columns, optional)
     wanted = [names[place] if place >= 0 else None for place in places]
+    lacking = _lacking(places, columns, optional)
     number = 1
     for batch in file.iter_batches(batch_size=2_000, columns=list(filter(None, dict.fromkeys(wanted)))):
         count = batch.num_rows
         cells = [_as_text(batch.column(name).to_pylist()) if name else [""] * count for name in wanted]
-        yield Rows(list(zip(*cells, strict=True)), list(range(number, number + count)), [0] * count)
+        numbers = list(range(number, number + count))
+        yield Rows(list(zip(*cells, strict=True)), numbers, [0] * count, lacking=lacking)
         number += count
+    if number == 1:
+        yield Rows(lacking=lacking)
 
 
 def _as_text(values: list[object]) -> list[str]:
@@ -164,6 +171,11 @@ def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional:
     if twice:
         raise SourceError(f"{path} has more than one column {', '.join(twice)}; rename or drop one of them.")
     return [known.get(folded(name), -1) for name in (*columns, *optional)]
+
+
+def _lacking(places: Sequence[int], columns: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
+    names = (*columns, *optional)
+    return tuple(name for name, place in zip(names, places, strict=True) if place < 0)
 
 
 class _Fallback:

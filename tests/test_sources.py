@@ -187,11 +187,11 @@ def test_missing_table_and_column_are_named(shared_data: Path, opened: Open, tmp
     ):
         opened("mimic3", tmp_path / "nowhere")
     folder = copied(shared_data / "mimic3-demo", tmp_path / "demo")
-    (folder / "NOTEEVENTS.csv").write_text("ROW_ID,SUBJECT_ID,HADM_ID,TEXT\n")
-    with pytest.raises(SourceError, match=r"NOTEEVENTS\.csv has no column .*category.*It has: ROW_ID"):
+    (folder / "DIAGNOSES_ICD.csv").write_text("ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM\n")
+    with pytest.raises(SourceError, match=r"DIAGNOSES_ICD\.csv has no column icd9_code.*It has: ROW_ID"):
         opened("mimic3", folder)
-    (folder / "NOTEEVENTS.csv").unlink()
-    with pytest.raises(SourceError, match="Table NOTEEVENTS is missing"):
+    (folder / "DIAGNOSES_ICD.csv").unlink()
+    with pytest.raises(SourceError, match="Table DIAGNOSES_ICD is missing"):
         opened("mimic3", folder)
 
 
