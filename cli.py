@@ -196,8 +196,10 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same hospital.")] = 0,
 ) -> None:
     """Write the tables of a synthetic hospital: invented patients in MIMIC-III's shape."""
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.records.synth import synthesize
 
+    check_writable(folder)
     made = synthesize(folder, patients, seed)
     log.say("note", f"Synthetic hospital in {folder}: {made}")
 
@@ -283,6 +285,7 @@ def ingest(
     if download:
         download_checkpoints([encoder])
     ray = Ray(ray_workers, ray_address) if ray_workers else None
+    making = None if dry_run else run.prepare(encoder, ray)
     with (
         _open_source(
             source,
@@ -301,11 +304,11 @@ def ingest(
         ) as records,
         progress(run.times) as tick,
     ):
-        if dry_run:
+        if making is None:
             run.read_only(records, tick)
         else:
             with open_store(store, collection) as connector:
-                run.ingest(records, encoder, connector, tick, ray)
+                run.ingest(records, making, connector, tick)
     show_summary(run.manifest, dry_run=dry_run)
     _tell_rejected(run)
 
@@ -335,7 +338,7 @@ def fit(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
-    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.encoders.registry import check_ready, download_checkpoints, make_encoder
     from cohorts.loaders.run import train_only
     from cohorts.terminal.progress import progress
 
@@ -343,6 +346,8 @@ def fit(
     encoder = _asked(encoder, withhold, withhold_text)
     if download:
         download_checkpoints([encoder])
+    made = make_encoder(encoder)
+    check_ready(made)
     with (
         _open_source(
             source,
@@ -358,7 +363,7 @@ def fit(
         ) as records,
         progress() as tick,
     ):
-        made = train_only(records, encoder, out, tick)
+        train_only(records, made, out, tick)
     log.say(
         "note",
         f"Encoder {made.name}, fingerprint {made.fingerprint}, kept in {out}: use it as --encoder {out}.",
@@ -391,10 +396,11 @@ def train(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train a text model further on a source's notes; the result is a sentence-transformers folder."""
-    from cohorts.loaders.pretrain import pretrain_and_tell
+    from cohorts.loaders.pretrain import pretrain_and_tell, ready_training
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
+    training = ready_training(objective, base, out, resume=resume, download=download)
     with (
         _open_source(
             source,
@@ -408,7 +414,7 @@ def train(
         ) as records,
         progress() as tick,
     ):
-        made = pretrain_and_tell(objective, base, records, out, tick, resume=resume, download=download)
+        made = pretrain_and_tell(training, records, out, tick, resume=resume)
     losses = list(made["losses"].values())
     log.say(
         "note",
@@ -488,9 +494,11 @@ def export(
     """Write a collection to a Parquet file, from which `load` makes it again."""
     from cohorts.loaders.export import export as write
     from cohorts.loaders.guests import open_store
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
+    check_writable(out.parent)
     with progress() as tick, open_store(store, collection) as connector:
         many = write(connector, collection, out, tick)
     log.say("note", f"{many:,} vectors of {collection} written to {out}.")
@@ -657,6 +665,7 @@ def evaluate_fineehr(
     from cohorts.terminal.evaluation import show_predictions, show_retrieval
 
     log.choose(log_format)
+    _check_says_who_died(source)
     asked = make_encoder(encoder)
     if not isinstance(asked, FineEhr):
         raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
@@ -667,6 +676,8 @@ def evaluate_fineehr(
     page = write_report(out, manifest, result)
     show_predictions(summarize_predictions(result.predictions), synthetic=manifest["synthetic"])
     show_retrieval(summarize_retrieval(result.retrieval), synthetic=manifest["synthetic"])
+    for kind, reason in result.not_measured.items():
+        log.say("warning", f"{kind} could not be measured: {reason}")
     log.say("note", f"Report: {page}; every measurement: {out}/predictions.csv, {out}/retrieval.csv.")
 
 
@@ -693,6 +704,7 @@ def evaluate_fused(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
+    from cohorts.encoders.bert import Bert
     from cohorts.encoders.fused import Fused
     from cohorts.encoders.registry import download_checkpoints, make_encoder
     from cohorts.encoders.withholding import parse_withheld
@@ -707,12 +719,14 @@ def evaluate_fused(
     from cohorts.terminal.evaluation import show_fused, show_fused_search
 
     log.choose(log_format)
+    _check_says_who_died(source)
     asked = make_encoder(encoder)
     if not isinstance(asked, Fused):
         raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
     if download:
         download_checkpoints([encoder])
     plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
+    Bert(asked.settings.bert).check_ready()
     with _open_source(source, path, out, notes=notes, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
         manifest = manifest_of(records, plan, result)
@@ -748,6 +762,7 @@ def evaluate_space(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
+    from cohorts.encoders.registry import check_ready
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
     from cohorts.harness.space_evaluation import Plan, evaluate
     from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
@@ -755,6 +770,8 @@ def evaluate_space(
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
+    for one in contestants:
+        check_ready(one.encoder)
     plan = Plan(labels, contestants, seeds, sorted(set(unfreeze or [])), projection.value)
     with _open_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
@@ -783,12 +800,12 @@ def evaluate_similarity(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
-    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.encoders.registry import check_ready, download_checkpoints
     from cohorts.harness.contestants import parse_contestant
     from cohorts.harness.semantic import read_pairs
     from cohorts.harness.similarity import Plan, evaluate, simcse_variants
     from cohorts.harness.similarity_report import manifest_of, write_report
-    from cohorts.private_files import private_folder
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.terminal.evaluation import show_similarity
 
     log.choose(log_format)
@@ -797,7 +814,9 @@ def evaluate_similarity(
     if download:
         download_checkpoints([one.spec for one in asked if not one.trained])
     plan = Plan(scored, asked, may_lack=not encoder)
-    private_folder(out)
+    for one in asked if encoder else ():
+        check_ready(one.encoder)
+    check_writable(out)
     result = evaluate(plan, lambda stage: log.say("note", stage))
     page = write_report(out, manifest_of(pairs, plan, result), result)
     show_similarity(result.rows)
@@ -850,11 +869,11 @@ def evaluate_retrieval(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
-    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.encoders.registry import check_ready, download_checkpoints
     from cohorts.harness.contestants import parse_contestant, tfidf_baseline
     from cohorts.harness.quality.evaluation import evaluate
-    from cohorts.harness.quality.grades import grades_of
-    from cohorts.harness.quality.plan import KS, Plan, routes_through, views_of
+    from cohorts.harness.quality.grades import Judged, check_judgements, grades_of
+    from cohorts.harness.quality.plan import KS, Plan, check_routes, routes_through, views_of
     from cohorts.harness.quality.population import read_labelled, read_patients
     from cohorts.harness.quality.report import manifest_of, tables, write_report
     from cohorts.terminal.evaluation import show_quality
@@ -863,17 +882,23 @@ def evaluate_retrieval(
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
     if download:
         download_checkpoints([one.spec for one in contestants if one.spec and not one.trained])
+    for one in contestants:
+        check_ready(one.encoder)
     views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
     routes = routes_through(store or [], index or [])
     plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
+    if judgements is not None:
+        check_judgements(judgements)
+    check_routes(routes)
     with _open_source(source, path, out, columns=columns, labels=labels, notes=notes, dates=dates) as records:
         population = (
             read_labelled(records, _names("--labels", labels))
             if labels
             else read_patients(records, cohort or [])
         )
+        judged = Judged(judgements, population) if judgements else None
         result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
-        made = tables(records, plan, result, grades_of(records, population, judgements))
+        made = tables(records, plan, result, grades_of(records, population, judged))
         manifest = manifest_of(records, plan, result, made)
     page = write_report(out, manifest, made)
     show_quality(made, synthetic=manifest["synthetic"])
@@ -903,13 +928,18 @@ def bench(
 ) -> None:
     """Measure stores and indexes on your vectors: recall, latency, throughput, build, memory. Goes on if it died."""
     from cohorts.harness.bench.experiment import read_experiment
+    from cohorts.harness.bench.growth import grown
     from cohorts.harness.bench.report import Origin, warnings, write_report
     from cohorts.harness.bench.run import run
     from cohorts.harness.bench.summary import summarize
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.terminal.bench import show_bench
 
     log.choose(log_format)
     asked = read_experiment(experiment)
+    check_writable(out)
+    if growth:
+        grown(growth)
     folder = run(asked, out, lambda stage: log.say("note", stage), only=only or (), force=force)
     summary = summarize(asked, folder)
     beside = [word for other in growth or () for word in ("--growth", str(other))]
@@ -1083,9 +1113,12 @@ def audit(
     from cohorts.harness.bench import audit as audits
     from cohorts.harness.bench.in_service import Pace, Reader
     from cohorts.loaders.guests import open_store
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.terminal.recall import show_audit
 
     params = parse_search(search) if search else None
+    if out is not None:
+        check_writable(out)
     with open_store(store, collection) as connector:
         reader = Reader(connector, collection, Pace(rate))
         found = audits.audit(
@@ -1177,6 +1210,12 @@ def doctor(
     log.say("note", f"The store answers. Collections: {', '.join(names) or 'none'}.")
 
 
+def _check_says_who_died(source: str) -> None:
+    """Raise InputError for a source that holds no ending of a stay."""
+    if source == "notes-csv":
+        raise InputError("notes-csv does not say who died, which this table is about: use mimic3 or mimic4.")
+
+
 def _asked(encoder: str, withhold: str | None, withhold_text: bool) -> str:
     """Return the encoder that is asked for, with what is to be withheld from it."""
     from cohorts.encoders.withholding import parse_withheld
@@ -1220,12 +1259,14 @@ def _open_source(
 
     `folder` takes temporary files, and bad rows unless another file is named.
     """
+    from cohorts.loaders.run_dirs import check_writable
     from cohorts.records.base import Unit
     from cohorts.records.context import Treatment
     from cohorts.records.deidentify import LIMITS
     from cohorts.records.sources import open_source, view_notes
     from cohorts.records.times import Dates
 
+    check_writable(folder)
     with open_source(
         source,
         path,

@@ -30,6 +30,13 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def try_folder(folder: Path) -> None:
+    """Make a folder in the one given, or where that would be made, and remove it. Raises OSError where it can't be."""
+    while not folder.exists():
+        folder = folder.parent
+    Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder)).rmdir()
+
+
 @overload
 def open_private(file: Path, mode: Literal["w", "a"] = "w") -> TextIO: ...
 @overload

@@ -23,7 +23,7 @@ from cohorts.encoders.bert import Bert
 from cohorts.harness.contestants import Contestant, parse_contestant, tfidf_baseline
 from cohorts.harness.space_evaluation import Plan, evaluate
 from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
-from cohorts.loaders.pretrain import pretrain_and_tell
+from cohorts.loaders.pretrain import pretrain_and_tell, ready_training
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.sources import open_source
 from cohorts.terminal.evaluation import show_space
@@ -72,16 +72,10 @@ class Grown:
             return out
         file = self._work / f"{base.name}.csv"
         pd.DataFrame({"id": range(len(texts)), "text": texts}).to_csv(file, index=False)
+        resume = (out / "checkpoints").exists()
+        training = ready_training(stage, str(base), out, resume=resume, download=False)
         with open_notes(file, self._work, {"id": "id", "text": "text"}) as source:
-            told = pretrain_and_tell(
-                stage,
-                str(base),
-                source,
-                out,
-                lambda *_: None,
-                resume=(out / "checkpoints").exists(),
-                download=False,
-            )
+            told = pretrain_and_tell(training, source, out, lambda *_: None, resume=resume)
         losses = list(told["losses"].values())
         print(
             f"{stage}: {told['texts']} texts, {told['texts_per_s']} a second, {told['total_s']} s, "

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -54,12 +55,12 @@ def match_recall(
     Raises UnsupportedIndex where there is no reference for it or its library is missing, InputError where the sample is
     too small for it, EngineError.
     """
-    if not isinstance(wanted, Ivf | Annoy):
-        raise _refusal(wanted, connector.abilities, "Only ivf and annoy are matched by recall.")
+    check_matchable(wanted, connector.abilities)
+    assert isinstance(wanted, Ivf | Annoy)  # noqa: S101 - it was checked
     base, queries = split(sample, k, seed)
     recall_of = partial(_recall, base=base, queries=queries, nearest=kth_score(base, queries, k), k=k)
     own = _own_index(wanted, connector.abilities)
-    goal = recall_of(_reference(connector.abilities, wanted, search, base, seed))
+    goal = recall_of(_reference(wanted, search, base, seed))
     with calibration(connector, own, base) as search_with:
         found, recall = least(own, lambda params: recall_of(search_with(params)), goal, k, len(base))
     shown = ", ".join([show_index(own), *(f"{key}={value}" for key, value in vars(found).items() if value)])
@@ -69,6 +70,15 @@ def match_recall(
         f"{len(sample):,} sampled vectors"
     )
     return Matched(own, found, line)
+
+
+def check_matchable(wanted: Index, abilities: Abilities) -> None:
+    """Raise UnsupportedIndex where there is no reference for an index, or its library is not installed."""
+    if not isinstance(wanted, Ivf | Annoy):
+        raise _refusal(wanted, abilities, "Only ivf and annoy are matched by recall.")
+    if find_spec("annoy" if isinstance(wanted, Annoy) else "faiss") is None:
+        hint = "To match it by recall, install the reference: pip install 'cohorts[reference]'."
+        raise _refusal(wanted, abilities, hint)
 
 
 def _own_index(wanted: Ivf | Annoy, abilities: Abilities) -> Index:
@@ -116,16 +126,10 @@ def _recall(
     return float(((scores >= nearest[:, None] - TIE) & (rows >= 0)).mean())
 
 
-def _reference(
-    abilities: Abilities, wanted: Ivf | Annoy, search: SearchParams, base: Vectors, seed: int
-) -> Neighbours:
+def _reference(wanted: Ivf | Annoy, search: SearchParams, base: Vectors, seed: int) -> Neighbours:
     if isinstance(wanted, Ivf):
         _check_size(wanted, len(base))
-    try:
-        found = build_reference(wanted, base, seed).searching(search)
-    except ImportError as error:
-        hint = "To match it by recall, install the reference: pip install 'cohorts[reference]'."
-        raise _refusal(wanted, abilities, hint) from error
+    found = build_reference(wanted, base, seed).searching(search)
     return lambda queries, k: found(queries, k)[1]
 
 

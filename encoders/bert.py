@@ -23,11 +23,12 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoint, load_checkpoint, width_of
 from cohorts.encoders.levels import LEVELS, windows_at
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
+from cohorts.encoders.openvino_model import check_installed
 from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import identity_of, is_folder, read_about, write_about
 from cohorts.encoders.sentence_folder import WindowModules, check_modules, modules_of
 from cohorts.encoders.settings import at_least_one, one_of
-from cohorts.encoders.transformer import PRECISIONS, Transformer, Window, best_precision
+from cohorts.encoders.transformer import OPENVINO, PRECISIONS, Transformer, Window, best_precision
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.cleaning import clean, cleaning_version
@@ -80,6 +81,13 @@ class Bert:
             asked, precision=best_precision() if asked.precision == "auto" else asked.precision
         )
         self.counts: Counter[str] = Counter()
+
+    def check_ready(self) -> None:
+        """Raise CheckpointNotFound, EncoderError or MissingExtra where it could not encode; no weights are read."""
+        width_of(self._folder)
+        _ = self.pooling
+        if self.settings.precision == OPENVINO:
+            check_installed()
 
     @cached_property
     def _folder(self) -> Path:

@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from cohorts.encoders.checkpoints import quiet
@@ -33,13 +34,17 @@ def run_by_openvino(model: Any) -> Callable[[Any, Any], Any]:
     return lambda ids, mask: torch.tensor(compiled([ids.numpy(), mask.numpy()])[0])
 
 
+def check_installed() -> None:
+    """Raise MissingExtra where the library is not there; it is loaded when a model is converted."""
+    if find_spec("openvino") is None:
+        raise MissingExtra("OpenVINO is not installed: pip install 'cohorts[openvino]'.")
+
+
 def _import_openvino() -> Any:
     # Its converter reports its use to Google Analytics by this package: nothing leaves a hospital's machine.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        return import_module("openvino")
-    except ModuleNotFoundError as error:
-        raise MissingExtra("OpenVINO is not installed: pip install 'cohorts[openvino]'.") from error
+    check_installed()
+    return import_module("openvino")
 
 
 def _converted(openvino: Any, model: Any) -> Any:

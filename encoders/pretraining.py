@@ -115,9 +115,10 @@ def pretrain(
     """
     from transformers import set_seed
 
-    _check_installed()
+    check_installed()
+    check_out(out, resume=resume)
     asked = _asked(objective, base, source)
-    last = _last(out, asked, resume=resume)
+    last = _last(out, asked)
     set_seed(objective.settings.seed)  # of the weights that a checkpoint lacks: a head, the unused pooler
     checkpoint = load_checkpoint(base)
     checkpoint.tokenizer.model_max_length = min(LEVELS[objective.settings.level], checkpoint.max_tokens)
@@ -193,7 +194,8 @@ def sentence_model(folder: Path, pooling: str) -> Any:
     return SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension(), pooling)])
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Raise MissingExtra where what training needs is not there."""
     if any(find_spec(name) is None for name in ("accelerate", "datasets")):
         raise MissingExtra("What training needs is not installed: pip install 'cohorts[train]'.")
 
@@ -207,19 +209,24 @@ def _asked(objective: Objective, base: Path, source: Source) -> dict[str, Any]:
     }
 
 
-def _last(out: Path, asked: Mapping[str, Any], *, resume: bool) -> str | None:
+def check_out(out: Path, *, resume: bool) -> None:
+    """Raise InputError where a folder holds what would be written over, or nothing to go on with."""
+    begun = (out / CHECKPOINTS / _ASKED).is_file()
+    if begun and not resume:
+        raise InputError(
+            f"{out} holds a training that ended early: go on with --resume, or remove the folder."
+        )
+    if not begun and (resume or (out / "config.json").exists()):
+        raise InputError(f"{out} holds {'no training to go on with' if resume else 'a model already'}.")
+
+
+def _last(out: Path, asked: Mapping[str, Any]) -> str | None:
     """Return the checkpoint to go on from, None for a start. Raises InputError where that would mix two trainings."""
     from transformers.trainer_utils import get_last_checkpoint
 
     kept = out / CHECKPOINTS / _ASKED
     if not kept.is_file():
-        if resume or (out / "config.json").exists():
-            raise InputError(f"{out} holds {'no training to go on with' if resume else 'a model already'}.")
         return None
-    if not resume:
-        raise InputError(
-            f"{out} holds a training that ended early: go on with --resume, or remove the folder."
-        )
     before = read_json(kept, dict[str, Any], remedy=f"Remove {out} and train anew.")
     other = [name for name, value in asked.items() if before.get(name) != value]
     if other:

@@ -60,13 +60,36 @@ def download_checkpoints(specs: Sequence[str]) -> None:
     Raises EncoderError, also where none of them has a checkpoint.
     """
     made = [make_encoder(parse_asked(spec)[0]) for spec in specs]
-    texts = [one.text if isinstance(one, Fused) else one for one in made]
-    models = [text.settings.model for text in texts if isinstance(text, Bert)]
+    models = [text.settings.model for text in map(_text_model, made) if text]
     if not models:
         names = " or ".join(one.name for one in made) or "asked for"
         raise EncoderError(f"Encoder {names} has no checkpoint to download: leave --download out.")
     for model in dict.fromkeys(models):
         find_checkpoint(model, download=True)
+
+
+def ready_encoder(spec: str) -> Encoder:
+    """Return the encoder of a text or of a folder, after a look at all that it will need but the source.
+
+    Asked before a source is read. Raises EncoderError, CheckpointNotFound, MissingExtra.
+    """
+    encoder = load_encoder(Path(spec)) if is_folder(spec) else make_encoder(spec)
+    check_ready(encoder)
+    return encoder
+
+
+def check_ready(encoder: object) -> None:
+    """Raise CheckpointNotFound, EncoderError or MissingExtra where an encoder's text model could not encode."""
+    if text := _text_model(encoder):
+        text.check_ready()
+
+
+def _text_model(encoder: object) -> Bert | None:
+    """Return the text model that an encoder is, or has within."""
+    if isinstance(encoder, Withholding):
+        encoder = encoder.encoder
+    inner = encoder.text if isinstance(encoder, Fused) else encoder
+    return inner if isinstance(inner, Bert) else None
 
 
 def load_encoder(folder: Path) -> Encoder:

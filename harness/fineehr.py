@@ -17,7 +17,7 @@ from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.training import TrainingIds
-from cohorts.errors import InputError
+from cohorts.errors import EncoderError, InputError
 from cohorts.harness.classifiers import CLASSIFIERS, score
 from cohorts.harness.retrieval import precision_by_phenotype
 from cohorts.harness.splits import Split, SplitBy, listed, split
@@ -74,19 +74,32 @@ class RetrievalRow(NamedTuple):
 
 @dataclass
 class Result:
-    """All that was measured. `learnt` is what the `full` encoder of the first seed says of itself, by kind of notes."""
+    """All that was measured. `learnt` is what the `full` encoder of the first seed says of itself, by kind of notes.
+
+    `not_measured` is why a kind of notes is left out, where the other one could be measured.
+    """
 
     predictions: list[PredictionRow] = field(default_factory=list)
     retrieval: list[RetrievalRow] = field(default_factory=list)
     learnt: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     stages: Stages = field(default_factory=Stages)
+    not_measured: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, notes: str, reason: str) -> None:
+        """Keep why one kind of notes can't be measured, and nothing of what was measured of it."""
+        self.not_measured[notes] = reason
+        self.predictions = [row for row in self.predictions if row.notes != notes]
+        self.retrieval = [row for row in self.retrieval if row.notes != notes]
+        self.learnt.pop(notes, None)
 
 
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. `source` has a unit per admission. Raises InputError, EncoderError."""
     result = Result()
     units = _read_units(source, result)
+    # All at once: what can't be split is told before the words of all notes are counted.
+    splits = [split(units.patients, units.died, plan.split_by, seed) for seed in range(plan.seeds)]
     views: dict[str, Source] = {ALL_NOTES: source}
     if plan.as_of is not None:
         views[as_of_text(plan.as_of)] = AsOf(source, plan.as_of)
@@ -94,14 +107,18 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     counts = {notes: word_counts(view) for notes, view in views.items()}
     for notes, of_view in counts.items():
         result.counts[f"admissions with words, {notes}"] = int((np.diff(of_view.indptr) > 0).sum())
-    for seed in range(plan.seeds):
-        # The one with fewer notes first: if they are too few, that is told at once.
-        for notes in reversed(views):
-            _Seed(views[notes], units, counts[notes], plan, seed, notes, result, tell).run()
+    for notes in reversed(views):  # the one with fewer notes first: if they are too few, that is told at once
+        try:
+            for seed, parts in enumerate(splits):
+                _Seed(views[notes], units, counts[notes], plan, seed, parts, notes, result, tell).run()
+        except EncoderError as error:
+            if len(views) == 1 or result.not_measured:
+                raise
+            result.leave_out(notes, str(error))
     result.stages.end()
     result.predictions.sort(key=lambda row: list(views).index(row.notes))
     result.retrieval.sort(key=lambda row: list(views).index(row.notes))
-    result.learnt = {notes: result.learnt[notes] for notes in views}
+    result.learnt = {notes: result.learnt[notes] for notes in views if notes in result.learnt}
     return result
 
 
@@ -131,6 +148,7 @@ class _Seed:
         counts: Any,
         plan: Plan,
         seed: int,
+        parts: Split,
         notes: str,
         result: Result,
         tell: Tell,
@@ -138,7 +156,7 @@ class _Seed:
         self._view, self._units, self._counts = view, units, counts
         self._seed, self._notes, self._result = seed, notes, result
         self._settings = [replace(plan.settings, setting=name, seed=seed) for name in SETTINGS]
-        self._split: Split = split(units.patients, units.died, plan.split_by, seed)
+        self._split = parts
         self._allowed = TrainingIds(listed(units.ids, self._split.training))
         self._tell, self._which = tell, f"{notes}, seed {seed + 1} of {plan.seeds}"
 

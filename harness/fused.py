@@ -6,7 +6,7 @@ trained sees training patients alone; TrainingIds checks it.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -117,6 +117,7 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     patients = _read_patients(source, result)
     # All at once: what can't be split is told before hours of embedding.
     splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
+    _check_asked_about(patients, splits)
     result.no_search = why_not(patients)
     if result.no_search:
         tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
@@ -132,6 +133,16 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
             _Seed(view, notes, patients, parts, plan, seed, mode, result, tell).run()
     result.stages.end()
     return result
+
+
+def _check_asked_about(patients: Units, splits: Sequence[Split]) -> None:
+    """Raise InputError where nobody who is held out has a phenotype, which neighbours are judged by."""
+    if not all((patients.phenotype[parts.held_out] != "").any() for parts in splits):
+        some = int((patients.phenotype != "").sum())
+        raise InputError(
+            f"{some:,} of {len(patients.ids):,} patients have a phenotype as principal diagnosis, none of those held "
+            "out: there is nobody to ask about. Evaluate on a larger source."
+        )
 
 
 def _read_patients(source: Source, result: Result) -> Units:

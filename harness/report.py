@@ -50,6 +50,7 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "encoder": asdict(plan.settings),
         },
         "counts": result.counts,
+        "not_measured": result.not_measured,
         **result.stages.facts,
     }
 

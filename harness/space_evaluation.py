@@ -141,10 +141,10 @@ class _Encoded:
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. Raises InputError, EncoderError."""
     result = Result()
-    result.stages.begin("reading")
-    documents = _read(source, plan.label, result)
     if plan.unfreeze:
         _check_unfreezing(plan, tell)
+    result.stages.begin("reading")
+    documents = _read(source, plan.label, result)
     known: dict[tuple[str, str], _Encoded] = {}
     for seed in range(plan.seeds):
         learnt, held = hold_out(documents.labels, seed)

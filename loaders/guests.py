@@ -165,6 +165,22 @@ def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bo
     return confirmed
 
 
+def check_guest(connector: Connector, file: Path, dim: int, ids: Sequence[str]) -> None:
+    """Raise InputError where vectors of so many dimensions, of units of these ids, can't be written by a mapping.
+
+    Asked before an encoder is trained: `ids` are some of the units'.
+    """
+    mapping = attachments.load(file)
+    mapping.written_by({}, dim, FIELDS)
+    there = set(connector.fetch(mapping.collection.name, ids).ids)
+    missing = [key for key in ids if key not in there]
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of the first {len(ids):,} units are no points of {mapping.collection.name}, by their "
+            "ids: cohorts adds none to a collection of others."
+        )
+
+
 def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scalar], dim: int) -> Attachment:
     """Let an encoder's vectors be written to a collection of others; return the mapping to keep when they are.
 

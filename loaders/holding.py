@@ -9,7 +9,7 @@ from cohorts.connectors.base import Connector
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.lock import only_journal, only_run
-from cohorts.loaders.run_dirs import journal_file, journal_files
+from cohorts.loaders.run_dirs import check_writable, journal_file, journal_files
 from cohorts.records.shards import Shard
 
 
@@ -26,8 +26,9 @@ def holding(
 ) -> Iterator[Held]:
     """Hold a collection for a run that has its journal in `folder`; a shard holds it beside others, with its own alone.
 
-    Raises InputError where another run on this machine holds it, or the journal.
+    Raises InputError where another run on this machine holds it, or the journal, or the folder can't be written to.
     """
+    check_writable(folder)
     own = journal_file(folder, shard)
     others = [] if shard else [file for file in journal_files(folder) if file != own]
     with ExitStack() as stack:

@@ -19,6 +19,10 @@ from cohorts.loaders.versions import Tick
 from cohorts.records.base import Batch, Source
 from cohorts.records.views import View, take_units
 
+_ANOTHER = (
+    "Vectors of two encoders can't be compared: use the collection's own encoder, or ingest into another --collection, "
+    "or replace this one whole with cohorts ingest --replace."
+)
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
 
@@ -171,6 +175,16 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
     }
 
 
+def check_kind(collection: Collection, encoder: Encoder) -> None:
+    """Raise FingerprintMismatch where an encoder that is yet to be trained can't become the collection's own."""
+    made_by = str(collection.metadata.get("encoder"))
+    if (made_by, collection.dim) != (encoder.name, encoder.dim):
+        raise FingerprintMismatch(
+            f"Collection {collection.name} was made by encoder {made_by} of {collection.dim} dimensions; the one asked "
+            f"for is {encoder.name} of {encoder.dim}. {_ANOTHER}"
+        )
+
+
 def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
     """Raise FingerprintMismatch where the collection was not made by this encoder."""
     metadata = collection.metadata
@@ -178,7 +192,5 @@ def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
     if made_by != encoder.fingerprint:
         raise FingerprintMismatch(
             f"Collection {collection.name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; "
-            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. Vectors of two encoders can't "
-            "be compared: use the collection's own encoder, or ingest into another --collection, or replace this one "
-            "whole with cohorts ingest --replace."
+            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. {_ANOTHER}"
         )

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cohorts.encoders import declutr, mlm, note_category, simcse
 from cohorts.encoders.checkpoints import content_hash, find_checkpoint
-from cohorts.encoders.pretraining import Objective, Settings, pretrain
+from cohorts.encoders.pretraining import Objective, Settings, check_installed, check_out, pretrain
 from cohorts.encoders.settings import read_settings
 from cohorts.errors import EncoderError
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
@@ -33,15 +33,33 @@ def make_objective(spec: str) -> Objective:
     return make(read_settings(settings, rest))
 
 
+class Training(NamedTuple):
+    """What to train a text model for, and from which checkpoint: as that was asked for, and its folder."""
+
+    objective: Objective
+    base: str
+    folder: Path
+
+
+def ready_training(spec: str, base: str, out: Path, *, resume: bool, download: bool) -> Training:
+    """Return the training asked for, after a look at all that can be refused before a source is read.
+
+    Raises InputError, EncoderError, CheckpointNotFound, MissingExtra.
+    """
+    objective = make_objective(spec)
+    check_installed()
+    check_out(out, resume=resume)
+    return Training(objective, base, find_checkpoint(base, download=download))
+
+
 def pretrain_and_tell(
-    spec: str, base: str, source: Source, out: Path, tick: Tick, *, resume: bool, download: bool
+    training: Training, source: Source, out: Path, tick: Tick, *, resume: bool
 ) -> dict[str, Any]:
     """Train a checkpoint, write `manifest.json` beside it, and return what that tells. Raises CohortsError."""
     import torch
 
-    began, objective = time.perf_counter(), make_objective(spec)
+    began, (objective, base, folder) = time.perf_counter(), training
     manifest: dict[str, Any] = {**made_with(_VERSIONS), **made_from(source)}
-    folder = find_checkpoint(base, download=download)
     trace = pretrain(objective, folder, source, out, tick, resume=resume)
     gpu = torch.cuda.is_available()
     manifest |= {

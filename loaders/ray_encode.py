@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from importlib import import_module
+from importlib.util import find_spec
 from math import ceil, floor
 from pathlib import Path
 from types import FrameType
@@ -124,6 +125,12 @@ class _Worker:
             ) from error
 
 
+def check_installed() -> None:
+    """Raise MissingExtra where Ray is not there; it is loaded when it is to encode."""
+    if find_spec("ray") is None:
+        raise MissingExtra("Ray is not installed: pip install 'cohorts[ray]'.")
+
+
 def _import_ray(*, local: bool) -> Any:
     """Import Ray, which reads its environment once and for the whole process. Raises MissingExtra."""
     # Threads of Ray Data may outlive the dataset: one of their calls would start or join some other Ray.
@@ -132,11 +139,9 @@ def _import_ray(*, local: bool) -> Any:
         os.environ.update(_LOCAL)
         # Else Ray writes one to the user's home folder.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
-        ray = import_module("ray")
-        import_module("ray.data")
-    except ModuleNotFoundError as error:
-        raise MissingExtra("Ray is not installed: pip install 'cohorts[ray]'.") from error
+    check_installed()
+    ray = import_module("ray")
+    import_module("ray.data")
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it talks on stderr; its errors are raised, too
     return ray
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cohorts.connectors import attachment as attachments
 from cohorts.connectors.addresses import without_settings
@@ -13,25 +13,36 @@ from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
-from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.registry import load_encoder, ready_encoder
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
-from cohorts.loaders.guests import attachment_file, write_as_guest
+from cohorts.loaders.guests import attachment_file, check_guest, write_as_guest
 from cohorts.loaders.holding import Held, holding
-from cohorts.loaders.ingest import Ray, Records, RecordsOnRay, metadata_of, read_only, train
+from cohorts.loaders.ingest import (
+    Ray,
+    Records,
+    RecordsOnRay,
+    check_fingerprint,
+    check_kind,
+    metadata_of,
+    read_only,
+    train,
+)
 from cohorts.loaders.journal import Journal
 from cohorts.loaders.kept_encoders import keep_encoder
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.pipeline import Times
+from cohorts.loaders.ray_encode import check_installed
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import file_of_shard, kept_encoder
+from cohorts.loaders.run_dirs import check_writable, file_of_shard, kept_encoder
 from cohorts.loaders.targets import Destination, Goal
-from cohorts.loaders.versions import Tick
+from cohorts.loaders.versions import Tick, is_there
 from cohorts.plain_text import csv_cell
 from cohorts.private_files import open_private
 from cohorts.records.base import Source
 
+_LOOKED_AT = 100  # units, whether a collection of others has them
 _VERSIONS = (
     "cohorts",
     "numpy",
@@ -42,6 +53,15 @@ _VERSIONS = (
     "pymilvus",
     "qdrant-client",
 )
+
+
+class Making(NamedTuple):
+    """How units become vectors: the encoder asked for, which is trained already or not, and who encodes on Ray."""
+
+    asked: str
+    encoder: Encoder
+    trained: bool
+    ray: Ray | None
 
 
 class Run:
@@ -74,15 +94,29 @@ class Run:
         self._summary.units = read_only(source, self._summary, tick)
         self._account(source)
 
-    def ingest(
-        self, source: Source, asked: str, connector: Connector, tick: Tick, ray: Ray | None = None
-    ) -> None:
-        """Train or load the encoder, encode, write, index, verify. Raises CohortsError."""
+    def prepare(self, asked: str, ray: Ray | None = None) -> "Making":
+        """Return how vectors are to be made, after a look at all that can be refused before a source is read.
+
+        Raises InputError, EncoderError, CheckpointNotFound, MissingExtra.
+        """
+        if self.goal.shard and not is_folder(asked):
+            raise InputError(
+                "Every shard needs the same encoder: train it once with cohorts fit, and give its folder by --encoder."
+            )
+        check_writable(self.folder)
+        if ray is not None:
+            check_installed()
+        return Making(asked, ready_encoder(asked), is_folder(asked), ray)
+
+    def ingest(self, source: Source, making: "Making", connector: Connector, tick: Tick) -> None:
+        """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""
+        asked, ray = making.asked, making.ray
         with self._holding(connector) as held:
             journal = held.journals[0]
             Destination(connector, self.goal, journal, held.lease).reserve()  # before hours of training
+            self._check_fits(source, making, connector)
             identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
-            encoder = self._encoder(source, asked, connector, journal, identity, tick)
+            encoder = self._encoder(source, making, connector, journal, identity, tick)
             keep_encoder(encoder, self.folder, self.manifest["store"], self.goal.name)
             self.manifest["encoder"] = {
                 "asked": asked,
@@ -137,32 +171,39 @@ class Run:
         mine = {"store": self._place, "collection": self.goal.name, "mode": self.goal.mode}
         return {**identity, **mine, "shard": str(self.goal.shard or "none")}
 
+    def _check_fits(self, source: Source, making: "Making", connector: Connector) -> None:
+        """Raise InputError where what is there can't take the encoder's vectors, as far as that can be told by now."""
+        goal, encoder = self.goal, making.encoder
+        mapping = attachment_file(self.manifest["store"], goal.name)
+        if mapping.exists():
+            first = next(source.batches(), None)
+            ids = [] if first is None else first.units["unit_id"].head(_LOOKED_AT).tolist()
+            check_guest(connector, mapping, encoder.dim, ids)
+        elif is_there(connector, goal.name) and not (goal.replace or goal.update or goal.resume):
+            there = connector.describe(goal.name).collection
+            (check_fingerprint if making.trained else check_kind)(there, encoder)
+
     def _encoder(
         self,
         source: Source,
-        asked: str,
+        making: "Making",
         connector: Connector,
         journal: Journal,
         identity: Mapping[str, str],
         tick: Tick,
     ) -> Encoder:
-        """Return the encoder in the folder asked for, the one that the run or the collection has already, or train."""
-        if is_folder(asked):
-            return load_encoder(Path(asked))
-        if self.goal.shard:
-            raise InputError(
-                "Every shard needs the same encoder: train it once with cohorts fit, and give its folder by --encoder."
-            )
+        """Return the encoder that was trained before, the one that the run or the collection has already, or train."""
+        if making.trained:
+            return making.encoder
         last = journal.last_run()
         if self.goal.resume and last is not None:
             kept = last.identity.get("encoder", "")
-            last.check_same(self._whole({**identity, "encoder asked": asked, "encoder": kept}))
+            last.check_same(self._whole({**identity, "encoder asked": making.asked, "encoder": kept}))
             return load_encoder(kept_encoder(self.folder, kept))
         if self.goal.update:
             return load_encoder(kept_encoder(self.folder, self._made_by(connector)))
-        encoder = make_encoder(asked)
-        train(source, encoder, self._summary, tick)
-        return encoder
+        train(source, making.encoder, self._summary, tick)
+        return making.encoder
 
     def _made_by(self, connector: Connector) -> Scalar:
         return connector.describe(self.goal.name).collection.metadata.get("encoder_fingerprint")
@@ -212,9 +253,7 @@ class Run:
         write_manifest(self.folder / file_of_shard("manifest.json", self.goal.shard), self.manifest)
 
 
-def train_only(source: Source, asked: str, folder: Path, tick: Tick) -> Encoder:
+def train_only(source: Source, encoder: Encoder, folder: Path, tick: Tick) -> None:
     """Train an encoder on a source and keep it in `folder`."""
-    encoder = make_encoder(asked)
     train(source, encoder, Summary(), tick)
     encoder.save(folder)
-    return encoder

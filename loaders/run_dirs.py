@@ -9,7 +9,8 @@ from pathlib import Path
 from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.connectors.base import Collection
 from cohorts.connectors.checks import check_name
-from cohorts.errors import EncoderError
+from cohorts.errors import EncoderError, InputError
+from cohorts.private_files import try_folder
 from cohorts.records.shards import Shard
 
 ENCODERS = "encoders"
@@ -49,6 +50,17 @@ def kept_encoder(folder: Path, fingerprint: object) -> Path:
 def is_fingerprint(value: object) -> bool:
     """Tell whether a value is the fingerprint of an encoder; vectors that were loaded ready have a free text there."""
     return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{16}", value) is not None
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError where a folder can't be made or written to: asked before the work that is to be kept there."""
+    try:
+        try_folder(folder)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written to {folder}: {error.strerror}. Name a folder that is yours to write to, or one "
+            "that can be made."
+        ) from error
 
 
 def journal_file(folder: Path, shard: Shard | None) -> Path:

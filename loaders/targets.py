@@ -79,9 +79,11 @@ class Destination:
     def reserve(self) -> None:
         """Refuse what can be refused before a run's work, and hold the collection where it is there already.
 
-        Raises InputError.
+        Raises InputError, UnsupportedIndex.
         """
         refuse_version(self.connector, self.goal.name)
+        if self.goal.replace or not is_there(self.connector, self.goal.name):
+            self.goal.wanted.check_possible(self.connector)
         if not is_there(self.connector, self.goal.name):
             return
         there = self.connector.describe(self.goal.name).collection

@@ -8,7 +8,7 @@ from typing import Protocol
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import Hnsw, Index, Other, SearchParams, show_index
-from cohorts.connectors.matched_recall import match_recall
+from cohorts.connectors.matched_recall import check_matchable, match_recall
 from cohorts.errors import InputError, UnsupportedIndex
 from cohorts.loaders.journal import Journal
 
@@ -65,6 +65,11 @@ class Wanted:
                 raise
             return True
         return False
+
+    def check_possible(self, connector: Connector) -> None:
+        """Raise UnsupportedIndex where neither the index asked for can be had nor one that is matched to it."""
+        if self.lacking(connector):
+            check_matchable(self.index, connector.abilities)
 
     def settle(
         self, connector: Connector, collection: Collection, sample: Callable[[], Vectors], *, k: int = 10

@@ -158,6 +158,8 @@ def show_quality(made: report.Tables, *, synthetic: bool) -> None:
     through = [line for line in first if line.route != EXACT]
     if through:
         show(_through_indexes(through))
+    if len(left_out := made.frames["not_measured"]):
+        show(_not_measured(left_out.to_dict("records")))
 
 
 def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) -> PlainTable:
@@ -184,13 +186,22 @@ def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) 
     ]
     for line in sorted(exact, key=lambda line: -line.cells["precision"][0])[:_BEST]:
         mean, low, high = line.cells["precision"]
-        seen = [one[line.encoder, line.route].cells["precision"][0] for one in elsewhere]
+        seen = [one.get((line.encoder, line.route)) for one in elsewhere]
         table.add_row(
             f"{mean:.3f} [{low:.3f}, {high:.3f}]",
             *(_figure(measure, line.cells[measure][0]) for measure in measures),
-            *(f"{one:.3f}" for one in seen),
+            *(_figure("precision", one.cells["precision"][0]) if one else "" for one in seen),
             line.encoder,
         )
+    return table
+
+
+def _not_measured(rows: Sequence[Mapping[Any, Any]]) -> PlainTable:
+    table = _table("not measured", synthetic=False)
+    for heading in ("encoder", "seen", "why"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(row["encoder"], row["view"], row["reason"])
     return table
 
 

@@ -20,7 +20,7 @@ from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.encoders.withholding import WithheldSource
-from cohorts.errors import InputError
+from cohorts.errors import EncoderError, InputError
 from cohorts.harness.contestants import CENTRED, Contestant
 from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
 from cohorts.harness.quality.plan import Plan, Route
@@ -76,7 +76,8 @@ class Cell:
 class Result:
     """All rankings, the questions they answer, how deep they are judged, and what could flatter them.
 
-    `reasons` are those of who is asked about, by view and encoder, of encoders that explain themselves.
+    `reasons` are those of who is asked about, by view and encoder, of encoders that explain themselves. `not_measured`
+    is why an encoder could not be trained or encode, by the same.
     """
 
     population: Population
@@ -87,6 +88,7 @@ class Result:
     leaks: list[Leak] = field(default_factory=list)
     late: list[Late] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
+    not_measured: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def shared_patients(self) -> int:
@@ -117,7 +119,16 @@ def evaluate(
             result.late.append(late)
         _View(view, seen, plan, out, result, tell).run()
     result.stages.end()
+    _check_any_measured(plan, result)
     return result
+
+
+def _check_any_measured(plan: Plan, result: Result) -> None:
+    """Raise EncoderError where none of the encoders asked for could be measured: baselines alone answer nothing."""
+    asked = {(view, one.name) for view in plan.views for one in plan.contestants if one.spec}
+    if asked and asked <= set(result.not_measured):
+        told = "; ".join(f"{name}, {view}: {reason}" for (view, name), reason in result.not_measured.items())
+        raise EncoderError(f"No encoder could be measured. {told}")
 
 
 def _possible(plan: Plan, population: Population) -> Plan:
@@ -162,7 +173,8 @@ class _View:
             for name, scorer in self._baselines():
                 self._rank(Cell(self._name, name, EXACT, fold.number), fold, scorer)
             for contestant in self._plan.contestants:
-                self._rank_contestant(contestant, fold)
+                if (self._name, contestant.name) not in self._result.not_measured:
+                    self._rank_contestant(contestant, fold)
 
     def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
         known: dict[str, Baseline] = {} if self._population.any_shared else dict(OF_CODES)
@@ -187,7 +199,13 @@ class _View:
             return
         self._tell(f"{self._name}, fold {fold.number + 1}: {contestant.name}")
         self._result.stages.begin(f"{contestant.name}: to vectors")
-        for name, vectors in self._variants(contestant, fold):
+        try:
+            contestant.learn(self._seen, listed(self._population.ids, fold.training))
+            made = contestant.encode(self._seen)
+        except EncoderError as error:
+            self._leave_out(contestant, str(error))
+            return
+        for name, vectors in _variants(contestant.name, made, fold):
             cell = Cell(self._name, name, EXACT, fold.number, contestant.spec)
             exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors))  # type: ignore[misc]
             if not hasattr(vectors, "toarray"):
@@ -198,6 +216,16 @@ class _View:
             keep_reasons(file, reasons)
             self._result.reasons[self._name, contestant.name] |= reasons
 
+    def _leave_out(self, contestant: Contestant, reason: str) -> None:
+        """Keep why an encoder can't be measured in this view, and no ranking of another fold by it."""
+        self._tell(f"{self._name}: {contestant.name} can't be measured: {reason}")
+        result, name = self._result, contestant.name
+        result.not_measured[self._name, name] = reason
+        mine = {(self._name, name), (self._name, name + CENTRED)}
+        result.rankings = {
+            cell: one for cell, one in result.rankings.items() if (cell.view, cell.encoder) not in mine
+        }
+
     def _cells(self, contestant: Contestant, fold: Fold) -> list[Cell]:
         dense = not isinstance(contestant.encoder, TfIdf)
         variants = ("", CENTRED) if dense else ("",)
@@ -207,17 +235,6 @@ class _View:
             for variant in variants
             for route in routes
         ]
-
-    def _variants(self, contestant: Contestant, fold: Fold) -> Iterator[tuple[str, Any]]:
-        """Yield the vectors as they are, and less the mean of those learnt from where that leaves zeros zero."""
-        contestant.learn(self._seen, listed(self._population.ids, fold.training))
-        vectors = contestant.encode(self._seen)
-        yield contestant.name, vectors
-        if hasattr(vectors, "toarray"):  # which would lose its zeros
-            return
-        filled = filled_rows(vectors)
-        mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
-        yield contestant.name + CENTRED, unit_rows(np.where(filled[:, None], vectors - mean, 0))
 
     def _rank(self, cell: Cell, fold: Fold, scorer: Callable[[], Scorer]) -> Ranking:
         if not self._known(cell):
@@ -253,6 +270,16 @@ class _View:
     def _keep(self, cell: Cell, fold: Fold, made: Ranking) -> None:
         keep_ranking(self._out / cell.path, made, self._population, fold)
         self._result.rankings[cell] = made
+
+
+def _variants(name: str, vectors: Any, fold: Fold) -> Iterator[tuple[str, Any]]:
+    """Yield the vectors as they are, and less the mean of those learnt from where that leaves zeros zero."""
+    yield name, vectors
+    if hasattr(vectors, "toarray"):  # which would lose its zeros
+        return
+    filled = filled_rows(vectors)
+    mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
+    yield name + CENTRED, unit_rows(np.where(filled[:, None], vectors - mean, 0))
 
 
 def _sample(vectors: Any, seed: int) -> Any:

@@ -75,14 +75,19 @@ class Gains:
     base: Values
 
 
-def grades_of(source: Source, population: Population, judgements: Path | None) -> list[OfRecords | Judged]:
+def grades_of(source: Source, population: Population, judged: Judged | None) -> list[OfRecords | Judged]:
     """Return the grades that there are: by records where there are codes, and those given."""
     made: list[OfRecords | Judged] = []
     if not population.any_shared:
         made.append(OfRecords(source, population.cohorts))
-    if judgements is not None:
-        made.append(Judged(judgements, population))
+    if judged is not None:
+        made.append(judged)
     return made
+
+
+def check_judgements(file: Path) -> None:
+    """Raise InputError where a file holds no grades of pairs; whose they are is looked at by `Judged`."""
+    _read_pairs(file)
 
 
 def gains(grades: OfRecords | Judged, population: Population, fold: Fold, depth: int) -> Gains:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
+from cohorts.connectors.registry import connect
 from cohorts.encoders.withholding import Withheld, parse_withheld
 from cohorts.errors import InputError
 from cohorts.harness.contestants import Contestant, check_names
@@ -62,6 +63,17 @@ def views_of(
     if leave_codes:
         views["nothing withheld"] = None
     return views
+
+
+def check_routes(routes: Sequence[Route]) -> None:
+    """Look whether every store answers and can have its index, before anything is ranked.
+
+    Raises EngineError, UnsupportedIndex.
+    """
+    for route in routes:
+        with connect(route.store) as connector:
+            connector.collections()
+            route.wanted.check_possible(connector)
 
 
 def routes_through(stores: Sequence[str], indexes: Sequence[str]) -> list[Route]:

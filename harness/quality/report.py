@@ -83,6 +83,10 @@ def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecord
         "subgroups": subgroups(ways, k),
         "extremes": extremes(ways, result.reasons, k),
         "leaks": pd.DataFrame(result.leaks),
+        "not_measured": pd.DataFrame(
+            [(*way, reason) for way, reason in result.not_measured.items()],
+            columns=["view", "encoder", "reason"],
+        ),
         "notes": pd.DataFrame(result.late),
         "indexes": pd.DataFrame(
             {(cell.encoder, cell.route, one.note) for cell, one in result.rankings.items() if one.note},
