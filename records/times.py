@@ -40,7 +40,9 @@ _DATE = r"""
     | (?P<compact>\d{8})
     | (?P<first>\d{1,2}) (?P<between>[-/.]) (?P<next>\d{1,2}) (?P=between) (?P<last>\d{4})
 """
-_TIME = re.compile(rf"(?:{_DATE}) (?: (?:T|,?\ +) {_CLOCK} )?", re.VERBOSE | re.IGNORECASE | re.ASCII)
+_TIME = re.compile(
+    rf"(?:{_DATE}) (?: (?:T|,?\ +|(?<=\d{{8}})(?=\d{{6}})) {_CLOCK} )?", re.VERBOSE | re.IGNORECASE | re.ASCII
+)
 _YEAR_OR_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
 _YEAR_LAST = r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}(?:[ T,].*)?"
 _YEAR_OF_TWO = r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T,].*)?"

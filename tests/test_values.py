@@ -87,6 +87,8 @@ def seen(batch: Batch) -> list[str]:
         ("2018-08-03 22:20:52,123456789", "2018-08-03 22:20:52.123456", False),
         ("20180803", "2018-08-03 00:00:00", False),
         ("20180803T222052", "2018-08-03 22:20:52", False),
+        ("20180803222052", "2018-08-03 22:20:52", False),
+        ("20180803222052.25-0500", "2018-08-03 22:20:52.250000", True),
         ("2018-8-3 9:05", "2018-08-03 09:05:00", False),
         ("2018/08/03 22:20:52", "2018-08-03 22:20:52", False),
         ("2018", "2018-01-01 00:00:00", False),
@@ -132,6 +134,9 @@ def test_a_time_is_the_clock_as_it_was_written(written: str, time: str, zoned: b
         "3/5/94",
         "03-05-94 10:00",
         "1584230400",
+        "1612010203",
+        "911012101010",
+        "1612010203000",
         "43893",
         "٢٠١٨-٠٨-٠٣",
         "2018-08-03 10:00 " + "T" * 5_000 + "!",
@@ -237,6 +242,17 @@ def test_dates_are_read_in_the_order_that_was_said(
     assert seen(batch)[:2] == [f"2164-{month}-{day} 00:00:00", f"2164-{month}-{day} 22:00:00"]
     assert report.counts["notes"] == 22
     assert report.quarantined == {"NOTEEVENTS": 1}
+
+
+def test_a_few_dates_of_an_unknown_order_are_bad_rows_that_name_the_option(
+    tmp_path: Path, read: Read
+) -> None:
+    rows = ("a,fever,2018-05-04", "a,cough,04/05/2018", "a,pain,2018-05-06")
+    batch, _ = read("notes-csv", notes_csv(tmp_path, *rows), columns=COLUMNS, max_bad_share=0.5)
+    assert batch.notes["text"].tolist() == ["fever", "pain"]
+    assert reasons(tmp_path) == {
+        "time is not a date like 2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates"
+    }
 
 
 def test_files_read_in_another_way_are_another_source(tmp_path: Path) -> None:
