@@ -41,6 +41,13 @@ def pool(means: Vectors, weights: Vectors) -> Vectors:
     return unit_rows(np.einsum("ncd,cde->ne", means, weights, optimize=True))
 
 
+def start_of(weight: Vectors, categories: int) -> Vectors:
+    """Return what a weight, of either kind, is before any step: one of `categories` equal shares, or the identity."""
+    return (
+        np.full((), 1 / categories, np.float32) if weight.ndim == 0 else np.eye(len(weight), dtype=np.float32)
+    )
+
+
 def learn_weights(
     means: Vectors, died: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_], kind: str, seed: int
 ) -> Vectors:

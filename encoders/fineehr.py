@@ -1,23 +1,24 @@
 """FineEHR: notes as means of word vectors, refined and weighed by category for what tells who died.
 
-Source: Wu et al., 2023, arXiv:2304.11794. `baseline` is the mean of the category vectors; `metric` refines the notes
-by a Siamese network per category; `weight` weighs the categories; `full` does both. docs/fineehr.md says where the
-paper is silent, what was chosen, and what was measured.
+Source: Wu et al., 2023, arXiv:2304.11794. `baseline` is the mean of all notes; `metric` that of the notes refined by a
+Siamese network per category; `weight` weighs the categories; `full` does both. `categories` and `metric-categories` are
+`weight` and `full` with weights that are all alike. docs/fineehr.md says where the paper is silent, what was chosen,
+and what was measured.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.category_weights import category_means, pool
-from cohorts.encoders.fineehr_training import ANY, Parts, Settings, refine, train
+from cohorts.encoders.fineehr_training import ANY, SETTINGS, Parts, Settings, Stages, refine, train
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
-from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import (
     AGAIN,
     TENSORS,
@@ -35,6 +36,7 @@ from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 
 _WORDS = "words"  # the folder of the word vectors, which are an encoder of their own
+_ONCE_CALLED = {"categories": "baseline", "metric-categories": "metric"}  # until these two became the paper's
 _LONG_AGO_DAYS = -1e6  # the end of a stay whose notes have no time
 
 
@@ -67,7 +69,11 @@ class FineEhr:
     @property
     def fingerprint(self) -> str:
         """Return a hash over settings, words and weights (hex). Raises EncoderError before `fit`."""
-        digest = hashlib.sha256(json.dumps(asdict(self.settings), sort_keys=True).encode())
+        facts = asdict(self.settings)
+        facts["setting"] = _ONCE_CALLED.get(self.settings.setting, self.settings.setting)
+        if not self.settings.stages.by_category:
+            facts["mean_of"] = "all notes"
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         digest.update(self.parts.words.fingerprint.encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(name.encode() + b"\0" + tensor.tobytes())
@@ -81,14 +87,36 @@ class FineEhr:
         (self.parts,) = train(source, [self.settings], training)
         return self
 
+    @property
+    def unimproved(self) -> str:
+        """Return whose training brought nothing, and to which setting this one is equal; "" where all brought some."""
+        idle = {
+            "category weights": self.parts.weights_idle,
+            "networks": self.parts.networks_idle,
+        }
+        if not any(idle.values()):
+            return ""
+        asked = self.settings.stages
+        left = Stages(
+            refines=asked.refines and not idle["networks"],
+            weighs=asked.weighs and not idle["category weights"],
+            by_category=asked.by_category,
+        )
+        same = next(name for name, stages in SETTINGS.items() if stages == left)
+        which = " and of the ".join(part for part, is_idle in idle.items() if is_idle)
+        return f"no step of the training of the {which} was an improvement: it is equal to {same}"
+
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a known word is a row of zeros."""
         return self.encode_notes(note_vectors(batch, self.parts.words))
 
     def encode_notes(self, notes: NoteVectors) -> Vectors:
         """Return (notes.units, dim) float32 unit rows of notes that are vectors of this encoder's words."""
-        names, index = np.unique(notes.category, return_inverse=True)
         refined = refine(notes.vectors, notes.category, self.parts.refiners)
+        if not self.settings.stages.by_category:
+            stays = unit_rows(group_means(refined, notes.stay, len(notes.stay_unit)))
+            return unit_rows(self._shares(notes) @ stays)
+        names, index = np.unique(notes.category, return_inverse=True)
         means, _ = category_means(refined, notes.stay, index, (len(notes.stay_unit), len(names)))
         stays = pool(means, self._weights_of(names.tolist()))
         return unit_rows(self._shares(notes) @ stays)
@@ -111,6 +139,7 @@ class FineEhr:
             "vocabulary": len(self.parts.words.vocabulary),
             "weights": dict(sorted(weights.items(), key=lambda pair: -pair[1])),
             "training": self._training(),
+            "unimproved": self.unimproved,
         }
 
     def save(self, folder: Path) -> None:
@@ -121,11 +150,18 @@ class FineEhr:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
+        """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed.
+
+        What an earlier version saved as baseline or metric was the mean of category means: it is read as what that is
+        called now, with the fingerprint that it had.
+        """
         about, words_known = read_about(folder, _About), Word2Vec.load(folder / _WORDS)
         if words_known.settings != about.settings.words:
             raise EncoderError(f"{folder / _WORDS} holds the words of another encoder. {AGAIN}")
         encoder = cls(about.settings, _parts(folder, about, words_known))
+        for now, once in _ONCE_CALLED.items():
+            if about.settings.setting == once and encoder.fingerprint != about.fingerprint:
+                encoder = cls(replace(about.settings, setting=now), encoder.parts)
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders import word2vec
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.category_weights import category_means, learn_weights
+from cohorts.encoders.category_weights import category_means, learn_weights, start_of
 from cohorts.encoders.note_vectors import Labelled, labelled
 from cohorts.encoders.settings import one_of
 from cohorts.encoders.siamese import Refiner, SiameseSettings, Trace, can_learn, train_refiner
@@ -17,7 +18,25 @@ from cohorts.errors import EncoderError
 from cohorts.records.base import Source
 from cohorts.records.views import Subset
 
-SETTINGS = ("baseline", "metric", "weight", "full")
+
+class Stages(NamedTuple):
+    """What a setting does: networks that refine the notes, weights of the categories, a mean by category first."""
+
+    refines: bool
+    weighs: bool
+    by_category: bool
+
+
+SETTINGS: Mapping[
+    str, Stages
+] = {  # the paper's four, then ours: what `weight` and `full` do but for the weights
+    "baseline": Stages(refines=False, weighs=False, by_category=False),
+    "metric": Stages(refines=True, weighs=False, by_category=False),
+    "weight": Stages(refines=False, weighs=True, by_category=True),
+    "full": Stages(refines=True, weighs=True, by_category=True),
+    "categories": Stages(refines=False, weighs=False, by_category=True),
+    "metric-categories": Stages(refines=True, weighs=False, by_category=True),
+}
 WEIGHTS = ("scalar", "map")
 HISTORIES = ("last", "mean", "decay")
 ANY = "*"  # in place of a category: notes of unknown and rare categories, and queries by text
@@ -47,7 +66,7 @@ class Settings:
     half_life_days: float = 365.0
 
     def __post_init__(self) -> None:
-        one_of("fineehr", self, setting=SETTINGS, weights=WEIGHTS, history=HISTORIES)
+        one_of("fineehr", self, setting=tuple(SETTINGS), weights=WEIGHTS, history=HISTORIES)
         for name in ("margin", "steps", "patience", "half_life_days"):
             if not getattr(self, name) > 0:
                 raise EncoderError(f"fineehr {name} is {getattr(self, name)}; it must be above 0.")
@@ -65,14 +84,9 @@ class Settings:
         return SiameseSettings(self.margin, self.steps, self.patience, self.seed)
 
     @property
-    def refines(self) -> bool:
-        """Tell whether this setting has networks."""
-        return self.setting in ("metric", "full")
-
-    @property
-    def weighs(self) -> bool:
-        """Tell whether this setting has learnt weights."""
-        return self.setting in ("weight", "full")
+    def stages(self) -> Stages:
+        """Return what this setting does."""
+        return SETTINGS[self.setting]
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,17 @@ class Parts:
     refiners: Mapping[str, Refiner] = field(default_factory=dict)
     weights: Mapping[str, Vectors] = field(default_factory=dict)
     traces: Mapping[str, Trace] = field(default_factory=dict)
+
+    @property
+    def networks_idle(self) -> bool:
+        """Tell whether no step of any network's training was an improvement: each is as it began, the identity."""
+        return bool(self.traces) and all(trace.kept_step == 0 for trace in self.traces.values())
+
+    @property
+    def weights_idle(self) -> bool:
+        """Tell whether no step was an improvement of the weights: they are as they began, all alike."""
+        own = [one for name, one in self.weights.items() if name != ANY]
+        return bool(own) and all(np.array_equal(one, start_of(one, len(own))) for one in own)
 
 
 def train(
@@ -97,20 +122,20 @@ def train(
     seen = source if training is None else Subset(source, training)
     stage("words")
     words = Word2Vec(first.words).fit(Checked(seen, allowed, "the word vectors"))
-    if not any(one.refines or one.weighs for one in settings):
+    if not any(one.stages.refines or one.stages.weighs for one in settings):
         return [Parts(words) for _ in settings]
     stage("notes to vectors")
     sample = labelled(Checked(seen, allowed, "the networks and weights").batches(), words)
     stage("networks")
     learner = _Learner(sample, first)
-    refiners, traces = learner.refiners() if any(one.refines for one in settings) else ({}, {})
+    refiners, traces = learner.refiners() if any(one.stages.refines for one in settings) else ({}, {})
     stage("category weights")
     return [
         Parts(
             words,
-            refiners if one.refines else {},
-            learner.weights(refiners if one.refines else {}) if one.weighs else {},
-            traces if one.refines else {},
+            refiners if one.stages.refines else {},
+            learner.weights(refiners if one.stages.refines else {}) if one.stages.weighs else {},
+            traces if one.stages.refines else {},
         )
         for one in settings
     ]

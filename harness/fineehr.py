@@ -50,7 +50,10 @@ class Plan:
 
 
 class PredictionRow(NamedTuple):
-    """How well one classifier tells who dies, from the vectors of one setting or baseline."""
+    """How well one classifier tells who dies, from the vectors of one setting or baseline.
+
+    `unimproved` says whose training brought nothing, "" where all brought some.
+    """
 
     notes: str
     encoder: str
@@ -58,6 +61,7 @@ class PredictionRow(NamedTuple):
     seed: int
     auc: float
     auc_pr: float
+    unimproved: str = ""
 
 
 class RetrievalRow(NamedTuple):
@@ -155,6 +159,7 @@ class _Seed:
     ) -> None:
         self._view, self._units, self._counts = view, units, counts
         self._seed, self._notes, self._result = seed, notes, result
+        self._unimproved: dict[str, str] = {}
         self._settings = [replace(plan.settings, setting=name, seed=seed) for name in SETTINGS]
         self._split = parts
         self._allowed = TrainingIds(listed(units.ids, self._split.training))
@@ -181,6 +186,7 @@ class _Seed:
         training = listed(self._units.ids, self._split.training)
         parts = train(self._view, self._settings, training, self._begin)
         made = {one.setting: FineEhr(one, part) for one, part in zip(self._settings, parts, strict=True)}
+        self._unimproved = {name: one.unimproved for name, one in made.items()}
         self._result.learnt.setdefault(self._notes, made["full"].describe())
         return made
 
@@ -208,7 +214,11 @@ class _Seed:
                 (features[train_rows], died[train_rows]),
                 (features[test_rows], died[test_rows]),
             )
-            self._result.predictions.append(PredictionRow(self._notes, name, classifier, self._seed, *scored))
+            self._result.predictions.append(
+                PredictionRow(
+                    self._notes, name, classifier, self._seed, *scored, self._unimproved.get(name, "")
+                )
+            )
 
     def _retrieve(self, name: str, features: Any) -> None:
         units = self._units

@@ -73,6 +73,7 @@ def _page(manifest: Mapping[str, Any], result: Result) -> str:
         finding=finding(result),
         notes=notes,
         predictions=prediction_lines(predictions, notes),
+        unimproved=unimproved_lines(predictions),
         phenotypes=phenotypes,
         retrieval=retrieval_lines(retrieval, notes[0], phenotypes),
         learnt=result.learnt,
@@ -115,11 +116,18 @@ def prediction_lines(rows: Sequence[PredictionSummary], notes: Sequence[str]) ->
                     "encoder": encoder,
                     "classifier": classifier,
                     "first": not lines or lines[-1]["encoder"] != encoder,
+                    "mark": " †" if any(row.unimproved for row in rows if row.encoder == encoder) else "",
                     "cells": [cells.get((encoder, classifier, name)) for name in notes],
                     "published": published_scores(encoder, classifier),
                 }
             )
     return lines
+
+
+def unimproved_lines(rows: Sequence[PredictionSummary]) -> list[str]:
+    """Return what is to be told of the encoders whose training brought nothing, each and kind of notes once."""
+    told = {(row.encoder, row.notes): row.unimproved for row in rows if row.unimproved}
+    return [f"{encoder}, {notes}: {text}." for (encoder, notes), text in told.items()]
 
 
 def published_scores(encoder: str, classifier: str) -> tuple[Figure | None, ...]:

@@ -12,7 +12,10 @@ BASELINE = "baseline"
 
 
 class PredictionSummary(NamedTuple):
-    """Mean and sample standard deviation over the seeds; `p` is that of the AUC, NaN where it can't be tested."""
+    """Mean and sample standard deviation over the seeds; `p` is that of the AUC, NaN where it can't be tested.
+
+    `unimproved` says whose training brought nothing, and in how many seeds.
+    """
 
     notes: str
     encoder: str
@@ -22,6 +25,7 @@ class PredictionSummary(NamedTuple):
     auc_pr: float
     auc_pr_sd: float
     p: float
+    unimproved: str = ""
 
 
 class RetrievalSummary(NamedTuple):
@@ -50,7 +54,11 @@ def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSumma
     """
     frame = pd.DataFrame(rows, columns=list(PredictionRow._fields))
     several = frame.groupby(["notes", "encoder"])["classifier"].transform("nunique") > 1
-    mean = frame[several].groupby(["notes", "encoder", "seed"], sort=False)[["auc", "auc_pr"]].mean()
+    mean = (
+        frame[several]
+        .groupby(["notes", "encoder", "seed", "unimproved"], sort=False)[["auc", "auc_pr"]]
+        .mean()
+    )
     frame = pd.concat([frame, mean.reset_index().assign(classifier=AVERAGE)])
     groups = {
         (str(notes), str(encoder), str(classifier)): group.sort_values("seed")
@@ -68,9 +76,16 @@ def summarize_predictions(rows: Sequence[PredictionRow]) -> list[PredictionSumma
             float(group["auc_pr"].mean()),
             float(group["auc_pr"].std()),
             paired_p(group["auc"], groups[notes, BASELINE, classifier]["auc"]),
+            _unimproved(group["unimproved"]),
         )
         for (notes, encoder, classifier), group in groups.items()
     ]
+
+
+def _unimproved(told: "pd.Series[str]") -> str:
+    """Return what is told of the seeds, each text once, and in how many of them."""
+    many = told[told != ""].value_counts()
+    return "; ".join(f"{text} ({count} of {len(told)} seeds)" for text, count in many.items())
 
 
 def average_auc(rows: Sequence[PredictionRow], notes: str) -> dict[str, "pd.Series[float]"]:

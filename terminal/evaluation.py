@@ -8,7 +8,14 @@ from cohorts.harness.fused_report import Line, SearchLine
 from cohorts.harness.published import NOTE_TASKS, RETRIEVAL_K
 from cohorts.harness.quality import report
 from cohorts.harness.quality.evaluation import EXACT
-from cohorts.harness.report import category_name, prediction_lines, retrieval_lines, show_p, trace_ends
+from cohorts.harness.report import (
+    category_name,
+    prediction_lines,
+    retrieval_lines,
+    show_p,
+    trace_ends,
+    unimproved_lines,
+)
 from cohorts.harness.similarity import Row
 from cohorts.harness.statistics import Cell, PredictionSummary, RetrievalSummary
 from cohorts.terminal.plain_table import PlainTable, plain, show
@@ -46,10 +53,12 @@ def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> N
             table.add_column(column, justify="right", no_wrap=True)
     for line in prediction_lines(rows, notes):
         if line["first"]:
-            table.add_row(line["encoder"], style="bold")
+            table.add_row(line["encoder"] + line["mark"], style="bold")
         cells = [text for cell in line["cells"] for text in _prediction(cell)]
         table.add_row(f"  {line['classifier']}", *cells)
     show(table)
+    for told in unimproved_lines(rows):
+        Console().print(plain(f"† {told}"))
 
 
 def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
@@ -241,6 +250,8 @@ def show_encoder(facts: Mapping[str, Any]) -> None:
     if facts.get("withheld"):
         where = "codes and mentions in notes" if facts["withheld_text"] else "codes"
         table.add_row("withheld", f"{where} of {', '.join(facts['withheld'])}")
+    if facts.get("unimproved"):
+        table.add_row("training", facts["unimproved"])
     if facts.get("epochs"):
         table.add_row("training", _epochs(facts["epochs"]))
     show(table)

@@ -1,9 +1,10 @@
 """The encoder fineehr on a synthetic hospital: four settings, new patients and categories, who may be learnt from."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts.encoders.fineehr import FineEhr
-from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
+from cohorts.encoders.fineehr_training import ANY, SETTINGS, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import joined, note_vectors
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
@@ -84,7 +85,7 @@ def test_a_setting_is_trained_alone_as_with_the_others(
 ) -> None:
     alone = FineEhr(replace(QUICK, setting="full")).fit(source)
     assert alone.fingerprint == encoders["full"].fingerprint
-    assert len({one.fingerprint for one in encoders.values()}) == 4
+    assert len({one.fingerprint for one in encoders.values()}) == 6
 
 
 def test_what_each_setting_learns(encoders: dict[str, FineEhr]) -> None:
@@ -98,8 +99,22 @@ def test_what_each_setting_learns(encoders: dict[str, FineEhr]) -> None:
     assert float(parts["weight"].weights[ANY]) == pytest.approx(np.mean(own), rel=1e-5)
 
 
-def test_the_baseline_is_the_mean_of_the_category_means(encoders: dict[str, FineEhr], batch: Batch) -> None:
-    baseline = encoders["baseline"]
+def test_baseline_and_metric_are_the_mean_of_all_notes(encoders: dict[str, FineEhr], batch: Batch) -> None:
+    """The paper, section IV-B: "average pooling of all related note-level embeddings"; categories don't count."""
+    several = np.flatnonzero(
+        batch.notes.groupby("unit_id")["category"].nunique().reindex(batch.units["unit_id"]) > 2
+    )
+    some = take_units(batch, several[:20].tolist())
+    for name in ("baseline", "metric"):
+        one = encoders[name]
+        notes = note_vectors(some, one.parts.words)
+        refined = refine(notes.vectors, notes.category, one.parts.refiners)
+        expected = unit_rows(np.stack([refined[notes.unit == row].mean(0) for row in range(len(some))]))
+        np.testing.assert_allclose(one.encode(some), expected, atol=1e-6)
+
+
+def test_categories_is_the_mean_of_the_category_means(encoders: dict[str, FineEhr], batch: Batch) -> None:
+    baseline = encoders["categories"]
     row = int(np.argmax(batch.notes.groupby("unit_id")["category"].nunique().reindex(batch.units["unit_id"])))
     one = take_units(batch, [row])
     vectors = baseline.parts.words.encode_text(list(one.notes["text"]))
@@ -124,6 +139,52 @@ def test_saved_and_loaded_it_encodes_the_same_bytes(encoder: FineEhr, batch: Bat
         ".json",
         ".safetensors",
     }
+
+
+@pytest.mark.parametrize(("once", "now"), [("baseline", "categories"), ("metric", "metric-categories")])
+def test_what_an_earlier_version_saved_is_read_as_what_it_is(
+    encoders: dict[str, FineEhr], batch: Batch, tmp_path: Path, once: str, now: str
+) -> None:
+    """Its fingerprint, which collections keep, was made of the settings as they were written, and stays."""
+    kept = encoders[now]
+    kept.save(tmp_path / "kept")
+    about = tmp_path / "kept" / "encoder.json"
+    about.write_text(about.read_text().replace(f'"setting": "{now}"', f'"setting": "{once}"'))
+    digest = hashlib.sha256(json.dumps({**asdict(QUICK), "setting": once}, sort_keys=True).encode())
+    digest.update(kept.parts.words.fingerprint.encode())
+    for name, tensor in sorted(kept._tensors().items()):
+        digest.update(name.encode() + b"\0" + tensor.tobytes())
+    loaded = load_encoder(tmp_path / "kept")
+    assert isinstance(loaded, FineEhr)
+    assert loaded.settings.setting == now
+    assert loaded.fingerprint == json.loads(about.read_text())["fingerprint"] == digest.hexdigest()[:16]
+    assert loaded.encode(batch).tobytes() == kept.encode(batch).tobytes()
+    assert encoders[once].fingerprint != loaded.fingerprint
+
+
+def test_training_that_brings_nothing_is_told(encoders: dict[str, FineEhr]) -> None:
+    """The weights, and the networks, go back to their best step, which may be the first."""
+    full = encoders["full"]
+    assert full.unimproved == full.describe()["unimproved"] == ""
+    alike = {name: np.full((), 1 / (len(full.parts.weights) - 1), np.float32) for name in full.parts.weights}
+    still = {name: trace._replace(kept_step=0) for name, trace in full.parts.traces.items()}
+    for setting, parts, part, same in (
+        ("full", replace(full.parts, weights=alike), "category weights", "metric-categories"),
+        ("full", replace(full.parts, traces=still), "networks", "weight"),
+        (
+            "full",
+            replace(full.parts, weights=alike, traces=still),
+            "weights and of the networks",
+            "categories",
+        ),
+        ("weight", Parts(full.parts.words, weights=alike), "category weights", "categories"),
+        ("metric", replace(full.parts, weights={}, traces=still), "networks", "baseline"),
+    ):
+        told = FineEhr(replace(QUICK, setting=setting), parts).unimproved
+        assert told.endswith(f"{part} was an improvement: it is equal to {same}")
+    maps = {name: np.eye(24, dtype=np.float32) for name in full.parts.weights}
+    mapped = FineEhr(replace(QUICK, setting="weight", weights="map"), Parts(full.parts.words, weights=maps))
+    assert "category weights" in mapped.unimproved
 
 
 def test_a_damaged_folder_is_refused(encoders: dict[str, FineEhr], tmp_path: Path) -> None:
@@ -260,7 +321,10 @@ def test_too_few_deaths_are_told_with_the_remedy(source: PartitionedSource, batc
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("fineehr:best", "setting is 'best'; it is one of baseline, metric, weight, full"),
+        (
+            "fineehr:best",
+            "setting is 'best'; it is one of baseline, metric, weight, full, categories, metric-categories",
+        ),
         ("fineehr:weights=matrix", "weights is 'matrix'; it is one of scalar, map"),
         ("fineehr:history=first", "history is 'first'"),
         ("fineehr:margin=-1", "margin is -1.0; it must be above 0"),
