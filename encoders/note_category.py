@@ -1,6 +1,7 @@
-"""Training `note-category`: a note's category is told from its vector, beside hidden tokens where asked for.
+"""Training `note-category`: a note's category is told from its vector, beside hidden tokens.
 
-The head is linear, on the pooled tokens; it is left out of the result.
+The head is linear, on the pooled tokens; it is left out of the result. Source: Taylor et al., 2024, arXiv:2403.19802:
+the category takes the place of BERT's next sentence prediction, which stands beside the hidden tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,9 @@ from cohorts.errors import EncoderError
 
 @dataclass(frozen=True)
 class Settings(pretraining.Settings):
-    """`mask` is the share of the tokens that are hidden and told, too; 0 for none."""
+    """`mask` is the share of the tokens that are hidden and told beside the category; 0 for none."""
 
-    mask: float = 0.0
+    mask: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()

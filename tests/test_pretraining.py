@@ -355,7 +355,7 @@ def test_declutr_draws_a_note_together(tiny: Path, source: Source, tmp_path: Pat
 
 def test_categories_are_learnt(tiny: Path, source: Source, tmp_path: Path) -> None:
     trace = trained(
-        "note-category:steps=40,batch=16,rate=0.003,precision=fp32", tiny, source, tmp_path / "out"
+        "note-category:mask=0,steps=40,batch=16,rate=0.003,precision=fp32", tiny, source, tmp_path / "out"
     )
     losses = list(trace.losses.values())
     assert losses[0] == pytest.approx(np.log(len(SEEN)), abs=0.4)  # nothing is known yet
@@ -364,6 +364,20 @@ def test_categories_are_learnt(tiny: Path, source: Source, tmp_path: Path) -> No
     vectors = vectors - vectors.mean(axis=0)
     nearest = (vectors @ vectors.T - 10 * np.eye(len(NOTES))).argmax(axis=1)
     assert (nearest // len(DONE) == np.arange(len(NOTES)) // len(DONE)).mean() > 0.8
+
+
+def test_hidden_tokens_are_told_beside_the_category_by_default(
+    tiny: Path, source: Source, tmp_path: Path
+) -> None:
+    """The category takes the place of BERT's next sentence prediction; the hidden tokens stay."""
+    alone, both = (
+        trained(f"note-category:{more}steps=1,batch=16,precision=fp32", tiny, source, tmp_path / out).losses[
+            1
+        ]
+        for more, out in (("mask=0,", "alone"), ("", "both"))
+    )
+    words = len(load_checkpoint(tiny).tokenizer)
+    assert both - alone == pytest.approx(np.log(words), abs=0.5)  # of hidden tokens nothing is known yet
 
 
 def test_without_categories_there_is_nothing_to_learn(tiny: Path, tmp_path: Path) -> None:
