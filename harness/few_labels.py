@@ -12,7 +12,7 @@ HELD_OUT_SHARE = 0.3
 FEWEST = 10  # units of a class: of fewer, too few are held out to judge by
 SIZES = (16, 64, 256, None)  # labels; None is all that are not held out
 
-_SPREAD = 10.0  # the variance that rows are scaled to: with C = 1, as C = 10 on rows of variance 1
+SPREAD = 10.0  # the variance that rows are scaled to: with C = 1, as C = 10 on rows of variance 1
 
 
 def common_classes(labels: Names) -> npt.NDArray[np.bool_]:
@@ -66,7 +66,7 @@ def macro_f1(vectors: Any, labels: Names, learnt: Rows, held: Rows) -> float:
     variance = float(seen.multiply(seen).sum() if hasattr(seen, "multiply") else (seen**2).sum()) / len(
         learnt
     )
-    scale = (_SPREAD / max(variance - float((mean**2).sum()), 1e-6)) ** 0.5
+    scale = (SPREAD / max(variance - float((mean**2).sum()), 1e-6)) ** 0.5
     model = LogisticRegression(class_weight="balanced", max_iter=2_000)
     model.fit(seen * scale, labels[learnt])
     return f1_of(labels[held], model.predict(vectors[held] * scale))

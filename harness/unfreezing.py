@@ -6,6 +6,9 @@ the head, which begins at random), warmed up over a tenth of the steps, then fal
 the labels, but LEAST_STEPS steps at least: 16 labels are one batch, and as many steps as epochs would teach nothing.
 Dropout is on in what is trained; the layers below compute as in use, and no gradient goes through them.
 
+Where no layer is trained, the head is alone with vectors that stay what they are: it is logistic regression, trained on
+all of them at each step until it converges, without dropout, scaled and regularised as that of few_labels.py.
+
 Source: Devlin et al., 2019, BERT, appendix A.3 (rate of layers, batch); Mosbach et al., 2021, On the stability of
 fine-tuning BERT (few labels need more epochs).
 """
@@ -16,13 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cohorts.encoders.bert import CLEANING, Bert
+from cohorts.encoders.bert import Bert
 from cohorts.encoders.levels import LEVELS
 from cohorts.encoders.pooling import pool_tokens
+from cohorts.encoders.training import EarlyStopping
 from cohorts.encoders.transformer import Window, padded
 from cohorts.errors import EncoderError, InputError
+from cohorts.harness.few_labels import SPREAD
 from cohorts.harness.space import Names
-from cohorts.records.cleaning import clean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +37,7 @@ BATCH = 16
 BODY_RATE, HEAD_RATE = 5e-5, 1e-3
 _WARMUP = 0.1  # of the steps
 _DROPOUT = 0.1
+_ALONE_RATE, _ALONE_STEPS, _ALONE_PATIENCE = 0.05, 5_000, 50  # of a head without a layer
 _LAYERS = ("encoder.layer", "transformer.layer")  # of BERT and what is built like it; of DistilBERT
 
 
@@ -79,7 +84,7 @@ def first_windows(encoder: Bert, texts: Sequence[str]) -> list[Window]:
     """Return the first window of every text, as long as a window of the encoder's level."""
     checkpoint = encoder.checkpoint
     cut = checkpoint.tokenizer(
-        [clean(text, CLEANING) for text in texts],
+        encoder.cleaned(texts),
         truncation=True,
         max_length=min(LEVELS[encoder.settings.level], checkpoint.max_tokens),
         verbose=False,
@@ -111,15 +116,16 @@ def train(encoder: Bert, windows: Sequence[Window], labels: Names, layers: int, 
             body.device
         )
         trained = Trained(encoder, body, head, names, [])
-        opened = _open(body, layers)
-        steps = max(LEAST_STEPS, EPOCHS * -(-len(windows) // BATCH))
-        optimizer, schedule = _optimizer(opened, head, steps)
         weights = torch.tensor(len(labels) / (len(names) * many), dtype=torch.float32, device=body.device)
         wanted = torch.from_numpy(number).to(body.device)
-        fixed = None if opened else _fixed(trained, windows)
+        opened = _open(body, layers)
+        if not opened:
+            _converge(trained, _fixed(trained, windows), wanted, weights)
+            return trained
+        steps = max(LEAST_STEPS, EPOCHS * -(-len(windows) // BATCH))
+        optimizer, schedule = _optimizer(opened, head, steps)
         for _, rows in zip(range(steps), _shuffled(len(windows), rng)):  # noqa: B905 - batches have no end
-            seen = trained.vectors([windows[row] for row in rows]) if fixed is None else fixed[rows]
-            loss = cross_entropy(head(seen), wanted[rows], weights)
+            loss = cross_entropy(trained.logits([windows[row] for row in rows]), wanted[rows], weights)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_([*opened, *head.parameters()], 1.0)
@@ -163,13 +169,42 @@ def _fixed(trained: Trained, windows: Sequence[Window]) -> "Tensor":
         return torch.cat([trained.vectors([windows[row] for row in rows]) for rows in parts])
 
 
+def _converge(trained: Trained, vectors: "Tensor", wanted: "Tensor", weights: "Tensor") -> None:
+    """Fit the head to the vectors of all windows, (n, dim), until it gains no more.
+
+    It learns from vectors that are centred and of one variance; its weights are then those for vectors as they are.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    layer, mean = trained.head.eval()[-1], vectors.mean(dim=0)
+    centred = vectors - mean
+    scale = (SPREAD / centred.square().sum(dim=1).mean().clamp(min=1e-6)).sqrt()
+    optimizer = torch.optim.Adam(layer.parameters(), lr=_ALONE_RATE)
+    watch = EarlyStopping[dict[str, "Tensor"]](_ALONE_PATIENCE)
+    for _ in range(_ALONE_STEPS):
+        loss = cross_entropy(layer(centred * scale), wanted, weights)
+        loss = loss + layer.weight.square().sum() / (2 * len(vectors))
+        trained.losses.append(float(loss.detach()))
+        if watch.is_over(trained.losses[-1], {name: one.clone() for name, one in layer.state_dict().items()}):
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        layer.load_state_dict(watch.best)
+        layer.weight *= scale
+        layer.bias -= layer.weight @ mean
+
+
 def _optimizer(opened: "Sequence[Tensor]", head: Any, steps: int) -> tuple[Any, Any]:
     import torch
     from transformers import get_linear_schedule_with_warmup
 
-    groups = [{"params": list(head.parameters()), "lr": HEAD_RATE}]
-    if opened:
-        groups.append({"params": list(opened), "lr": BODY_RATE})
+    groups = [
+        {"params": list(head.parameters()), "lr": HEAD_RATE},
+        {"params": list(opened), "lr": BODY_RATE},
+    ]
     optimizer = torch.optim.AdamW(groups)
     schedule = get_linear_schedule_with_warmup(optimizer, round(_WARMUP * steps), steps)  # type: ignore[no-untyped-call]
     return optimizer, schedule

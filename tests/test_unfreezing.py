@@ -11,8 +11,9 @@ from cohorts.encoders.bert import Bert, Settings
 from cohorts.encoders.checkpoints import content_hash
 from cohorts.errors import EncoderError, InputError
 from cohorts.harness import unfreezing
-from cohorts.harness.few_labels import f1_of
+from cohorts.harness.few_labels import SPREAD, f1_of
 from commands import refused
+from sklearn.linear_model import LogisticRegression
 from transformers import AlbertConfig, AlbertModel, DistilBertConfig, DistilBertModel
 
 WORDS = {"heart": ["chest", "murmur", "stent", "rhythm"], "lung": ["cough", "wheeze", "sputum", "oxygen"]}
@@ -86,6 +87,27 @@ def test_what_can_be_told_apart_is_learnt(encoder: Bert, layers: int) -> None:
     assert np.mean(model.losses[-20:]) < 0.9 * np.mean(model.losses[:20])
     assert not model.body.training
     assert not model.head.training
+
+
+def test_a_head_alone_is_the_logistic_regression_of_the_frozen_vectors(encoder: Bert) -> None:
+    """It is trained until it converges, with many labels and with few, on what is hard to tell apart."""
+    texts, labels = documents(0)
+    rng = np.random.default_rng(3)
+    labels = np.where(rng.random(len(labels)) < 0.25, rng.choice(["heart", "lung", "neither"], 60), labels)
+    more = documents(1)[0]
+    windows, others = (unfreezing.first_windows(encoder, some) for some in (texts, more))
+    for rows in (np.arange(60), np.arange(22, 38)):
+        model = unfreezing.train(encoder, [windows[row] for row in rows], labels[rows], 0, 0)
+        with torch.no_grad():
+            learnt = model.vectors([windows[row] for row in rows]).numpy()
+            asked = model.vectors(others).numpy()
+        scale = (SPREAD / ((learnt - learnt.mean(0)) ** 2).sum(1).mean()) ** 0.5
+        plain = LogisticRegression(class_weight="balanced", max_iter=5_000, tol=1e-6)
+        plain.fit(learnt * scale, labels[rows])
+        expected = plain.decision_function(asked * scale)
+        with torch.no_grad():
+            told = model.logits(others).numpy()
+        np.testing.assert_allclose(told - told.mean(axis=1, keepdims=True), expected, atol=0.05)
 
 
 @pytest.mark.usefixtures("few_steps")
