@@ -23,7 +23,7 @@ from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
 from cohorts.harness.classifiers import score
 from cohorts.harness.fused_search import Questions, why_not
-from cohorts.harness.pairs import broad_groups, pair_auc
+from cohorts.harness.pairs import broad_groups, pair_auc, without_hard
 from cohorts.harness.published import RETRIEVAL_K
 from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, listed, split
@@ -92,12 +92,14 @@ class SearchRow(NamedTuple):
 class Result:
     """All that was measured. `gates` counts patients of the first seed by the weight of their notes, in 20 bins.
 
-    `no_search` says why nothing was searched through HNSW, "" where something was.
+    `no_search` says why nothing was searched through HNSW, "" where something was; `without_hard` are the phenotypes
+    for which the pairwise validator had no hard negatives.
     """
 
     rows: list[Row] = field(default_factory=list)
     searched: list[SearchRow] = field(default_factory=list)
     no_search: str = ""
+    without_hard: list[str] = field(default_factory=list)
     gates: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     stages: Stages = field(default_factory=Stages)
@@ -118,7 +120,7 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     # All at once: what can't be split is told before hours of embedding.
     splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
     _check_asked_about(patients, splits)
-    result.no_search = why_not(patients)
+    result.no_search, result.without_hard = why_not(patients), without_hard(patients.phenotype)
     if result.no_search:
         tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
     modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
@@ -230,7 +232,7 @@ class _Seed:
 
         settings, training = self._plan.settings, listed(self._patients.ids, self._split.training)
         seen = Checked(Subset(self._view, training), self._allowed, "the columns")
-        features = RecordFeatures.learn(seen.batches, settings.min_units, settings.lab_hours)
+        features = RecordFeatures.learn(seen.batches, settings)
         return vstack([features.transform(batch) for batch in self._view.batches()], format="csr")
 
     def _baselines(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:

@@ -145,6 +145,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> P
         searched=summarize_search(result.searched),
         ceilings=search_ceilings(result.searched),
         no_search=result.no_search,
+        without_hard=[name.replace("_", " ") for name in result.without_hard],
         fusions=FUSIONS,
         k=RETRIEVAL_K,
         gates=[

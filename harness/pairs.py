@@ -1,11 +1,12 @@
 """How well vectors tell whether two patients share a phenotype: the pairwise validator of the gated-fusion paper.
 
-A small classifier sees the element-wise difference of two vectors, learns from pairs of training patients, and is
-judged by pairs of held-out patients. As many pairs share a phenotype as do not. Who does not is of the same broad
-group wherever there is somebody: to tell heart failure from a fracture is easy, from a myocardial infarction is not.
+A Siamese network, two subnetworks that share their weights, sees two vectors; the element-wise difference of what they
+give goes through a layer with a sigmoid (section 3.2). It learns from pairs of training patients, and is judged by
+pairs of held-out patients. As many pairs share a phenotype as do not. Who does not is of the same broad group wherever
+there is somebody: to tell heart failure from a fracture is easy, from a myocardial infarction is not.
 """
 
-from copy import deepcopy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +14,19 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.training import EarlyStopping, held_back
+from cohorts.encoders.training import EarlyStopping, held_back, one_thread
 from cohorts.errors import InputError, LeakageError
 from cohorts.records.phenotyping import load_phenotypes
 
 Rows = npt.NDArray[np.intp]
 Names = npt.NDArray[np.str_]
+Scores = npt.NDArray[np.float32]
 
 _FEWEST = 10  # patients that pairs begin at: below it, one patient moves the AUC by points
 _VALIDATION_SHARE = 0.2  # of the pairs that are learnt from; they are of patients of their own
-_HIDDEN = 64
+_HIDDEN = 64  # numbers of a subnetwork's inner layer, and of what it gives
+_RATE = 1e-3
+_BATCH = 200  # pairs
 _EPOCHS = 60
 _PATIENCE = 5
 
@@ -36,6 +40,10 @@ class Pairs(NamedTuple):
     right: Rows
     same: npt.NDArray[np.bool_]
     hard: npt.NDArray[np.bool_]
+
+    def take(self, places: Rows) -> "Pairs":
+        """Return some of the pairs."""
+        return Pairs(self.left[places], self.right[places], self.same[places], self.hard[places])
 
 
 class PairScore(NamedTuple):
@@ -57,6 +65,13 @@ def broad_groups(phenotype: Names) -> Names:
     """Return the broad group of every phenotype, (n,), "" for none."""
     group = {"": ""} | {one.name: one.group for one in load_phenotypes()}
     return np.array([group[name] for name in phenotype.tolist()], dtype=np.str_)
+
+
+def without_hard(phenotype: Names) -> list[str]:
+    """Return the phenotypes, of (n,), that have no hard negative: no other one of their broad group is there."""
+    names = np.unique(phenotype[phenotype != ""])
+    group = broad_groups(names)
+    return [name for name, own in zip(names.tolist(), group, strict=True) if (group == own).sum() == 1]
 
 
 def draw_pairs(phenotype: Names, group: Names, patient: Rows, count: int, rng: np.random.Generator) -> Pairs:
@@ -126,8 +141,7 @@ def pair_auc(
     aside = held_back(patient[train].astype(str), seed)
     learnt = draw(train[~aside], round((1 - _VALIDATION_SHARE) * count))
     validation, judged = draw(train[aside], round(_VALIDATION_SHARE * count)), draw(test, count)
-    scaler, classifier = _learn(unit, learnt, validation, seed)
-    likely = classifier.predict_proba(scaler.transform(_difference(unit, judged)))[:, 1]
+    likely = _learn(unit, learnt, validation, seed)(judged)
     cosine = np.einsum("nd,nd->n", unit[judged.left], unit[judged.right])
     hard = np.tile(judged.hard[count:], 2)  # the pairs of rows that had a hard negative, of both kinds
 
@@ -150,29 +164,54 @@ def _count(frame: pd.DataFrame, *columns: str) -> Rows:
     return frame.groupby(list(columns))["phenotype"].transform("size").to_numpy(np.intp)
 
 
-def _difference(unit: Vectors, pairs: Pairs) -> Vectors:
-    return np.asarray(np.abs(unit[pairs.left] - unit[pairs.right]), np.float32)
+@one_thread()
+def _learn(unit: Vectors, learnt: Pairs, validation: Pairs, seed: int) -> Callable[[Pairs], Scores]:
+    """Return what tells how likely pairs share a phenotype, as when the loss on the validation pairs was lowest.
 
-
-def _learn(unit: Vectors, learnt: Pairs, validation: Pairs, seed: int) -> tuple[Any, Any]:
-    """Return a scaler and the classifier as it was when the loss on the validation pairs was lowest.
-
-    scikit-learn's own early stopping holds back pairs, of patients that are learnt from in other pairs.
+    Both rows of a pair pass one network; the absolute difference of what it makes of them, in which neither is first,
+    passes a linear layer and a sigmoid.
     """
-    from sklearn.metrics import log_loss
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
+    import torch
+    from torch import nn
+    from torch.nn.functional import binary_cross_entropy_with_logits
 
-    scaler = StandardScaler().fit(_difference(unit, learnt))
-    inputs, judged = (scaler.transform(_difference(unit, pairs)) for pairs in (learnt, validation))
-    classifier = MLPClassifier((_HIDDEN,), random_state=seed)
-    watch = EarlyStopping[Any](_PATIENCE)
-    # Its matrices are so small that threads would wait for each other longer than they work.
-    with threadpool_limits(limits=1):
-        for _ in range(_EPOCHS):
-            classifier.partial_fit(inputs, learnt.same, classes=[False, True])
-            loss = float(log_loss(validation.same, classifier.predict_proba(judged)))
-            if watch.is_over(loss, deepcopy(classifier)):
-                break
-    return scaler, watch.best
+    inputs = torch.from_numpy(_standardised(unit, np.union1d(learnt.left, learnt.right)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tower = nn.Sequential(nn.Linear(unit.shape[1], _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, _HIDDEN))
+        network = nn.ModuleDict({"tower": tower, "relation": nn.Linear(_HIDDEN, 1)})
+    optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
+
+    def logits(pairs: Pairs) -> torch.Tensor:
+        left, right = (tower(inputs[torch.from_numpy(rows)]) for rows in (pairs.left, pairs.right))
+        return torch.as_tensor(network["relation"]((left - right).abs())[:, 0])
+
+    def loss_of(pairs: Pairs) -> torch.Tensor:
+        return binary_cross_entropy_with_logits(
+            logits(pairs), torch.from_numpy(pairs.same.astype(np.float32))
+        )
+
+    def likely(pairs: Pairs) -> Scores:
+        with torch.inference_mode():
+            return np.asarray(torch.sigmoid(logits(pairs)).numpy())
+
+    rng, watch = np.random.default_rng(seed), EarlyStopping[dict[str, Any]](_PATIENCE)
+    for _ in range(_EPOCHS):
+        order = rng.permutation(len(learnt.same))
+        for part in np.array_split(order, -(-len(order) // _BATCH)):
+            optimizer.zero_grad()
+            loss_of(learnt.take(part)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        with torch.no_grad():
+            judged = float(loss_of(validation))
+        if watch.is_over(judged, {name: one.clone() for name, one in network.state_dict().items()}):
+            break
+    assert watch.best is not None  # noqa: S101 - the first epoch keeps one
+    network.load_state_dict(watch.best)
+    return likely
+
+
+def _standardised(unit: Vectors, learnt: Rows) -> Vectors:
+    """Return the vectors with mean 0 and variance 1 in every column, over the rows that are learnt from."""
+    spread = unit[learnt].std(axis=0)
+    return np.asarray((unit - unit[learnt].mean(axis=0)) / np.where(spread > 0, spread, 1), np.float32)

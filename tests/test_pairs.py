@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 from cohorts.encoders.base import Vectors
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import VALIDATION_SHARE
 from cohorts.errors import InputError, LeakageError
 from cohorts.harness import pairs
-from cohorts.harness.pairs import Names, Pairs, PairScore, Rows, broad_groups, draw_pairs, pair_auc
+from cohorts.harness.pairs import (
+    Names,
+    Pairs,
+    PairScore,
+    Rows,
+    broad_groups,
+    draw_pairs,
+    pair_auc,
+    without_hard,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +142,28 @@ def test_without_hard_pairs_there_is_no_figure_of_them() -> None:
     assert score.hard_share == 0
     assert np.isnan(score.auc_hard)
     assert not np.isnan(score.auc)
+
+
+def test_phenotypes_without_hard_negatives_are_named() -> None:
+    """Sepsis is alone in its group; stroke is too where no other condition of its group is there."""
+    assert without_hard(made_up()[0]) == ["sepsis"]
+    assert without_hard(np.array(["", "sepsis", "stroke", "asthma", "copd"])) == ["sepsis", "stroke"]
+    assert without_hard(np.array(["", ""])) == []
+
+
+def test_likeness_depends_on_the_pair_and_not_on_who_is_first() -> None:
+    """Two subnetworks that share their weights, and a difference without a sign: the paper, section 3.2."""
+    phenotype, group, patient, train, _ = made_up()
+    unit = unit_rows((clusters(8) + RNG(2).normal(size=(1_200, 8))).astype(np.float32))
+    drawn = draw_pairs(phenotype[train], group[train], patient[train], 200, RNG(0))
+    likely = pairs._learn(unit[train], drawn, drawn, seed=0)
+    turned = drawn._replace(left=drawn.right, right=drawn.left)
+    np.testing.assert_allclose(likely(drawn), likely(turned), atol=1e-6)
+    assert ((likely(drawn) > 0) & (likely(drawn) < 1)).all()
+    alone = drawn._replace(right=drawn.left)
+    np.testing.assert_allclose(
+        likely(alone), likely(alone)[0], atol=1e-6
+    )  # no difference: the same for everybody
 
 
 def test_the_same_seed_gives_the_same_score() -> None:
