@@ -4,8 +4,8 @@ Every note is cut into windows: a note is the mean of its windows, and a unit th
 window is: a part of the note as it runs, a segment or a sentence. `pooling` says what a window's vector is: the mean of
 its tokens (`chunk-mean`), its [CLS] (`chunk-cls`), or what the modules of a sentence-transformers folder make of them
 (`modules`); `auto` is `modules` where the folder has some, else `chunk-mean`. `cls-truncate` is the way of the
-gated-fusion paper: all notes in one text, the [CLS] of its first window; what stands behind is not seen. Notes are
-cleaned but for the steps that expect lower case.
+gated-fusion paper: all notes in one text, the [CLS] of its first window; what stands behind is not seen. `cleaning`
+says how notes are cleaned: `cased` leaves case and abbreviations, `normalized` lowers the one and writes out the other.
 """
 
 import hashlib
@@ -31,11 +31,13 @@ from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.transformer import OPENVINO, PRECISIONS, Transformer, Window, best_precision
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source, joined_notes
-from cohorts.records.cleaning import clean, cleaning_version
+from cohorts.records.cleaning import STEPS, clean, cleaning_version
 
 _KEPT_AT_ONCE = 500  # texts: what a run that is ended early loses at most
 POOLINGS = ("auto", "modules", "chunk-mean", "chunk-cls", "cls-truncate")
 CLEANING = ("placeholders", "timestamps", "hospital_numbers", "whitespace")
+CLEANINGS = {"cased": CLEANING, "normalized": tuple(STEPS)}
+_AT_FIRST = {"level": "note", "cleaning": "cased"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,11 @@ class Settings:
     max_windows: int = 32
     precision: str = "auto"
     level: str = "note"
+    cleaning: str = "cased"
 
     def __post_init__(self) -> None:
         one_of("bert", self, pooling=POOLINGS, precision=("auto", *PRECISIONS), level=tuple(LEVELS))
+        one_of("bert", self, cleaning=tuple(CLEANINGS))
         at_least_one("bert", self, "max_windows")
         if self.pooling == "cls-truncate" and self.level != "note":
             raise EncoderError(f"bert pooling=cls-truncate reads whole notes: leave level={self.level} out.")
@@ -143,8 +147,9 @@ class Bert:
         """
         kept = {**asdict(self.settings), "pooling": self.pooling}
         del kept["model"]
-        if self.settings.level == "note":  # what was encoded before there were levels stays what it is
-            del kept["level"]
+        for name, value in _AT_FIRST.items():  # what was encoded before there was a choice stays what it is
+            if kept[name] == value:
+                del kept[name]
         parts = (self._checkpoint_hash, json.dumps(kept, sort_keys=True), cleaning_version())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -193,9 +198,13 @@ class Bert:
         about["settings"]["pooling"] = self.pooling
         return about
 
+    def cleaned(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts as the tokenizer gets them."""
+        return [clean(text, CLEANINGS[self.settings.cleaning]) for text in texts]
+
     def encode_notes(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32, of any length: each text's vector, from the cache where it is known."""
-        cleaned = [clean(text, CLEANING) for text in texts]
+        cleaned = self.cleaned(texts)
         keys = [text_key(text) for text in cleaned]
         known = self._cache.get(list(dict.fromkeys(keys)))
         fresh = {key: text for key, text in zip(keys, cleaned, strict=True) if key not in known}

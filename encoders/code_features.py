@@ -1,6 +1,7 @@
-"""Codes as features: a column for each group of diagnoses and procedures, and for each drug, learnt in training.
+"""Codes as features: a column for each group of diagnoses and procedures, or for each code, learnt in training.
 
-ICD-9 and ICD-10 share their columns (records/grouping.py). A unit has a code or has it not; how often does not count.
+As groups, ICD-9 and ICD-10 share their columns, and drugs are told by their ingredient (records/grouping.py). A unit
+has a code or has it not; how often does not count.
 """
 
 from collections import Counter
@@ -12,23 +13,28 @@ import pandas as pd
 from cohorts.records.base import Batch
 from cohorts.records.grouping import drug_name, group_of
 
+COLUMNS = ("groups", "each")
+
 
 class CodeFeatures:
-    """The columns of a sparse multi-hot matrix. `counts` tells what had no column, by kind and reason."""
+    """The columns of a sparse multi-hot matrix: of groups, or of each code.
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = list(columns)
+    `counts` tells what had no column, by kind and reason.
+    """
+
+    def __init__(self, columns: Sequence[str], of: str = "groups") -> None:
+        self.columns, self._of = list(columns), of
         self.counts: Counter[str] = Counter()
         self._places = {name: place for place, name in enumerate(self.columns)}
 
     @classmethod
-    def learn(cls, batches: Iterable[Batch], min_units: int) -> "CodeFeatures":
+    def learn(cls, batches: Iterable[Batch], min_units: int, of: str = "groups") -> "CodeFeatures":
         """Take every column that at least `min_units` units have."""
         units_with: Counter[str] = Counter()
         for batch in batches:
-            pairs = set(zip(batch.codes["unit_id"], tokens_of(batch.codes), strict=True))
+            pairs = set(zip(batch.codes["unit_id"], tokens_of(batch.codes, of), strict=True))
             units_with.update(token for _, token in pairs if token is not None)
-        return cls(sorted(token for token, many in units_with.items() if many >= min_units))
+        return cls(sorted(token for token, many in units_with.items() if many >= min_units), of)
 
     def transform(self, batch: Batch) -> Any:
         """Return what every unit has, scipy CSR (len(batch), columns) float32, and count what has no column."""
@@ -37,7 +43,7 @@ class CodeFeatures:
         row_of = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
         cells = set()
         for unit, kind, token in zip(
-            batch.codes["unit_id"], batch.codes["kind"], tokens_of(batch.codes), strict=True
+            batch.codes["unit_id"], batch.codes["kind"], tokens_of(batch.codes, self._of), strict=True
         ):
             place = self._places.get(token) if token is not None else None
             if place is not None:
@@ -51,14 +57,22 @@ class CodeFeatures:
         return csr_array((ones, (rows, columns)), shape=(len(batch), len(self.columns)))
 
 
-def tokens_of(codes: pd.DataFrame) -> list[str | None]:
-    """Return the column of every code, as diagnosis:heart_failure or drug:furosemide; None where no group has it."""
+def tokens_of(codes: pd.DataFrame, of: str = "groups") -> list[str | None]:
+    """Return the column of every code, as diagnosis:heart_failure or drug:furosemide; None where no group has it.
+
+    Of each code, it is as in diagnosis:ICD-9:4280 or drug:furosemide 40mg tab.
+    """
+    token = _group if of == "groups" else _code
     return [
-        _token(str(kind), str(system), str(code))
+        token(str(kind), str(system), str(code))
         for kind, system, code in zip(codes["kind"], codes["system"], codes["code"], strict=True)
     ]
 
 
-def _token(kind: str, system: str, code: str) -> str | None:
+def _group(kind: str, system: str, code: str) -> str | None:
     name = drug_name(code) if kind == "drug" else group_of(kind, system, code)
     return f"{kind}:{name}" if name else None
+
+
+def _code(kind: str, system: str, code: str) -> str | None:
+    return f"drug:{' '.join(code.lower().split())}" if kind == "drug" else f"{kind}:{system}:{code}"

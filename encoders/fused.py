@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,7 +18,7 @@ from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.bert import Bert, pool_notes
 from cohorts.encoders.fusion_explained import categories_of, explain
 from cohorts.encoders.fusion_inputs import Inputs, RecordFacts, RecordFeatures
-from cohorts.encoders.fusion_settings import Settings
+from cohorts.encoders.fusion_settings import Settings, identity, of_earlier_version
 from cohorts.encoders.fusion_training import FusionTrace, Known, train_fusion
 from cohorts.encoders.saving import (
     ABOUT,
@@ -101,7 +101,7 @@ class Fused:
     def fingerprint(self) -> str:
         """Return a hash over settings, checkpoint, columns and weights (hex). Raises EncoderError before `fit`."""
         facts = {
-            **asdict(self.settings),
+            **identity(self.settings),
             "model": self.text.fingerprint if self.text else "",
             "features": self._facts(),
         }
@@ -129,7 +129,7 @@ class Fused:
         settings = self.settings
         if not settings.reads_records:
             return None
-        features = RecordFeatures.learn(source.batches, settings.min_units, settings.lab_hours)
+        features = RecordFeatures.learn(source.batches, settings)
         if not features.columns:
             raise EncoderError(
                 f"No code and no laboratory value stands in {settings.min_units} units of this source: use fused:text."
@@ -203,7 +203,7 @@ class Fused:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or changed, or its checkpoint gone."""
-        about = read_about(folder, _About)
+        about = _about(folder)
         encoder = cls(about.settings, Bert.load(folder / _TEXT) if about.settings.reads_text else None)
         encoder._parts = _parts(folder, about)
         check_unchanged(encoder, about.fingerprint, folder)
@@ -250,6 +250,14 @@ def fuse(fusion: "Fusion", inputs: Inputs) -> Vectors:
     return vectors
 
 
+def _about(folder: Path) -> _About:
+    """Return what `save` wrote, also where an earlier version did. Raises EncoderError."""
+    about = read_about(folder, _About)
+    if "rate" in read_about(folder, dict[str, Any])["settings"]:
+        return about
+    return replace(about, settings=of_earlier_version(about.settings))
+
+
 def _parts(folder: Path, about: _About) -> Parts:
     """Return the parts that `save` wrote. Raises EncoderError for weights of another network."""
     import torch
@@ -259,12 +267,15 @@ def _parts(folder: Path, about: _About) -> Parts:
     for key, tensor in read_tensors(folder).items():
         part, _, name = key.partition("/")
         named.setdefault(part, {})[name] = tensor
-    features = RecordFeatures.restore(about.features, named["labs"]) if about.features else None
+    features = (
+        RecordFeatures.restore(about.features, named["labs"], about.settings) if about.features else None
+    )
     columns = len(features.columns) if features else 0
     weights = {name: torch.from_numpy(one) for name, one in named["fusion"].items()}
+    kind, width, code_layer = about.settings.fusion, about.settings.dim, about.settings.code_layer
     try:
         with torch.device("meta"):  # takes no memory, whatever sizes the file says
-            fusion = Fusion(about.settings.fusion, len(weights["text_mean"]), columns, about.settings.dim)
+            fusion = Fusion(kind, len(weights["text_mean"]), columns, width, code_layer)
         fusion.load_state_dict(weights, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         raise EncoderError(

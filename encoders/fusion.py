@@ -1,7 +1,8 @@
 """The network that fuses the two modalities of a patient, notes and structured records, into one vector.
 
-Source: the gated fusion for cohort discovery (docs/fused.md): notes → 256 and records → 256, a linear map and a ReLU
-each, `g = sigmoid(W[V_struct; V_text])`, `V = g∘V_struct + (1−g)∘V_text`. Beside the gate stand the other rows of the
+Source: the gated fusion for cohort discovery (docs/fused.md): notes → 256 by a linear map and a ReLU, records → 256 by
+an embedding layer, the sum of a learnt vector for each code, or by a linear map and a ReLU too;
+`g = sigmoid(W[V_struct; V_text])`, `V = g∘V_struct + (1−g)∘V_text`. Beside the gate stand the other rows of the
 paper's ablation and `attention`, which it names as future work: the notes attend to the patient's codes. Every vector
 is the sum of what came from the notes and of what came from the records. A modality that is absent has a vector of its
 own, which is learnt.
@@ -51,14 +52,17 @@ class Fused(NamedTuple):
 
 
 class Fusion(nn.Module):
-    """Notes and records to one vector of `width` numbers: gated, concat, text, structured or attention."""
+    """Notes and records to one vector of `width` numbers: gated, concat, text, structured or attention.
+
+    `code_layer` is what the records pass: relu or embedding.
+    """
 
     text_mean: Tensor
     text_scale: Tensor
 
-    def __init__(self, kind: str, text_dim: int, columns: int, width: int) -> None:
+    def __init__(self, kind: str, text_dim: int, columns: int, width: int, code_layer: str = "relu") -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.embeds = kind, code_layer == "embedding"
         # What all notes have in common is taken off, and they get numbers of about 1: see `centre`.
         self.register_buffer("text_mean", torch.zeros(text_dim))
         self.register_buffer("text_scale", torch.ones(1))
@@ -66,7 +70,7 @@ class Fusion(nn.Module):
             self.text = nn.Linear(text_dim, width)
             self.no_text = nn.Parameter(torch.zeros(width))
         if kind != "text":
-            self.records = nn.Linear(columns, width)
+            self.records = nn.Linear(columns, width, bias=not self.embeds)
             self.no_records = nn.Parameter(torch.zeros(width))
         if kind == "gated":
             self.gate = nn.Linear(2 * width, width)
@@ -77,10 +81,11 @@ class Fusion(nn.Module):
         elif kind == "attention":
             self.attend = nn.MultiheadAttention(width, HEADS, batch_first=True)
 
-    def centre(self, text: Tensor) -> None:
-        """Learn mean and scale of the notes' vectors from those of the training units, (n, text_dim)."""
+    def centre(self, text: Tensor, centring: str = "mean") -> None:
+        """Learn scale, and with `mean` the mean, of the notes' vectors from those of training units, (n, text_dim)."""
         if len(text):
-            self.text_mean = text.mean(dim=0)
+            if centring == "mean":
+                self.text_mean = text.mean(dim=0)
             self.text_scale = (text - self.text_mean).square().mean().sqrt().clamp(min=1e-6)[None]
 
     def forward(self, given: Modalities) -> Fused:
@@ -104,7 +109,8 @@ class Fusion(nn.Module):
         return torch.where(given.has_text[:, None], known, self.no_text)
 
     def _of_records(self, given: Modalities) -> Tensor:
-        known = torch.relu(self.records(given.records))
+        summed = self.records(given.records)
+        known = summed if self.embeds else torch.relu(summed)
         return torch.where(given.has_records[:, None], known, self.no_records)
 
     def _attended(self, text: Tensor, given: Modalities) -> Tensor:
@@ -112,9 +118,9 @@ class Fusion(nn.Module):
         present = (given.records != 0) & given.has_records[:, None]
         most = int(present.sum(dim=1).max())
         columns = present.float().topk(most, dim=1).indices
-        tokens = (
-            self.records.weight.T[columns] * given.records.gather(1, columns)[..., None] + self.records.bias
-        )
+        tokens = self.records.weight.T[columns] * given.records.gather(1, columns)[..., None]
+        if not self.embeds:
+            tokens = tokens + self.records.bias
         tokens = torch.cat([self.no_records.expand(len(text), 1, -1), tokens], dim=1)  # (n, 1 + most, width)
         unseen = torch.cat([present.any(dim=1, keepdim=True), ~present.gather(1, columns)], dim=1)
         found, _ = self.attend(text[:, None], tokens, tokens, key_padding_mask=unseen, need_weights=False)

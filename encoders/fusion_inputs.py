@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.code_features import CodeFeatures
+from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.records.base import Batch
 
@@ -77,10 +78,11 @@ class RecordFeatures:
         self.columns = [*codes.columns, *(labs.columns if labs else [])]
 
     @classmethod
-    def learn(cls, batches: Callable[[], Iterable[Batch]], min_units: int, lab_hours: float) -> Self:
+    def learn(cls, batches: Callable[[], Iterable[Batch]], settings: Settings) -> Self:
         """Take every code, and every laboratory item within `lab_hours` of admission, that `min_units` units have."""
-        labs = LabFeatures.learn(batches(), min_units, timedelta(hours=lab_hours)) if lab_hours else None
-        return cls(CodeFeatures.learn(batches(), min_units), labs)
+        least, hours = settings.min_units, settings.lab_hours
+        labs = LabFeatures.learn(batches(), least, timedelta(hours=hours)) if hours else None
+        return cls(CodeFeatures.learn(batches(), least, settings.codes), labs)
 
     @property
     def counts(self) -> "Counter[str]":
@@ -111,7 +113,9 @@ class RecordFeatures:
         return self.labs.tensors() if self.labs else {}
 
     @classmethod
-    def restore(cls, facts: RecordFacts, tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
+    def restore(
+        cls, facts: RecordFacts, tensors: Mapping[str, npt.NDArray[np.float64]], settings: Settings
+    ) -> Self:
         """Make it from what `facts` and `tensors` returned. Raises EncoderError where they can't be that."""
         labs = LabFeatures.restore(facts.labs, tensors) if facts.labs else None
-        return cls(CodeFeatures(facts.codes), labs)
+        return cls(CodeFeatures(facts.codes, settings.codes), labs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.fusion_inputs import Inputs
-from cohorts.encoders.fusion_settings import RATES, Settings
+from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.training import EarlyStopping, held_back, one_thread
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch
@@ -83,8 +83,8 @@ def train_fusion(inputs: Inputs, known: Known, settings: Settings) -> "tuple[Fus
     if trace.kept_epoch == settings.epochs:
         warnings.warn(
             f"fused:{settings.fusion},objective={settings.objective}: the loss on the patients held back was still "
-            f"falling after {settings.epochs} epochs, the last allowed: more would do better. Raise epochs, or use "
-            "preset=fast.",
+            f"falling after {settings.epochs} epochs, the last allowed: more would do better. Raise epochs, or "
+            f"rate, which is {settings.rate:g}.",
             stacklevel=2,
         )
     return fusion, trace
@@ -121,12 +121,13 @@ def _train(
     from cohorts.encoders.fusion_objectives import make_objective
 
     targets, rng = _targets(known, learnt), np.random.default_rng(settings.seed)
+    sizes = inputs.text.shape[1], inputs.records.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        fusion = Fusion(settings.fusion, inputs.text.shape[1], inputs.records.shape[1], settings.dim)
+        fusion = Fusion(settings.fusion, *sizes, settings.dim, settings.code_layer)
         objective = make_objective(settings.objective, settings.dim, known.phenotypes.shape[1])
-    fusion.centre(torch.from_numpy(inputs.text[learnt][inputs.has_text[learnt]]))
-    optimizer = torch.optim.Adam([*fusion.parameters(), *objective.parameters()], lr=RATES[settings.preset])
+    fusion.centre(torch.from_numpy(inputs.text[learnt][inputs.has_text[learnt]]), settings.centring)
+    optimizer = torch.optim.Adam([*fusion.parameters(), *objective.parameters()], lr=settings.rate)
     watch, losses = EarlyStopping[dict[str, "Tensor"]](settings.patience), list[float]()
     many = _BATCH[settings.objective]
 

@@ -1,11 +1,13 @@
 """How the settings of encoders and trainings are read, and what they are checked by."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from cohorts.errors import EncoderError
 
+_NAMED = re.compile(r"[a-z]\w*:")  # an encoder with settings
 _KINDS = {int: "a whole number", float: "a number", str: "text"}
 
 
@@ -28,16 +30,22 @@ def at_least_one(encoder: str, settings: object, *names: str) -> None:
 def read_settings(kind: type[Any], text: str) -> Any:
     """Return settings of a kind (a dataclass) from `key=value,…`. Raises EncoderError.
 
-    The first one may stand without its name where it is text.
+    The first one may stand without its name where it is text. A value may be an encoder's name with settings of its
+    own, as in `model=clinicalnotebert:tiny,simcse=note`: a key that is none of the kind's own belongs to it.
     """
-    known: dict[str, Any] = {field.name: type(field.default) for field in fields(kind)}
+    hints = get_type_hints(kind)
+    known: dict[str, Any] = {field.name: hints[field.name] for field in fields(kind)}
     values: dict[str, Any] = {}
     parts = [part.strip() for part in text.split(",") if part.strip()]
     first, kind_of_first = next(iter(known.items()))
     if parts and "=" not in parts[0] and kind_of_first is str:
         parts[0] = f"{first}={parts[0]}"
+    nested = ""
     for pair in parts:
         key, equals, value = (part.strip() for part in pair.partition("="))
+        if nested and key not in known:
+            values[nested] += f",{pair}"
+            continue
         if key not in known or not equals:
             raise EncoderError(f"{pair!r} is no setting: write key=value with a key of {', '.join(known)}.")
         if key in values:
@@ -46,4 +54,6 @@ def read_settings(kind: type[Any], text: str) -> Any:
             values[key] = known[key](value)
         except ValueError as error:
             raise EncoderError(f"{key}={value}: it is {_KINDS[known[key]]}.") from error
+        if _NAMED.match(value):
+            nested = key
     return kind(**values)

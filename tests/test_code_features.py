@@ -45,6 +45,22 @@ def test_both_classifications_share_columns_and_rare_ones_are_left_out() -> None
     }
 
 
+def test_each_code_may_have_a_column_of_its_own() -> None:
+    features = CodeFeatures.learn([batch_of(ROWS)], min_units=1, of="each")
+    assert features.columns == [
+        "diagnosis:ICD-10:I5021",
+        "diagnosis:ICD-10:I509",
+        "diagnosis:ICD-9:0389",
+        "diagnosis:ICD-9:4280",
+        "drug:furosemide",
+        "drug:furosemide 40mg tab",
+        "procedure:ICD-10:ZZZ",  # which no group has
+        "procedure:ICD-9:3995",
+    ]
+    np.testing.assert_array_equal(features.transform(batch_of(ROWS)).toarray()[0], [0, 1, 0, 1, 0, 1, 0, 0])
+    assert not features.counts
+
+
 def test_a_unit_counts_once_over_batches_and_no_codes_are_no_crash() -> None:
     features = CodeFeatures.learn([batch_of(ROWS), batch_of([])], min_units=1)
     assert len(features.columns) == 4

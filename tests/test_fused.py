@@ -1,6 +1,7 @@
 """The encoder fused on a synthetic hospital, with tiny checkpoints."""
 
 import csv
+import hashlib
 import json
 import shutil
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkpoints import make_checkpoint
+from cohorts.encoders.bert import Bert
 from cohorts.encoders.code_features import tokens_of
 from cohorts.encoders.fused import Fused
 from cohorts.encoders.fusion_settings import FUSIONS, OBJECTIVES, Settings
@@ -127,6 +129,61 @@ def test_the_cap_on_epochs_warns_while_the_loss_still_falls(make: Make, source: 
         warnings.simplefilter("error")
         done = make(epochs=200, patience=1).fit(source)
     assert len(done.parts.trace.training_loss) < 200
+
+
+def test_the_papers_preset_reads_and_encodes_as_the_paper_does(
+    tiny: Path, source: PartitionedSource, batch: Batch, tmp_path: Path
+) -> None:
+    """Lower case and abbreviations written out before the tokenizer, [CLS], a column for each code, no centring."""
+    encoder = make_encoder(f"fused:preset=paper,model={tiny},dim=16,epochs=1")
+    assert isinstance(encoder, Fused)
+    rows = take_units(batch, range(300))
+    encoder.fit(source, set(rows.units["unit_id"]))
+    assert encoder.text is not None
+    features, text = encoder.parts.features, encoder.text
+    assert features is not None
+    assert features.labs is None
+    codes = rows.codes[rows.codes["kind"] == "diagnosis"]
+    every = set("diagnosis:" + codes["system"] + ":" + codes["code"])
+    assert every == {column for column in features.columns if column.startswith("diagnosis:")}
+    assert not encoder.parts.fusion.text_mean.any()
+    plain = Bert(replace(text.settings, cleaning="cased"))
+    for written, read in (
+        ("CHF", "congestive heart failure"),
+        ("SOB and CAD", "shortness of breath and coronary artery disease"),
+    ):
+        np.testing.assert_allclose(text.encode_text([written]), plain.encode_text([read]), atol=1e-6)
+        assert np.abs(plain.encode_text([written]) - plain.encode_text([read])).max() > 1e-4
+    encoder.save(tmp_path)
+    assert load_encoder(tmp_path).encode(rows).tobytes() == encoder.encode(rows).tobytes()
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_what_an_earlier_version_saved_is_read(
+    make: Make, source: PartitionedSource, batch: Batch, tmp_path: Path, preset: str
+) -> None:
+    """Then, a preset was the rate alone, and the fingerprint was made of the settings that there were."""
+    rate = {"fast": 1e-3, "paper": 2e-5}[preset]
+    made = make(preset=preset, rate=rate, epochs=1).fit(source, set(batch.units["unit_id"][:300]))
+    made.save(tmp_path)
+    about, added = tmp_path / "encoder.json", ("cleaning", "centring", "codes", "code_layer", "rate")
+    told = json.loads(about.read_text())
+    for name in added:
+        del told["settings"][name]
+    about.write_text(json.dumps(told))
+    text = tmp_path / "text" / "encoder.json"
+    text_told = json.loads(text.read_text())
+    del text_told["settings"]["cleaning"]
+    text.write_text(json.dumps(text_told))
+    assert made.text is not None
+    facts = {**told["settings"], "model": made.text.fingerprint, "features": made._facts()}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in sorted(made._tensors().items()):
+        digest.update(name.encode() + b"\0" + tensor.tobytes())
+    loaded = load_encoder(tmp_path)
+    assert loaded.fingerprint == digest.hexdigest()[:16]
+    some = take_units(batch, range(20))
+    assert loaded.encode(some).tobytes() == made.encode(some).tobytes()
 
 
 def test_a_missing_modality_is_encoded_by_the_other_and_counted(gated: Fused, batch: Batch) -> None:

@@ -1,14 +1,17 @@
 """The network of fused and its losses, against plain numpy."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from cohorts.encoders.fused import Fused
 from cohorts.encoders.fusion import Fusion, Modalities
 from cohorts.encoders.fusion_objectives import Supervised, Targets, info_nce, make_objective
 from cohorts.encoders.fusion_settings import Settings
+from cohorts.encoders.registry import make_encoder
 from cohorts.errors import EncoderError
 
 TEXT, COLUMNS, WIDTH = 6, 5, 8
@@ -73,6 +76,28 @@ def test_the_gate_is_that_of_the_paper() -> None:
     np.testing.assert_allclose(fused.gate.detach(), gate, atol=1e-6)
     np.testing.assert_allclose(fused.from_records.detach(), gate * records, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(fused.direction.detach(), axis=1), 1, atol=1e-6)
+
+
+def test_an_embedding_layer_sums_a_vector_for_each_code() -> None:
+    """The paper, section 3.2: a lookup table, without a ReLU, which the text alone has."""
+    torch.manual_seed(4)
+    fusion, given = Fusion("structured", TEXT, COLUMNS, WIDTH, "embedding"), units()
+    table, absent = fusion.records.weight.detach().numpy().T, fusion.no_records.detach().numpy()
+    for row, vector in enumerate(vectors(fusion, given)):
+        codes = np.flatnonzero(given.records[row].numpy())
+        expected = table[codes].sum(axis=0) if given.has_records[row] else absent
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+    assert (vectors(fusion, given) < 0).any()
+    assert "records.bias" not in fusion.state_dict()
+    for kind in ("gated", "concat", "attention"):
+        assert np.isfinite(vectors(Fusion(kind, TEXT, COLUMNS, WIDTH, "embedding"), given)).all()
+
+
+def test_notes_may_stay_where_they_are() -> None:
+    fusion, text = Fusion("text", TEXT, COLUMNS, WIDTH), torch.randn(30, TEXT) + 2
+    fusion.centre(text, "none")
+    assert not fusion.text_mean.any()
+    assert float(fusion.text_scale) == pytest.approx(float(text.square().mean().sqrt()))
 
 
 def test_one_modality_alone_and_both_side_by_side() -> None:
@@ -213,8 +238,87 @@ def test_the_contrastive_loss_draws_a_patients_parts_together() -> None:
         ({"lab_hours": -1.0}, "fused lab_hours is -1.0; it must be at least 0"),
         ({"epochs": 0}, "fused epochs is 0; it must be at least 1"),
         ({"pooling": "max"}, "bert pooling is 'max'"),
+        ({"cleaning": "none"}, "bert cleaning is 'none'; it is one of cased, normalized"),
+        ({"codes": "all"}, "fused codes is 'all'; it is one of groups, each"),
+        ({"code_layer": "gelu"}, "fused code_layer is 'gelu'; it is one of relu, embedding"),
+        ({"centring": "median"}, "fused centring is 'median'; it is one of mean, none"),
+        ({"rate": 0.0}, "fused rate is 0.0; it must be above 0"),
+        ({"model": "clinicalnotebert:huge"}, "clinicalnotebert size is 'huge'"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(EncoderError, match=message):
         Settings(**settings)
+
+
+PAPER = {
+    "pooling": "cls-truncate",
+    "cleaning": "normalized",
+    "centring": "none",
+    "codes": "each",
+    "code_layer": "embedding",
+    "min_units": 1,
+    "lab_hours": 0.0,
+    "dropout": 0.0,
+    "rate": 2e-5,
+}
+
+
+def settings_of(spec: str) -> Settings:
+    made = make_encoder(spec)
+    assert isinstance(made, Fused)
+    return made.settings
+
+
+def test_one_setting_is_the_paper_and_what_stands_beside_it_counts() -> None:
+    asked = asdict(settings_of("fused:preset=paper"))
+    assert {name: asked[name] for name in PAPER} == PAPER
+    assert (
+        asked
+        == asdict(settings_of("fused:gated,model=clinicalbert,preset=paper"))
+        == asdict(Settings(preset="paper"))
+    )
+    assert (asked["fusion"], asked["objective"], asked["dim"]) == ("gated", "mortality", 256)
+    assert (asked["epochs"], asked["patience"]) == (20, 3)
+    mixed = asdict(settings_of("fused:dropout=0.3,preset=paper,pooling=auto,codes=groups,rate=0.01"))
+    assert mixed == {**asked, "dropout": 0.3, "pooling": "auto", "codes": "groups", "rate": 0.01}
+    assert asdict(settings_of("fused")) == asdict(Settings(preset="fast"))
+    assert not PAPER.items() & asdict(Settings()).items()
+    assert replace(Settings(preset="paper"), fusion="text") == Settings("text", preset="paper")
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "pooling", "level"),
+    [
+        ("model=clinicalnotebert:tiny", "jhliu/ClinicalNoteBERT-tiny", "chunk-mean", "note"),
+        (
+            "concat,model=clinicalnotebert:tiny,simcse=segment,dim=64",
+            "jhliu/ClinicalNoteBERT-tiny-simcse_segment",
+            "chunk-cls",
+            "segment",
+        ),
+        (
+            "model=clinicalnotebert:small,dropout=0,simcse=note,pooling=chunk-mean",
+            "jhliu/ClinicalNoteBERT-small-simcse_note",
+            "chunk-mean",
+            "note",
+        ),
+        ("preset=paper,model=bert:biobert", "biobert", "cls-truncate", "note"),
+    ],
+)
+def test_the_text_encoder_may_be_named_with_settings_of_its_own(
+    spec: str, model: str, pooling: str, level: str
+) -> None:
+    made = make_encoder(f"fused:{spec}")
+    assert isinstance(made, Fused)
+    assert made.text is not None
+    text = made.text.settings
+    assert (text.model, text.pooling, text.level) == (model, pooling, level)
+    assert made.settings.dim == (64 if "dim" in spec else 256)
+
+
+def test_a_key_that_nobody_knows_is_told_by_who_was_asked() -> None:
+    with pytest.raises(EncoderError, match=r"'widths=3' is no setting: .* size, simcse"):
+        make_encoder("fused:model=clinicalnotebert:tiny,widths=3")
+    with pytest.raises(EncoderError, match=r"'widths=3' is no setting: .* fusion, model"):
+        make_encoder("fused:model=clinicalbert,widths=3")
