@@ -800,7 +800,7 @@ def evaluate_similarity(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
-    from cohorts.encoders.registry import check_ready, download_checkpoints
+    from cohorts.encoders.registry import download_checkpoints
     from cohorts.harness.contestants import parse_contestant
     from cohorts.harness.semantic import read_pairs
     from cohorts.harness.similarity import Plan, evaluate, simcse_variants
@@ -814,8 +814,6 @@ def evaluate_similarity(
     if download:
         download_checkpoints([one.spec for one in asked if not one.trained])
     plan = Plan(scored, asked, may_lack=not encoder)
-    for one in asked if encoder else ():
-        check_ready(one.encoder)
     check_writable(out)
     result = evaluate(plan, lambda stage: log.say("note", stage))
     page = write_report(out, manifest_of(pairs, plan, result), result)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from cohorts.encoders.bert import Bert
-from cohorts.encoders.checkpoints import find_checkpoint
 from cohorts.encoders.clinicalnotebert import NO_SIMCSE, PARAMETERS, SIMCSE
 from cohorts.encoders.fused import Fused
+from cohorts.encoders.registry import check_ready
 from cohorts.errors import CheckpointNotFound, InputError
 from cohorts.harness.contestants import Contestant, check_names, parse_contestant
 from cohorts.harness.published import Figure, of_checkpoint
@@ -25,7 +26,7 @@ Tell = Callable[[str], None]
 class Plan:
     """Pairs, and encoders that need no training. Raises InputError, CheckpointNotFound before any is loaded.
 
-    Those of `may_lack` whose checkpoint is not on this machine are told and left out, unless none is there.
+    With `may_lack`, encoders whose checkpoint is not on this machine are told and left out, unless none is there.
     """
 
     pairs: ScoredPairs
@@ -42,25 +43,25 @@ class Plan:
                 )
             if isinstance(one.encoder, Fused) and not one.encoder.settings.reads_text:
                 raise InputError(f"Encoder {one.name} reads no text: leave it out.")
-        found = [self.is_here(one) for one in self.contestants]
-        if not any(found):
+        if not self.here:
             raise CheckpointNotFound(
-                f"None of {len(found)} checkpoints is on this machine. Fetch them by --download where there is a "
-                "network, or name others with --encoder."
+                f"None of {len(self.contestants)} checkpoints is on this machine. Fetch them by --download where there "
+                "is a network, or name others with --encoder."
             )
 
-    def is_here(self, contestant: Contestant) -> bool:
-        """Return whether the checkpoint is there. Raises CheckpointNotFound where it must be."""
-        encoder = contestant.encoder
-        if contestant.trained or not isinstance(encoder, Bert):
-            return True
-        try:
-            find_checkpoint(encoder.settings.model)
-        except CheckpointNotFound:
-            if self.may_lack:
-                return False
-            raise
-        return True
+    @cached_property
+    def here(self) -> frozenset[str]:
+        """Return the names of those that can encode. Raises CheckpointNotFound, EncoderError and MissingExtra."""
+        found = set()
+        for one in self.contestants:
+            try:
+                check_ready(one.encoder)
+            except CheckpointNotFound:
+                if not self.may_lack:
+                    raise
+            else:
+                found.add(one.name)
+        return frozenset(found)
 
 
 class Row(NamedTuple):
@@ -103,7 +104,7 @@ def evaluate(plan: Plan, tell: Tell = lambda _: None) -> Result:
     result.rows.append(_row(WORDS, words_in_common(pairs), pairs, 0, ""))
     for one in plan.contestants:
         published = _published(one)
-        if not plan.is_here(one):
+        if one.name not in plan.here:
             result.rows.append(_not_measured(one.name, published))
             continue
         tell(one.name)

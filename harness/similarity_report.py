@@ -22,7 +22,7 @@ def manifest_of(file: Path, plan: Plan, result: Result) -> dict[str, Any]:
         **made_with(_VERSIONS),
         "pairs": len(plan.pairs.score),
         "checksum": checksum,
-        "encoders": {one.name: one.encoder.fingerprint for one in plan.contestants if plan.is_here(one)},
+        "encoders": {one.name: one.encoder.fingerprint for one in plan.contestants if one.name in plan.here},
         **result.stages.facts,
     }
 

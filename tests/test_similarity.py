@@ -226,3 +226,5 @@ def test_what_can_be_refused_is_refused_before_a_checkpoint_is_read(
         assert told in refused(f"{asked} {more}")
     assert not Path("r").exists()
     assert not cache.exists()
+    Path("r").write_text("")
+    assert "Nothing can be written to r" in refused(asked)
