@@ -1,15 +1,21 @@
 """What a file is by its first bytes, whatever its name says. Read as another kind, it is nonsense or raw bytes."""
 
-import gzip
+import codecs
+import lzma
 import zlib
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from cohorts.records.text_files import PACKED, open_bytes
+
 _HEAD_BYTES = 4_096
 _GZIP = b"\x1f\x8b"
+_PACKINGS = {".gz": (_GZIP, "gzip"), ".bz2": (b"BZh", "bzip2"), ".xz": (b"\xfd7zXZ", "xz")}
 _UNPACK = "Unpack it."
-_AS_CSV = "Save its sheet as CSV, UTF-8."
+_UTF16_MARKS, _UTF32_MARK = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), codecs.BOM_UTF32_LE
+_AS_CSV = "Format its ids and codes as text, else 0389 becomes 389, then save its sheet as CSV, UTF-8."
+_UTF16 = "text in UTF-16"
 
 # What begins so, how it is called, and what to do with it; the first that fits.
 _BEGINNINGS: Sequence[tuple[bytes, str, str]] = (
@@ -18,9 +24,10 @@ _BEGINNINGS: Sequence[tuple[bytes, str, str]] = (
     (b"\x89HDF\r\n", "an HDF5 file", "Let its name end in .hdf5."),
     (b"\x93NUMPY", "a NumPy file", "Let its name end in .npy."),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls) or an old Office document", _AS_CSV),
-    (b"\xff\xfe", "text in UTF-16", "Save it as UTF-8."),
-    (b"\xfe\xff", "text in UTF-16", "Save it as UTF-8."),
+    (b"\xff\xfe\x00\x00", "text in UTF-32", "Save it as UTF-8."),
     (b"\x00\x00\xfe\xff", "text in UTF-32", "Save it as UTF-8."),
+    (b"\xff\xfe", _UTF16, "Save it as UTF-8."),
+    (b"\xfe\xff", _UTF16, "Save it as UTF-8."),
     (b"BZh", "a bzip2 file", _UNPACK),
     (b"\xfd7zXZ", "an xz file", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "a zstd file", _UNPACK),
@@ -38,6 +45,7 @@ class Kind(Enum):
     """A kind of file that is read, and the bytes that it begins with, if there are such."""
 
     TEXT = "text file"
+    TABLE = "table of text"
     CSV = "CSV file"
     PARQUET = "Parquet file"
     HDF5 = "HDF5 file"
@@ -50,18 +58,22 @@ _OWN = {Kind.PARQUET: "a Parquet file", Kind.HDF5: "an HDF5 file", Kind.NPY: "a 
 def foreign(path: Path, wanted: Kind) -> str:
     """Return what is to be said of a file that is of another kind than its reader wants; "" where it may be of it.
 
-    A CSV file whose name ends in .gz is looked into. Raises OSError.
+    A table whose name says that it is packed is looked into. Raises OSError.
     """
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
-    if wanted is Kind.CSV and path.suffix.lower() == ".gz" and head:
-        if not head.startswith(_GZIP):
-            return f"{path} is no gzip file, though its name ends in .gz. Name it as what it is."
+    suffix = path.suffix.lower()
+    if wanted is Kind.TABLE and suffix in PACKED and head:
+        begins, name = _PACKINGS[suffix]
+        if not head.startswith(begins):
+            return f"{path} is no {name} file, though its name ends in {suffix}. Name it as what it is."
         return _said(path, _unpacked(path), wanted)
     return _said(path, head, wanted)
 
 
 def _said(path: Path, head: bytes, wanted: Kind) -> str:
+    if wanted is Kind.TABLE and head.startswith(_UTF16_MARKS) and not head.startswith(_UTF32_MARK):
+        return ""
     found, advice = _kind(head)
     if found and found != _OWN.get(wanted):
         return f"{path} is no {wanted.value}: by its first bytes it is {found}. {advice}"
@@ -70,9 +82,9 @@ def _said(path: Path, head: bytes, wanted: Kind) -> str:
 
 def _unpacked(path: Path) -> bytes:
     try:
-        with gzip.open(path) as stream:
+        with open_bytes(path) as stream:
             return stream.read(_HEAD_BYTES)
-    except (EOFError, zlib.error):  # the reader says so when it comes there
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # the reader says so when it comes there
         return b""
 
 
@@ -90,5 +102,5 @@ def _kind(head: bytes) -> tuple[str, str]:
     if b"\0" in line:
         half = len(line) // 2 - 1
         is_utf16 = max(line[::2].count(0), line[1::2].count(0)) >= half > 0
-        return ("text in UTF-16", "Save it as UTF-8.") if is_utf16 else ("a binary file", "Write it as CSV.")
+        return (_UTF16, "Save it as UTF-8.") if is_utf16 else ("a binary file", "Write it as CSV.")
     return "", ""

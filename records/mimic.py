@@ -101,7 +101,7 @@ def feeds(places: Places, wanted: Iterable[Wanted], warnings: list[str]) -> Iter
             warnings.append(f"No table {table.name} in {places}: {without}")
         else:
             raise SourceError(
-                f"Table {table.name} is missing: {table.name}.csv or {table.name}.csv.gz (any case) was looked for in "
+                f"Table {table.name} is missing: {table.name}.csv, {table.name}.csv.gz or the like was looked for in "
                 f"{places}."
             )
 

@@ -1,4 +1,4 @@
-"""Notes in one CSV or Parquet file of any layout: a column map says which column is what."""
+"""Notes in one table of any layout: a column map says which column is what."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS
 from cohorts.records.columns import Kind, Table
 from cohorts.records.headers import folded
 from cohorts.records.source import Assembled, Feed, Frames
+from cohorts.records.tables import READ
 
 ROLES = {"id": Kind.ID, "text": Kind.TEXT, "category": Kind.TEXT, "time": Kind.TIME_OR_NONE}
 _LABEL = "label_"
@@ -38,7 +39,8 @@ class NotesCsv:
         _check_labels(labels, columns["text"])
         if not file.is_file():
             raise SourceError(
-                f"{file} is no file: a CSV, gzipped CSV or Parquet file of notes was looked for."
+                f"{file} is {'a folder' if file.is_dir() else 'no file'}: one table of notes was looked for, {READ}. "
+                "Notes in a file each are put into one with columns for the id and the text."
             )
         self._file = file
         self._columns = columns
