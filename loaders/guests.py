@@ -172,6 +172,8 @@ def check_guest(connector: Connector, file: Path, dim: int, ids: Sequence[str]) 
     """
     mapping = attachments.load(file)
     mapping.written_by({}, dim, FIELDS)
+    if mapping.collection.metadata.get("encoder_fingerprint"):
+        return  # some of the units are there: the engine would show those with a vector of ours alone
     there = set(connector.fetch(mapping.collection.name, ids).ids)
     missing = [key for key in ids if key not in there]
     if missing:

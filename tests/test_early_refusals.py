@@ -1,18 +1,26 @@
 """What can be refused is refused before the work: here the source is not even there, or reading it fails the test."""
 
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.errors import EncoderError
 from cohorts.harness import fineehr
 from cohorts.harness.units import Units
 from cohorts.records.source import PartitionedSource
 from commands import ok, refused, run
+from qdrant_client import models
+from scipy.sparse import csr_array
+from servers import QdrantNode
 
 NOWHERE = "--source mimic3 --path nowhere"
 NOTES = "--source notes-csv --path nowhere.csv --columns id=id,text=text"
+SOURCE = "--source notes-csv --path notes.csv --columns id=id,text=text"
 UNKNOWN = "There is no checkpoint nobody/nothing"
 UNWRITABLE = "Nothing can be written to file"
 EXPERIMENT = """
@@ -102,21 +110,24 @@ def test_a_missing_extra_is_told_before(missing: str, command: str, monkeypatch:
     assert "pip install 'cohorts[" in refused(command)
 
 
-@pytest.fixture
-def unreadable(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return how a collection of 16 dimensions is made from a source; whoever reads that again fails."""
+def write_notes() -> None:
     words = np.random.default_rng(0).choice(["cough", "fever", "fall", "pain", "rash", "sepsis"], (60, 8))
     lines = [f"{number},{' '.join(row)} of patient\n" for number, row in enumerate(words)]
     Path("notes.csv").write_text("id,text\n" + "".join(lines))
-    source = "--source notes-csv --path notes.csv --columns id=id,text=text"
-    ok(f"ingest {source} --collection notes --encoder word2vec:dim=16,epochs=1")
-    ok(f"fit {source} --out kept --encoder word2vec:dim=16,epochs=2")
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return how a collection of 16 dimensions is made from a source; whoever reads that again fails."""
+    write_notes()
+    ok(f"ingest {SOURCE} --collection notes --encoder word2vec:dim=16,epochs=1")
+    ok(f"fit {SOURCE} --out kept --encoder word2vec:dim=16,epochs=2")
 
     def read(_: PartitionedSource) -> None:
         raise AssertionError("The source was read.")
 
     monkeypatch.setattr(PartitionedSource, "_deal", read)
-    return f"ingest {source}"
+    return f"ingest {SOURCE}"
 
 
 @pytest.mark.parametrize(
@@ -147,6 +158,45 @@ def test_a_split_that_can_not_be_made_is_told_before_words_are_counted(
         fineehr.evaluate(None, fineehr.Plan())  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], fineehr.Result]:
+    """Return what evaluates 200 admissions with two seeds, where some kinds of notes teach nothing at the second."""
+    people, died = [str(one) for one in range(200)], np.arange(200) % 2 == 0
+    units = Units(people, pd.Series(people), died, np.array([""] * 200))
+    monkeypatch.setattr(fineehr, "read_units", lambda _: units)
+    monkeypatch.setattr(fineehr, "word_counts", lambda _: csr_array((200, 1)))
+    monkeypatch.setattr(fineehr, "AsOf", lambda *_: None)
+
+    def evaluate(poor: set[str]) -> fineehr.Result:
+        def run_seed(seed: Any) -> None:
+            if seed._notes in poor and seed._seed:
+                raise EncoderError("too few notes")
+            seed._result.learnt[seed._notes] = {}
+            seed._result.predictions.append(
+                fineehr.PredictionRow(seed._notes, "full", "MLP", seed._seed, 0.6, 0.6)
+            )
+
+        monkeypatch.setattr(fineehr._Seed, "run", run_seed)
+        return fineehr.evaluate(None, fineehr.Plan(seeds=2, as_of=timedelta(hours=24)))  # type: ignore[arg-type]
+
+    return evaluate
+
+
+@pytest.mark.parametrize(("poor", "left"), [("admission+24h", "all notes"), ("all notes", "admission+24h")])
+def test_the_half_that_works_is_reported(
+    halves: Callable[[set[str]], fineehr.Result], poor: str, left: str
+) -> None:
+    result = halves({poor})
+    assert result.not_measured == {poor: "too few notes"}
+    assert [(row.notes, row.seed) for row in result.predictions] == [(left, 0), (left, 1)]
+    assert list(result.learnt) == [left]
+
+
+def test_where_neither_half_works_that_is_the_error(halves: Callable[[set[str]], fineehr.Result]) -> None:
+    with pytest.raises(EncoderError, match="too few notes"):
+        halves({"all notes", "admission+24h"})
+
+
 def test_an_encoder_that_can_not_be_trained_is_a_row_and_the_others_go_on() -> None:
     ok("synth hospital --patients 100 --seed 7")
     command = "evaluate retrieval --source mimic3 --path hospital --cohort sepsis --k 5 --out report"
@@ -159,3 +209,29 @@ def test_an_encoder_that_can_not_be_trained_is_a_row_and_the_others_go_on() -> N
     assert "bad" in shown
     assert "good, centred" in pd.read_csv("report/figures.csv")["encoder"].tolist()
     assert f"<strong>not measured:</strong> {row['reason']}" in Path("report/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dim", "told"),
+    [(16, "60 of the first 60 units are no points of theirs"), (32, "16 dimensions, the encoder 32")],
+)
+def test_what_a_collection_of_others_refuses_is_known_before_training(
+    dim: int, told: str, qdrant: QdrantNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"note": 8, "cohorts": 16}
+    vectors = {
+        name: models.VectorParams(size=size, distance=models.Distance.COSINE) for name, size in sizes.items()
+    }
+    client = qdrant.client()
+    client.create_collection("theirs", vectors)
+    client.upsert("theirs", [models.PointStruct(id=9_000, vector={"note": [1.0] * 8}, payload={})], wait=True)
+    client.close()
+    store = f"--store qdrant+http://127.0.0.1:{qdrant.http}?check_compatibility=false --collection theirs"
+    ok(f"attach {store} --vector note --write")
+    write_notes()
+
+    def train(*_: object) -> None:
+        raise AssertionError("An encoder was trained.")
+
+    monkeypatch.setattr("cohorts.loaders.run.train", train)
+    assert told in refused(f"ingest {SOURCE} {store} --encoder word2vec:dim={dim}")

@@ -329,7 +329,6 @@ def test_what_an_encoder_learnt_is_shown(
         ("--as-of tomorrow", r"write admission+24h"),
         ("--encoder word2vec", "this table is of fineehr"),
         ("--encoder fineehr:best", "setting is 'best'"),
-        ("--as-of admission+0h", "no word that stands 5 times"),
     ],
 )
 def test_what_cannot_be_evaluated(hospital: Path, tmp_path: Path, more: str, message: str) -> None:

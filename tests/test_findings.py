@@ -13,7 +13,7 @@ from cohorts.harness.bench.comparison import Estimate, Noise
 from cohorts.harness.bench.equal_recall import AtRecall, Rival
 from cohorts.harness.bench.report import finding as bench_finding
 from cohorts.harness.findings import Score, against, ranked
-from cohorts.harness.fineehr import PredictionRow, Result
+from cohorts.harness.fineehr import PredictionRow, Result, RetrievalRow
 from cohorts.harness.fused import CENTRED, RAW, Row
 from cohorts.harness.quality.evaluation import EXACT
 from cohorts.harness.quality.report import MEASURES, Tables
@@ -131,6 +131,26 @@ def test_fineehr_compares_the_mean_over_the_classifiers_with_the_baseline() -> N
         "full reaches the highest AUC for death in hospital (all notes, average of the classifiers)"
     )
     assert ", 83.0 [78.9, 87.1] %; that is more than baseline, 61.5 [59.4, 63.6] % (paired t-test" in told
+
+
+def test_the_page_of_fineehr_names_the_half_that_could_not_be_measured(tmp_path: Path) -> None:
+    result = Result(not_measured={"admission+24h": "Too few notes."})
+    for name in ("baseline", "full"):
+        result.predictions.append(PredictionRow("all notes", name, "MLP", 0, 0.6, 0.6))
+        result.retrieval.append(RetrievalRow("all notes", name, "sepsis", 0, 10, 0.5, 0.1))
+    manifest = {
+        "source": {"name": "mimic3"},
+        "counts": {"admissions": 9, "patients": 9, "died": 3},
+        "plan": {"split_by": "patient", "seeds": 1},
+        "started": "today",
+        "synthetic": False,
+        "not_measured": result.not_measured,
+        "note_categories": {},
+        "seconds": {},
+        "peak_rss_mib": {},
+    }
+    page = report.write_report(tmp_path, manifest, result).read_text(encoding="utf-8")
+    assert "<strong>admission+24h could not be measured.</strong> Too few notes." in page
 
 
 def test_fusion_is_compared_with_the_centred_notes() -> None:
