@@ -123,6 +123,12 @@ def lock_folder() -> Path:
     return folder
 
 
+def private_data_folder() -> Path:
+    """Return where this user's own data of cohorts is kept: below XDG_DATA_HOME, or ~/.local/share; nothing is made."""
+    place = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (place if place.is_absolute() else Path.home() / ".local" / "share") / "cohorts"
+
+
 def _is_ours(folder: Path) -> bool:
     """Tell whether it is a folder and no link, of this user, with no rights for others."""
     try:

@@ -1,8 +1,10 @@
 """Addresses of servers, as in `qdrant+grpc://host:6334,host:6334?replicas=2`, and the secrets that open them."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,6 +13,8 @@ from cohorts.errors import StoreAddressError
 
 PORTS = {("qdrant", "http"): 6333, ("qdrant", "grpc"): 6334, ("milvus", "http"): 19530}
 SECRETS = {"qdrant": "COHORTS_QDRANT_API_KEY", "milvus": "COHORTS_MILVUS_TOKEN"}
+LOOPBACK = "127.0.0.1"
+_DEFAULT_DATABASE = "default"  # of Milvus, where an address names none
 _NUMBERS = {"timeout_s": (1, 3_600), "shards": (1, 1_000), "replicas": (1, 100)}
 
 
@@ -98,6 +102,27 @@ def parse_server(address: str, environment: Mapping[str, str] = os.environ) -> S
             f"The key in {SECRETS[engine]}, or in its file, is not one line of plain ASCII characters."
         )
     return Server(engine, plain, tls, hosts, database=database, secret=Secret(secret), **settings)
+
+
+def place_of(server: Server) -> str:
+    """Return what names a server however its address is spelt: engine, hosts and ports, and the database.
+
+    This machine's own names are one, and the port of Qdrant's gRPC is taken to follow that of its REST, as it does
+    unless somebody set it. Other names are left as they are: an address behind a name may change.
+    """
+    before = 1 if (server.engine, server.protocol) == ("qdrant", "grpc") else 0
+    hosts = sorted({f"{_one_name(host)}-{port - before}" for host, port in server.hosts})
+    database = server.database if server.database != _DEFAULT_DATABASE else ""
+    return re.sub(r"[^\w.]+", "-", "-".join((server.engine, *hosts, database))).strip("-")
+
+
+def _one_name(host: str) -> str:
+    """Return a host's name, one for all those of this machine's loopback."""
+    name = host.lower().rstrip(".")
+    try:
+        return LOOPBACK if name == "localhost" or ip_address(name).is_loopback else name
+    except ValueError:
+        return name
 
 
 def _host(text: str, port: int) -> tuple[str, int]:

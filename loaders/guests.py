@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.connectors import attachment as attachments
+from cohorts.connectors.addresses import is_server, parse_server, place_of
 from cohorts.connectors.attachment import Attachment, Guest, Inspection, field_name, paths_meant
 from cohorts.connectors.base import Connector, FieldType, Scalar
+from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
 from cohorts.connectors.registry import connect
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.run_dirs import default_run_dir
+from cohorts.private_files import private_data_folder
 
+_FILE = "attachment.json"
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
 _OUR_TYPES: Mapping[str, FieldType] = {
     "text": str,
@@ -38,14 +42,30 @@ _TYPES: Mapping[str, FieldType] = {
 
 
 def attachment_file(store: str, name: str) -> Path:
-    """Return the file in which `cohorts attach` keeps the mapping of a collection of others."""
-    return default_run_dir(store, name) / "attachment.json"
+    """Return the file in which `cohorts attach` keeps the mapping of a collection of others.
+
+    That of a server lies in the user's own folder for data, by host and port: the working folder and the spelling of
+    the address don't matter. Raises InputError for a name that is a path.
+    """
+    if not is_server(store):
+        return default_run_dir(store, name) / _FILE
+    check_name(name)
+    return private_data_folder() / "attached" / place_of(parse_server(store)) / name / _FILE
+
+
+def kept_mapping(store: str, name: str) -> Path | None:
+    """Return the file that holds the mapping of a collection of others; None where there is none.
+
+    An earlier version kept that of a server below the working folder.
+    """
+    places = attachment_file(store, name), default_run_dir(store, name) / _FILE
+    return next((file for file in places if file.exists()), None)
 
 
 def open_store(store: str, name: str) -> Connector:
     """Return the connector of a store, with the mapping of collection `name` where one was made."""
-    connector, file = connect(store), attachment_file(store, name)
-    if file.exists():
+    connector, file = connect(store), kept_mapping(store, name)
+    if file is not None:
         _guest(connector).attach(attachments.load(file))
     return connector
 

@@ -16,7 +16,7 @@ from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder, ready_encoder
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
-from cohorts.loaders.guests import attachment_file, check_guest, write_as_guest
+from cohorts.loaders.guests import check_guest, kept_mapping, write_as_guest
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.ingest import (
     Ray,
@@ -72,7 +72,7 @@ class Run:
 
     def __init__(self, folder: Path, store: str, goal: Goal) -> None:
         self.folder, self.goal = folder, goal
-        if not attachment_file(store, goal.name).exists():
+        if kept_mapping(store, goal.name) is None:
             check_new_name(goal.name)
         self.manifest: dict[str, Any] = {
             **made_with(_VERSIONS),
@@ -126,8 +126,8 @@ class Run:
                 "modules": list(encoder.describe().get("modules", [])),
             }
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
-            mapping, written = attachment_file(self.manifest["store"], self.goal.name), None
-            if mapping.exists():
+            mapping, written = kept_mapping(self.manifest["store"], self.goal.name), None
+            if mapping is not None:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
             origin = Records(source, encoder)
             if ray is not None:
@@ -135,7 +135,7 @@ class Run:
                 origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
-            if written is not None:
+            if mapping is not None and written is not None:
                 attachments.save(written, mapping)
         self._account(source)
         self._save_manifest()
@@ -174,8 +174,8 @@ class Run:
     def _check_fits(self, source: Source, making: "Making", connector: Connector) -> None:
         """Raise InputError where what is there can't take the encoder's vectors, as far as that can be told by now."""
         goal, encoder = self.goal, making.encoder
-        mapping = attachment_file(self.manifest["store"], goal.name)
-        if mapping.exists():
+        mapping = kept_mapping(self.manifest["store"], goal.name)
+        if mapping is not None:
             first = next(source.batches(), None)
             ids = [] if first is None else first.units["unit_id"].head(_LOOKED_AT).tolist()
             check_guest(connector, mapping, encoder.dim, ids)

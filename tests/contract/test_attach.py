@@ -1,6 +1,7 @@
 """What `cohorts attach` takes, tells and refuses of collections that someone else made."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohorts.connectors.addresses import parse_server, place_of
+from cohorts.loaders.run_dirs import default_run_dir
 from commands import ok, refused, run
 from engine_contract import cloud
 from milvus_lite.server_manager import server_manager_instance
@@ -122,6 +125,46 @@ def test_points_without_the_patient_and_ids_of_two_types_are_told_with_their_cou
     assert "5 of 40 points hold no whole number under subject_id" in told
     code, _, told = run(f"attach {at(qdrant)} --patient-field subject_id --field subject_id:text")
     assert (code, "30 of 40 points hold a number" in told) == (0, True)
+
+
+def test_a_mapping_is_found_from_any_folder_however_the_address_is_spelt(
+    client: QdrantClient, qdrant: QdrantNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect(client, lambda i: {"subject_id": f"P{i}"})
+    ok(f"attach {at(qdrant)} --patient-field subject_id")
+    monkeypatch.chdir("/")
+    for spelt in ("localhost:{}?", "LOCALHOST:{}/?timeout_s=9&", "127.0.0.1:{}/?"):
+        there = f"--store 'qdrant+http://{spelt.format(qdrant.http)}check_compatibility=false' --collection theirs"
+        assert nearest(there, patient="P3")
+    (file,) = (Path(os.environ["XDG_DATA_HOME"]) / "cohorts" / "attached").glob("*/theirs/attachment.json")
+    folders = [folder for folder in file.parents if folder.is_relative_to(os.environ["XDG_DATA_HOME"])]
+    assert [path.stat().st_mode & 0o77 for path in (file, *folders)] == [0] * (1 + len(folders))
+    # Where an earlier version kept it.
+    monkeypatch.chdir(tmp_path)
+    old = default_run_dir(f"qdrant+http://127.0.0.1:{qdrant.http}", "theirs") / "attachment.json"
+    old.parent.mkdir(parents=True)
+    file.rename(old)
+    assert nearest(at(qdrant), patient="P3")
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        ("qdrant+grpc://localhost:6334", "qdrant+http://127.0.0.1:6333/?timeout_s=5"),
+        ("qdrant+grpc://a,b:7001", "qdrant+http://B:7000,a"),
+        ("qdrant+http://[::1]", "qdrant+http://localhost"),
+        ("milvus+http://Db.example.org./default", "milvus+https://db.example.org:19530"),
+    ],
+)
+def test_addresses_of_one_server_have_one_place(address: str, same: str) -> None:
+    assert place_of(parse_server(address, {})) == place_of(parse_server(same, {}))
+
+
+@pytest.mark.parametrize(
+    "other", ["milvus+http://a/x", "milvus+http://b", "milvus+http://a:19531", "qdrant+http://a:19530"]
+)
+def test_addresses_of_two_servers_have_two_places(other: str) -> None:
+    assert place_of(parse_server(other, {})) != place_of(parse_server("milvus+http://a", {}))
 
 
 @pytest.mark.parametrize(
