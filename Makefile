@@ -4,6 +4,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
+GUESTS := .guests/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
 
@@ -27,6 +28,9 @@ $(REFERENCE): $(READY) requirements-reference.lock
 $(SERVERS): tests/install_servers.sh
 	PYTHON=$(PYTHON) tests/install_servers.sh
 
+$(GUESTS): tests/install_guests.sh requirements-guests.lock
+	PYTHON=$(PYTHON) tests/install_guests.sh
+
 # Static tools can't see through an editable install; they read the package through these links.
 .links/cohorts: Makefile
 	rm -rf .links && mkdir -p $@
@@ -37,7 +41,7 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 
 # One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
 # of their names: those of few tests are long ones, and would come last, one process idle.
-test: $(READY) $(REFERENCE) $(SERVERS) .links/cohorts  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
+test: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) .links/cohorts  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
 	$(MAKE) --jobs 2 --output-sync check test-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
 
@@ -84,4 +88,4 @@ lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock build *.egg-info
 
 clean:
-	rm -rf .venv .servers .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
+	rm -rf .venv .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
