@@ -44,6 +44,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def needs_notes(self) -> bool:
+        """Return whether a unit without notes is always a row of zeros."""
+        ...
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return what was cut or left out while encoding, to be told to the user; counts of 0 are no news."""
         ...

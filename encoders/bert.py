@@ -22,6 +22,7 @@ import numpy as np
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.checkpoints import Checkpoint, content_hash, find_checkpoint, load_checkpoint, width_of
 from cohorts.encoders.levels import LEVELS, windows_at
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.note_cache import Embedded, NoteCache, text_key
 from cohorts.encoders.openvino_model import check_installed
 from cohorts.encoders.pooling import group_means, unit_rows
@@ -77,6 +78,7 @@ class Bert:
 
     name = "bert"
     heavy = True
+    needs_notes = True
 
     def __init__(self, settings: Settings | None = None) -> None:
         asked = settings or Settings()
@@ -153,8 +155,9 @@ class Bert:
         parts = (self._checkpoint_hash, json.dumps(kept, sort_keys=True), cleaning_version())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def fit(self, source: Source) -> Self:  # noqa: ARG002 - as encoders are fitted
+    def fit(self, source: Source) -> Self:
         """Return self: the checkpoint is taken as it is. Raises CheckpointNotFound, EncoderError."""
+        check_notes(source, self.name)
         _ = self._transformer, self.window_pooling
         return self
 

@@ -55,6 +55,7 @@ class FineEhr:
 
     name = "fineehr"
     heavy = False
+    needs_notes = True
 
     def __init__(self, settings: Settings | None = None, parts: Parts | None = None) -> None:
         self.settings = settings or Settings()

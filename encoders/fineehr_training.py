@@ -9,6 +9,7 @@ import numpy.typing as npt
 from cohorts.encoders import word2vec
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.category_weights import category_means, learn_weights, start_of
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.note_vectors import Labelled, labelled
 from cohorts.encoders.settings import one_of
 from cohorts.encoders.siamese import Refiner, SiameseSettings, Trace, can_learn, train_refiner
@@ -118,6 +119,7 @@ def train(
     Raises EncoderError where there is nothing to learn from, LeakageError where units that are not of `training`
     reach a trained part.
     """
+    check_notes(source, "fineehr")
     allowed, first = TrainingIds(training), settings[0]
     seen = source if training is None else Subset(source, training)
     stage("words")

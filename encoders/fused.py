@@ -20,6 +20,7 @@ from cohorts.encoders.fusion_explained import categories_of, explain
 from cohorts.encoders.fusion_inputs import Inputs, RecordFacts, RecordFeatures
 from cohorts.encoders.fusion_settings import Settings, identity, of_earlier_version
 from cohorts.encoders.fusion_training import FusionTrace, Known, train_fusion
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.saving import (
     ABOUT,
     AGAIN,
@@ -88,6 +89,11 @@ class Fused:
         return self.text is not None
 
     @property
+    def needs_notes(self) -> bool:
+        """Return whether notes alone are read; one that learns from both encodes a unit by what it has."""
+        return not self.settings.reads_records
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return units that lack notes or records, codes and values without a column, and what was cut of notes."""
         features = self._parts.features if self._parts else None
@@ -115,6 +121,8 @@ class Fused:
 
         Raises EncoderError where there is too little to learn from, LeakageError where others reach a trained part.
         """
+        if self.text is not None:
+            check_notes(source, f"fused:{self.settings.fusion}")
         checked = Checked(
             source if training is None else Subset(source, training), TrainingIds(training), "the fusion"
         )

@@ -18,6 +18,7 @@ from cohorts.documents import read_json
 from cohorts.encoders.bert import CLEANING
 from cohorts.encoders.checkpoints import Checkpoint, content_hash, load_checkpoint, quiet
 from cohorts.encoders.levels import LEVELS, passages
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.note_cache import text_key
 from cohorts.encoders.sentence_folder import transformer_folder
 from cohorts.encoders.settings import at_least_one, one_of
@@ -116,6 +117,7 @@ def pretrain(
     from transformers import set_seed
 
     check_installed()
+    check_notes(source, objective.name)
     check_out(out, resume=resume)
     asked = _asked(objective, base, source)
     last = _last(out, asked)

@@ -120,6 +120,11 @@ class Withholding:
         return self.encoder.heavy
 
     @property
+    def needs_notes(self) -> bool:
+        """Return the encoder's own."""
+        return self.encoder.needs_notes
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return the encoder's own, and how many codes were withheld from it."""
         return {**self.encoder.counts, "codes withheld": self._codes}

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import Vectors
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import (
     check_shape,
@@ -80,6 +81,11 @@ class Word2Vec:
         self._embedding: Vectors = np.empty((0, self.dim), np.float32)
 
     @property
+    def needs_notes(self) -> bool:
+        """Return whether its words are those of notes alone."""
+        return self.settings.input == "notes"
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return nothing: all words are read."""
         return {}
@@ -104,10 +110,12 @@ class Word2Vec:
 
         Raises EncoderError where the source holds no words to learn from.
         """
+        if self.needs_notes:
+            check_notes(source, self.name)
         with Scratch(source.work_dir) as folder:
             with open_private(folder / "words") as corpus:
                 self._write_corpus(source, corpus)
-            self._train(folder / "words", source)
+            self._train(folder / "words")
         return self
 
     def encode(self, batch: Batch) -> Vectors:
@@ -157,7 +165,7 @@ class Word2Vec:
             if self.settings.input != "notes":
                 corpus.writelines(" ".join(tokens) + "\n" for tokens in _code_sentences(batch))
 
-    def _train(self, corpus: Path, source: Source) -> None:
+    def _train(self, corpus: Path) -> None:
         from gensim.models import Word2Vec as Gensim
 
         settings = self.settings
@@ -172,7 +180,7 @@ class Word2Vec:
         )
         model.build_vocab(corpus_file=str(corpus))
         if not len(model.wv):
-            raise EncoderError(self._nothing_to_learn(source))
+            raise EncoderError(self._nothing_to_learn())
         model.train(
             corpus_file=str(corpus),
             total_examples=model.corpus_count,
@@ -181,14 +189,12 @@ class Word2Vec:
         )
         self._hold(model.wv.index_to_key, model.wv.vectors)
 
-    def _nothing_to_learn(self, source: Source) -> str:
+    def _nothing_to_learn(self) -> str:
         what = "notes or codes" if self.settings.input == "both" else self.settings.input
-        reason = f"word2vec finds no word that stands {self.settings.min_count} times in the {what} of this source."
-        if self.settings.input == "notes" and not source.report.counts.get("notes"):
-            return (
-                f"{reason} It has no notes at all: learn from its codes with --encoder word2vec:input=codes."
-            )
-        return f"{reason} Lower it, as in --encoder word2vec:min_count=1."
+        return (
+            f"word2vec finds no word that stands {self.settings.min_count} times in the {what} of this source. "
+            "Lower it, as in --encoder word2vec:min_count=1."
+        )
 
     def _hold(self, vocabulary: list[str], embedding: Vectors) -> None:
         self._words = list(vocabulary)

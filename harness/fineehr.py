@@ -15,6 +15,7 @@ import pandas as pd
 from cohorts.encoders.category_weights import category_means
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.training import TrainingIds
 from cohorts.errors import EncoderError, InputError
@@ -100,6 +101,7 @@ class Result:
 
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. `source` has a unit per admission. Raises InputError, EncoderError."""
+    check_notes(source, "evaluate fineehr")
     result = Result()
     units = _read_units(source, result)
     # All at once: what can't be split is told before the words of all notes are counted.

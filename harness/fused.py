@@ -17,6 +17,7 @@ from cohorts.encoders.fused import fuse
 from cohorts.encoders.fusion_inputs import Inputs, RecordFeatures
 from cohorts.encoders.fusion_settings import FUSIONS, OBJECTIVES, Settings
 from cohorts.encoders.fusion_training import Known, train_fusion
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.encoders.withholding import Withheld, WithheldSource
@@ -115,6 +116,7 @@ def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
 
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. Raises InputError, EncoderError."""
+    check_notes(source, "evaluate fused")
     result, text = Result(), Bert(plan.settings.bert)
     patients = _read_patients(source, result)
     # All at once: what can't be split is told before hours of embedding.

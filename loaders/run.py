@@ -13,6 +13,7 @@ from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.needs import check_notes
 from cohorts.encoders.registry import load_encoder, ready_encoder
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
@@ -117,6 +118,8 @@ class Run:
             self._check_fits(source, making, connector)
             identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
             encoder = self._encoder(source, making, connector, journal, identity, tick)
+            if encoder.needs_notes:  # one that was trained elsewhere
+                check_notes(source, encoder.name)
             keep_encoder(encoder, self.folder, self.manifest["store"], self.goal.name)
             self.manifest["encoder"] = {
                 "asked": asked,

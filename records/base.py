@@ -105,6 +105,11 @@ class Source(Protocol):
     report: Report
 
     @property
+    def has_notes(self) -> bool:
+        """Return whether it has notes, as its files tell when they are opened: all of them may be empty."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Return a hash of the source's kind, unit and files (hex)."""
         ...

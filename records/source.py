@@ -104,8 +104,10 @@ class PartitionedSource:
         self._partition: Partition | None = None
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
         self._counted: set[int] = set()  # parts whose rows stand in the report
+        self.has_notes = False
         for feed in layout.feeds():
-            next(read_table(feed.file, feed.table, dates))
+            first = next(read_table(feed.file, feed.table, dates))
+            self.has_notes |= feed.kind == "notes" and bool(len(first.frame) or first.bad)
             self._feeds.append(feed)
 
     @cached_property

@@ -37,6 +37,11 @@ class View:
         self._source = source
 
     @property
+    def has_notes(self) -> bool:
+        """Return that of the whole source."""
+        return self._source.has_notes
+
+    @property
     def fingerprint(self) -> str:
         """Return that of the whole source."""
         return self._source.fingerprint

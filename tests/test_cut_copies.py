@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from cohorts.errors import SourceError
+from cohorts.encoders.registry import make_encoder
+from cohorts.errors import EncoderError, SourceError
 from cohorts.records import partition
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.shards import Shard
 from cohorts.records.sources import open_source
+from commands import ok, refused
 from small_hospitals import mimic3, mimic4, without_column
 
 Read = Callable[..., tuple[Batch, Report]]
@@ -221,6 +223,42 @@ def test_tables_that_are_lacking_are_told(
     told = [warning for warning in report.warnings if warning.startswith("No table ")]
     parts = [(warning.lower().split(" in ")[0], warning.rpartition(": ")[2]) for warning in told]
     assert sorted(parts) == sorted((f"no table {table}", f"no {what}") for table, what in lost.items())
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    ["word2vec", "fineehr", "fused:gated", "bert:no-such-model", "word2vec without sepsis in notes too"],
+)
+@pytest.mark.parametrize("lacking", ["table", "rows"])
+def test_an_encoder_of_notes_is_refused_before_the_work_where_there_are_none(
+    tmp_path: Path, encoder: str, lacking: str
+) -> None:
+    header = "SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT"
+    folder = mimic3(tmp_path / "cut", NOTEEVENTS=None if lacking == "table" else header)
+    work = tmp_path / "work"
+    with open_source("mimic3", folder, work_dir=work, quarantine_file=tmp_path / "bad.csv") as source:
+        with pytest.raises(
+            EncoderError, match=r"source holds no notes, and .*: use fused:structured or word2vec"
+        ):
+            make_encoder(encoder).fit(source)
+        assert source.report.share_read == 0
+    assert not work.exists()
+
+
+def test_codes_are_read_without_notes_and_encoders_of_notes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mimic3(tmp_path / "whole")
+    mimic3(tmp_path / "cut", NOTEEVENTS=None)
+    monkeypatch.chdir(tmp_path)
+    settings = "min_count=1,dim=8"
+    ok(f"ingest --source mimic3 --path cut --encoder word2vec:input=codes,{settings}")
+    ok(f"fit --source mimic3 --path whole --encoder word2vec:{settings} --out kept")
+    for encoder in ("kept", "word2vec"):  # trained elsewhere, and to be trained here
+        told = refused(f"ingest --source mimic3 --path cut --encoder {encoder} --collection other")
+        assert "no notes, and word2vec needs them" in told
+    mimic4(tmp_path / "iv")
+    assert "which --notes names" in refused("fit --source mimic4 --path iv --out more")
 
 
 # Folders

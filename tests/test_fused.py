@@ -236,7 +236,7 @@ def test_no_text_and_no_codes_at_all(
     no_notes = batch.notes.iloc[:0]
     assert not text.encode(replace(batch, notes=no_notes)).any()
     for table, remedy in (
-        ("NOTEEVENTS", "no notes to learn from: use fused:structured"),
+        ("NOTEEVENTS", "no notes, and fused:gated needs them: use fused:structured"),
         ("codes", "use fused:text"),
     ):
         folder = tmp_path / table
@@ -269,6 +269,7 @@ def test_nobody_but_the_training_patients_reaches_a_trained_part(
 
     class Part:
         name, unit, synthetic, report, fingerprint = "part", Unit.PATIENT, True, source.report, "0"
+        has_notes = True
         work_dir = source.work_dir
 
         def batches(self) -> Iterator[Batch]:

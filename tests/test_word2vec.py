@@ -39,6 +39,7 @@ class Notes:
     unit = Unit.PATIENT
     synthetic = True
     fingerprint = "texts"
+    has_notes = True
 
     def __init__(self, *texts: str, scratch: Path | None = None, fail: bool = False) -> None:
         self.texts = texts

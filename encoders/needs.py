@@ -1,0 +1,15 @@
+"""What an encoder needs of a source, checked before any work."""
+
+from cohorts.errors import EncoderError
+from cohorts.records.base import Source
+
+
+def check_notes(source: Source, reader: str) -> None:
+    """Raise EncoderError where the source holds no notes; `reader` is what can't do without."""
+    if source.has_notes:
+        return
+    apart = " MIMIC-IV's are a data set of their own, which --notes names." if source.name == "mimic4" else ""
+    raise EncoderError(
+        f"The source holds no notes, and {reader} needs them: use fused:structured or word2vec:input=codes, which "
+        f"read codes alone.{apart}"
+    )
