@@ -49,6 +49,13 @@ class SplitName(StrEnum):
     ADMISSION = "admission"
 
 
+class CohortByName(StrEnum):
+    """Which diagnoses make a patient a member of a cohort."""
+
+    ANY = "any"
+    PRIMARY = "primary"
+
+
 class ProjectionName(StrEnum):
     """How documents are drawn in a plane."""
 
@@ -697,6 +704,10 @@ def evaluate_fused(
     withhold_text: Annotated[
         bool, typer.Option("--withhold-text", help="Measure with their mentions in notes masked too.")
     ] = False,
+    cohort_by: Annotated[
+        CohortByName,
+        typer.Option(help="Whose F1@100 is told: of a cohort by its principal or any diagnosis."),
+    ] = CohortByName.PRIMARY,
     seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
     dates: DatesAs = DatesName.ISO,
@@ -716,6 +727,7 @@ def evaluate_fused(
         summarize_search,
         write_report,
     )
+    from cohorts.harness.quality.population import CohortBy
     from cohorts.terminal.evaluation import show_fused, show_fused_search
 
     log.choose(log_format)
@@ -725,7 +737,8 @@ def evaluate_fused(
         raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
     if download:
         download_checkpoints([encoder])
-    plan = Plan(asked.settings, parse_withheld(withhold, text=False), seeds, withhold_text)
+    withheld = parse_withheld(withhold, text=False)
+    plan = Plan(asked.settings, withheld, seeds, withhold_text, CohortBy(cohort_by.value))
     Bert(asked.settings.bert).check_ready()
     with _open_source(source, path, out, notes=notes, dates=dates) as records:
         result = evaluate(records, plan, lambda stage: log.say("note", stage))
@@ -835,6 +848,10 @@ def evaluate_retrieval(
     cohort: Annotated[
         list[str] | None, typer.Option(help="A phenotype to ask for [default: all]. Repeatable.")
     ] = None,
+    cohort_by: Annotated[
+        CohortByName | None,
+        typer.Option(help="Its members: by any diagnosis, or by the principal one. [default: any]"),
+    ] = None,
     labels: Labels = "",
     columns: Columns = "",
     store: Annotated[
@@ -872,7 +889,7 @@ def evaluate_retrieval(
     from cohorts.harness.quality.evaluation import evaluate
     from cohorts.harness.quality.grades import Judged, check_judgements, grades_of
     from cohorts.harness.quality.plan import KS, Plan, check_routes, routes_through, views_of
-    from cohorts.harness.quality.population import read_labelled, read_patients
+    from cohorts.harness.quality.population import CohortBy, read_labelled, read_patients
     from cohorts.harness.quality.report import manifest_of, tables, write_report
     from cohorts.terminal.evaluation import show_quality
 
@@ -882,6 +899,8 @@ def evaluate_retrieval(
         download_checkpoints([one.spec for one in contestants if one.spec and not one.trained])
     for one in contestants:
         check_ready(one.encoder)
+    if labels and cohort_by:
+        raise InputError("--labels judges notes by their labels: leave out --cohort-by.")
     views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
     routes = routes_through(store or [], index or [])
     plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
@@ -892,7 +911,7 @@ def evaluate_retrieval(
         population = (
             read_labelled(records, _names("--labels", labels))
             if labels
-            else read_patients(records, cohort or [])
+            else read_patients(records, cohort or [], CohortBy(cohort_by or CohortBy.ANY))
         )
         judged = Judged(judgements, population) if judgements else None
         result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))

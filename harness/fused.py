@@ -25,7 +25,8 @@ from cohorts.errors import InputError
 from cohorts.harness.classifiers import score
 from cohorts.harness.fused_search import Questions, why_not
 from cohorts.harness.pairs import broad_groups, pair_auc, without_hard
-from cohorts.harness.published import RETRIEVAL_K
+from cohorts.harness.published import PHENOTYPES, RETRIEVAL_K
+from cohorts.harness.quality.population import CohortBy, Mask, members
 from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
@@ -43,12 +44,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: the settings that all fusions share, what is withheld, and how many splits and trainings."""
+    """What to measure: the settings that all fusions share, what is withheld, and how many splits and trainings.
+
+    `cohort_by` says whose F1@100 is told; all else is judged by the principal diagnosis.
+    """
 
     settings: Settings
     withheld: Withheld
     seeds: int = 3
     mask_notes: bool = False
+    cohort_by: CohortBy = CohortBy.PRIMARY
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -122,7 +127,8 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     # All at once: what can't be split is told before hours of embedding.
     splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
     _check_asked_about(patients, splits)
-    result.no_search, result.without_hard = why_not(patients), without_hard(patients.phenotype)
+    member = None if plan.cohort_by is CohortBy.PRIMARY else _members(source)
+    result.no_search, result.without_hard = why_not(patients, member), without_hard(patients.phenotype)
     if result.no_search:
         tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
     modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
@@ -134,9 +140,15 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
         result.stages.begin("notes to vectors")
         notes = _Notes.read(view, text)
         for seed, parts in enumerate(splits):
-            _Seed(view, notes, patients, parts, plan, seed, mode, result, tell).run()
+            questions = None if result.no_search else Questions.of(patients, parts, seed, member)
+            _Seed(view, notes, patients, parts, questions, plan, seed, mode, result, tell).run()
     result.stages.end()
     return result
+
+
+def _members(source: Source) -> Mask:
+    """Return who has any diagnosis of the cohorts of F1@100, (n, 3)."""
+    return np.concatenate([members(batch, list(PHENOTYPES), CohortBy.ANY) for batch in source.batches()])
 
 
 def _check_asked_about(patients: Units, splits: Sequence[Split]) -> None:
@@ -191,6 +203,7 @@ class _Seed:
         notes: _Notes,
         patients: Units,
         parts: Split,
+        questions: Questions | None,
         plan: Plan,
         seed: int,
         mode: str,
@@ -203,7 +216,7 @@ class _Seed:
         self._split = parts
         self._allowed = TrainingIds(listed(patients.ids, parts.training))
         self._group = broad_groups(patients.phenotype)
-        self._questions = None if result.no_search else Questions.of(patients, parts, seed)
+        self._questions = questions
 
     def run(self) -> None:
         """Train and judge every encoder."""

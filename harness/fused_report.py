@@ -124,6 +124,7 @@ def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:
             "seeds": plan.seeds,
             "withheld": list(plan.withheld.phenotypes),
             "mask_notes": plan.mask_notes,
+            "cohort_by": plan.cohort_by,
             "encoder": asdict(plan.settings),
         },
         "counts": result.counts,

@@ -1,7 +1,8 @@
 """F1@100 by cohort through HNSW in embedded Qdrant: what the cohort paper's Table 5 tells of its fusions.
 
-The cohorts are the paper's three, by principal diagnosis. Patients held out are asked about, and everybody else may be
-found. Recall is of all who have the diagnosis, so k places allow of a large cohort little: the ceiling stands beside.
+The cohorts are the paper's three, by principal or by any diagnosis. Patients held out are asked about, and everybody
+else may be found. Recall is of all who have the diagnosis, so k places allow of a large cohort little: the ceiling
+stands beside.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Vectors
 from cohorts.harness import ranking
 from cohorts.harness.published import PHENOTYPES, RETRIEVAL_K
-from cohorts.harness.quality.population import Population, Rows
+from cohorts.harness.quality.population import Mask, Population, Rows
 from cohorts.harness.quality.questions import Fold
 from cohorts.harness.quality.rankings import hits_of, matches_of, rank_exactly, rank_through
 from cohorts.harness.quality.scorers import ByVectors
@@ -41,14 +42,20 @@ class Found(NamedTuple):
     neighbours: float
 
 
-def why_not(patients: Units) -> str:
-    """Return why F1@100 can't be measured, "" where it can."""
+def principal(patients: Units) -> Mask:
+    """Return who is a member of each of the cohorts by principal diagnosis, (n, 3)."""
+    return np.asarray(patients.phenotype[:, None] == np.array(list(PHENOTYPES)))
+
+
+def why_not(patients: Units, member: Mask | None = None) -> str:
+    """Return why F1@100 can't be measured, "" where it can; `member` (n, 3), by default by principal diagnosis."""
     if find_spec("qdrant_edge") is None:
         return "embedded Qdrant is not installed: pip install 'cohorts[qdrant-embedded]'"
     if len(patients.ids) <= RETRIEVAL_K + 1:
         return f"{len(patients.ids):,} patients are too few to look for {RETRIEVAL_K} of them"
-    if not np.isin(patients.phenotype, list(PHENOTYPES)).any():
-        return f"nobody has a principal diagnosis of {', '.join(PHENOTYPES)}"
+    if not (principal(patients) if member is None else member).any():
+        which = "principal diagnosis" if member is None else "diagnosis"
+        return f"nobody has a {which} of {', '.join(PHENOTYPES)}"
     return ""
 
 
@@ -60,10 +67,10 @@ class Questions:
     fold: Fold
 
     @classmethod
-    def of(cls, patients: Units, parts: Split, seed: int) -> "Questions":
-        """Draw up to 100 held-out patients of each cohort that somebody else is in too."""
+    def of(cls, patients: Units, parts: Split, seed: int, member: Mask | None = None) -> "Questions":
+        """Draw up to 100 held-out patients of each cohort that somebody else is in too; `member` as in `why_not`."""
         names = list(PHENOTYPES)
-        member = patients.phenotype[:, None] == np.array(names)
+        member = principal(patients) if member is None else member
         population = Population(patients.ids, patients.patient, names, member, {})
         rng, drawn = np.random.default_rng(seed), []
         for own in member.T:

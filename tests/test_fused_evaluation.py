@@ -10,12 +10,13 @@ import pytest
 from checkpoints import make_checkpoint
 from cohorts.encoders.fusion_settings import Settings
 from cohorts.encoders.note_cache import FOLDER
-from cohorts.harness import published
+from cohorts.harness import fused, published
 from cohorts.harness.fused import CENTRED, CODES_WITHHELD, MENTIONS_TOO, RAW, RECORDS, Row, encoders_of
 from cohorts.harness.fused_report import MEASURES, summarize
-from cohorts.harness.fused_search import Questions, why_not
+from cohorts.harness.fused_search import Questions, principal, why_not
 from cohorts.harness.splits import Split
-from cohorts.harness.units import Units
+from cohorts.harness.units import Units, read_units
+from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 from commands import refused, run
 
@@ -133,6 +134,20 @@ def test_f1_through_hnsw_by_hand(tmp_path: Path) -> None:
         assert one.f1 == pytest.approx(2 * 79 / (100 + 79))
         assert one.ceiling == pytest.approx(one.f1)
         assert one.neighbours == 1
+
+
+def test_f1_through_hnsw_may_be_of_cohorts_by_any_diagnosis(hospital: Path, tmp_path: Path) -> None:
+    with open_source("mimic3", hospital, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
+        patients, member = read_units(source), fused._members(source)
+    by_principal = principal(patients)
+    assert (member.sum(axis=0) > by_principal.sum(axis=0)).all()
+    assert not (by_principal & ~member).any()
+    rows = np.arange(len(patients.ids))
+    split = Split(rows[:300], rows[300:], rows[:0], rows[:0])
+    asked = Questions.of(patients, split, 0, member)
+    np.testing.assert_array_equal(asked.population.member, member)
+    assert len(asked.fold) > len(Questions.of(patients, split, 0).fold)
+    assert "nobody has a diagnosis of" in why_not(patients, member & False)
 
 
 def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

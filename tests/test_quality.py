@@ -18,7 +18,7 @@ from cohorts.harness import published, ranking
 from cohorts.harness.contestants import parse_contestant
 from cohorts.harness.quality import as_published, grades, leaks, questions, rankings
 from cohorts.harness.quality.plan import Plan, routes_through
-from cohorts.harness.quality.population import Population, age_bands, read_labelled, read_patients
+from cohorts.harness.quality.population import CohortBy, Population, age_bands, read_labelled, read_patients
 from cohorts.harness.quality.scorers import AtRandom, ByCodes, ByDemographics, ByVectors
 from cohorts.records.base import Source
 from cohorts.records.sources import open_source
@@ -99,6 +99,32 @@ def test_many_intervals_are_those_of_each_by_itself() -> None:
     for column in range(2):
         alone = ranking.interval(values[~np.isnan(values[:, column]), column], rng)
         assert (low[column], high[column]) == pytest.approx(alone, abs=0.01)
+
+
+def test_a_cohort_by_principal_diagnosis_is_that_of_the_last_admission(source: Source, tables: Path) -> None:
+    stays = (
+        pd.read_csv(tables / "ADMISSIONS.csv")
+        .sort_values("ADMITTIME")
+        .drop_duplicates("SUBJECT_ID", keep="last")
+    )
+    codes = pd.read_csv(tables / "DIAGNOSES_ICD.csv", dtype={"ICD9_CODE": str})
+    codes = codes[codes["HADM_ID"].isin(stays["HADM_ID"]) & (codes["SEQ_NUM"] == 1)]
+    theirs = set(codes["SUBJECT_ID"][codes["ICD9_CODE"].str.startswith("428")].astype(str))
+    narrow, wide = (read_patients(source, ["heart_failure"], by) for by in (CohortBy.PRIMARY, CohortBy.ANY))
+    inside = {unit for unit, own in zip(narrow.ids, narrow.member[:, 0], strict=True) if own}
+    assert inside == theirs
+    assert 0 < narrow.member.sum() < wide.member.sum()
+    assert not (narrow.member & ~wide.member).any()
+
+
+def test_cohorts_by_principal_diagnosis_through_the_command(tables: Path, tmp_path: Path) -> None:
+    asked = f"evaluate retrieval --source mimic3 --path {tables} --out {tmp_path}/out --k 10 --cohort sepsis"
+    ok(f"{asked} --cohort-by primary --queries 5")
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert told["plan"]["cohort_by"] == "primary"
+    assert "as principal diagnosis" in (tmp_path / "out" / "report.html").read_text()
+    assert "answers to other questions" in refused(f"{asked} --queries 5")
+    assert "leave out --cohort-by" in refused(f"{asked} --labels text --cohort-by any")
 
 
 @pytest.mark.parametrize("folds", [1, 5])

@@ -24,7 +24,7 @@ from cohorts.errors import EncoderError, InputError
 from cohorts.harness.contestants import CENTRED, Contestant
 from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
 from cohorts.harness.quality.plan import Plan, Route
-from cohorts.harness.quality.population import Population
+from cohorts.harness.quality.population import CohortBy, Population
 from cohorts.harness.quality.questions import Fold, deal
 from cohorts.harness.quality.rankings import (
     Ranking,
@@ -151,6 +151,8 @@ def _check_same(out: Path, source: Source, population: Population, plan: Plan) -
         "folds": plan.folds,
         "seed": plan.seed,
     }
+    if population.by is not CohortBy.ANY:  # which it was before there was a choice
+        asked["cohort_by"] = population.by
     file = out / IDENTITY
     if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {out}.") != asked:
         raise InputError(

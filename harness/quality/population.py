@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 
 import numpy as np
@@ -20,12 +21,19 @@ AGE_BANDS = (0, 45, 65, 80, 200)
 _SEVERAL = re.compile(r"[;|]")  # between the labels of one document
 
 
+class CohortBy(StrEnum):
+    """Which diagnoses make a unit a member of a cohort: any, or the principal one of the admission described."""
+
+    ANY = "any"
+    PRIMARY = "primary"
+
+
 @dataclass(frozen=True)
 class Population:
     """Of n units: ids, the number of the patient, which of m cohorts they belong to, and groups by name ("": unknown).
 
     `member` is (n, m). With `any_shared`, a name for all of them, two units are alike where they share any; else each
-    cohort is asked for by itself.
+    cohort is asked for by itself. `by` says which diagnoses made the cohorts.
     """
 
     ids: list[str]
@@ -35,25 +43,26 @@ class Population:
     groups: dict[str, Names]
     any_shared: str = ""
     has_notes: bool = True
+    by: CohortBy = CohortBy.ANY
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def read_patients(source: Source, cohorts: Sequence[str] = ()) -> Population:
+def read_patients(source: Source, cohorts: Sequence[str] = (), by: CohortBy = CohortBy.ANY) -> Population:
     """Read all units and the phenotypes among their diagnoses. Raises InputError for none, and unknown ones."""
     known = [one.name for one in load_phenotypes()]
     names = list(cohorts) or known
     for name in names:
         if name not in known:
             raise InputError(f"There is no phenotype {name!r}. Phenotypes: {', '.join(known)}.")
-    batches = [(batch.units, _members(batch, names), len(batch.notes)) for batch in source.batches()]
+    batches = [(batch.units, members(batch, names, by), len(batch.notes)) for batch in source.batches()]
     units = _together(source, [frame for frame, _, _ in batches])
     member = np.concatenate([part for _, part, _ in batches])
     if not member.any():
         raise InputError(
-            f"None of {len(units):,} {source.unit}s has a diagnosis of {', '.join(names)}: there are no cohorts to ask "
-            "for. Notes alone are judged by labels: --labels COLUMN."
+            f"None of {len(units):,} {source.unit}s has a {'' if by is CohortBy.ANY else 'principal '}diagnosis of "
+            f"{', '.join(names)}: there are no cohorts to ask for. Notes alone are judged by labels: --labels COLUMN."
         )
     groups = {
         "sex": units["sex"].fillna("").to_numpy(dtype=np.str_),
@@ -62,7 +71,7 @@ def read_patients(source: Source, cohorts: Sequence[str] = ()) -> Population:
     }
     has_notes = any(notes for _, _, notes in batches)
     ids, patient = units["unit_id"].tolist(), _numbers(units["patient_id"])
-    return Population(ids, patient, names, member, groups, has_notes=has_notes)
+    return Population(ids, patient, names, member, groups, has_notes=has_notes, by=by)
 
 
 def read_labelled(source: Source, labels: Sequence[str]) -> Population:
@@ -103,8 +112,11 @@ def age_bands(ages: "pd.Series[float]") -> Names:
     return bands.astype("object").fillna("").to_numpy(dtype=np.str_)
 
 
-def _members(batch: Batch, names: Sequence[str]) -> Mask:
-    held = batch.codes["unit_id"].groupby(phenotypes_of(batch.codes)).agg(set)
+def members(batch: Batch, names: Sequence[str], by: CohortBy) -> Mask:
+    """Return which units are members of each of m cohorts, (len(batch), m)."""
+    principal = {"principal_system": "system", "principal_code": "code"}
+    codes = batch.codes if by is CohortBy.ANY else batch.units.rename(columns=principal)
+    held = codes["unit_id"].groupby(phenotypes_of(codes)).agg(set)
     units = batch.units["unit_id"]
     return np.stack([units.isin(held.get(name, set())).to_numpy(np.bool_) for name in names], axis=1)
 

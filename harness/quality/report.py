@@ -169,6 +169,7 @@ def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dic
             "queries": plan.queries,
             "folds": plan.folds,
             "seed": plan.seed,
+            "cohort_by": result.population.by,
         },
         "units": len(result.population),
         "questions": sum(map(len, result.folds)),
