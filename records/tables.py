@@ -111,6 +111,8 @@ def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> It
                 else "begins with an empty line, or one or a quote without an end"
             )
             raise SourceError(f"{path} {why}: a header with {', '.join(columns)} was expected.")
+        if header[0].startswith("sep="):
+            raise SourceError(f"{path} has no header: its first line, sep=…, is a program's own: remove it.")
         places = _places(path, header, columns, optional)
         yield from _chunks(records, places, _lacking(places, columns, optional), recoded)
 

@@ -160,6 +160,7 @@ def test_lines_that_are_no_objects_are_broken_rows_and_values_come_as_text(tmp_p
     [
         ("n.jsonl", "", "holds no JSON lines: one object a line with id was expected"),
         ("n.jsonl", '[\n{"id": 1}\n]', "holds no JSON lines"),
+        ("n.csv", "sep=;\r\nid;x\r\n", "its first line, sep=…, is a program's own: remove it"),
         ("n.csv", "", "is empty: a header with id was expected"),
         (
             "n.csv",
