@@ -86,6 +86,14 @@ def test_words_in_common_by_hand(tmp_path: Path) -> None:
     assert semantic.words_in_common(pairs).tolist() == [1 / 3, 1, 0]
 
 
+@pytest.mark.parametrize(("name", "mark"), [("p.tsv", "\t"), ("p.csv", ";"), ("p.txt", "|")])
+def test_pairs_may_be_separated_otherwise(tmp_path: Path, name: str, mark: str) -> None:
+    pairs = semantic.read_pairs(
+        table(tmp_path / name, PAIRS, "s1,s2,gold", mark), {"text_a": "s1", "text_b": "s2", "score": "gold"}
+    )
+    assert list(zip(pairs.left, pairs.right, pairs.score.tolist(), strict=True)) == PAIRS
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
