@@ -199,7 +199,7 @@ def check_guest(connector: Connector, file: Path, dim: int, ids: Sequence[str]) 
     if missing:
         raise InputError(
             f"{len(missing):,} of the first {len(ids):,} units are no points of {mapping.collection.name}, by their "
-            "ids: cohorts adds none to a collection of others."
+            "ids (points are written to by these, not by --patient-field): cohorts adds none to a collection of others."
         )
 
 
