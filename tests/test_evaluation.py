@@ -17,6 +17,7 @@ from cohorts.errors import InputError, LeakageError
 from cohorts.harness import fineehr, published
 from cohorts.harness.classifiers import CLASSIFIERS, score
 from cohorts.harness.fineehr import Plan, PredictionRow, concatenation, evaluate
+from cohorts.harness.report import prediction_lines, unimproved_lines
 from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
 from cohorts.harness.splits import Split, SplitBy, split
 from cohorts.harness.statistics import summarize_predictions
@@ -181,6 +182,24 @@ def test_a_summary_of_seeds() -> None:
     (single, *_) = summarize_predictions(rows[:1])
     assert np.isnan(single.auc_sd)
     assert np.isnan(single.p)
+
+
+def test_training_that_brought_nothing_is_told_of_its_rows() -> None:
+    told = "no step of the training of the category weights was an improvement: it is equal to categories"
+    rows = [PredictionRow("all notes", "baseline", "MLP", seed, 0.5, 0.5) for seed in range(3)]
+    rows += [
+        PredictionRow("all notes", "weight", "MLP", seed, 0.6, 0.6, told * (seed < 2)) for seed in range(3)
+    ]
+    summary = summarize_predictions(rows)
+    assert {row.encoder: row.unimproved for row in summary} == {
+        "baseline": "",
+        "weight": f"{told} (2 of 3 seeds)",
+    }
+    assert unimproved_lines(summary) == [f"weight, all notes: {told} (2 of 3 seeds)."]
+    assert {line["encoder"]: line["mark"] for line in prediction_lines(summary, ["all notes"])} == {
+        "baseline": "",
+        "weight": " †",
+    }
 
 
 def test_test_ids_that_reach_the_classifiers_stop_the_measurement(
