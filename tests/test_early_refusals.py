@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from servers import QdrantNode
 
 NOWHERE = "--source mimic3 --path nowhere"
 NOTES = "--source notes-csv --path nowhere.csv --columns id=id,text=text"
+WITH_NOTES: Any = SimpleNamespace(has_notes=True)  # all that is asked of a source before it is read
 SOURCE = "--source notes-csv --path notes.csv --columns id=id,text=text"
 UNKNOWN = "There is no checkpoint nobody/nothing"
 UNWRITABLE = "Nothing can be written to file"
@@ -155,7 +157,7 @@ def test_a_split_that_can_not_be_made_is_told_before_words_are_counted(
     units = Units(list("abcdef"), pd.Series(list("abcdef")), np.zeros(6, np.bool_), np.array([""] * 6))
     monkeypatch.setattr(fineehr, "read_units", lambda _: units)
     with pytest.raises(Exception, match="0 ended with death"):
-        fineehr.evaluate(None, fineehr.Plan())  # type: ignore[arg-type]
+        fineehr.evaluate(WITH_NOTES, fineehr.Plan())
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], fineehr.Resu
             )
 
         monkeypatch.setattr(fineehr._Seed, "run", run_seed)
-        return fineehr.evaluate(None, fineehr.Plan(seeds=2, as_of=timedelta(hours=24)))  # type: ignore[arg-type]
+        return fineehr.evaluate(WITH_NOTES, fineehr.Plan(seeds=2, as_of=timedelta(hours=24)))
 
     return evaluate
 

@@ -31,7 +31,8 @@ def tables(views: list[str]) -> Tables:
         {"cohort": name, "questions": many, "matches": 31.4, "base_rate": 0.02}
         for name, many in COHORTS.items()
     ]
-    return Tables({"figures": figures, "cohorts": pd.DataFrame(facts)}, 10, [], None)
+    frames = {"figures": figures, "cohorts": pd.DataFrame(facts), "not_measured": pd.DataFrame()}
+    return Tables(frames, 10, [], None)
 
 
 @pytest.mark.parametrize("columns", [80, 120])
