@@ -94,7 +94,7 @@ class Attachment:
 
     def read(self, payload: Mapping[str, Any]) -> Payload:
         """Return the mapped fields alone: the rest of a payload of others may be patients' text."""
-        values = {field: _dig(payload, path) for field, path in self.paths.items()}
+        values = {field: dig(payload, path) for field, path in self.paths.items()}
         return {field: value for field, value in values.items() if value is not None}
 
     def named(self, where: Filter) -> Filter:
@@ -230,12 +230,11 @@ def field_names(paths: Iterable[str]) -> dict[str, str]:
 
     Where several paths end alike, the nested ones are called by the whole path (metadata_subject).
     """
-    paths = sorted(paths, key=lambda path: (path.count("."), path))
-    ends = Counter(_as_name(path.rpartition(".")[2]) for path in paths)
+    paths = sorted(paths, key=lambda path: (len(keys_of(path)), path))
+    ends = Counter(_end(path) for path in paths)
     names: dict[str, str] = {}
     for path in paths:
-        end = _as_name(path.rpartition(".")[2])
-        name = end if ends[end] == 1 else _as_name(path)
+        name = _end(path) if ends[_end(path)] == 1 else _as_name(unquoted(path))
         while name in names:
             name += "_"
         names[name] = path
@@ -244,17 +243,36 @@ def field_names(paths: Iterable[str]) -> dict[str, str]:
 
 def field_name(path: str, taken: Mapping[str, str]) -> str:
     """Return a name for one more path beside those `taken`: its end, or else the whole path."""
-    end = _as_name(path.rpartition(".")[2])
-    return end if taken.get(end, path) == path else _as_name(path)
+    end = _end(path)
+    return end if taken.get(end, path) == path else _as_name(unquoted(path))
 
 
 def paths_meant(asked: str, paths: Iterable[str]) -> list[str]:
-    """Return the paths that a text may mean: the very one, or those that end so, with or without odd characters."""
-    paths = list(paths)
-    if asked in paths:
+    """Return the paths that a text may mean: the very one, or those that end so, with or without odd characters.
+
+    Quotes about a key may be left out.
+    """
+    bare = {path: unquoted(path) for path in paths}
+    if asked in bare:
         return [asked]
-    ends = [path for path in paths if path.endswith(f".{asked}")]
-    return ends or [path for path in paths if _as_name(path.rpartition(".")[2]) == asked]
+    wanted = unquoted(asked)
+    same = [path for path, text in bare.items() if text == wanted]
+    ends = same or [path for path, text in bare.items() if text.endswith(f".{wanted}")]
+    return ends or [path for path in bare if _end(path) == asked]
+
+
+def unquoted(path: str) -> str:
+    """Return a path without the quotes in which Qdrant has keys that hold blanks, dots or signs."""
+    return ".".join(keys_of(path))
+
+
+def keys_of(path: str) -> list[str]:
+    """Return the keys that a path leads through, without their quotes."""
+    return [key.strip('"') for key in re.findall(r'"[^"]*"|[^."]+', path)] or [path]
+
+
+def _end(path: str) -> str:
+    return _as_name(keys_of(path)[-1])
 
 
 def _as_name(text: str) -> str:
@@ -317,10 +335,9 @@ def load(file: Path) -> Attachment:
     return Attachment(**{**vars(kept), "collection": kept.collection.named(kept.collection.name)})
 
 
-def _dig(payload: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path, whole or nested by dots; None where there is none."""
-    if path in payload:
-        return payload[path]
-    first, _, rest = path.partition(".")
-    inner = payload.get(first)
-    return _dig(inner, rest) if rest and isinstance(inner, Mapping) else None
+def dig(payload: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path, nested by dots; None where there is none."""
+    value: Any = payload
+    for key in keys_of(path):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -62,6 +62,7 @@ from cohorts.connectors.qdrant_terms import (
 )
 from cohorts.connectors.qdrant_theirs import (
     THEIR_TYPES,
+    check_path,
     field_types,
     surely_indexed,
     their_index,
@@ -412,6 +413,7 @@ class QdrantConnector(Connector):
             wanted = models.Filter(must=list(must))
             return int(self._call(lambda client: client.count(name, count_filter=wanted, exact=True)).count)
 
+        check_path(path)
         points, numbers, nothing = count(), count(number), count(empty)
         return Kinds(numbers, max(0, points - numbers - nothing), nothing)
 

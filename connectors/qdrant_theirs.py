@@ -1,13 +1,15 @@
 """What the server says of a Qdrant collection that someone else made, in our terms."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from cohorts.connectors.attachment import VectorField
+from cohorts.connectors.attachment import VectorField, keys_of
 from cohorts.connectors.base import FieldType
 from cohorts.connectors.checks import OUR_PREFIX
 from cohorts.connectors.index import Flat, Hnsw, Index, Other, show_index
+from cohorts.connectors.qdrant_terms import to_path
 from cohorts.errors import InputError
 
 THEIR_TYPES: Mapping[str, FieldType] = {
@@ -19,6 +21,8 @@ THEIR_TYPES: Mapping[str, FieldType] = {
     "uuid": str,
     "list": list[str],
 }
+_KEY = r'(?:"[^"]*"|[\w-]+)(?:\[\d*\])*'
+_PATH = re.compile(rf"{_KEY}(?:\.{_KEY})*")
 _PYTHON_TYPES = {str: "keyword", int: "integer", float: "float", bool: "bool"}
 
 
@@ -67,20 +71,36 @@ def _named(info: Any) -> Mapping[str, Any]:
 
 
 def field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, str]) -> dict[str, str]:
-    """Return the type of every payload key, one level of nesting down; the index says nothing of lists."""
+    """Return the type of every path, one level of nesting down; the index says nothing of lists.
+
+    The engine has no path to a key that holds a double quote.
+    """
     types = dict(indexed)
+    spelt = {tuple(keys_of(path)): path for path in indexed}
     for payload in payloads:
-        nested = {
-            f"{key}.{inner}": one
-            for key, value in payload.items()
-            if isinstance(value, dict)
-            for inner, one in value.items()
-        }
-        for path, value in {**payload, **nested}.items():
-            if path.startswith(OUR_PREFIX):
-                continue
+        for keys, value in _values(payload):
+            path = spelt.get(keys) or ".".join(map(to_path, keys))
             if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
                 types[path] = "list"
             elif type(value) in _PYTHON_TYPES:
                 types.setdefault(path, _PYTHON_TYPES[type(value)])
     return types
+
+
+def _values(payload: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every value of the owner with the keys that lead to it."""
+    for key, value in payload.items():
+        if key.startswith(OUR_PREFIX) or '"' in key:
+            continue
+        yield (key,), value
+        if isinstance(value, dict):
+            yield from (((key, inner), one) for inner, one in value.items() if '"' not in inner)
+
+
+def check_path(path: str) -> None:
+    """Raise InputError for what the engine takes for no path."""
+    if not _PATH.fullmatch(path):
+        raise InputError(
+            f"{path[:80]} is no path on Qdrant. A key that holds anything but letters, digits, _ and - stands in "
+            'double quotes, as in metadata."Admission Type"; one that holds a double quote itself can\'t be reached.'
+        )

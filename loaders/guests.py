@@ -1,5 +1,6 @@
 """Collections of others: the mapping by which we read one, kept beside our runs and taken up whenever it is opened."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -8,7 +9,7 @@ from typing import Any
 
 from cohorts.connectors import attachment as attachments
 from cohorts.connectors.addresses import is_server, parse_server, place_of
-from cohorts.connectors.attachment import Attachment, Guest, Inspection, field_name, paths_meant
+from cohorts.connectors.attachment import Attachment, Guest, Inspection, field_name, paths_meant, unquoted
 from cohorts.connectors.base import Connector, FieldType, Scalar
 from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters import known_fields
@@ -39,6 +40,13 @@ _TYPES: Mapping[str, FieldType] = {
     "array": list[str],
     **_OUR_TYPES,
 }
+
+
+# NAME=PATH:TYPE; within quotes a key of the path holds any sign.
+_FIELD = re.compile(
+    r" *(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*) *= *)?"
+    r'(?P<path>(?:"[^"]*"|[^"=: ])(?:"[^"]*"|[^"=:])*)(?::(?P<type>[^":=]*))?'
+)
 
 
 def attachment_file(store: str, name: str) -> Path:
@@ -120,20 +128,17 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
 
 def _with_field(guest: Guest, found: Inspection, proposed: Attachment, text: str) -> Attachment:
     """Return the mapping with a field as it was asked for: NAME=PATH:TYPE, both but the path left out at will."""
-    name, equals, rest = text.rpartition("=") if "=" in text else ("", "", text)
-    path, colon, typed = rest.rpartition(":")
-    if not colon:
-        path, typed = rest, ""
-    name, path, typed = name.strip(), path.strip(), typed.strip()
-    usable = not equals or (name.isascii() and name.isidentifier())
-    if not (usable and path and (not colon or typed.lower() in _TYPES)):
+    asked = _FIELD.fullmatch(text)
+    typed = asked["type"] if asked else None
+    if asked is None or (typed is not None and typed.strip().lower() not in _TYPES):
         raise InputError(
             f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a name of letters, "
             f"digits and _, and a type of: {', '.join(_OUR_TYPES)}, or as the engine calls it. The name and the type "
-            "may be left out."
+            'may be left out. A key that holds = or : stands in "double quotes"; one that holds a double quote can\'t '
+            "be a field."
         )
-    path = _path(guest, found, path)
-    kind = _TYPES.get(typed.lower()) or _kind(guest, found, path)
+    name, path = asked["name"], _path(guest, found, asked["path"].strip())
+    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(guest, found, path)
     return proposed.with_fields({name or field_name(path, proposed.paths): (path, kind)})
 
 
@@ -159,7 +164,8 @@ def _path(guest: Guest, found: Inspection, asked: str) -> str:
         raise InputError(f"{asked} may be one of several in {found.name}; give one: {', '.join(meant)}.")
     # The inspection has seen a sample.
     if found.count and guest.kinds(found.name, asked).nothing >= found.count:
-        raise InputError(f"No point of {found.name} has a field {asked}. {known_fields(asked, found.fields)}")
+        known = known_fields(unquoted(asked), map(unquoted, found.fields))
+        raise InputError(f"No point of {found.name} has a field {asked}. {known}")
     return asked
 
 

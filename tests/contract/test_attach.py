@@ -84,9 +84,50 @@ def test_fields_are_taken_as_the_inspection_prints_them(client: QdrantClient, qd
     assert {(row["ward"], row["chunk_no"]) for row in one} == {("W1", 1)}
 
 
+def test_keys_with_blanks_dots_and_signs_are_filtered_by(client: QdrantClient, qdrant: QdrantNode) -> None:
+    odd = {"Admission Type": "UE", "a.b": (0, 1), "p:q": (1.5, 2.5), 'q"x': (1, 2)}
+    collect(client, lambda i: {"metadata": {key: pair[i % 2] for key, pair in odd.items()}, "Größe": i})
+    owner_indexes = {'metadata."Admission Type"': "keyword", "Größe": "integer"}
+    for path, kind in owner_indexes.items():
+        client.create_payload_index("theirs", path, models.PayloadSchemaType(kind), wait=True)
+    shown = " ".join(ok(f"attach {at(qdrant)}").split())
+    for told in (
+        'field metadata."Admission Type" keyword, filter by Admission_Type',
+        'field metadata."a.b" integer, filter by a_b',
+        'field metadata."p:q" float, filter by p_q',
+        "field Größe integer",
+    ):
+        assert told in shown
+    assert 'q"x' not in shown
+    assert shown.count("Größe") == 1
+    named = "Admission_Type = 'E' and a_b = 1 and p_q > 2 and Gr__e >= 37"
+    asked = (
+        named,
+        '"metadata.Admission Type" = \'E\' and metadata.a.b = 1 and "p:q" > 2 and "Größe" >= 37',
+    )
+    for where in asked:
+        found = nearest(at(qdrant), patient="3", where=where)
+        assert {(row["Gr__e"], row["Admission_Type"], row["a_b"], row["p_q"]) for row in found} == {
+            (37, "E", 1, 2.5),
+            (39, "E", 1, 2.5),
+        }
+    for field in ("metadata.Admission Type", 'x=metadata."Admission Type":text', "Admission Type:keyword"):
+        ok(f"attach {at(qdrant)} --field {shlex.quote(field)}")
+    options = """--field 'metadata."p:q":number' --patient-field 'Admission Type'"""
+    ok(f"attach {at(qdrant)} {options}")
+    assert {row["patient"] for row in nearest(at(qdrant), patient="E")} == {"U"}
+
+
 @pytest.mark.parametrize(
     ("option", "told"),
     [
+        (
+            "--field 'Admision Type'",
+            "Admision Type is no path on Qdrant. A key that holds anything but letters",
+        ),
+        ("--field '\"Ward No\"'", 'has a field "Ward No".'),
+        ("--patient-field 'q\"x'", "one that holds a double quote itself can't be reached"),
+        ("--field 'q\"x'", "one that holds a double quote can't be a field"),
         (
             "--field metadata.wrad:text",
             "No point of theirs has a field metadata.wrad. Nearest: metadata.ward",
