@@ -191,7 +191,9 @@ def test_another_metric_than_cosine_is_refused(raw_qdrant: QdrantClient, raw_mil
     raw_milvus.create_collection("c", dimension=DIM, metric_type="L2")
     for connector in (QdrantConnector(client=raw_qdrant), MilvusConnector(client=raw_milvus)):
         assert isinstance(connector, Guest)
-        with pytest.raises(InputError, match=r"(Euclid|L2); cohorts compares by cosine"):
+        with pytest.raises(
+            InputError, match=r"compared by (Euclid|L2), which orders points as cosine does only where"
+        ):
             connector.propose("c")
 
 
