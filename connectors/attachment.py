@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -97,6 +97,12 @@ class Attachment:
         values = {field: dig(payload, path) for field, path in self.paths.items()}
         return {field: value for field, value in values.items() if value is not None}
 
+    def ours(self, payload: Payload) -> Payload:
+        """Return what of a unit's payload is written: the fields mapped to keys of ours, which can be removed."""
+        return {
+            field: value for field, value in payload.items() if self.paths.get(field) == OUR_PREFIX + field
+        }
+
     def named(self, where: Filter) -> Filter:
         """Return a filter with the mapped names, where it names fields as their owner does."""
         return renamed(where, self._named)
@@ -149,7 +155,9 @@ class Attachment:
                 f"of {self.our_dim} dimensions."
             )
         known = self.with_metadata(metadata)
-        known = known.with_fields({name: (OUR_PREFIX + name, kind) for name, kind in fields.items()})
+        theirs = self.collection.metadata.get("patient_field")  # it goes on telling whose a point is
+        ours = {field: (OUR_PREFIX + field, kind) for field, kind in fields.items() if field != theirs}
+        known = known.with_fields(ours)
         return replace(known, collection=replace(known.collection, dim=dim))
 
     def check_write(self, there: Sequence[VectorField]) -> None:
@@ -176,8 +184,10 @@ class Attachment:
         """Return, line by line, what an ingest would write to the collection."""
         if not self.our_vector:
             return [f"nothing: it has no named vector {OUR_VECTOR!r} (cosine); its owner must make one"]
+        field = self.collection.metadata.get("patient_field")
+        found = f", a patient's by field {field}, an admission's by its own id" if field else ""
         return [
-            f"vector {self.our_vector} ({self.our_dim} dimensions) of points that are there; no point is added",
+            f"vector {self.our_vector} ({self.our_dim} dimensions) of points that are there{found}; no point is added",
             f"payload keys that begin with {OUR_PREFIX}, set beside those that are there",
             "nothing else: no vector, payload key, index, alias or setting of the owner is changed or removed",
         ]
@@ -201,6 +211,15 @@ class Guest(Protocol):
 
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping: from now on the collection is read, and where writable written, by it."""
+        ...
+
+
+@runtime_checkable
+class WritableGuest(Guest, Protocol):
+    """A guest that can write beside what is the owner's."""
+
+    def values(self, name: str, path: str) -> Iterator[tuple[str, Any]]:
+        """Yield the id of every point and what it holds under a path: None for nothing."""
         ...
 
 

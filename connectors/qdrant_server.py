@@ -18,6 +18,7 @@ from cohorts.connectors.attachment import (
     Kinds,
     VectorField,
     choose_vector,
+    dig,
     field_names,
 )
 from cohorts.connectors.base import (
@@ -88,6 +89,7 @@ IDLE_POLLS = 10  # in a row: for a moment the server may look idle before it beg
 SETTLED_S = 30.0  # in which all nodes of a cluster learn of a change
 GIVEN_TIMEOUT_S = 60  # of a search or a write through a client that was passed in
 PATIENCE_S = 30.0
+VALUES = 10_000  # of one field, read at once
 UNITS = 1_000  # vectors of others whose length is looked at
 SAMPLE = 100  # points of others whose payload is looked at for the types of its keys
 _SCHEMA: Mapping[str, models.PayloadSchemaType] = {
@@ -183,10 +185,12 @@ class QdrantConnector(Connector):
     def upsert(self, name: str, points: Points) -> None:
         """Write points in batches of bounded bytes; into a collection of others, only what is ours."""
         collection = self._known.of(name)
-        points = check_points(points, collection)
-        if name in self._attached:
-            self._annotate(self._attached[name], points)
+        attached = self._attached.get(name)
+        if attached:
+            ours = replace(points, payloads=[attached.ours(row) for row in points.payloads])
+            self._annotate(attached, check_points(ours, collection))
             return
+        points = check_points(points, collection)
         for start in range(0, len(points.ids), BATCH_ROWS):
             some = slice(start, start + BATCH_ROWS)
             self._write(name, Points(points.ids[some], points.vectors[some], points.payloads[some]))
@@ -274,7 +278,10 @@ class QdrantConnector(Connector):
         """Yield every point once, in pages."""
         dim, offset = self._known.of(name).dim, None
         while True:
-            records, offset = self._page(name, page, offset)
+            vector = self._vector(name)
+            records, offset = self._page(
+                name, page, offset, self._selector(name), [vector] if vector else True
+            )
             if records:
                 yield self._points(name, records, dim)
             if offset is None:
@@ -406,6 +413,7 @@ class QdrantConnector(Connector):
 
     def kinds(self, name: str, path: str) -> Kinds:
         """Count what the points hold under a path; lists of numbers count as numbers."""
+        check_path(path)
         empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
         number = models.FieldCondition(key=path, range=models.Range(gte=-MAX_NUMBER, lte=MAX_NUMBER))
 
@@ -413,9 +421,17 @@ class QdrantConnector(Connector):
             wanted = models.Filter(must=list(must))
             return int(self._call(lambda client: client.count(name, count_filter=wanted, exact=True)).count)
 
-        check_path(path)
         points, numbers, nothing = count(), count(number), count(empty)
         return Kinds(numbers, max(0, points - numbers - nothing), nothing)
+
+    def values(self, name: str, path: str) -> Iterator[tuple[str, Any]]:
+        """Yield the id of every point and what it holds under a path: None for nothing."""
+        offset = None
+        while True:
+            records, offset = self._page(name, VALUES, offset, [path, KEY_FIELD], False)
+            yield from ((key_of(record), dig(record.payload or {}, path)) for record in records)
+            if offset is None:
+                return
 
     def attach(self, attachment: Attachment) -> None:
         """Take a mapping for a collection of others."""
@@ -537,8 +553,9 @@ class QdrantConnector(Connector):
 
         self._call(ask)
 
-    def _page(self, name: str, size: int, offset: Any) -> tuple[list[Any], Any]:
-        vectors, selector = [self._vector(name)] if self._vector(name) else True, self._selector(name)
+    def _page(
+        self, name: str, size: int, offset: Any, selector: bool | list[str], vectors: bool | list[str]
+    ) -> tuple[list[Any], Any]:
         return self._call(
             lambda client: client.scroll(
                 name, limit=size, offset=offset, with_payload=selector, with_vectors=vectors

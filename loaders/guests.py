@@ -16,9 +16,11 @@ from cohorts.connectors.filters import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
 from cohorts.connectors.registry import connect
 from cohorts.errors import FingerprintMismatch, InputError
+from cohorts.loaders.patient_points import points_of_patients
 from cohorts.loaders.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.run_dirs import default_run_dir
 from cohorts.private_files import private_data_folder
+from cohorts.records.base import Unit
 
 _FILE = "attachment.json"
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
@@ -40,8 +42,6 @@ _TYPES: Mapping[str, FieldType] = {
     "array": list[str],
     **_OUR_TYPES,
 }
-
-
 # NAME=PATH:TYPE; within quotes a key of the path holds any sign.
 _FIELD = re.compile(
     r" *(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*) *= *)?"
@@ -191,13 +191,17 @@ def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bo
     return confirmed
 
 
-def check_guest(connector: Connector, file: Path, dim: int, ids: Sequence[str]) -> None:
+def check_guest(connector: Connector, file: Path, dim: int, unit: Unit, ids: Sequence[str]) -> None:
     """Raise InputError where vectors of so many dimensions, of units of these ids, can't be written by a mapping.
 
     Asked before an encoder is trained: `ids` are some of the units'.
     """
     mapping = attachments.load(file)
     mapping.written_by({}, dim, FIELDS)
+    points = points_of_patients(connector, mapping, unit)
+    if points is not None:
+        points.of(ids)
+        return
     if mapping.collection.metadata.get("encoder_fingerprint"):
         return  # some of the units are there: the engine would show those with a vector of ours alone
     there = set(connector.fetch(mapping.collection.name, ids).ids)
@@ -205,7 +209,7 @@ def check_guest(connector: Connector, file: Path, dim: int, ids: Sequence[str]) 
     if missing:
         raise InputError(
             f"{len(missing):,} of the first {len(ids):,} units are no points of {mapping.collection.name}, by their "
-            "ids (points are written to by these, not by --patient-field): cohorts adds none to a collection of others."
+            "ids: cohorts adds none to a collection of others."
         )
 
 

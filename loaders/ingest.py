@@ -13,6 +13,7 @@ from cohorts.encoders.base import Encoder, Explains, Explanation
 from cohorts.errors import FingerprintMismatch
 from cohorts.loaders.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
+from cohorts.loaders.patient_points import PatientPoints
 from cohorts.loaders.payload import explained, filterable, payloads
 from cohorts.loaders.ray_encode import encode_on_ray
 from cohorts.loaders.versions import Tick
@@ -87,10 +88,13 @@ def train(source: Source, encoder: Encoder, summary: Summary, tick: Tick) -> Non
 
 
 class Records:
-    """The units of a source, as an encoder sees them. A unit with nothing to encode gives no point."""
+    """The units of a source, as an encoder sees them. A unit with nothing to encode gives no point.
 
-    def __init__(self, source: Source, encoder: Encoder) -> None:
-        self._source, self._encoder = source, encoder
+    Where the `points` of patients are given, a unit goes by the id of its patient's point from here on.
+    """
+
+    def __init__(self, source: Source, encoder: Encoder, points: PatientPoints | None = None) -> None:
+        self._source, self._encoder, self._points = source, encoder, points
         self._units = 0
 
     @property
@@ -103,7 +107,8 @@ class Records:
         """Yield every unit once."""
         for batch in self._source.batches():
             self._units += len(batch)
-            yield from chunks_of_batch(batch, heavy=self._encoder.heavy)
+            for chunk in chunks_of_batch(batch, heavy=self._encoder.heavy):
+                yield replace(chunk, ids=self._points.of(chunk.ids)) if self._points else chunk
 
     def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
         """Yield every chunk with the points of the units in which there is something to encode."""
@@ -114,7 +119,7 @@ class Records:
                 vectors, told = encoder.explain(batch)
             else:
                 vectors = encoder.encode(batch)
-            yield chunk, _points(batch, vectors, told)
+            yield chunk, _points(chunk.ids, batch, vectors, told)
 
     def collection(self, name: str, first: Chunk) -> Collection:
         """Return what a collection for these units is made from."""
@@ -131,8 +136,16 @@ class Records:
 class RecordsOnRay(Records):
     """The same, encoded by the workers of a Ray cluster. The whole source is read, and lies in `spool`, before that."""
 
-    def __init__(self, source: Source, encoder: Encoder, folder: Path, spool: Path, ray: Ray) -> None:
-        super().__init__(source, encoder)
+    def __init__(
+        self,
+        source: Source,
+        encoder: Encoder,
+        folder: Path,
+        spool: Path,
+        ray: Ray,
+        points: PatientPoints | None = None,
+    ) -> None:
+        super().__init__(source, encoder, points)
         self._folder, self._spool, self._ray = folder, spool, ray
 
     def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
@@ -147,7 +160,8 @@ class RecordsOnRay(Records):
         workers, address = self._ray
         done = encode_on_ray(batches(), self._folder, self._spool, workers=workers, address=address)
         for batch, vectors in done:
-            yield replace(waiting.popleft(), body=batch), _points(batch, vectors)
+            chunk = replace(waiting.popleft(), body=batch)
+            yield chunk, _points(chunk.ids, batch, vectors)
 
 
 def _batch_of(chunk: Chunk) -> Batch:
@@ -155,8 +169,8 @@ def _batch_of(chunk: Chunk) -> Batch:
     return chunk.body
 
 
-def _points(batch: Batch, vectors: Vectors, told: Sequence[Explanation] = ()) -> Points:
-    ids, rows = batch.units["unit_id"].tolist(), payloads(batch)
+def _points(ids: Sequence[str], batch: Batch, vectors: Vectors, told: Sequence[Explanation] = ()) -> Points:
+    rows = payloads(batch)
     if told:
         rows = [{**row, **explained(why)} for row, why in zip(rows, told, strict=True)]
     kept = np.flatnonzero(vectors.any(axis=1)).tolist()

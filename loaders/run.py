@@ -33,6 +33,7 @@ from cohorts.loaders.journal import Journal
 from cohorts.loaders.kept_encoders import keep_encoder
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
+from cohorts.loaders.patient_points import points_of_patients
 from cohorts.loaders.pipeline import Times
 from cohorts.loaders.ray_encode import check_installed
 from cohorts.loaders.ready import CollectionOrigin, FileOrigin
@@ -129,13 +130,14 @@ class Run:
                 "modules": list(encoder.describe().get("modules", [])),
             }
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
-            mapping, written = kept_mapping(self.manifest["store"], self.goal.name), None
+            mapping, written, points = kept_mapping(self.manifest["store"], self.goal.name), None, None
             if mapping is not None:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
-            origin = Records(source, encoder)
+                points = points_of_patients(connector, written, source.unit)
+            origin = Records(source, encoder, points)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
-                origin = RecordsOnRay(source, encoder, kept, self.folder, ray)
+                origin = RecordsOnRay(source, encoder, kept, self.folder, ray, points)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
@@ -181,7 +183,7 @@ class Run:
         if mapping is not None:
             first = next(source.batches(), None)
             ids = [] if first is None else first.units["unit_id"].head(_LOOKED_AT).tolist()
-            check_guest(connector, mapping, encoder.dim, ids)
+            check_guest(connector, mapping, encoder.dim, source.unit, ids)
         elif is_there(connector, goal.name) and not (goal.replace or goal.update or goal.resume):
             there = connector.describe(goal.name).collection
             (check_fingerprint if making.trained else check_kind)(there, encoder)
