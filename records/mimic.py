@@ -14,6 +14,7 @@ from cohorts.records.lacking import fit_table
 from cohorts.records.leading_zeros import LeadingZeros
 from cohorts.records.source import Feed
 from cohorts.records.synth import MARKER
+from cohorts.records.tables import read_rows
 
 IDS = {"subject_id": "patient_id", "hadm_id": "admission_id"}
 _BAD_ICD = (
@@ -104,6 +105,15 @@ def feeds(places: Places, wanted: Iterable[Wanted], warnings: list[str]) -> Iter
                 f"Table {table.name} is missing: {table.name}.csv, {table.name}.csv.gz or the like was looked for in "
                 f"{places}."
             )
+
+
+def refuse_other(places: Places, ours: str, theirs: str, source: str) -> None:
+    """Raise SourceError where diagnoses have the column `theirs` and not `ours`: they are of the other MIMIC."""
+    file = places.find("DIAGNOSES_ICD")
+    if file and next(read_rows(file, ["subject_id"], [ours, theirs])).lacking == (ours,):
+        raise SourceError(
+            f"{file} has a column {theirs} and no {ours}: read this hospital with --source {source}."
+        )
 
 
 def is_synthetic(folder: Path) -> bool:

@@ -56,6 +56,7 @@ class Mimic3:
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
+        mimic.refuse_other(self._places, "icd9_code", "icd_code", "mimic4")
         self._titles = mimic.read_titles(self._places, _TITLES, "icd9_code", self.warnings)
         labels = mimic.read_labels(self._places, self.warnings)
         wanted = (

@@ -63,6 +63,7 @@ class Mimic4:
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the files to read. Raises SourceError where one is missing."""
+        mimic.refuse_other(self._places, "icd_code", "icd9_code", "mimic3")
         self._titles = mimic.read_titles(self._places, _TITLES, "icd_code", self.warnings)
         labels = mimic.read_labels(self._places, self.warnings)
         wanted = (

@@ -322,3 +322,10 @@ def test_notes_of_mimic4_are_found_below_the_folder_that_was_named(tmp_path: Pat
     assert batch.notes["text"].tolist() == ["pt stable"]
     assert batch.notes["time"].isna().all()
     assert "discharge has no column charttime: notes have no time" in report.warnings
+
+
+def test_the_other_mimic_is_named_with_its_source(tmp_path: Path, read: Read) -> None:
+    with pytest.raises(SourceError, match=r"a column icd_code and no icd9_code.*--source mimic4"):
+        read("mimic3", mimic4(tmp_path / "four"))
+    with pytest.raises(SourceError, match=r"a column icd9_code and no icd_code.*--source mimic3"):
+        read("mimic4", mimic3(tmp_path / "three"))
