@@ -1,5 +1,6 @@
 """What saved encoders share: `encoder.json`, and how a folder that is incomplete or was changed is told."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -43,10 +44,15 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write `model.safetensors` into `folder`."""
+    """Write `model.safetensors` into `folder`. Raises OSError."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    save_file(dict(tensors), touch_private(folder / TENSORS))
+    file = touch_private(folder / TENSORS)
+    try:
+        save_file(dict(tensors), file)
+    except SafetensorError as error:  # as its writer calls a full disk
+        raise OSError(errno.EIO, str(error), str(file)) from None
 
 
 def is_folder(text: str) -> bool:

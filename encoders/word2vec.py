@@ -180,7 +180,7 @@ class Word2Vec:
         )
         model.build_vocab(corpus_file=str(corpus))
         if not len(model.wv):
-            raise EncoderError(self._nothing_to_learn())
+            raise EncoderError(self._nothing_to_learn(model.corpus_total_words))
         model.train(
             corpus_file=str(corpus),
             total_examples=model.corpus_count,
@@ -189,8 +189,10 @@ class Word2Vec:
         )
         self._hold(model.wv.index_to_key, model.wv.vectors)
 
-    def _nothing_to_learn(self) -> str:
+    def _nothing_to_learn(self, words: int) -> str:
         what = "notes or codes" if self.settings.input == "both" else self.settings.input
+        if not words:
+            return f"word2vec finds no word in the {what} of this source: there are none, or all are empty."
         return (
             f"word2vec finds no word that stands {self.settings.min_count} times in the {what} of this source. "
             "Lower it, as in --encoder word2vec:min_count=1."

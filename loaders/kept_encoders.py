@@ -5,27 +5,29 @@ The collection's own copy lies where queries look for it, whichever folder the r
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from cohorts.connectors.base import Collection
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder
-from cohorts.errors import EncoderError
+from cohorts.errors import EncoderError, InputError
 from cohorts.loaders.run_dirs import default_run_dir, encoder_dir, is_fingerprint, kept_encoder
 from cohorts.private_files import Scratch, make_private, private_folder
 
 
 def keep_encoder(encoder: Encoder, run_dir: Path, store: str, name: str) -> None:
-    """Keep an encoder for the runs in `run_dir`, and for the queries of collection `name`. Raises OSError.
+    """Keep an encoder for the runs in `run_dir`, and for the queries of collection `name`. Raises InputError.
 
     Where the working folder can't take the second copy, a warning says how to query without it.
     """
     kept, asked_for = (
         kept_encoder(folder, encoder.fingerprint) for folder in (run_dir, default_run_dir(store, name))
     )
-    _keep(encoder, kept)
+    with told_where(kept):
+        _keep(encoder, kept)
     try:
         _keep(encoder, asked_for)
     except OSError as error:
@@ -33,6 +35,17 @@ def keep_encoder(encoder: Encoder, run_dir: Path, store: str, name: str) -> None
             f"The encoder could not be copied to {asked_for}: {error.strerror}. Queries by text need --encoder {kept}.",
             stacklevel=1,
         )
+
+
+@contextmanager
+def told_where(folder: Path) -> Iterator[None]:
+    """Turn the errors of a disk into InputError: where an encoder could not be kept, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The encoder can't be kept in {folder}: {error.strerror}. Make room there, or name another folder."
+        ) from error
 
 
 def copy_encoder(origin: tuple[str, str], target: tuple[str, str], collection: Collection) -> None:

@@ -30,7 +30,7 @@ from cohorts.loaders.ingest import (
     train,
 )
 from cohorts.loaders.journal import Journal
-from cohorts.loaders.kept_encoders import keep_encoder
+from cohorts.loaders.kept_encoders import keep_encoder, told_where
 from cohorts.loaders.load import Load, Origin, Summary
 from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.loaders.patient_points import points_of_patients
@@ -261,4 +261,5 @@ class Run:
 def train_only(source: Source, encoder: Encoder, folder: Path, tick: Tick) -> None:
     """Train an encoder on a source and keep it in `folder`."""
     train(source, encoder, Summary(), tick)
-    encoder.save(folder)
+    with told_where(folder):
+        encoder.save(folder)

@@ -207,7 +207,7 @@ def test_times_with_a_zone_in_every_table_of_a_hospital(tmp_path: Path, read: Re
     [
         ("ingest --dry-run", "15/03/2018"),
         ("fit --out out", "15.03.2018 10:00"),
-        ("train mlm --base clinicalbert --out out", "3-15-2018"),
+        ("ingest --collection c", "3-15-2018"),
     ],
 )
 def test_dates_of_an_unknown_order_are_refused_with_the_option_that_says_it(
@@ -510,4 +510,4 @@ def test_a_file_of_empty_notes_has_nobody_to_load(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     notes_csv(tmp_path, *(f"{n},,2150-01-01" for n in range(9)))
     told = refused("ingest --source notes-csv --path notes.csv --columns id=id,text=text,time=time")
-    assert "It has no notes at all" in told
+    assert "word2vec finds no word in the notes of this source" in told
