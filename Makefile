@@ -8,14 +8,15 @@ GUESTS := .guests/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
 
-.PHONY: demo test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo set-up test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
-# torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU.
+# torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU. Most modules of these
+# packages are never imported: compiling all of them took longer than all the rest.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
-	$(PIP) install --quiet torch==2.13.0
-	$(PIP) install --quiet --no-deps --requirement requirements.lock
+	$(PIP) install --quiet --no-compile torch==2.13.0
+	$(PIP) install --quiet --no-compile --no-deps --requirement requirements.lock
 	rm -rf build
 	$(PIP) install --quiet --no-deps --editable .
 	touch $@
@@ -41,9 +42,12 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 
 # One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
 # of their names: those of few tests are long ones, and would come last, one process idle.
-test: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) .links/cohorts  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
+test:  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
+	$(MAKE) --jobs 3 --output-sync set-up
 	$(MAKE) --jobs 2 --output-sync check test-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+
+set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) .links/cohorts
 
 # Half the processes wait for mypy at first: the tests begin beside it.
 quick: $(READY) .links/cohorts  ## The checks, and the tests that need no server, no PyTorch and little time: some minutes.
