@@ -8,6 +8,9 @@ GUESTS := .guests/.ready
 ON_RAY := tests/test_ray_encode.py
 PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
 
+# A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo set-up test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
