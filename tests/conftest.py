@@ -5,12 +5,16 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import costs
 import pytest
 import servers
 from cohorts.loaders.interrupt import end_on_signals
+from cohorts.records.base import Batch, Report
+from cohorts.records.sources import open_source
 from hypothesis import settings
+from small_hospitals import Read
 
 pytest.register_assert_rewrite("engine_contract")
 # The same examples in every run, however slow; --hypothesis-profile=default draws others.
@@ -52,6 +56,19 @@ def shared_papers() -> Path:
         message = f"the papers' texts are not here: {SHARED_PAPERS}"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     return SHARED_PAPERS
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Return how to read a small source: its only batch, and its report."""
+
+    def read_it(name: str, path: Path, **more: Any) -> tuple[Batch, Report]:
+        work = tmp_path / "work"
+        with open_source(name, path, work_dir=work, quarantine_file=work / "bad.csv", **more) as source:
+            (batch,) = source.batches()
+            return batch, source.report
+
+    return read_it
 
 
 @pytest.fixture(scope="session")

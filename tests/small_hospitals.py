@@ -1,7 +1,11 @@
 """MIMIC-III and MIMIC-IV of a few patients, each table given as its header and rows; None leaves one out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from cohorts.records.base import Batch, Report
+
+Read = Callable[..., tuple[Batch, Report]]  # the fixture `read`
 _MIMIC3: dict[str, str | None] = {
     "PATIENTS": "SUBJECT_ID,GENDER,DOB\n1,F,2094-03-05\n2,M,2100-01-01",
     "ADMISSIONS": "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,DEATHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG\n"

@@ -3,34 +3,19 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from cohorts.encoders.registry import make_encoder
 from cohorts.errors import EncoderError, SourceError
 from cohorts.records import partition
-from cohorts.records.base import Batch, Report, Unit
+from cohorts.records.base import Batch, Unit
 from cohorts.records.shards import Shard
 from cohorts.records.sources import open_source
 from commands import ok, refused
-from small_hospitals import mimic3, mimic4, without_column
+from small_hospitals import Read, mimic3, mimic4, without_column
 
-Read = Callable[..., tuple[Batch, Report]]
 LEFT_OUT = "of admissions that the admissions' table does not have"
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Read:
-    """Return how to read a small source: its only batch, and its report."""
-
-    def read_it(name: str, path: Path, **more: Any) -> tuple[Batch, Report]:
-        work = tmp_path / "work"
-        with open_source(name, path, work_dir=work, quarantine_file=work / "bad.csv", **more) as source:
-            (batch,) = source.batches()
-            return batch, source.report
-
-    return read_it
 
 
 # Cohorts cut by admission

@@ -1,6 +1,5 @@
 """Cells as hospitals write them: what is read is what was meant, and what can't be known is refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,18 @@ import pytest
 from cohorts.errors import SourceError
 from cohorts.harness.quality.grades import Judged
 from cohorts.harness.quality.population import Population
-from cohorts.records.base import Batch, Report, Unit
+from cohorts.records.base import Batch, Unit
 from cohorts.records.sources import open_source
 from cohorts.records.times import Dates, read_times
 from commands import ok, refused
+from small_hospitals import Read
 
 ADMISSIONS = "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG"
 NOTES = "SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT"
 NO_CODES = dict.fromkeys(("DIAGNOSES_ICD", "PROCEDURES_ICD"), "SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE") | {
     "PRESCRIPTIONS": "SUBJECT_ID,HADM_ID,DRUG"
 }
-Read = Callable[..., tuple[Batch, Report]]
 COLUMNS = {"id": "id", "text": "text", "time": "time"}
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Read:
-    """Return how to read a small source: its only batch, and its report."""
-
-    def read_it(name: str, path: Path, **more: Any) -> tuple[Batch, Report]:
-        work = tmp_path / "work"
-        with open_source(name, path, work_dir=work, quarantine_file=work / "bad.csv", **more) as source:
-            (batch,) = source.batches()
-            return batch, source.report
-
-    return read_it
 
 
 def notes_csv(folder: Path, *rows: str) -> Path:
