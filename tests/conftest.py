@@ -41,6 +41,16 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / secrets.token_hex(8)))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def clean_checkout() -> Iterator[None]:
+    """Fail where a test wrote a store, or the folder of its runs, to the folder that the tests are run in."""
+    here = Path.cwd()
+    before = set(here.glob("cohorts*"))
+    yield
+    left = sorted(one.name for one in set(here.glob("cohorts*")) - before)
+    assert not left, f"tests left behind: {', '.join(left)}; let them change to a folder of their own"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real open clinical data; CI always has it."""

@@ -25,6 +25,12 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_hospital(tmp_path_factory.mktemp("kills"), 600, 32)
 
 
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the collection's own copy of the encoder lie there, as for a server it is below the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def ingest(hospital: Path, store: str, run_dir: Path, *more: str) -> list[str]:
     given = (f"--store={store}", f"--run-dir={run_dir}", *more)
     return [*cohorts_in_chunks_of(25), *ingest_arguments(hospital, *given)]
