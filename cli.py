@@ -1316,13 +1316,8 @@ def _pairs(option: str, text: str) -> dict[str, str]:
 def _names(option: str, text: str) -> list[str]:
     """Read `a,"b, c",…`: names between commas; one that holds a comma stands in double quotes. Raises InputError."""
     words = shlex.shlex(text, posix=True)
-    words.whitespace, words.whitespace_split, words.quotes, words.escape, words.commenters = (
-        ",",
-        True,
-        '"',
-        "",
-        "",
-    )
+    words.whitespace, words.whitespace_split = ",", True
+    words.quotes, words.escape, words.commenters = '"', "", ""
     try:
         return [name.strip() for name in words if name.strip()]
     except ValueError as error:

@@ -34,9 +34,7 @@ _CODES = ("codes", "principal_code")
 _CLOSED = ("sex", "phenotype")  # their values are words of a vocabulary
 _WORD = re.compile(r"[\w-]{1,40}")
 _LABEL = re.compile(r"label_.+")
-_FEW = (
-    30  # values that a label may have; one with more may be a text, and a value that one patient has, a name
-)
+_FEW = 30  # values that a label may have: one with more may be a text
 _LONG = 40
 
 

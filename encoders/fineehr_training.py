@@ -28,9 +28,8 @@ class Stages(NamedTuple):
     by_category: bool
 
 
-SETTINGS: Mapping[
-    str, Stages
-] = {  # the paper's four, then ours: what `weight` and `full` do but for the weights
+# The paper's four, then ours: what `weight` and `full` do but for the weights.
+SETTINGS: Mapping[str, Stages] = {
     "baseline": Stages(refines=False, weighs=False, by_category=False),
     "metric": Stages(refines=True, weighs=False, by_category=False),
     "weight": Stages(refines=False, weighs=True, by_category=True),

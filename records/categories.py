@@ -7,19 +7,23 @@ from typing import NamedTuple
 import pandas as pd
 
 KNOWN = frozenset(  # MIMIC-III's own names
-    {
-        *(
-            "Case Management",
-            "Consult",
-            "Discharge summary",
-            "ECG",
-            "Echo",
-            "General",
-            "Nursing",
-            "Nursing/other",
-        ),
-        *("Nutrition", "Pharmacy", "Physician", "Radiology", "Rehab Services", "Respiratory", "Social Work"),
-    }
+    (
+        "Case Management",
+        "Consult",
+        "Discharge summary",
+        "ECG",
+        "Echo",
+        "General",
+        "Nursing",
+        "Nursing/other",
+        "Nutrition",
+        "Pharmacy",
+        "Physician",
+        "Radiology",
+        "Rehab Services",
+        "Respiratory",
+        "Social Work",
+    )
 )
 NONE, OTHERS = "no category", "any other"
 _SEVERAL = 10  # patients; a name that no more of them have may be a patient's own text

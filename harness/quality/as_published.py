@@ -86,9 +86,8 @@ def _model(encoder: object) -> str:
         return ""
     asked = encoder.settings.model
     for preset, name in _MODELS.items():
-        if (
-            asked == preset or PurePath(asked).name == PurePath(PRESETS[preset]).name
-        ):  # or a copy of its folder
+        # By its preset, its id on the hub, or a copy of its folder.
+        if asked == preset or PurePath(asked).name == PurePath(PRESETS[preset]).name:
             return name
     return ""
 
