@@ -246,6 +246,27 @@ def test_an_index_finds_the_neighbours_and_its_loss_is_told(store: str, index: I
     assert again.note == made.note
 
 
+def test_questions_may_have_vectors_of_their_own(tmp_path: Path) -> None:
+    """What lies on one side asks for the other one: exactly, and through an engine."""
+    population, rng = people(200), np.random.default_rng(5)
+    (fold,) = questions.deal(population, 1, 1_000, seed=0)
+    side = np.arange(200) < 100
+    on_axis = np.eye(2, 8, dtype=np.float32)[side.astype(int)]
+    vectors = unit_rows(on_axis + 0.1 * rng.random((200, 8), np.float32))
+    asked = np.eye(2, 8, dtype=np.float32)[(~side).astype(int)]
+    asked[fold.units[0]] = 0
+    exact = rankings.rank_exactly(ByVectors(vectors, asked), population, fold, 20, seed=0)
+    with connect(f"qdrant:{tmp_path}/s") as connector:
+        made = rankings.rank_through(
+            connector, Collection("c", 8, Flat()), vectors, population, fold, exact, [20], asked
+        )
+    for found in (exact.found, made.found):
+        nobody = fold.units == fold.units[0]
+        assert (found[nobody] == -1).all()
+        assert (side[found[~nobody]] != side[fold.units[~nobody]][:, None]).all()
+    assert (made.recall[20][~nobody] == 1).all()
+
+
 def test_a_planted_leak_is_found(source: Source) -> None:
     names = ["sepsis", "heart_failure"]
     withheld = WithheldSource(source, Withheld(("sepsis",), text=True))

@@ -56,29 +56,37 @@ def rank_through(
     fold: Fold,
     exact: Ranking,
     ks: Sequence[int],
+    asked: Vectors | None = None,
 ) -> Ranking:
-    """Load all vectors into a collection of its own, ask the engine, and drop it; zeros are no points."""
+    """Load all vectors into a collection of its own, ask the engine, and drop it; zeros are no points.
+
+    `asked` (n, dim) are the units as questions, where these differ from the `vectors` that are found.
+    """
+    asked = (vectors if asked is None else asked)[fold.units]
     filled = np.flatnonzero(filled_rows(vectors))
     depth, own = max(ks), int(np.bincount(population.patient).max())
     found = np.full((len(fold), depth), -1, np.intp)
-    askable = np.flatnonzero(np.isin(fold.units, filled))
+    askable = np.flatnonzero(filled_rows(asked))
     with calibration(connector, collection.index, vectors[filled], collection.name) as search_with:
         nearest = search_with(collection.search)
-        rows = nearest(vectors[fold.units[askable]], min(depth + own, len(filled)))
+        rows = nearest(asked[askable], min(depth + own, len(filled)))
     for question, row in zip(askable, rows, strict=True):
         units, patient = filled[row[row >= 0]], population.patient[fold.units[question]]
         others = units[population.patient[units] != patient][:depth]
         found[question, : len(others)] = others
     nothing = np.full(len(fold), np.nan)
-    recall = {k: neighbour_recall(vectors, fold.units, exact.found[:, :k], found[:, :k]) for k in ks}
+    recall = {k: neighbour_recall(vectors, asked, exact.found[:, :k], found[:, :k]) for k in ks}
     return Ranking(found, nothing, recall, collection.translation)
 
 
-def neighbour_recall(vectors: Vectors, asked: Rows, exact: Rows, found: Rows) -> Values:
-    """Return the share of the exact neighbours, (q,), that were found, or others as near; NaN where there are none."""
+def neighbour_recall(vectors: Vectors, asked: Vectors, exact: Rows, found: Rows) -> Values:
+    """Return the share of the exact neighbours, (q,), that were found, or others as near; NaN where there are none.
+
+    `vectors` are (n, dim), `asked` (q, dim), `exact` and `found` rows of `vectors`, (q, k).
+    """
 
     def cosines(rows: Rows) -> Values:
-        near = np.einsum("qd,qkd->qk", vectors[asked], vectors[np.maximum(rows, 0)]).astype(np.float64)
+        near = np.einsum("qd,qkd->qk", asked, vectors[np.maximum(rows, 0)]).astype(np.float64)
         return np.where(rows >= 0, near, np.nan)
 
     there = (exact >= 0).sum(axis=1)

@@ -27,18 +27,22 @@ class Scorer(Protocol):
 
 
 class ByVectors:
-    """Cosine of unit rows, (n, dim), dense or sparse; a row of zeros is like nothing."""
+    """Cosine of unit rows, (n, dim), dense or sparse; a row of zeros is like nothing.
 
-    def __init__(self, vectors: Any) -> None:
-        self._vectors = vectors
-        self.filled = filled_rows(vectors)
+    `asked` (n, dim) are the units as questions, where these differ from the `vectors` that are found.
+    """
+
+    def __init__(self, vectors: Any, asked: Any = None) -> None:
+        self._vectors, self._asked = vectors, vectors if asked is None else asked
+        self._empty = ~filled_rows(vectors)
+        self._unasked = self._empty if asked is None else ~filled_rows(asked)
 
     def scores(self, rows: Rows) -> Scores:
         """Return the cosines."""
-        products = self._vectors[rows] @ self._vectors.T
+        products = self._asked[rows] @ self._vectors.T
         dense = np.array(products.toarray() if hasattr(products, "toarray") else products, np.float32)
-        dense[:, ~self.filled] = -np.inf
-        dense[~self.filled[rows]] = -np.inf
+        dense[:, self._empty] = -np.inf
+        dense[self._unasked[rows]] = -np.inf
         return dense
 
 
