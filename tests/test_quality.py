@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,17 @@ from cohorts.harness.contestants import parse_contestant
 from cohorts.harness.quality import as_published, grades, leaks, questions, rankings
 from cohorts.harness.quality.plan import Plan, routes_through
 from cohorts.harness.quality.population import CohortBy, Population, age_bands, read_labelled, read_patients
-from cohorts.harness.quality.scorers import AtRandom, ByCodes, ByDemographics, ByVectors
-from cohorts.records.base import Source
+from cohorts.harness.quality.scorers import (
+    OF_CODES,
+    AtRandom,
+    ByCodes,
+    ByDemographics,
+    ByVectors,
+    ByWords,
+    by_rare_codes,
+    known_baselines,
+)
+from cohorts.records.base import Batch, Source
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
 from commands import ok, refused, run
@@ -267,6 +276,63 @@ def test_questions_may_have_vectors_of_their_own(tmp_path: Path) -> None:
     assert (made.recall[20][~nobody] == 1).all()
 
 
+def batch(units: Mapping[str, Mapping[str, Sequence[str]]]) -> Batch:
+    """Return units of one patient each, by id, with their `drugs` and `notes`."""
+    codes = [(unit, "drug", "", drug) for unit, one in units.items() for drug in one.get("drugs", ())]
+    notes = [(unit, text) for unit, one in units.items() for text in one.get("notes", ())]
+    return Batch(
+        pd.DataFrame({"unit_id": list(units), "patient_id": list(units)}),
+        pd.DataFrame(codes, columns=["unit_id", "kind", "system", "code"]),
+        pd.DataFrame(notes, columns=["unit_id", "text"]),
+        pd.DataFrame(columns=["unit_id"]),
+    )
+
+
+def test_idf_cosine_of_codes_by_hand() -> None:
+    """All have heparin, two furosemide, one digoxin, and one unit has nothing."""
+    drugs = {
+        "a": ["Heparin", "Furosemide"],
+        "b": ["Heparin", "Furosemide"],
+        "c": ["Heparin", "Digoxin"],
+        "d": [],
+    }
+    made = by_rare_codes([batch({unit: {"drugs": own} for unit, own in drugs.items()})])
+    heparin, furosemide, digoxin = (np.log((1 + 4) / (1 + units_with)) + 1 for units_with in (3, 2, 1))
+    scores = made.scores(np.arange(4))
+    cosine = heparin**2 / (np.hypot(heparin, furosemide) * np.hypot(heparin, digoxin))
+    np.testing.assert_allclose(scores[0, :3], [1, 1, cosine], rtol=1e-6)
+    assert (scores[3] == -np.inf).all()
+    assert (scores[:, 3] == -np.inf).all()
+
+
+def test_bm25_ties_who_shares_no_word_and_leaves_out_who_has_none() -> None:
+    texts = {"a": ["chest pain"], "b": ["pain"], "c": ["rash"], "d": [], "e": ["itching"]}
+    made = ByWords([batch({unit: {"notes": own} for unit, own in texts.items()})])
+    scores = made.scores(np.arange(5))
+    assert scores[0, 0] > scores[0, 1] > 0
+    assert scores[0].tolist()[2:] == [0, -np.inf, 0]
+    assert (scores[3] == -np.inf).all()
+    asked = made.asked_by(["", "rash", "pain", "rash", "unheard"]).scores(np.arange(5))
+    assert (asked[0] == -np.inf).all()
+    assert asked[1].argmax() == asked[3].argmax() == 2
+    assert asked[4].tolist() == [0, 0, 0, -np.inf, 0]
+    np.testing.assert_array_equal(made.scores(np.arange(5)), scores)  # the first one asks as before
+
+
+def test_bm25_that_is_not_installed_is_left_out_and_told(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cohorts.harness.quality.scorers.find_spec", lambda _: None)
+    columns = "--columns id=id,text=text --labels topic --k 5"
+    code, _, told = run(
+        f"evaluate retrieval --source notes-csv --path {notes} {columns} --out {tmp_path}/out"
+    )
+    assert code == 0, told
+    assert "BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'." in told
+    assert set(pd.read_csv(tmp_path / "out" / "figures.csv")["encoder"]) == {"random", "TF-IDF"}
+    assert set(known_baselines(codes=True, notes=True)) == set(OF_CODES)
+
+
 def test_a_planted_leak_is_found(source: Source) -> None:
     names = ["sepsis", "heart_failure"]
     withheld = WithheldSource(source, Withheld(("sepsis",), text=True))
@@ -410,7 +476,8 @@ def test_the_whole_on_a_synthetic_hospital(
     out = Path("report")
     frame = pd.read_csv(out / "figures.csv")
     ways = frame[["view", "encoder", "route"]].drop_duplicates()
-    baselines, routes = ["random", "codes, Jaccard", "age and sex", "BM25", "TF-IDF"], 3
+    baselines, routes = ["random", *OF_CODES, "BM25", "TF-IDF"], 3
+    assert set(baselines) < set(ways["encoder"])
     assert len(ways) == 3 * (len(baselines) + 2 * routes)
     wide = frame.pivot_table(
         index=["view", "encoder", "route", "cohort", "k"], columns="measure", values="mean"
@@ -526,7 +593,7 @@ def test_real_records_without_notes_run_through_and_are_too_few(
     assert code == 0, told
     assert "The source has no notes: TF-IDF and BM25 are left out." in told
     assert "26 questions (too few to conclude)" in shown
-    assert set(pd.read_csv("report/figures.csv")["encoder"]) == {"random", "codes, Jaccard", "age and sex"}
+    assert set(pd.read_csv("report/figures.csv")["encoder"]) == {"random", *OF_CODES}
     assert "Too small to conclude." in Path("report/report.html").read_text()
 
 

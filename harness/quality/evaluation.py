@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,13 @@ from cohorts.harness.quality.rankings import (
 )
 from cohorts.harness.quality.reasons import explain, keep_reasons, read_reasons
 from cohorts.harness.quality.scorers import (
-    OF_CODES,
-    OF_NOTES,
     RANDOM,
+    WITHOUT_BM25,
     AtRandom,
-    Baseline,
     ByVectors,
     Scorer,
+    bm25_installed,
+    known_baselines,
 )
 from cohorts.harness.splits import listed
 from cohorts.harness.stages import Stages
@@ -108,8 +107,8 @@ def evaluate(
         plan = replace(
             plan, contestants=[one for one in plan.contestants if not isinstance(one.encoder, TfIdf)]
         )
-    elif find_spec("bm25s") is None:
-        tell("BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'.")
+    elif not bm25_installed():
+        tell(WITHOUT_BM25)
     for view, withheld in plan.views.items():
         seen = WithheldSource(source, withheld) if withheld else source
         if not population.any_shared:
@@ -179,10 +178,9 @@ class _View:
                     self._rank_contestant(contestant, fold)
 
     def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
-        known: dict[str, Baseline] = {} if self._population.any_shared else dict(OF_CODES)
-        if self._population.has_notes and find_spec("bm25s") is not None:
-            known |= OF_NOTES
-        yield RANDOM, lambda: AtRandom(len(self._population), self._plan.seed)
+        population = self._population
+        known = known_baselines(codes=not population.any_shared, notes=population.has_notes)
+        yield RANDOM, lambda: AtRandom(len(population), self._plan.seed)
         for name, make in known.items():
             yield name, lambda make=make: make(self._batches)  # type: ignore[misc]
 

@@ -4,6 +4,8 @@ A scorer gives every unit's likeness to the units asked about; what it can't com
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,10 +63,7 @@ class ByCodes:
     """Jaccard's index of the groups of diagnoses and procedures, and the drugs, that two units have."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
-        from scipy.sparse import vstack
-
-        features = CodeFeatures.learn(batches, 1)
-        self._has: Any = vstack([features.transform(batch) for batch in batches], format="csr")
+        self._has = _groups_of(batches)
         self._many = np.asarray(self._has.sum(axis=1)).ravel()
 
     def jaccard(self, rows: Rows) -> Scores:
@@ -79,6 +78,21 @@ class ByCodes:
         scores[:, self._many == 0] = -np.inf
         scores[self._many[rows] == 0] = -np.inf
         return scores
+
+
+def by_rare_codes(batches: Sequence[Batch]) -> ByVectors:
+    """Return the cosine of what `ByCodes` compares, each weighed by ln((1 + n) / (1 + units with it)) + 1."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    return ByVectors(TfidfTransformer().fit_transform(_groups_of(batches)))
+
+
+def _groups_of(batches: Sequence[Batch]) -> Any:
+    """Return which unit has which group of codes, or drug, scipy CSR (n, columns) float32."""
+    from scipy.sparse import vstack
+
+    features = CodeFeatures.learn(batches, 1)
+    return vstack([features.transform(batch) for batch in batches], format="csr")
 
 
 class ByDemographics:
@@ -97,19 +111,41 @@ class ByDemographics:
 
 
 class ByWords:
-    """BM25: the notes of the unit asked about are the query."""
+    """BM25: the notes of the unit asked about are the query; a unit without words is like nothing."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
-        self._index = Bm25([text for batch in batches for text in joined_notes(batch)])
+        self._index = Bm25(text for batch in batches for text in joined_notes(batch))
+
+    def asked_by(self, texts: Sequence[str]) -> "ByWords":
+        """Return the same, with a text for every unit, (n,), as its query."""
+        other = copy(self)
+        other._index = self._index.asked_by(texts)
+        return other
 
     def scores(self, rows: Rows) -> Scores:
-        """Return BM25; a unit that shares no word is like nothing."""
+        """Return BM25; 0 where no word is shared."""
         scores = self._index.scores(rows.tolist()).astype(np.float32)
-        scores[scores == 0] = -np.inf
+        scores[:, self._index.empty] = -np.inf
+        scores[self._index.unasked[rows]] = -np.inf
         return scores
 
 
 Baseline = Callable[[Sequence[Batch]], Scorer]
 RANDOM = "random"
-OF_CODES: dict[str, Baseline] = {"codes, Jaccard": ByCodes, "age and sex": ByDemographics}
+OF_CODES: dict[str, Baseline] = {
+    "codes, Jaccard": ByCodes,
+    "codes, idf cosine": by_rare_codes,
+    "age and sex": ByDemographics,
+}
 OF_NOTES: dict[str, Baseline] = {"BM25": ByWords}
+WITHOUT_BM25 = "BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'."
+
+
+def known_baselines(*, codes: bool, notes: bool) -> dict[str, Baseline]:
+    """Return the baselines of what there is, codes or notes, by name; BM25 only where it is installed."""
+    return (OF_CODES if codes else {}) | (OF_NOTES if notes and bm25_installed() else {})
+
+
+def bm25_installed() -> bool:
+    """Return whether the extra is there."""
+    return find_spec("bm25s") is not None
