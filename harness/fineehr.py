@@ -7,6 +7,7 @@ checks it at every part.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +19,11 @@ from cohorts.encoders.fineehr_training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.training import TrainingIds
+from cohorts.encoders.withholding import WithheldSource, parse_withheld
 from cohorts.errors import EncoderError, InputError
+from cohorts.harness.baselines import TFIDF, scorers_of
 from cohorts.harness.classifiers import CLASSIFIERS, score
+from cohorts.harness.quality.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
 from cohorts.harness.retrieval import precision_by_phenotype
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
@@ -29,7 +33,6 @@ from cohorts.records.base import Source
 from cohorts.records.views import AsOf
 
 CONCATENATION = "concatenation"
-TFIDF = "TF-IDF"
 WORD2VEC = "word2vec"
 ALL_NOTES = "all notes"
 
@@ -102,6 +105,8 @@ class Result:
 def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     """Measure everything, seed by seed. `source` has a unit per admission. Raises InputError, EncoderError."""
     check_notes(source, "evaluate fineehr")
+    if not bm25_installed():
+        tell(WITHOUT_BM25)
     result = Result()
     units = _read_units(source, result)
     # All at once: what can't be split is told before the words of all notes are counted.
@@ -115,8 +120,11 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
         result.counts[f"admissions with words, {notes}"] = int((np.diff(of_view.indptr) > 0).sum())
     for notes in reversed(views):  # the one with fewer notes first: if they are too few, that is told at once
         try:
+            scorers = cache(partial(_baselines, views[notes]))
             for seed, parts in enumerate(splits):
-                _Seed(views[notes], units, counts[notes], plan, seed, parts, notes, result, tell).run()
+                _Seed(
+                    views[notes], units, counts[notes], scorers, plan, seed, parts, notes, result, tell
+                ).run()
         except EncoderError as error:
             if len(views) == 1 or result.not_measured:
                 raise
@@ -126,6 +134,11 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     result.retrieval.sort(key=lambda row: list(views).index(row.notes))
     result.learnt = {notes: result.learnt[notes] for notes in views if notes in result.learnt}
     return result
+
+
+def _baselines(view: Source) -> dict[str, Scorer]:
+    """Return what ranks without vectors, the codes of the phenotypes that neighbours are judged by withheld."""
+    return scorers_of(WithheldSource(view, parse_withheld("all", text=False)))
 
 
 def as_of_text(after_admission: timedelta) -> str:
@@ -152,6 +165,7 @@ class _Seed:
         view: Source,
         units: Units,
         counts: Any,
+        scorers: Callable[[], dict[str, Scorer]],
         plan: Plan,
         seed: int,
         parts: Split,
@@ -160,6 +174,7 @@ class _Seed:
         tell: Tell,
     ) -> None:
         self._view, self._units, self._counts = view, units, counts
+        self._scorers = scorers
         self._seed, self._notes, self._result = seed, notes, result
         self._unimproved: dict[str, str] = {}
         self._settings = [replace(plan.settings, setting=name, seed=seed) for name in SETTINGS]
@@ -172,13 +187,14 @@ class _Seed:
         encoders = self._train()
         self._begin("notes to vectors")
         vectors, concatenated = self._encode(encoders)
-        vectors[TFIDF] = tfidf(self._counts, self._split.training)
+        vectors[TFIDF] = tfidf(self._counts[self._split.training], self._counts)
         self._begin("classifiers")
         for name, features in {**vectors, CONCATENATION: concatenated}.items():
             self._predict(name, features)
         self._begin("retrieval")
-        for name, features in vectors.items():
-            self._retrieve(name, features)
+        by_vectors: dict[str, Scorer] = {name: ByVectors(features) for name, features in vectors.items()}
+        for name, scorer in (by_vectors | self._scorers()).items():
+            self._retrieve(name, scorer)
 
     def _begin(self, stage: str) -> None:
         self._tell(f"{self._which}: {stage}")
@@ -222,9 +238,9 @@ class _Seed:
                 )
             )
 
-    def _retrieve(self, name: str, features: Any) -> None:
+    def _retrieve(self, name: str, scorer: Scorer) -> None:
         units = self._units
-        found = precision_by_phenotype(features, units.phenotype, units.patient, self._split.held_out)
+        found = precision_by_phenotype(scorer, units.phenotype, units.patient, self._split.held_out)
         self._result.retrieval += [
             RetrievalRow(self._notes, name, one.phenotype, self._seed, one.queries, one.precision, one.base)
             for one in found

@@ -22,12 +22,14 @@ from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
+from cohorts.harness.baselines import Baselines
 from cohorts.harness.classifiers import score
 from cohorts.harness.fused_search import Questions, why_not
 from cohorts.harness.pairs import broad_groups, pair_auc, without_hard
 from cohorts.harness.published import PHENOTYPES, RETRIEVAL_K
 from cohorts.harness.quality.population import CohortBy, Mask, members
-from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
+from cohorts.harness.quality.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
+from cohorts.harness.retrieval import precision_by_phenotype
 from cohorts.harness.splits import Split, SplitBy, listed, split
 from cohorts.harness.stages import Stages
 from cohorts.harness.units import Units, read_units
@@ -62,6 +64,8 @@ class Plan:
 
 class Row(NamedTuple):
     """What one seed measured of one encoder; nan where there is none. All but the seconds and the epoch are 0 to 1.
+
+    Baselines that have no vectors have precision alone; nothing but an encoder that was trained has `train_s`.
 
     `precision` is precision@10 for one principal phenotype in common, `precision_text` that of queries by one note;
     `auc` and `auc_pr` are of a logistic regression for death, `pair_auc` of the pairwise validator.
@@ -131,14 +135,15 @@ def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
     result.no_search, result.without_hard = why_not(patients, member), without_hard(patients.phenotype)
     if result.no_search:
         tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
+    if not bm25_installed():
+        tell(WITHOUT_BM25)
     modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
     if plan.mask_notes:
         modes[MENTIONS_TOO] = replace(plan.withheld, text=True)
     for mode, withheld in modes.items():
         view = WithheldSource(source, withheld)
         tell(f"{mode}: notes to vectors")
-        result.stages.begin("notes to vectors")
-        notes = _Notes.read(view, text)
+        notes = _Notes.read(view, text, result.stages)
         for seed, parts in enumerate(splits):
             questions = None if result.no_search else Questions.of(patients, parts, seed, member)
             _Seed(view, notes, patients, parts, questions, plan, seed, mode, result, tell).run()
@@ -174,24 +179,33 @@ def _read_patients(source: Source, result: Result) -> Units:
 
 @dataclass(frozen=True)
 class _Notes:
-    """The notes of every unit as one vector, the longest one alone, and what else is known; the same for all seeds."""
+    """The notes of every unit as one vector, the longest one alone, and what else is known; the same for all seeds.
+
+    `beaten` are the baselines that no encoder's vectors enter.
+    """
 
     vectors: Vectors
     longest: Vectors
     known: Known
+    beaten: Baselines
 
     @classmethod
-    def read(cls, view: Source, text: Bert) -> "_Notes":
-        vectors, longest, known = [], [], []
+    def read(cls, view: Source, text: Bert, stages: Stages) -> "_Notes":
+        stages.begin("notes to vectors")
+        vectors, longest, known, texts = [], [], [], list[str]()
         for batch in view.batches():
             vectors.append(text.encode(batch))
             notes = batch.notes.assign(length=batch.notes["text"].str.len()).sort_values(
                 "length", kind="stable"
             )
             last = notes.drop_duplicates("unit_id", keep="last").set_index("unit_id")["text"]
-            longest.append(text.encode_text(last.reindex(batch.units["unit_id"]).fillna("").tolist()))
+            alone = last.reindex(batch.units["unit_id"]).fillna("").tolist()
+            longest.append(text.encode_text(alone))
             known.append(Known.of(batch))
-        return cls(np.concatenate(vectors), np.concatenate(longest), Known.join(known))
+            texts += alone
+        stages.begin("baselines")
+        beaten = Baselines(view, texts)
+        return cls(np.concatenate(vectors), np.concatenate(longest), Known.join(known), beaten)
 
 
 class _Seed:
@@ -223,8 +237,10 @@ class _Seed:
         self._begin("codes and values to columns")
         inputs = Inputs(self._notes.vectors, self._records())
         queries = Inputs(self._notes.longest, inputs.records * 0)
-        for name, vectors, asked in self._baselines(inputs):
+        for name, vectors, asked in self._untrained(inputs):
             self._judge(name, vectors, asked, float("nan"), float("nan"))
+        for name, scorer, by_note in self._notes.beaten.learnt_from(self._split.training):
+            self._judge_precision(name, scorer, by_note)
         for name, settings in encoders_of(replace(self._plan.settings, seed=self._seed)):
             self._begin("training", of=name)
             began = time.perf_counter()
@@ -250,7 +266,7 @@ class _Seed:
         features = RecordFeatures.learn(seen.batches, settings)
         return vstack([features.transform(batch) for batch in self._view.batches()], format="csr")
 
-    def _baselines(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:
+    def _untrained(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:
         """Yield what the notes' vectors and the columns do by themselves, and the queries by text, where there are."""
         mean = inputs.text[self._split.training].mean(axis=0)
         yield RAW, inputs.text, self._notes.longest
@@ -260,18 +276,28 @@ class _Seed:
     def _judge(self, name: str, vectors: Vectors, asked: Vectors | None, train_s: float, kept: float) -> None:
         self._result.stages.begin("judging")
         people, held_out, seed = self._patients, self._split.held_out, self._seed
-        labels = (people.phenotype, people.patient, held_out)
-        found = precision_by_phenotype(vectors, *labels)[0]
-        by_text = float("nan") if asked is None else precision_of_queries(asked, vectors, *labels)
+        found = self._found(ByVectors(vectors), None if asked is None else ByVectors(vectors, asked))
         pairs = pair_auc(
             vectors, people.phenotype, self._group, people.patient, self._split.training, held_out, seed
         )
         sides = [(vectors[rows], people.died[rows]) for rows in (self._split.train, self._split.test)]
         death = score("logistic regression", seed, *sides)
-        measured = (found.precision, by_text, found.base, pairs.auc, pairs.auc_hard, *death, train_s, kept)
+        measured = (*found, pairs.auc, pairs.auc_hard, *death, train_s, kept)
         self._result.rows.append(Row(self._mode, name, seed, *measured))
         if self._questions and name != RECORDS:  # whose columns are too many for an index
             self._search(name, vectors, self._questions)
+
+    def _judge_precision(self, name: str, scorer: Scorer, by_note: Scorer | None) -> None:
+        self._result.stages.begin("judging")
+        rest = [float("nan")] * 6  # which take vectors
+        self._result.rows.append(Row(self._mode, name, self._seed, *self._found(scorer, by_note), *rest))
+
+    def _found(self, scorer: Scorer, by_note: Scorer | None) -> tuple[float, float, float]:
+        """Return precision@10, that of queries by one note (nan where none can be asked), and the base rate."""
+        labels = (self._patients.phenotype, self._patients.patient, self._split.held_out)
+        found = precision_by_phenotype(scorer, *labels)[0]
+        by_text = precision_by_phenotype(by_note, *labels)[0].precision if by_note else float("nan")
+        return found.precision, by_text, found.base
 
     def _search(self, name: str, vectors: Vectors, questions: Questions) -> None:
         self._result.stages.begin("asking through HNSW")

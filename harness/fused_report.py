@@ -12,7 +12,7 @@ from cohorts.harness.fused import BINS, CENTRED, RAW, Plan, Result, Row, SearchR
 from cohorts.harness.note_categories import category_lines
 from cohorts.harness.page import keep, render
 from cohorts.harness.published import FINEEHR_CATEGORIES, FUSIONS, PHENOTYPES, RETRIEVAL_K, Figure
-from cohorts.harness.statistics import Cell, cell_of
+from cohorts.harness.statistics import Cell, cell_of, paired_p
 from cohorts.loaders.manifest import made_from, made_with
 from cohorts.records.base import Source
 
@@ -101,16 +101,18 @@ def search_ceilings(rows: Sequence[SearchRow]) -> dict[str, float]:
     }
 
 
-def finding(lines: Sequence[Line]) -> str:
-    """Return whether any vectors find more than the notes alone do, in the first way of withholding."""
-    first = [line for line in lines if line.withheld == lines[0].withheld]
-    (base,) = [line for line in first if line.encoder == CENTRED]
-    others = [line for line in first if line.encoder not in (CENTRED, RAW)]
+def finding(rows: Sequence[Row]) -> str:
+    """Return whether anything trained finds more than the best of what was not, in the first way of withholding."""
+    frame = pd.DataFrame(rows, columns=list(Row._fields)).sort_values("seed", kind="stable")
+    first = frame[frame["withheld"] == rows[0].withheld]
+    found = {str(name): group["precision"] for name, group in first.groupby("encoder", sort=False)}
+    trained = first.loc[first["train_s"].notna(), "encoder"].unique().tolist()
+    base = max(found.keys() - trained, key=lambda name: float(found[name].mean()))
     return against(
-        f"precision@10 ({base.withheld}; by chance {100 * base.base:.1f} %)",
-        [Score.of(line.encoder, line.cells["precision"], percent=True) for line in others],
-        Score.of(CENTRED, base.cells["precision"], percent=True),
-        [line.cells["precision"].p for line in others],
+        f"precision@10 ({rows[0].withheld}; by chance {100 * first['base'].mean():.1f} %)",
+        [Score.of(name, cell_of(found[name]), percent=True) for name in trained],
+        Score.of(base, cell_of(found[base]), percent=True),
+        [paired_p(found[name], found[base]) for name in trained],
         "paired t-test over the seeds, Bonferroni's correction",
     )
 
@@ -140,7 +142,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], result: Result) -> P
         manifest=manifest,
         categories=category_lines(manifest["note_categories"]),
         categories_table=FINEEHR_CATEGORIES,
-        finding=finding(lines),
+        finding=finding(result.rows),
         lines=lines,
         measures=MEASURES,
         searched=summarize_search(result.searched),

@@ -1,10 +1,9 @@
-"""TF-IDF of whole admissions: the baseline without any training of vectors."""
+"""Sublinear TF-IDF of whole units: the baseline without any training of vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from cohorts.records.base import Batch, Source
 from cohorts.records.cleaning import clean, words
 
@@ -14,19 +13,25 @@ _FEATURES = 2**18
 def word_counts(source: Source) -> Any:
     """Return how often each word stands in each unit's notes, sparse (units, 2**18): hashed, so nothing is learnt."""
     from scipy.sparse import vstack
+
+    return vstack([text_counts(_texts(batch)) for batch in source.batches()]).tocsr()
+
+
+def text_counts(texts: Iterable[Sequence[str]]) -> Any:
+    """Return the same of units that have these texts each."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashing = HashingVectorizer(
         n_features=_FEATURES, analyzer=_words, alternate_sign=False, norm=None, dtype=np.float32
     )
-    return vstack([hashing.transform(_texts(batch)) for batch in source.batches()]).tocsr()
+    return hashing.transform(texts)
 
 
-def tfidf(counts: Any, training: npt.NDArray[np.intp]) -> Any:
-    """Return unit rows, sparse (units, 2**18), weighed by how rare a word is among the `training` rows."""
+def tfidf(learnt: Any, counts: Any) -> Any:
+    """Return `counts` as sparse unit rows, weighed by how rare a word is in the rows that are `learnt` from."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    return TfidfTransformer().fit(counts[training]).transform(counts)
+    return TfidfTransformer(sublinear_tf=True).fit(learnt).transform(counts)
 
 
 def _texts(batch: Batch) -> Iterator[list[str]]:
@@ -35,5 +40,5 @@ def _texts(batch: Batch) -> Iterator[list[str]]:
     return (of_unit.get(unit, []) for unit in batch.units["unit_id"])
 
 
-def _words(texts: list[str]) -> list[str]:
+def _words(texts: Sequence[str]) -> list[str]:
     return [word for text in texts for word in words(clean(text))]

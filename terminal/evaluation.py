@@ -29,6 +29,7 @@ _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
     "pair_auc": "pair\nAUC",
     "auc": "death\nAUC",
 }
+_SIDE_BY_SIDE = 8  # encoders in one table; as many again follow below
 _BEST = 5  # ways to rank, by cohort
 _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "uniformity": "uni-\nformity",
@@ -64,20 +65,21 @@ def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> N
 def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
     """Print precision@10 by phenotype to stdout, encoders side by side; of the first kind of notes."""
     phenotypes, notes = list(dict.fromkeys(row.phenotype for row in rows)), rows[0].notes
-    lines = retrieval_lines(rows, notes, phenotypes)
-    table = _table(f"Precision@10, one phenotype in common, exact search, {notes}, %", synthetic)
-    table.add_column("phenotype")
-    for line in lines:
-        table.add_column(line["encoder"], justify="right")
-    table.add_column("base rate", justify="right")
-    for place, phenotype in enumerate(phenotypes):
-        cells = [line["cells"][place] for line in lines]
-        table.add_row(
-            phenotype.replace("_", " "),
-            *(f"{100 * cell.precision:.1f}" for cell in cells),
-            f"{100 * cells[0].base:.1f}",
-        )
-    show(table)
+    every = retrieval_lines(rows, notes, phenotypes)
+    for lines in (every[first : first + _SIDE_BY_SIDE] for first in range(0, len(every), _SIDE_BY_SIDE)):
+        table = _table(f"Precision@10, one phenotype in common, exact search, {notes}, %", synthetic)
+        table.add_column("phenotype")
+        for line in lines:
+            table.add_column(line["encoder"], justify="right")
+        table.add_column("base rate", justify="right")
+        for place, phenotype in enumerate(phenotypes):
+            cells = [line["cells"][place] for line in lines]
+            table.add_row(
+                phenotype.replace("_", " "),
+                *(f"{100 * cell.precision:.1f}" for cell in cells),
+                f"{100 * cells[0].base:.1f}",
+            )
+        show(table)
 
 
 def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:

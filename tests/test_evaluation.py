@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ import pytest
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fineehr_training import SETTINGS, Settings
 from cohorts.encoders.note_vectors import NoteVectors
+from cohorts.encoders.withholding import parse_withheld
 from cohorts.errors import InputError, LeakageError
 from cohorts.harness import fineehr, published
 from cohorts.harness.classifiers import CLASSIFIERS, score
 from cohorts.harness.fineehr import Plan, PredictionRow, concatenation, evaluate
+from cohorts.harness.quality.scorers import ByCodes, ByVectors
 from cohorts.harness.report import prediction_lines, unimproved_lines
-from cohorts.harness.retrieval import precision_by_phenotype, precision_of_queries
+from cohorts.harness.retrieval import precision_by_phenotype
 from cohorts.harness.splits import Split, SplitBy, split
 from cohorts.harness.statistics import summarize_predictions
 from cohorts.harness.tfidf import tfidf, word_counts
@@ -96,7 +99,8 @@ def test_precision_counts_other_patients_of_the_same_phenotype(monkeypatch: pyte
     vectors[7] = 0
     phenotype = np.array(["a", "a", "a", "b", "b", "b", "", "a"])
     patient = np.array([0, 0, 1, 2, 3, 4, 5, 6])
-    found = {one.phenotype: one for one in precision_by_phenotype(vectors, phenotype, patient, np.arange(8))}
+    of = phenotype, patient, np.arange(8)
+    found = {one.phenotype: one for one in precision_by_phenotype(ByVectors(vectors), *of)}
     # Row 0 finds rows 2 (a) and 3 (b), for row 1 is the same patient's; 1 the same; 2 finds 1 and 0; 7 finds nobody.
     assert found["a"].precision == pytest.approx((0.5 + 0.5 + 1 + 0) / 4)
     # Row 3 finds 2 and 1; row 4 finds 5 (b) and 6; row 5 finds 4 (b) and 6.
@@ -104,41 +108,69 @@ def test_precision_counts_other_patients_of_the_same_phenotype(monkeypatch: pyte
     assert found["a"].queries == 4
     assert found["a"].base == pytest.approx(4 / 8)
     assert found["all"].queries == 7
-    sparse = {
-        one.phenotype: one
-        for one in precision_by_phenotype(csr_array(vectors), phenotype, patient, np.arange(8))
-    }
+    sparse = {one.phenotype: one for one in precision_by_phenotype(ByVectors(csr_array(vectors)), *of)}
     assert sparse == found
-    assert precision_by_phenotype(vectors, phenotype, patient, np.array([6])) == []
+    assert precision_by_phenotype(ByVectors(vectors), phenotype, patient, np.array([6])) == []
+    # Asked by another vector, row 0 finds 4 and 5, which are b.
+    asked = np.where(np.arange(8)[:, None] == 0, vectors[4], 0)
+    (_, by_another) = precision_by_phenotype(ByVectors(vectors, asked), phenotype, patient, np.array([0]))
+    assert by_another.precision == 0
+
+
+class Given:
+    """Scores that are given, (n, n)."""
+
+    def __init__(self, scores: list[list[float]]) -> None:
+        self._scores = np.array(scores, np.float32)
+
+    def scores(
+        self, rows: "np.ndarray[tuple[int], np.dtype[np.intp]]"
+    ) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        return self._scores[rows]
+
+
+def test_precision_of_any_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be compared fills no place; a tie at 0, or a score below it, is a place as any other."""
+    monkeypatch.setattr("cohorts.harness.retrieval.K", 2)
+    out = -np.inf
+    scorer = Given([[9, 5, out, out], [5, 9, 0, 0], [out, 0, 9, 0], [-1, -2, -3, 9]])
+    phenotype = np.array(["a", "a", "a", "b"])
+    by_row = [
+        precision_by_phenotype(scorer, phenotype, np.arange(4), np.array([row]))[0].precision
+        for row in range(3)
+    ]
+    # Row 0 finds row 1 and nobody else; row 1 finds 0, and 2 or 3; row 2 finds 1 and 3.
+    assert by_row == pytest.approx([1 / 2, (1 + 1 / 2) / 2, 1 / 2])
+    found = precision_by_phenotype(scorer, np.array(["b", "a", "a", "b"]), np.arange(4), np.array([3]))
+    assert found[0].precision == pytest.approx(1 / 2)
 
 
 def test_equal_vectors_have_the_precision_of_chance_in_any_order_of_their_rows() -> None:
     vectors, patient = np.tile(np.array([0.6, 0.8], np.float32), (40, 1)), np.arange(40)
     halves = np.repeat(["a", "b"], 20)
     for phenotype in (halves, halves[::-1], np.tile(["a", "b"], 20)):
-        found = precision_by_phenotype(vectors, phenotype, patient, np.arange(40))
+        found = precision_by_phenotype(ByVectors(vectors), phenotype, patient, np.arange(40))
         assert [one.precision for one in found] == pytest.approx([19 / 39] * 3)
-        asked = precision_of_queries(vectors, vectors, phenotype, patient, np.arange(40))
-        assert asked == pytest.approx(19 / 39)
 
 
 @pytest.mark.parametrize("units", [1, 2, 5, 10, 11])
 def test_few_units_have_a_precision_too(units: int) -> None:
     vectors = np.eye(units, dtype=np.float32) + 0.5
     phenotype, patient = np.repeat(["a", "b"], [1, units])[:units], np.arange(units)
-    found = precision_by_phenotype(vectors, phenotype, patient, np.arange(units))
+    found = precision_by_phenotype(ByVectors(vectors), phenotype, patient, np.arange(units))
     assert found[0].precision == pytest.approx((units - 2) / units if units > 1 else 0)
 
 
 def test_tfidf_is_scikit_learns_with_hashed_words(hospital: Path, tmp_path: Path) -> None:
     with admissions(hospital, tmp_path) as source:
         (batch,) = source.batches()
-        ours = tfidf(word_counts(source), np.arange(100))
+        counts = word_counts(source)
+        ours = tfidf(counts[:100], counts)
     assert ours.shape[0] == len(batch)
     texts = batch.notes.groupby("unit_id")["text"].apply("\n".join).reindex(batch.units["unit_id"]).fillna("")
     from cohorts.records.cleaning import clean, words
 
-    plain = TfidfVectorizer(analyzer=lambda text: words(clean(text))).fit(texts[:100])
+    plain = TfidfVectorizer(analyzer=lambda text: words(clean(text)), sublinear_tf=True).fit(texts[:100])
     shown, expected = ours[:100] @ ours[:100].T, plain.transform(texts[:100]) @ plain.transform(texts[:100]).T
     difference = np.abs(shown.toarray() - expected.toarray())
     assert difference.max() < 0.03  # a few of 2**18 hashes meet
@@ -202,6 +234,17 @@ def test_training_that_brought_nothing_is_told_of_its_rows() -> None:
     }
 
 
+def test_codes_are_judged_without_those_that_neighbours_are_judged_by(hospital: Path, tmp_path: Path) -> None:
+    rows = np.arange(50)
+    with admissions(hospital, tmp_path) as source:
+        made = fineehr._baselines(source)["codes, Jaccard"].scores(rows)
+        withheld = parse_withheld("all", text=False)
+        batches = list(source.batches())
+    bare = ByCodes([withheld.apply(batch) for batch in batches])
+    np.testing.assert_array_equal(made, bare.scores(rows))
+    assert not np.array_equal(made, ByCodes(batches).scores(rows))
+
+
 def test_test_ids_that_reach_the_classifiers_stop_the_measurement(
     hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,8 +298,17 @@ def evaluated(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def test_the_table_in_the_terminal(evaluated: tuple[Path, str]) -> None:
     _, shown = evaluated
-    assert shown.count("synthetic data: invented patients, no clinical meaning") == 2
-    for name in (*SETTINGS, "TF-IDF", "concatenation", "word2vec", "average", "base rate"):
+    assert shown.count("synthetic data: invented patients, no clinical meaning") == 3
+    for name in (
+        *SETTINGS,
+        "TF-IDF",
+        "concatenation",
+        "word2vec",
+        "average",
+        "base rate",
+        "BM25",
+        "codes, Jaccard",
+    ):
         assert name in shown
     assert "…" not in shown
     assert re.search(r"all +admission *\n.* notes +\+216h *\n", shown)
@@ -287,7 +339,14 @@ def test_every_measurement_is_kept(evaluated: tuple[Path, str]) -> None:
     assert told["all notes"] > told["admission+216h"] - 0.05
     retrieval = pd.read_csv(folder / "retrieval.csv")
     overall = retrieval[retrieval["phenotype"] == "all"]
-    assert (overall["precision"] > 1.5 * overall["base"]).all()
+    learnt = overall["encoder"] != "age and sex"
+    assert (overall["precision"] > 1.5 * overall["base"])[learnt].all()
+    without_codes = {*SETTINGS, "word2vec", "TF-IDF", "BM25"}
+    of = {notes: set(rows["encoder"]) for notes, rows in overall.groupby("notes")}
+    assert of == {
+        "all notes": without_codes | {"codes, Jaccard", "codes, idf cosine", "age and sex"},
+        "admission+216h": without_codes,  # codes are of the whole stay
+    }
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["synthetic"] is True
     assert manifest["plan"]["encoder"]["dim"] == 24

@@ -14,7 +14,7 @@ from cohorts.harness.bench.equal_recall import AtRecall, Rival
 from cohorts.harness.bench.report import finding as bench_finding
 from cohorts.harness.findings import Score, against, ranked
 from cohorts.harness.fineehr import PredictionRow, Result, RetrievalRow
-from cohorts.harness.fused import CENTRED, RAW, Row
+from cohorts.harness.fused import CENTRED, Row
 from cohorts.harness.quality.evaluation import EXACT
 from cohorts.harness.quality.report import MEASURES, Tables
 from cohorts.harness.quality.report import finding as quality_finding
@@ -153,16 +153,23 @@ def test_the_page_of_fineehr_names_the_half_that_could_not_be_measured(tmp_path:
     assert "<strong>admission+24h could not be measured.</strong> Too few notes." in page
 
 
-def test_fusion_is_compared_with_the_centred_notes() -> None:
+def test_fusion_is_compared_with_the_best_that_was_not_trained() -> None:
     spread = (0.0, 0.01, -0.01)
     rows = [
-        Row("codes withheld", name, seed, mean + more, nan, 0.1, 0.5, 0.5, 0.6, 0.6, nan, nan)
-        for name, mean in ((RAW, 0.9), (CENTRED, 0.4), ("gated", 0.401))
-        for seed, more in enumerate(spread if name != "gated" else spread[::-1])
+        Row("codes withheld", name, seed, mean + more, nan, 0.1, 0.5, 0.5, 0.6, 0.6, trained, nan)
+        for name, mean, trained in (
+            (CENTRED, 0.3, nan),
+            ("BM25", 0.4, nan),
+            ("gated", 0.401, 1.0),
+            ("text", 0.2, 1.0),
+        )
+        for seed, more in enumerate(spread[::-1] if trained == 1 else spread)
     ]
-    told = fused_report.finding(fused_report.summarize(rows))
+    told = fused_report.finding(rows)
     assert told.startswith("gated reaches the highest precision@10 (codes withheld; by chance 10.0 %), 40.1")
-    assert "notes, centred, 40.0 [37.5, 42.5] %, can't be told from it" in told
+    assert "BM25, 40.0 [37.5, 42.5] %, can't be told from it" in told
+    fewer = fused_report.finding([row for row in rows if row.encoder != "gated"])
+    assert fewer.startswith("Nothing reaches more than BM25 does")
 
 
 def test_spaces_are_compared_with_tfidf() -> None:

@@ -21,6 +21,7 @@ from cohorts.records.synth import synthesize
 from commands import refused, run
 
 SEEDS = 1
+COUNTED = ["codes, Jaccard", "codes, idf cosine", "age and sex", "BM25", "TF-IDF"]
 PATIENTS = 450
 pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
 
@@ -54,8 +55,8 @@ def evaluated(hospital: Path, tiny: Path, tmp_path_factory: pytest.TempPathFacto
 def test_every_encoder_is_measured_in_every_way(evaluated: tuple[Path, str, str]) -> None:
     out, shown, _ = evaluated
     frame = pd.read_csv(out / "fused.csv")
-    names = [RAW, CENTRED, RECORDS, *(name for name, _ in encoders_of(Settings()))]
-    assert len(names) == 3 + 13
+    names = [RAW, CENTRED, RECORDS, *COUNTED, *(name for name, _ in encoders_of(Settings()))]
+    assert len(names) == 3 + 5 + 13
     expected = {
         (mode, name, seed)
         for mode in (CODES_WITHHELD, MENTIONS_TOO)
@@ -64,10 +65,13 @@ def test_every_encoder_is_measured_in_every_way(evaluated: tuple[Path, str, str]
     }
     assert set(frame[["withheld", "encoder", "seed"]].itertuples(index=False, name=None)) == expected
     trained = frame[frame["train_s"].notna()]
-    assert set(trained["encoder"]) == set(names[3:])
+    assert set(trained["encoder"]) == set(names[8:])
+    counted = frame["encoder"].isin(COUNTED)
     for measure in ("precision", "base", "pair_auc", "auc", "auc_pr"):
-        assert frame[measure].between(0, 1).all(), measure
-    no_text = frame["encoder"].str.startswith(("structured", RECORDS))
+        has_it = frame[measure] if measure in ("precision", "base") else frame.loc[~counted, measure]
+        assert has_it.between(0, 1).all(), measure
+    assert frame.loc[counted, ["pair_auc", "auc", "auc_pr"]].isna().all(axis=None)
+    no_text = frame["encoder"].str.startswith(("structured", RECORDS, "codes", "age"))
     assert (frame["precision_text"].isna() == no_text).all()
     assert all(name in shown for name in names)
     assert "synthetic data" in shown
@@ -81,6 +85,19 @@ def test_what_does_better_than_chance_on_invented_patients(evaluated: tuple[Path
     for name in (RECORDS, "structured, multitask", "gated, multitask"):
         assert precision[name] > 1.5 * base[name]
         assert pairs[name] > 0.6
+    for name in set(COUNTED) - {"age and sex"}:
+        assert precision[name] > 3 * base[name]
+    by_note = means["precision_text"].mean()
+    assert 1.2 * base[RAW] < by_note["BM25"] < precision["BM25"]
+    assert 1.2 * base[RAW] < by_note["TF-IDF"] < precision["TF-IDF"]
+
+
+def test_baselines_read_what_is_withheld_from_encoders(evaluated: tuple[Path, str, str]) -> None:
+    """Words alone change where mentions are masked."""
+    frame = pd.read_csv(evaluated[0] / "fused.csv")
+    found = {way: rows.set_index("encoder")["precision"].to_dict() for way, rows in frame.groupby("withheld")}
+    same = {name for name in COUNTED if found[CODES_WITHHELD][name] == found[MENTIONS_TOO][name]}
+    assert same == set(COUNTED) - {"BM25", "TF-IDF"}
 
 
 def test_the_page_and_the_manifest_tell_how(evaluated: tuple[Path, str, str]) -> None:
