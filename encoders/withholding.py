@@ -1,7 +1,7 @@
 """What is asked for must not stand in what it is asked of: codes, and mentions in notes, of withheld phenotypes.
 
-The codes that define a cohort are removed from the input. The words stand in the notes still ("Admission Dx: Sepsis"):
-with `text`, they are masked too, as far as the phenotype's terms name them.
+The codes that define a cohort, and those that imply it (septic shock), are removed from the input. The words stand in
+the notes still ("Admission Dx: Sepsis"): with `text`, they are masked too, as far as the phenotype's terms name them.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
-from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
+from cohorts.records.phenotyping import load_phenotypes, stating
 from cohorts.records.views import View
 
 MASK = " "
@@ -29,13 +29,15 @@ _WITHOUT, _IN_NOTES = " without ", " in notes too"  # of the text that asks for 
 
 @dataclass(frozen=True)
 class Withheld:
-    """Phenotypes by name, and whether their mentions in notes are masked too.
+    """Phenotypes by name, whether their mentions in notes are masked too, and whether codes that imply them go as well.
 
-    Raises EncoderError for none, and for unknown ones.
+    Encoders that were saved before there was `implied` go on without it. Raises EncoderError for none, and for
+    unknown ones.
     """
 
     phenotypes: tuple[str, ...]
     text: bool = False
+    implied: bool = True
 
     def __post_init__(self) -> None:
         known = [one.name for one in load_phenotypes()]
@@ -49,7 +51,7 @@ class Withheld:
 
     def apply(self, batch: Batch) -> Batch:
         """Return the batch without the codes, and without the words, that are withheld."""
-        codes = batch.codes[~phenotypes_of(batch.codes).isin(self.phenotypes).to_numpy()]
+        codes = batch.codes[~stating(batch.codes, self.phenotypes, implied=self.implied).to_numpy()]
         notes = batch.notes
         if self.text:
             notes = notes.assign(text=[self.mask(text) for text in notes["text"]])
@@ -169,7 +171,9 @@ class Withholding:
         return left
 
     def _facts(self) -> dict[str, Any]:
-        return {"withheld": list(self.withheld.phenotypes), "withheld_text": self.withheld.text}
+        """Return what is withheld. Without `implied` it is told as before there was a choice: fingerprints stay."""
+        facts = {"withheld": list(self.withheld.phenotypes), "withheld_text": self.withheld.text}
+        return facts | ({"withheld_implied": True} if self.withheld.implied else {})
 
 
 class _Facts(NamedTuple):
@@ -177,6 +181,7 @@ class _Facts(NamedTuple):
 
     withheld: list[str]
     withheld_text: bool
+    withheld_implied: bool = False
 
 
 def restore_withheld(folder: Path) -> Withheld | None:
@@ -184,4 +189,4 @@ def restore_withheld(folder: Path) -> Withheld | None:
     if not (folder / FILE).exists():
         return None
     facts = read_json(folder / FILE, _Facts, error=EncoderError, remedy=AGAIN)
-    return Withheld(tuple(facts.withheld), facts.withheld_text)
+    return Withheld(tuple(facts.withheld), facts.withheld_text, facts.withheld_implied)

@@ -2,10 +2,12 @@
 
 The groups are narrow and follow the categories of ICD-9-CM and ICD-10-CM: heart failure is I50 and leaves out
 combination codes such as I11.0 (hypertensive heart disease with heart failure). A code belongs to one at most.
+Codes that imply a phenotype and don't define it (I11.0) stand apart: they make nobody a member, and are withheld.
 """
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,11 +27,16 @@ _LISTS = {  # what every entry looks like
     "icd10": re.compile(r"[A-Z]\d[0-9A-Z]{1,5}"),
     "terms": re.compile(r"\S(?:.*\S)?"),
 }
+_IMPLIES = "implies_"
+_OPTIONAL = {_IMPLIES + field: _LISTS[field] for field in FIELDS.values()}
 
 
 @dataclass(frozen=True)
 class Phenotype:
-    """A condition: the prefixes of its codes (no dots), its words in notes, and the CCS groups it lies in."""
+    """A condition: the prefixes of its codes (no dots), its words in notes, and the CCS groups it lies in.
+
+    `implies_icd9` and `implies_icd10` are prefixes of codes that state the condition too, and don't define it.
+    """
 
     name: str
     title: str
@@ -39,6 +46,8 @@ class Phenotype:
     icd9: tuple[str, ...]
     icd10: tuple[str, ...]
     terms: tuple[str, ...]
+    implies_icd9: tuple[str, ...] = ()
+    implies_icd10: tuple[str, ...] = ()
 
 
 @cache
@@ -86,6 +95,30 @@ def phenotypes_of(codes: "pd.DataFrame") -> "pd.Series[str]":
     return pd.Series([names.get(pair) for pair in every], index=codes.index, dtype="str", name="phenotype")
 
 
+def stating(codes: "pd.DataFrame", names: Sequence[str], *, implied: bool = True) -> "pd.Series[bool]":
+    """Return whether every row is a diagnosis that defines one of the phenotypes named, or, with `implied`, implies it.
+
+    By the columns `kind`, `system` and `code`. A code may imply several: 493.2 defines asthma and implies COPD.
+    """
+    import pandas as pd
+
+    found = pd.Series(False, index=codes.index, name="stating")
+    for system in FIELDS:
+        here = (codes["kind"] == "diagnosis") & (codes["system"] == system)
+        prefixes = _stating(system, tuple(names), implied)
+        found |= here & codes["code"].isin(
+            [code for code in codes.loc[here, "code"].dropna().unique() if code.startswith(prefixes)]
+        )
+    return found
+
+
+@cache
+def _stating(system: str, names: tuple[str, ...], implied: bool) -> tuple[str, ...]:
+    chosen = [one for one in load_phenotypes() if one.name in names]
+    fields = [FIELDS[system], *([_IMPLIES + FIELDS[system]] if implied else [])]
+    return tuple(prefix for one in chosen for field in fields for prefix in getattr(one, field))
+
+
 @cache
 def _prefixes(system: str) -> dict[str, str]:
     if system not in FIELDS:
@@ -98,17 +131,20 @@ def _parse(file: str, text: str) -> Phenotype:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SourceError(f"Phenotype {file} is not TOML: {error}.") from error
-    keys = {*_TEXTS, *_LISTS}
-    if set(value) != keys:
-        raise SourceError(f"Phenotype {file} has the keys {sorted(value)}; it needs exactly {sorted(keys)}.")
+    keys, lists = {*_TEXTS, *_LISTS}, _LISTS | _OPTIONAL
+    if not keys <= set(value) <= keys | set(_OPTIONAL):
+        raise SourceError(
+            f"Phenotype {file} has the keys {sorted(value)}; it needs exactly {sorted(keys)}, "
+            f"and may have {sorted(_OPTIONAL)}."
+        )
     for key in _TEXTS:
         if not isinstance(value[key], str) or not value[key]:
             raise SourceError(f"Phenotype {file}: {key} is {value[key]!r}; it must be text.")
-    for key, shape in _LISTS.items():
-        _check_list(file, key, value[key], shape)
+    for key in [one for one in lists if one in value]:
+        _check_list(file, key, value[key], lists[key])
     if f"{value['name']}.toml" != file:
         raise SourceError(f"Phenotype {file} calls itself {value['name']!r}; file and name must agree.")
-    fields: dict[str, Any] = {key: tuple(one) if key in _LISTS else one for key, one in value.items()}
+    fields: dict[str, Any] = {key: tuple(one) if key in lists else one for key, one in value.items()}
     return Phenotype(**fields)
 
 
@@ -117,7 +153,7 @@ def _check_list(file: str, key: str, entries: object, shape: re.Pattern[str]) ->
         raise SourceError(f"Phenotype {file}: {key} must be a list with at least one entry.")
     for entry in entries:
         if not isinstance(entry, str) or not shape.fullmatch(entry):
-            hint = "; codes are strings without a dot, as in '4280'" if key.startswith("icd") else ""
+            hint = "; codes are strings without a dot, as in '4280'" if "icd" in key else ""
             raise SourceError(f"Phenotype {file}: {key} holds {entry!r}, which can't be one{hint}.")
 
 

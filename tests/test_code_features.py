@@ -1,15 +1,19 @@
 """Codes as features, and what is withheld from them and from the notes."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from cohorts.encoders.code_features import CodeFeatures, tokens_of
-from cohorts.encoders.withholding import Withheld
+from cohorts.encoders.registry import load_encoder
+from cohorts.encoders.withholding import FILE, Withheld, Withholding
+from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch
-from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
+from cohorts.records.phenotyping import load_phenotypes, phenotypes_of, stating
 from cohorts.records.sources import open_source
 
 ROWS = [
@@ -97,9 +101,36 @@ def test_no_withheld_code_reaches_the_features(real_batches: list[Batch], name: 
         seen += int((phenotypes_of(batch.codes) == name).sum())
         left = Withheld((name,)).apply(batch)
         assert not (phenotypes_of(left.codes) == name).any()
-        assert len(left.codes) == len(batch.codes) - (phenotypes_of(batch.codes) == name).sum()
+        assert len(left.codes) == len(batch.codes) - stating(batch.codes, [name]).sum()
         assert CodeFeatures.learn([left], 1).transform(left).sum() > 0
     assert seen
+
+
+def test_what_implies_a_phenotype_is_withheld_with_it() -> None:
+    codes = [*ROWS, ("3", "diagnosis", "ICD-9", "78552"), ("3", "diagnosis", "ICD-10", "T8112XA")]
+    left = Withheld(("sepsis",)).apply(batch_of(codes))
+    assert left.codes["code"].tolist() == [code for *_, code in ROWS if code != "0389"]
+    before = Withheld(("sepsis",), implied=False).apply(batch_of(codes))
+    assert before.codes["code"].tolist()[-2:] == ["78552", "T8112XA"]
+
+
+def test_an_encoder_of_before_goes_on_as_it_was_made(tmp_path: Path) -> None:
+    """It is queried and written by its fingerprint: what is withheld from it stays, and so does its file."""
+    encoder = Word2Vec(Settings(dim=4))
+    encoder._hold(["hip", "fall"], np.ones((2, 4), np.float32))
+    Withholding(encoder, Withheld(("sepsis",))).save(tmp_path)
+    new = load_encoder(tmp_path)
+    assert isinstance(new, Withholding)
+    assert new.withheld == Withheld(("sepsis",), implied=True)
+    old = {"withheld": ["sepsis"], "withheld_text": False}
+    (tmp_path / FILE).write_text(json.dumps(old))
+    restored = load_encoder(tmp_path)
+    assert isinstance(restored, Withholding)
+    assert restored.withheld == Withheld(("sepsis",), implied=False)
+    facts = json.dumps({"encoder": encoder.fingerprint, **old}, sort_keys=True)
+    assert restored.fingerprint == hashlib.sha256(facts.encode()).hexdigest()[:16] != new.fingerprint
+    restored.save(tmp_path)
+    assert json.loads((tmp_path / FILE).read_text()) == old
 
 
 def test_withheld_words_leave_the_notes_in_whatever_case_they_stand() -> None:

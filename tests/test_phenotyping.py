@@ -7,7 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cohorts.errors import SourceError
-from cohorts.records.phenotyping import load_phenotypes, parse_phenotypes, phenotype_of, phenotypes_of
+from cohorts.records.phenotyping import (
+    load_phenotypes,
+    parse_phenotypes,
+    phenotype_of,
+    phenotypes_of,
+    stating,
+)
 
 GOOD = """
 name = "gout"
@@ -87,6 +93,36 @@ def test_a_frame_of_codes() -> None:
     assert found.dropna().to_dict() == {5: "heart_failure", 6: "copd"}
 
 
+def test_what_implies_a_phenotype_is_no_member_and_states_it() -> None:
+    """Septic shock; hypertensive heart disease with heart failure; chronic obstructive asthma; type 1 is not type 2."""
+    codes = pd.DataFrame(
+        [
+            ("diagnosis", "ICD-9", "78552"),
+            ("diagnosis", "ICD-10", "I110"),
+            ("diagnosis", "ICD-9", "49320"),
+            ("diagnosis", "ICD-9", "25001"),
+            ("procedure", "ICD-9", "4311"),
+            ("diagnosis", "ICD-9", "0389"),
+            ("drug", "name", "038"),
+        ],
+        columns=["kind", "system", "code"],
+        index=[9, 1, 2, 3, 4, 5, 6],
+    )
+    assert phenotypes_of(codes).dropna().to_dict() == {2: "asthma", 5: "sepsis"}
+    expected = {
+        ("sepsis",): [9, 5],
+        ("heart_failure",): [1],
+        ("copd",): [2],
+        ("asthma", "copd"): [2],
+        ("type_2_diabetes", "stroke"): [],
+    }
+    for names, rows in expected.items():
+        found = stating(codes, names)
+        assert found[found].index.tolist() == rows
+    without = stating(codes, ["sepsis"], implied=False)
+    assert without[without].index.tolist() == [5]
+
+
 def test_a_procedure_whose_number_begins_like_a_diagnosis_has_none() -> None:
     """43.11 is a feeding tube; 431 is a stroke."""
     codes = pd.DataFrame(
@@ -108,9 +144,12 @@ def test_a_procedure_whose_number_begins_like_a_diagnosis_has_none() -> None:
         ('icd10 = ["M10"]', "icd10 = []", "at least one"),
         ('name = "gout"', 'name = "podagra"', "must agree"),
         ('icd9 = ["2740"]', 'icd9 = ["2740", "27400"]', "lies within 2740"),
+        ('title = "Gout"', 'title = "Gout"\nimplies_icd9 = ["274.8"]', "without a dot"),
+        ('title = "Gout"', 'title = "Gout"\nimplies = ["2748"]', "may have .*implies_icd10"),
     ],
 )
 def test_a_definition_that_is_not_well_formed(old: str, new: str, message: str) -> None:
-    assert [one.name for one in parse_phenotypes({"gout.toml": GOOD})] == ["gout"]
+    (gout,) = parse_phenotypes({"gout.toml": GOOD + 'implies_icd9 = ["2748"]\n'})
+    assert (gout.name, gout.implies_icd9, gout.implies_icd10) == ("gout", ("2748",), ())
     with pytest.raises(SourceError, match=message):
         parse_phenotypes({"gout.toml": GOOD.replace(old, new)})
