@@ -921,6 +921,8 @@ def evaluate_retrieval(
     show_quality(made, synthetic=manifest["synthetic"])
     for fault in made.faults:
         log.say("warning", f"LEAK: {fault}")
+    for told in made.notes:
+        log.say("note", told)
     log.say(
         "note",
         f"Report: {page}; all ways, views, indexes and k: {out}/figures.csv; who was found: {out}/rankings.",

@@ -24,6 +24,7 @@ from cohorts.harness.contestants import CENTRED, Contestant
 from cohorts.harness.quality.leaks import Late, Leak, find_leaks, shared_patients
 from cohorts.harness.quality.plan import Plan, Route
 from cohorts.harness.quality.population import CohortBy, Population
+from cohorts.harness.quality.proxies import Proxy, find_proxies
 from cohorts.harness.quality.questions import Fold, deal
 from cohorts.harness.quality.rankings import (
     Ranking,
@@ -86,6 +87,7 @@ class Result:
     reasons: defaultdict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     leaks: list[Leak] = field(default_factory=list)
     late: list[Late] = field(default_factory=list)
+    proxies: list[Proxy] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
     not_measured: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -116,6 +118,8 @@ def evaluate(
             leaks, late = find_leaks(view, population.cohorts, source.batches(), seen.batches())
             result.leaks += leaks
             result.late.append(late)
+            result.stages.begin("looking for proxies")
+            result.proxies += find_proxies(view, population, seen)
         _View(view, seen, plan, out, result, tell).run()
     result.stages.end()
     _check_any_measured(plan, result)
@@ -152,11 +156,13 @@ def _check_same(out: Path, source: Source, population: Population, plan: Plan) -
     }
     if population.by is not CohortBy.ANY:  # which it was before there was a choice
         asked["cohort_by"] = population.by
+    if not population.any_shared:
+        asked["implied"] = "withheld"  # what was ranked before saw codes that imply a cohort
     file = out / IDENTITY
     if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {out}.") != asked:
         raise InputError(
-            f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed): "
-            "take another --out, or remove it."
+            f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed, or by "
+            "an earlier version): take another --out, or remove it."
         )
     write_manifest(file, asked)
 

@@ -14,6 +14,7 @@ from cohorts.harness.quality.evaluation import EXACT, Result
 from cohorts.harness.quality.grades import Judged, OfRecords, agreement
 from cohorts.harness.quality.leaks import verdict
 from cohorts.harness.quality.plan import Plan
+from cohorts.harness.quality.proxies import PRECISION, RECALL, frame_of, sentences
 from cohorts.harness.quality.scorers import RANDOM
 from cohorts.harness.quality.summary import (
     ALL,
@@ -64,12 +65,16 @@ class Line(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """All that is told, as frames by the name of their CSV file, and the k that the tables are of."""
+    """All that is told, as frames by the name of their CSV file, and the k that the tables are of.
+
+    `faults` make the figures worthless; `notes` are what else to know of the first view: its proxies.
+    """
 
     frames: dict[str, pd.DataFrame]
     k: int
     faults: list[str]
     agreement: tuple[float, int] | None
+    notes: Sequence[str] = ()
 
 
 def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
@@ -83,6 +88,7 @@ def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecord
         "subgroups": subgroups(ways, k),
         "extremes": extremes(ways, result.reasons, k),
         "leaks": pd.DataFrame(result.leaks),
+        "proxies": frame_of(result.proxies),
         "not_measured": pd.DataFrame(
             [(*way, reason) for way, reason in result.not_measured.items()],
             columns=["view", "encoder", "reason"],
@@ -103,7 +109,8 @@ def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecord
     agreed = None
     if len(both) == 2:
         agreed = agreement(both[Judged], both[OfRecords])  # type: ignore[arg-type]
-    return Tables(frames, k, verdict(result.leaks, result.shared_patients), agreed)
+    faults = verdict(result.leaks, result.shared_patients)
+    return Tables(frames, k, faults, agreed, sentences(result.proxies, next(iter(plan.views))))
 
 
 def views(made: Tables) -> list[str]:
@@ -206,6 +213,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         enough=ENOUGH,
         exact=EXACT,
         many=FOLDED,
+        proxies_by=(PRECISION, RECALL),
         line_count=len(_best(made)),
         known=lambda number: number == number,
     )
