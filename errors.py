@@ -52,6 +52,10 @@ class EncoderError(InputError):
     """An encoder can't be fitted, loaded or used as asked."""
 
 
+class NoText(EncoderError):
+    """An encoder reads no text, and one was asked by."""
+
+
 class FingerprintMismatch(EncoderError):
     """The collection was made by another encoder than the one at hand."""
 

@@ -33,7 +33,7 @@ class Notes:
     unit = Unit.PATIENT
     fingerprint = "texts"
     work_dir = Path(tempfile.gettempdir())
-    has_notes = True
+    has_notes = has_codes = True
 
     def __init__(self, texts: list[str], *, synthetic: bool) -> None:
         ids = [str(row) for row in range(len(texts))]

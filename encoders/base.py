@@ -82,6 +82,33 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class Pads(Protocol):
+    """An encoder whose units have a component that is zero in what is asked: what of length 1 they say nothing by.
+
+    A unit to ask by has a zero there, and is scaled to length 1 again.
+    """
+
+    @property
+    def padding(self) -> int:
+        """Return the place of the component, below `dim`."""
+        ...
+
+
+def padding_of(encoder: object) -> int | None:
+    """Return the place of the padding in an encoder's vectors, None where they have none."""
+    return encoder.padding if isinstance(encoder, Pads) else None
+
+
+@runtime_checkable
+class ExplainsText(Protocol):
+    """An encoder that can tell what in a text made a unit be found."""
+
+    def explain_text(self, text: str, found: Vectors) -> list[list[tuple[str, float]]]:
+        """Return, for each of the units found (n, dim), what each word of a text adds to the cosine, the most first."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """An encoder that can tell why."""
 

@@ -1,7 +1,7 @@
 """Codes as features: a column for each group of diagnoses and procedures, or for each code, learnt in training.
 
 As groups, ICD-9 and ICD-10 share their columns, and drugs are told by their ingredient (records/grouping.py). A unit
-has a code or has it not; how often does not count.
+has a code or has it not, or has it by the greatest of its weights; how often does not count.
 """
 
 from collections import Counter
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from cohorts.records.base import Batch
 from cohorts.records.grouping import drug_name, group_of
@@ -36,25 +37,32 @@ class CodeFeatures:
             units_with.update(token for _, token in pairs if token is not None)
         return cls(sorted(token for token, many in units_with.items() if many >= min_units), of)
 
-    def transform(self, batch: Batch) -> Any:
-        """Return what every unit has, scipy CSR (len(batch), columns) float32, and count what has no column."""
+    def transform(self, batch: Batch, weights: npt.NDArray[np.float32] | None = None) -> Any:
+        """Return what every unit has, scipy CSR (len(batch), columns) float32, and count what has no column.
+
+        `weights` are those of the batch's codes, (codes,), 1 where none are given.
+        """
         from scipy.sparse import csr_array
 
+        codes = batch.codes
         row_of = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
-        cells = set()
-        for unit, kind, token in zip(
-            batch.codes["unit_id"], batch.codes["kind"], tokens_of(batch.codes, self._of), strict=True
+        each = np.ones(len(codes), np.float32) if weights is None else weights
+        cells: dict[tuple[int, int], float] = {}
+        for unit, kind, token, weight in zip(
+            codes["unit_id"], codes["kind"], tokens_of(codes, self._of), each.tolist(), strict=True
         ):
             place = self._places.get(token) if token is not None else None
             if place is not None:
-                cells.add((row_of[unit], place))
+                cell = row_of[unit], place
+                cells[cell] = max(weight, cells.get(cell, 0.0))
             else:
                 self.counts[
                     f"{kind} codes {'without a group' if token is None else 'not seen in training'}"
                 ] += 1
-        rows, columns = np.array(sorted(cells), np.int64).reshape(-1, 2).T
-        ones = np.ones(len(rows), np.float32)
-        return csr_array((ones, (rows, columns)), shape=(len(batch), len(self.columns)))
+        there = sorted(cells)
+        rows, columns = np.array(there, np.int64).reshape(-1, 2).T
+        values = np.array([cells[cell] for cell in there], np.float32)
+        return csr_array((values, (rows, columns)), shape=(len(batch), len(self.columns)))
 
 
 def tokens_of(codes: pd.DataFrame, of: str = "groups") -> list[str | None]:

@@ -33,7 +33,7 @@ from cohorts.encoders.saving import (
     write_tensors,
 )
 from cohorts.encoders.training import Checked, TrainingIds
-from cohorts.errors import EncoderError
+from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
 from cohorts.records.views import Subset
 
@@ -171,10 +171,10 @@ class Fused:
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, as of units with one note and no records; zeros as above.
 
-        Raises EncoderError for fused:structured.
+        Raises NoText for fused:structured.
         """
         if self.text is None:
-            raise EncoderError("fused:structured knows no text; query by --patient.")
+            raise NoText("fused:structured knows no text; query by --patient.")
         features = self.parts.features
         none = _no_records(len(texts), len(features.columns) if features else 0)
         return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))

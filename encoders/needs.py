@@ -10,6 +10,13 @@ def check_notes(source: Source, reader: str) -> None:
         return
     apart = " MIMIC-IV's are a data set of their own, which --notes names." if source.name == "mimic4" else ""
     raise EncoderError(
-        f"The source holds no notes, and {reader} needs them: use fused:structured or word2vec:input=codes, which "
-        f"read codes alone.{apart}"
+        f"The source holds no notes, and {reader} needs them: use codes, which reads codes alone.{apart}"
     )
+
+
+def check_codes(source: Source, reader: str) -> None:
+    """Raise EncoderError where the source holds no codes; `reader` is what can't do without."""
+    if not source.has_codes:
+        raise EncoderError(
+            f"The source holds no codes, and {reader} needs them: use lsa, which reads notes alone."
+        )

@@ -1,22 +1,30 @@
 """The encoders by name, as `--encoder` knows them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import bert, clinicalnotebert, fineehr_training, fusion_settings, word2vec
+from cohorts.encoders import bert, clinicalnotebert, codes, fineehr_training, fusion_settings, lsa, word2vec
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.checkpoints import find_checkpoint
+from cohorts.encoders.codes import Codes
+from cohorts.encoders.concat import Concat, parse_parts
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fused import Fused
+from cohorts.encoders.lsa import Lsa
 from cohorts.encoders.saving import ABOUT, is_folder, read_about
 from cohorts.encoders.settings import read_settings
 from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError
+from cohorts.records.base import Source
 
+DEFAULT = "concat:lsa+codes"
 _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
+    "lsa": (lsa.Settings, Lsa),
+    "codes": (codes.Settings, Codes),
     "word2vec": (word2vec.Settings, Word2Vec),
     "fineehr": (fineehr_training.Settings, FineEhr),
     "bert": (bert.Settings, Bert),
@@ -24,6 +32,9 @@ _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
     "fused": (fusion_settings.Settings, Fused),
 }
 _LOADERS: Mapping[str, Callable[[Path], Encoder]] = {
+    "lsa": Lsa.load,
+    "codes": Codes.load,
+    "concat": lambda folder: Concat.load(folder, load_encoder),
     "word2vec": Word2Vec.load,
     "fineehr": FineEhr.load,
     "bert": Bert.load,
@@ -47,11 +58,31 @@ def make_encoder(spec: str) -> Encoder:
         raise EncoderError(
             f"The encoder in {spec} is trained already: phenotypes are withheld from one that is yet to be trained."
         )
+    if name == Concat.name:
+        return _make_concat(rest)
     if name not in _MAKERS:
-        known = ", ".join(_MAKERS)
+        known = ", ".join((*_MAKERS, Concat.name))
         raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
     settings, make = _MAKERS[name]
     return make(read_settings(settings, rest))
+
+
+def _make_concat(text: str) -> Concat:
+    own = {name: [field.name for field in fields(settings)] for name, (settings, _) in _MAKERS.items()}
+    settings = parse_parts(text, own)
+    return Concat(settings, [make_encoder(part) for part in settings.parts])
+
+
+def default_encoder(source: Source) -> str:
+    """Return the encoder that is taken where none is asked for: `concat:lsa+codes`, or what of it the source has.
+
+    Raises EncoderError where it holds neither notes nor codes.
+    """
+    if source.has_notes and source.has_codes:
+        return DEFAULT
+    if not source.has_notes and not source.has_codes:
+        raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
+    return Lsa.name if source.has_notes else Codes.name
 
 
 def download_checkpoints(specs: Sequence[str]) -> None:
@@ -60,7 +91,7 @@ def download_checkpoints(specs: Sequence[str]) -> None:
     Raises EncoderError, also where none of them has a checkpoint.
     """
     made = [make_encoder(parse_asked(spec)[0]) for spec in specs]
-    models = [text.settings.model for text in map(_text_model, made) if text]
+    models = [text.settings.model for one in made for text in _text_models(one)]
     if not models:
         names = " or ".join(one.name for one in made) or "asked for"
         raise EncoderError(f"Encoder {names} has no checkpoint to download: leave --download out.")
@@ -80,16 +111,18 @@ def ready_encoder(spec: str) -> Encoder:
 
 def check_ready(encoder: object) -> None:
     """Raise CheckpointNotFound, EncoderError or MissingExtra where an encoder's text model could not encode."""
-    if text := _text_model(encoder):
+    for text in _text_models(encoder):
         text.check_ready()
 
 
-def _text_model(encoder: object) -> Bert | None:
-    """Return the text model that an encoder is, or has within."""
+def _text_models(encoder: object) -> list[Bert]:
+    """Return the text models that an encoder is, or has within."""
     if isinstance(encoder, Withholding):
-        encoder = encoder.encoder
+        return _text_models(encoder.encoder)
+    if isinstance(encoder, Concat):
+        return [text for part in encoder.parts for text in _text_models(part)]
     inner = encoder.text if isinstance(encoder, Fused) else encoder
-    return inner if isinstance(inner, Bert) else None
+    return [inner] if isinstance(inner, Bert) else []
 
 
 def load_encoder(folder: Path) -> Encoder:

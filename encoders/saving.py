@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cohorts.documents import read_json
 from cohorts.errors import EncoderError
 from cohorts.private_files import private_folder, touch_private, write_private
+from cohorts.records.cleaning import cleaning_version
 
 T = TypeVar("T")
 
@@ -90,6 +91,14 @@ def check_shape(
         found = "is missing" if tensor is None else f"has the shape {tensor.shape}"
         raise EncoderError(f"{folder / TENSORS} is damaged: {name} {found}; it must have {shape}. {AGAIN}")
     return tensor
+
+
+def check_cleaning(cleaning: str, folder: Path) -> None:
+    """Raise EncoderError where notes were cleaned in another way when the encoder was trained."""
+    if cleaning != cleaning_version():
+        raise EncoderError(
+            f"The encoder in {folder} was trained with another cleaning of notes; train it anew."
+        )
 
 
 def check_unchanged(encoder: _Configured, fingerprint: str, folder: Path) -> None:

@@ -19,12 +19,20 @@ def one_of(encoder: str, settings: object, **allowed: Sequence[str]) -> None:
             raise EncoderError(f"{encoder} {name} is {value!r}; it is one of {', '.join(values)}.")
 
 
-def at_least_one(encoder: str, settings: object, *names: str) -> None:
-    """Raise EncoderError where one of these settings is below 1."""
+def at_least_one(encoder: str, settings: object, *names: str, least: int = 1) -> None:
+    """Raise EncoderError where one of these settings is below 1, or `least`."""
     for name in names:
         value = getattr(settings, name)
-        if value < 1:
-            raise EncoderError(f"{encoder} {name} is {value}; it must be at least 1.")
+        if value < least:
+            raise EncoderError(f"{encoder} {name} is {value}; it must be at least {least}.")
+
+
+def check_share(encoder: str, settings: object, *names: str) -> None:
+    """Raise EncoderError where one of these settings is no share: above 0, and at most 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 < value <= 1:
+            raise EncoderError(f"{encoder} {name} is {value}; it is a share, above 0 and at most 1.")
 
 
 def read_settings(kind: type[Any], text: str) -> Any:

@@ -43,6 +43,7 @@ def assemble(frames: Frames, unit: Unit, titles: Titles, all_admissions: Admissi
     book.keep_known_admissions(admissions, all_admissions)
     book.leave_out_erroneous_notes()
     book.leave_out_empty_codes()
+    book.date_codes(admissions)
     book.count(patients, admissions)
     units = _units(patients, admissions, book.frames, unit, titles)
     if unit is Unit.ADMISSION:
@@ -132,6 +133,11 @@ class _Book:
             codes = self.frames["codes"]
             self._leave_out(codes[codes["code"].isna()], "without a code")
             self.frames["codes"] = codes[codes["code"].notna()]
+
+    def date_codes(self, admissions: pd.DataFrame) -> None:
+        if "codes" in self.frames:
+            codes, began = self.frames["codes"], admissions.set_index("admission_id")["admitted"]
+            self.frames["codes"] = codes.assign(admitted=codes["admission_id"].map(began))
 
     def leave_out_without_admission(self) -> None:
         for kind in set(self.frames) - {"patients", "admissions"}:

@@ -43,6 +43,7 @@ CODE_COLUMNS = {
     "system": "str",  # ICD-9, ICD-10 or name (drugs by name)
     "code": "str",
     "rank": "Int64",  # sequence number within the admission; 1 is principal
+    "admitted": "datetime64[us]",  # when the admission began; missing without one
 }
 NOTE_COLUMNS = {
     "unit_id": "str",
@@ -107,6 +108,11 @@ class Source(Protocol):
     @property
     def has_notes(self) -> bool:
         """Return whether it has notes, as its files tell when they are opened: all of them may be empty."""
+        ...
+
+    @property
+    def has_codes(self) -> bool:
+        """Return whether it has codes, as its files tell when they are opened."""
         ...
 
     @property

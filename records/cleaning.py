@@ -7,9 +7,11 @@ point of a decimal. Words are runs of letters and digits; a decimal is one word.
 import hashlib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import chain
 
 Step = Callable[[str], str]
 
@@ -29,6 +31,7 @@ _NUMBER_FIRST = re.compile(
 _MONTH_FIRST = re.compile(
     rf"[ADFJMNOSadfjmnos](?<!\w.){_MONTH_TAIL}{_GAP}\d{{1,2}},(?:{_GAP})?\d{{4}}\b", re.DOTALL
 )
+_COMMA_YEAR = re.compile(rf"\d,(?:{_GAP})?\d{{4}}")  # in every match of the above: few texts have one
 _HOSPITAL_NUMBER = re.compile(
     rf"[ACMUVacmuv](?<!\w.)(?i:(?<=m)rn\b|(?<=m)edical{_GAP}record\b(?:{_GAP}(?:number|no)\b)?"
     r"|(?:(?<=u)nit|(?<=a)ccession|(?<=a)ccount|(?<=v)isit|(?<=c)lip)"
@@ -39,6 +42,8 @@ _HOSPITAL_NUMBER = re.compile(
 _LONG_NUMBER = re.compile(r"\d(?<!\w\d)\d{6,}\b")
 _SENTENCE_END = re.compile(r"[.\n!?](?<!\.(?=\d))")
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
+_APART = {sign: " " for sign in range(128) if not chr(sign).isalnum() and chr(sign) not in "._/-"}
+_RUNS_KEPT = 200_000  # of which the words are known: some 40 MB
 
 
 def placeholders(text: str) -> str:
@@ -48,7 +53,8 @@ def placeholders(text: str) -> str:
 
 def timestamps(text: str) -> str:
     """Take out dates and times of day; fractions, blood pressures (120/80) and titres over 1:59 stay."""
-    return _MONTH_FIRST.sub(" ", _NUMBER_FIRST.sub(" ", text))
+    text = _NUMBER_FIRST.sub(" ", text)
+    return _MONTH_FIRST.sub(" ", text) if _COMMA_YEAR.search(text) else text
 
 
 def hospital_numbers(text: str) -> str:
@@ -97,6 +103,21 @@ def sentences(text: str) -> list[str]:
 def words(sentence: str) -> list[str]:
     """Return the words of a sentence, or of a whole cleaned text."""
     return _WORD.findall(sentence)
+
+
+def count_words(text: str) -> Counter[str]:
+    """Return how often each of `words(clean(text))` stands there; a run of signs is split once, which is faster.
+
+    What stands between blanks, and what else parts words and abbreviations, is looked up as a whole.
+    """
+    for step in (placeholders, timestamps, hospital_numbers, lowercase):
+        text = step(text)
+    return Counter(chain.from_iterable(map(_words_of, text.translate(_APART).split())))
+
+
+@lru_cache(_RUNS_KEPT)
+def _words_of(run: str) -> tuple[str, ...]:
+    return tuple(words(abbreviations(run)))
 
 
 @cache

@@ -104,10 +104,12 @@ class PartitionedSource:
         self._partition: Partition | None = None
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
         self._counted: set[int] = set()  # parts whose rows stand in the report
-        self.has_notes = False
+        self.has_notes = self.has_codes = False
         for feed in layout.feeds():
             first = next(read_table(feed.file, feed.table, dates))
-            self.has_notes |= feed.kind == "notes" and bool(len(first.frame) or first.bad)
+            filled = bool(len(first.frame) or first.bad)
+            self.has_notes |= feed.kind == "notes" and filled
+            self.has_codes |= feed.kind == "codes" and filled
             self._feeds.append(feed)
 
     @cached_property

@@ -42,6 +42,11 @@ class View:
         return self._source.has_notes
 
     @property
+    def has_codes(self) -> bool:
+        """Return that of the whole source."""
+        return self._source.has_codes
+
+    @property
     def fingerprint(self) -> str:
         """Return that of the whole source."""
         return self._source.fingerprint

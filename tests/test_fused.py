@@ -269,7 +269,7 @@ def test_nobody_but_the_training_patients_reaches_a_trained_part(
 
     class Part:
         name, unit, synthetic, report, fingerprint = "part", Unit.PATIENT, True, source.report, "0"
-        has_notes = True
+        has_notes = has_codes = True
         work_dir = source.work_dir
 
         def batches(self) -> Iterator[Batch]:

@@ -76,7 +76,7 @@ def test_a_note_with_a_day_alone_is_known_when_the_day_is_over(source: Partition
 class Undated:
     """A source whose first note has no time."""
 
-    name, synthetic, fingerprint, has_notes = "undated", True, "undated", True
+    name, synthetic, fingerprint, has_notes, has_codes = "undated", True, "undated", True, True
 
     def __init__(self, source: PartitionedSource) -> None:
         self.unit, self.report, self.work_dir = source.unit, source.report, source.work_dir

@@ -39,7 +39,7 @@ class Notes:
     unit = Unit.PATIENT
     synthetic = True
     fingerprint = "texts"
-    has_notes = True
+    has_notes = has_codes = True
 
     def __init__(self, *texts: str, scratch: Path | None = None, fail: bool = False) -> None:
         self.texts = texts

@@ -1,6 +1,5 @@
 """Whom neighbours are judged by: all units of a source, the cohorts they belong to, and what they are grouped by."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.errors import InputError
 from cohorts.records.base import Batch, Source
+from cohorts.records.labels import split_labels
 from cohorts.records.phenotyping import load_phenotypes, phenotypes_of
 
 Rows = npt.NDArray[np.intp]
@@ -18,7 +18,6 @@ Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 
 AGE_BANDS = (0, 45, 65, 80, 200)
-_SEVERAL = re.compile(r"[;|]")  # between the labels of one document
 
 
 class CohortBy(StrEnum):
@@ -88,7 +87,7 @@ def read_labelled(source: Source, labels: Sequence[str]) -> Population:
         frames.append(batch.units)
     units = _together(source, frames)
     sets = [
-        {name for text in row if isinstance(text, str) for name in _split(text)}
+        {name for text in row if isinstance(text, str) for name in split_labels(text)}
         for row in units[[f"label_{label}" for label in labels]].itertuples(index=False)
     ]
     names = sorted(set().union(*sets))
@@ -129,8 +128,3 @@ def _together(source: Source, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _numbers(patients: "pd.Series[str]") -> Rows:
     return pd.factorize(patients)[0].astype(np.intp)
-
-
-def _split(text: str) -> list[str]:
-    parts = (" ".join(part.lower().split()) for part in _SEVERAL.split(text))
-    return [part for part in parts if part not in ("", "none")]
