@@ -216,12 +216,13 @@ def ingest(
     source: SourceName,
     path: SourcePath,
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="word2vec[:key=value,…], fineehr[:SETTING,…] or fused[:FUSION,…], trained on the source; "
-            "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder."
+            help="lsa, codes, concat:A+B[+C], word2vec, fineehr or fused[:FUSION,…], trained on the source; "
+            "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder [default: concat:lsa+codes, "
+            "without the part of which the source has nothing]."
         ),
-    ] = "word2vec",
+    ] = None,
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
     store: Store = "qdrant:./cohorts.qdrant",
@@ -275,7 +276,7 @@ def ingest(
     from cohorts.terminal.tables import show_summary
 
     log.choose(log_format)
-    encoder = _asked(encoder, withhold, withhold_text)
+    asked = _asked(encoder, withhold, withhold_text)
     part = parse_shard(shard) if shard else None
     goal = Goal(
         collection,
@@ -290,9 +291,9 @@ def ingest(
     bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)
     run = Run(folder, store, goal)
     if download:
-        download_checkpoints([encoder])
+        download_checkpoints([asked])
     ray = Ray(ray_workers, ray_address) if ray_workers else None
-    making = None if dry_run else run.prepare(encoder, ray)
+    making = None if dry_run else run.prepare(asked, ray, by_default=encoder is None)
     with (
         _open_source(
             source,
@@ -326,12 +327,12 @@ def fit(
     path: SourcePath,
     out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="word2vec[:key=value,…], fineehr[:SETTING,…], fused[:FUSION,…], bert[:MODEL,…], "
-            "clinicalnotebert[:SIZE,…]"
+            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], bert[:MODEL,…], "
+            "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing]."
         ),
-    ] = "word2vec",
+    ] = None,
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
     unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
@@ -345,15 +346,15 @@ def fit(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
-    from cohorts.encoders.registry import check_ready, download_checkpoints, make_encoder
+    from cohorts.encoders.registry import check_ready, download_checkpoints, make_encoder, suited_to
     from cohorts.loaders.run import train_only
     from cohorts.terminal.progress import progress
 
     log.choose(log_format)
-    encoder = _asked(encoder, withhold, withhold_text)
+    asked = _asked(encoder, withhold, withhold_text)
     if download:
-        download_checkpoints([encoder])
-    made = make_encoder(encoder)
+        download_checkpoints([asked])
+    made = make_encoder(asked)
     check_ready(made)
     with (
         _open_source(
@@ -370,6 +371,8 @@ def fit(
         ) as records,
         progress() as tick,
     ):
+        if encoder is None:
+            made = make_encoder(suited_to(asked, records))
         train_only(records, made, out, tick)
     log.say(
         "note",
@@ -1235,10 +1238,12 @@ def _check_says_who_died(source: str) -> None:
         raise InputError("notes-csv does not say who died, which this table is about: use mimic3 or mimic4.")
 
 
-def _asked(encoder: str, withhold: str | None, withhold_text: bool) -> str:
-    """Return the encoder that is asked for, with what is to be withheld from it."""
+def _asked(encoder: str | None, withhold: str | None, withhold_text: bool) -> str:
+    """Return the encoder that is asked for, or the default, with what is to be withheld from it."""
+    from cohorts.encoders.registry import DEFAULT
     from cohorts.encoders.withholding import parse_withheld
 
+    encoder = encoder or DEFAULT
     if withhold is None:
         if withhold_text:
             raise InputError("--withhold-text needs --withhold: it says whose mentions are masked.")

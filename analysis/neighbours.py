@@ -13,6 +13,7 @@ from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, 
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters import All, Filter, Not
 from cohorts.connectors.index import SearchParams
+from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
 from cohorts.errors import InputError, PatientNotFound
 
@@ -121,7 +122,7 @@ def of_patient(
         hint = _hint(connector, name, collection, patient_id, suggest=suggest)
         raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. {hint}")
     patient = as_kept(collection, patient_field(collection), patient_id)
-    mean = own.vectors.mean(axis=0)
+    mean = as_questions(own.vectors.mean(axis=0, keepdims=True), padding_of(collection))[0]
     question = _Question(connector, collection, name, mean, where, params, per_unit, patient)
     notes: tuple[str, ...] = ()
     if many > len(own.ids):

@@ -73,16 +73,16 @@ def _make_concat(text: str) -> Concat:
     return Concat(settings, [make_encoder(part) for part in settings.parts])
 
 
-def default_encoder(source: Source) -> str:
-    """Return the encoder that is taken where none is asked for: `concat:lsa+codes`, or what of it the source has.
+def suited_to(asked: str, source: Source) -> str:
+    """Return the default encoder, with what is withheld, less the part of which a source has nothing.
 
     Raises EncoderError where it holds neither notes nor codes.
     """
     if source.has_notes and source.has_codes:
-        return DEFAULT
+        return asked
     if not source.has_notes and not source.has_codes:
         raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
-    return Lsa.name if source.has_notes else Codes.name
+    return asked.replace(DEFAULT, Lsa.name if source.has_notes else Codes.name, 1)
 
 
 def download_checkpoints(specs: Sequence[str]) -> None:

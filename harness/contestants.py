@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohorts.encoders.base import Encoder
+from cohorts.encoders.base import Encoder, padding_of
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import is_folder
 from cohorts.encoders.training import Checked, TrainingIds
@@ -42,6 +42,11 @@ class Contestant:
 
             return vstack(parts, format="csr")
         return np.concatenate(parts)
+
+    @property
+    def padding(self) -> int | None:
+        """Return the place of the padding in its vectors, None where they have none."""
+        return padding_of(self.encoder)
 
 
 def check_names(contestants: Sequence[Contestant]) -> None:

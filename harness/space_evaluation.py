@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.connectors.padding import as_questions
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import InputError
@@ -209,7 +210,7 @@ def _encode(
     contestant.learn(documents.source, listed(documents.ids, learnt))
     key = contestant.name, encoder.fingerprint
     if key not in known:
-        vectors = contestant.encode(documents.source)
+        vectors = as_questions(contestant.encode(documents.source), contestant.padding)
         left, right = encoder.encode_text(documents.left), encoder.encode_text(documents.right)
         known[key] = _Encoded(vectors, left, right)
     return known[key]

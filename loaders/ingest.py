@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
-from cohorts.encoders.base import Encoder, Explains, Explanation
+from cohorts.connectors.padding import PADDING
+from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
 from cohorts.errors import FingerprintMismatch
 from cohorts.loaders.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
@@ -179,7 +180,9 @@ def _points(ids: Sequence[str], batch: Batch, vectors: Vectors, told: Sequence[E
 
 def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
     """Return what a collection keeps of its making."""
+    padding = padding_of(encoder)
     return {
+        **({} if padding is None else {PADDING: padding}),
         "encoder": encoder.name,
         "encoder_fingerprint": encoder.fingerprint,
         "source": source.name,

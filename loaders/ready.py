@@ -10,6 +10,7 @@ import numpy as np
 from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
 from cohorts.connectors.checks import check_points
+from cohorts.connectors.padding import PADDING
 from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
 from cohorts.loaders.guests import EXTERNAL
@@ -19,7 +20,12 @@ from cohorts.loaders.vector_files import VectorFile
 
 _ELSE: Mapping[FieldType, tuple[FieldType, ...]] = {date: (str,), int: (float,)}
 COPIED_FROM = "copied_from"  # of vectors that others made, by whatever encoder
-_OF_THE_UNITS = ("unit", "patient_field", "synthetic")  # true of the points, whatever made their vectors
+_OF_THE_UNITS = (
+    "unit",
+    "patient_field",
+    "synthetic",
+    PADDING,
+)  # true of the points, whatever made their vectors
 Refuse = Callable[[str, str], None]
 
 

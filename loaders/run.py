@@ -14,7 +14,7 @@ from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.needs import check_notes
-from cohorts.encoders.registry import load_encoder, ready_encoder
+from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
 from cohorts.loaders.guests import check_guest, kept_mapping, write_as_guest
@@ -64,6 +64,20 @@ class Making(NamedTuple):
     encoder: Encoder
     trained: bool
     ray: Ray | None
+    by_default: bool = False
+
+    def lacks(self, source: Source) -> str:
+        """Return of what the source has nothing that the default encoder would read, "" for nothing."""
+        if not self.by_default or source.has_notes == source.has_codes:
+            return ""
+        return "codes" if source.has_notes else "notes"
+
+    def suited_to(self, source: Source) -> "Making":
+        """Return the same, but the default encoder less the part of which a source has nothing. Raises EncoderError."""
+        if not self.by_default:
+            return self
+        asked = suited_to(self.asked, source)
+        return self._replace(asked=asked, encoder=make_encoder(asked))
 
 
 class Run:
@@ -96,7 +110,7 @@ class Run:
         self._summary.units = read_only(source, self._summary, tick)
         self._account(source)
 
-    def prepare(self, asked: str, ray: Ray | None = None) -> "Making":
+    def prepare(self, asked: str, ray: Ray | None = None, *, by_default: bool = False) -> "Making":
         """Return how vectors are to be made, after a look at all that can be refused before a source is read.
 
         Raises InputError, EncoderError, CheckpointNotFound, MissingExtra.
@@ -108,10 +122,11 @@ class Run:
         check_writable(self.folder)
         if ray is not None:
             check_installed()
-        return Making(asked, ready_encoder(asked), is_folder(asked), ray)
+        return Making(asked, ready_encoder(asked), is_folder(asked), ray, by_default)
 
     def ingest(self, source: Source, making: "Making", connector: Connector, tick: Tick) -> None:
         """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""
+        making = making.suited_to(source)
         asked, ray = making.asked, making.ray
         with self._holding(connector) as held:
             journal = held.journals[0]
@@ -128,6 +143,7 @@ class Run:
                 "dim": encoder.dim,
                 "fingerprint": encoder.fingerprint,
                 "modules": list(encoder.describe().get("modules", [])),
+                "lacks": making.lacks(source),
             }
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
             mapping, written, points = kept_mapping(self.manifest["store"], self.goal.name), None, None

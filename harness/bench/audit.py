@@ -11,6 +11,7 @@ import numpy as np
 from cohorts.connectors.base import Description
 from cohorts.connectors.filters import Filter, parse_filter
 from cohorts.connectors.index import SearchParams, search_to_json, show_index
+from cohorts.connectors.padding import padding_of
 from cohorts.harness import ranking
 from cohorts.harness.bench.in_service import (
     Answers,
@@ -121,7 +122,7 @@ def audit(
     filters = {text: parse_filter(text) for text in wheres}
     counts = {"": description.count, **check_passing(reader, description, filters)}
     conditions: dict[str, Filter | None] = {"": None, **filters}
-    drawn = draw(reader, description.count, queries, seed)
+    drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
     samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]
     truths = exact_neighbours(reader, samples, k, list(conditions.values()), description)
     rows = []

@@ -17,6 +17,7 @@ from cohorts.connectors.checks import check_scan
 from cohorts.connectors.filters import Filter, matches
 from cohorts.connectors.index import Flat, SearchParams
 from cohorts.connectors.matched_recall import SAMPLE, TIE
+from cohorts.connectors.padding import as_questions
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.queries import OWN, Sample
 from cohorts.harness.bench.raw import Floats
@@ -182,10 +183,11 @@ def first_vectors(reader: Reader) -> Vectors:
     return np.concatenate(rows)[:SAMPLE] if rows else np.empty((0, 1), np.float32)
 
 
-def draw(reader: Reader, count: int, queries: int, seed: int) -> Drawn:
+def draw(reader: Reader, count: int, queries: int, seed: int, padding: int | None = None) -> Drawn:
     """Draw points as queries, without replacement, among the first 20,000 in the engine's order: more are not read.
 
-    Points without a direction are left out. Raises InputError where none is left.
+    They ask without the `padding` of their vectors. Points without a direction are left out. Raises InputError where
+    none is left.
     """
     ids: list[str] = []
     pages: list[Vectors] = []
@@ -197,18 +199,19 @@ def draw(reader: Reader, count: int, queries: int, seed: int) -> Drawn:
     vectors = np.concatenate(pages)[:SAMPLE] if pages else np.empty((0, 1), np.float32)
     among = min(count, len(vectors))
     drawn = np.sort(np.random.default_rng(seed).choice(among, min(queries, among), replace=False))
-    drawn = drawn[vectors[drawn].any(axis=1)]
+    asked = as_questions(vectors[drawn], padding)
+    drawn, asked = drawn[asked.any(axis=1)], asked[asked.any(axis=1)]
     if not len(drawn):
         raise InputError("None of the points that were looked at has a vector to search by.")
-    own = Sample(OWN, [ids[row] for row in drawn], vectors[drawn], f"{len(drawn):,} of its points")
-    return Drawn(own, _nearest_others(vectors, drawn), len(vectors))
+    own = Sample(OWN, [ids[row] for row in drawn], asked, f"{len(drawn):,} of its points")
+    return Drawn(own, _nearest_others(vectors, asked, drawn), len(vectors))
 
 
-def _nearest_others(vectors: Vectors, rows: npt.NDArray[np.int64]) -> Floats:
-    """Return the cosine of each of some rows and the nearest other row."""
+def _nearest_others(vectors: Vectors, asked: Vectors, rows: npt.NDArray[np.int64]) -> Floats:
+    """Return the cosine of each of those `asked`, which are some `rows`, and the nearest other row."""
     nearest = np.full(len(rows), -1.0)
     for start in range(0, len(vectors), PAGE):
-        scores = vectors[rows] @ vectors[start : start + PAGE].T
+        scores = asked @ vectors[start : start + PAGE].T
         here = np.flatnonzero((rows >= start) & (rows < start + PAGE))
         scores[here, rows[here] - start] = -1
         nearest = np.maximum(nearest, scores.max(axis=1))

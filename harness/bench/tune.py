@@ -13,6 +13,7 @@ from cohorts.connectors.base import Connector, Description, Vectors
 from cohorts.connectors.filters import Filter, parse_filter
 from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
 from cohorts.connectors.matched_recall import TIE, Neighbours, calibration, kth_score, least, split
+from cohorts.connectors.padding import padding_of
 from cohorts.errors import InputError
 from cohorts.harness import ranking
 from cohorts.harness.bench.in_service import (
@@ -116,7 +117,7 @@ def tune(
     if where is not None and condition is not None:
         check_passing(reader, description, {where: condition})
     if asked is None:
-        drawn = draw(reader, description.count, queries, seed)
+        drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
         asked = perturbed(drawn.own, drawn.nearest, seed)
     ((exact,),) = exact_neighbours(reader, [asked], k, [condition], description)
     measure = partial(_asked, reader, asked, exact, k, condition)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from cohorts.connectors.base import Collection
 from cohorts.connectors.matched_recall import SAMPLE
+from cohorts.connectors.padding import as_questions
 from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
@@ -211,12 +212,13 @@ class _View:
         except EncoderError as error:
             self._leave_out(contestant, str(error))
             return
-        for name, vectors in _variants(contestant.name, made, fold):
+        asked = None if contestant.padding is None else as_questions(made, contestant.padding)
+        for name, vectors in _variants(contestant, made, fold):
             cell = Cell(self._name, name, EXACT, fold.number, contestant.spec)
-            exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors))  # type: ignore[misc]
+            exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors, asked))  # type: ignore[misc]
             if not hasattr(vectors, "toarray"):
                 for route in self._plan.routes:
-                    self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact)
+                    self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact, asked)
         reasons = explain(contestant.encoder, self._seen, self._population, fold)
         if reasons:
             keep_reasons(file, reasons)
@@ -234,7 +236,7 @@ class _View:
 
     def _cells(self, contestant: Contestant, fold: Fold) -> list[Cell]:
         dense = not isinstance(contestant.encoder, TfIdf)
-        variants = ("", CENTRED) if dense else ("",)
+        variants = ("", CENTRED) if dense and contestant.padding is None else ("",)
         routes = (EXACT, *(one.name for one in self._plan.routes)) if dense else (EXACT,)
         return [
             Cell(self._name, contestant.name + variant, route, fold.number, contestant.spec)
@@ -249,7 +251,9 @@ class _View:
             self._keep(cell, fold, rank_exactly(scorer(), self._population, fold, max(plan.ks), plan.seed))
         return self._result.rankings[cell]
 
-    def _rank_route(self, cell: Cell, fold: Fold, route: Route, vectors: Any, exact: Ranking) -> None:
+    def _rank_route(
+        self, cell: Cell, fold: Fold, route: Route, vectors: Any, exact: Ranking, asked: Any
+    ) -> None:
         if self._known(cell):
             return
         self._tell(f"{cell.view}, fold {cell.fold + 1}: {cell.encoder} through {cell.route}")
@@ -265,7 +269,9 @@ class _View:
                 lambda: sample,
                 k=min(max(self._plan.ks), len(sample) // 4),
             )
-            made = rank_through(connector, collection, vectors, self._population, fold, exact, self._plan.ks)
+            made = rank_through(
+                connector, collection, vectors, self._population, fold, exact, self._plan.ks, asked
+            )
         self._keep(cell, fold, made)
 
     def _known(self, cell: Cell) -> bool:
@@ -278,10 +284,11 @@ class _View:
         self._result.rankings[cell] = made
 
 
-def _variants(name: str, vectors: Any, fold: Fold) -> Iterator[tuple[str, Any]]:
-    """Yield the vectors as they are, and less the mean of those learnt from where that leaves zeros zero."""
+def _variants(contestant: Contestant, vectors: Any, fold: Fold) -> Iterator[tuple[str, Any]]:
+    """Yield the vectors as they are, and less the mean of those learnt from where zeros stay zero and lengths 1."""
+    name = contestant.name
     yield name, vectors
-    if hasattr(vectors, "toarray"):  # which would lose its zeros
+    if hasattr(vectors, "toarray") or contestant.padding is not None:
         return
     filled = filled_rows(vectors)
     mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
