@@ -70,7 +70,7 @@ def similarities(notes: list[str]) -> Mapping[str, np.ndarray]:
     )
     centred = unit_rows(minilm - minilm.mean(axis=0))
     source = Notes(notes, synthetic=False)
-    trained = Word2Vec(Settings(sg=1)).fit(source).encode(source.batch)
+    trained = Word2Vec(Settings(sg=1, pooling="mean")).fit(source).encode(source.batch)
     return {
         BASELINE: tfidf_similarity(notes),
         "BM25": bm25_similarity(notes),

@@ -78,7 +78,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def measure(source: Notes, folder: Path) -> bool:
     """Measure on these notes, print the ratios, and tell whether a bar is missed."""
-    encoder = Word2Vec(Settings()).fit(source)
+    encoder = Word2Vec(Settings(pooling="mean")).fit(source)
     vectors = keyed_vectors(encoder, folder)
     notes = list(source.batch.notes["text"])
     tokens = [words(clean(text)) for text in notes]

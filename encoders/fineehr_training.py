@@ -74,9 +74,9 @@ class Settings:
 
     @property
     def words(self) -> word2vec.Settings:
-        """Return the settings of the word vectors. Raises EncoderError."""
+        """Return the settings of the word vectors, whose plain mean a note is, as in the paper. Raises EncoderError."""
         names = ("dim", "window", "min_count", "epochs", "sg", "seed")
-        return word2vec.Settings(**{name: getattr(self, name) for name in names})
+        return word2vec.Settings(**{name: getattr(self, name) for name in names}, pooling="mean")
 
     @property
     def siamese(self) -> SiameseSettings:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fineehr_training import ANY, SETTINGS, Parts, Settings, refine, train
 from cohorts.encoders.note_vectors import joined, note_vectors
@@ -19,6 +20,7 @@ from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.training import Checked, TrainingIds, held_back
 from cohorts.errors import EncoderError, LeakageError
 from cohorts.records.base import Batch, Unit
+from cohorts.records.cleaning import clean, words
 from cohorts.records.source import PartitionedSource
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
@@ -160,6 +162,31 @@ def test_what_an_earlier_version_saved_is_read_as_what_it_is(
     assert loaded.fingerprint == json.loads(about.read_text())["fingerprint"] == digest.hexdigest()[:16]
     assert loaded.encode(batch).tobytes() == kept.encode(batch).tobytes()
     assert encoders[once].fingerprint != loaded.fingerprint
+
+
+def test_notes_are_plain_means_of_words_and_saved_as_before(
+    encoder: FineEhr, batch: Batch, tmp_path: Path
+) -> None:
+    """The paper's mean, whatever word2vec does; an earlier version wrote no pooling, and the same fingerprint."""
+    encoder.save(tmp_path / "kept")
+    about = tmp_path / "kept" / "words" / "encoder.json"
+    told = json.loads(about.read_text())
+    assert told["settings"].pop("pooling") == "mean"
+    about.write_text(json.dumps(told))
+    rows = safetensors.numpy.load_file(tmp_path / "kept" / "words" / "model.safetensors")
+    assert rows.keys() == {"embedding"}
+    digest = hashlib.sha256(json.dumps(told["settings"], sort_keys=True).encode())
+    digest.update(told["cleaning"].encode() + b"\0" + "\n".join(told["vocabulary"]).encode() + b"\0")
+    digest.update(rows["embedding"].tobytes())
+    assert told["fingerprint"] == digest.hexdigest()[:16]
+    loaded = load_encoder(tmp_path / "kept")
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.encode(batch).tobytes() == encoder.encode(batch).tobytes()
+    place = {word: row for row, word in enumerate(told["vocabulary"])}
+    text = batch.notes["text"].iloc[0]
+    mean = np.mean([rows["embedding"][place[word]] for word in words(clean(text)) if word in place], axis=0)
+    (note,) = encoder.parts.words.encode_text([text])
+    np.testing.assert_allclose(note, mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_training_that_brings_nothing_is_told(encoders: dict[str, FineEhr]) -> None:

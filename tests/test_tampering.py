@@ -37,6 +37,7 @@ from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.registry import load_encoder
 from cohorts.encoders.siamese import Trace, identity
+from cohorts.encoders.sif import Sif
 from cohorts.encoders.withholding import Withholding, parse_withheld
 from cohorts.encoders.word2vec import Settings as WordSettings
 from cohorts.encoders.word2vec import Word2Vec
@@ -52,9 +53,10 @@ from tampering import RUBBISH, only_clear_errors, tampered
 DIM = 8
 
 
-def words() -> Word2Vec:
-    encoder = Word2Vec(WordSettings(dim=DIM))
-    encoder._hold(["hip", "fall", "sepsis"], vectors(3, DIM))
+def words(pooling: str = "sif") -> Word2Vec:
+    encoder = Word2Vec(WordSettings(dim=DIM, pooling=pooling))
+    learnt = Sif.learn(np.array([0.5, 0.3, 0.2]), vectors(3, DIM), centred=True)
+    encoder._hold(["hip", "fall", "sepsis"], vectors(3, DIM), None if pooling == "mean" else learnt)
     return encoder
 
 
@@ -63,7 +65,7 @@ def fineehr() -> FineEhr:
     settings = FineEhrSettings(dim=DIM)
     weights = {name: np.array(0.5, np.float32) for name in ("Nursing", ANY)}
     refiners = {name: identity(DIM) for name in ("Nursing", ANY)}
-    return FineEhr(settings, Parts(words(), refiners, weights, {"Nursing": trace, ANY: trace}))
+    return FineEhr(settings, Parts(words("mean"), refiners, weights, {"Nursing": trace, ANY: trace}))
 
 
 def fused(checkpoint: Path) -> Fused:

@@ -1,10 +1,12 @@
 """The encoder word2vec: deterministic, saved whole, honest about what it can't encode."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,13 @@ from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError, SourceError
 from cohorts.records.base import CODE_COLUMNS, Batch, Report, Unit
+from cohorts.records.cleaning import clean, cleaning_version, words
 from cohorts.records.source import PartitionedSource
 from cohorts.records.sources import open_source
 from cohorts.records.synth import synthesize
+from safetensors.numpy import load_file, save_file
 
+POOLINGS = ("sif", "weighted", "mean")
 TRAIN = """
 import sys; from pathlib import Path
 from typing import Any
@@ -96,25 +101,76 @@ def test_unit_rows_in_the_batchs_order(source: PartitionedSource, batch: Batch) 
 
 
 def test_a_patient_is_the_mean_of_its_words(source: PartitionedSource) -> None:
-    encoder = make_encoder("word2vec:dim=16").fit(source)
+    encoder = make_encoder("word2vec:dim=16,pooling=mean").fit(source)
     one, two, both = encoder.encode_text(["furosemide", "edema", "Furosemide edema, edema"])
     lengths = {text: np.linalg.norm(vector_of(encoder, text)) for text in ("furosemide", "edema")}
     expected = one * lengths["furosemide"] + 2 * two * lengths["edema"]
     np.testing.assert_allclose(both, expected / np.linalg.norm(expected), atol=1e-5)
 
 
+def shares(batch: Batch) -> dict[str, float]:
+    """Return what share of all words each one is."""
+    counts = Counter(word for text in batch.notes["text"] for word in words(clean(text)))
+    return {word: count / counts.total() for word, count in counts.items()}
+
+
+@pytest.mark.parametrize("pooling", ["sif", "weighted"])
+def test_a_patient_is_what_its_rare_words_say(
+    source: PartitionedSource, batch: Batch, pooling: str, tmp_path: Path
+) -> None:
+    """The paper: a / (a + p(w)) of each word; then what all words have in common comes off."""
+    encoder = make_encoder(f"word2vec:dim=16,pooling={pooling}").fit(source)
+    encoder.save(tmp_path)
+    known = json.loads((tmp_path / "encoder.json").read_text())["vocabulary"]
+    rows = dict(zip(known, load_file(tmp_path / "model.safetensors")["embedding"], strict=True))
+    share = shares(batch)
+    weight = {word: 1e-3 / (1e-3 + share[word]) for word in known}
+    often = max(known, key=lambda word: share[word])
+    assert weight[often] < 0.1 < 0.5 < weight["furosemide"]
+    common = sum(share[word] * weight[word] * rows[word] for word in known)
+    common /= sum(share[word] * weight[word] for word in known)
+    asked = ["furosemide", "edema", "edema", often]
+    mean = sum(weight[word] * rows[word] for word in asked) / sum(weight[word] for word in asked)
+    expected = mean - common if pooling == "sif" else mean
+    (found,) = encoder.encode_text([" ".join([*asked, "xyzzy"])])
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_what_all_patients_share_is_taken_off(source: PartitionedSource, batch: Batch) -> None:
+    alike = {}
+    for pooling in POOLINGS:
+        vectors = make_encoder(f"word2vec:dim=16,pooling={pooling}").fit(source).encode(batch)
+        alike[pooling] = float(np.mean(vectors @ vectors.T))
+    assert abs(alike["sif"]) < 0.1
+    assert min(alike["mean"], alike["weighted"]) > 0.5
+
+
+def test_a_patient_who_is_all_that_there_is_keeps_a_direction() -> None:
+    for texts in (["edema and pain"] * 5, ["edema"] * 5, ["edema and pain " * 500]):
+        encoder = make_encoder("word2vec:dim=8").fit(Notes(*texts))
+        (vector,) = encoder.encode_text(texts[:1])
+        weighted = make_encoder("word2vec:dim=8,pooling=weighted").fit(Notes(*texts))
+        np.testing.assert_allclose(vector, weighted.encode_text(texts[:1])[0], atol=1e-5)
+
+
+def test_codes_are_weighed_and_nothing_is_taken_off() -> None:
+    made = {spec: make_encoder(f"word2vec:{spec}") for spec in ("", "input=both", "input=codes")}
+    assert [one.settings.pooling for one in made.values()] == ["sif", "sif", "weighted"]  # type: ignore[attr-defined]
+
+
 def vector_of(encoder: object, word: str) -> Any:
     """Return the word's row of the embedding as `save` writes it."""
-    from safetensors.numpy import load_file
-
     with tempfile.TemporaryDirectory() as folder:
         encoder.save(Path(folder))  # type: ignore[attr-defined]
         place = json.loads((Path(folder) / "encoder.json").read_text())["vocabulary"].index(word)
         return load_file(Path(folder) / "model.safetensors")["embedding"][place]
 
 
-def test_a_unit_without_a_known_word_is_a_row_of_zeros(source: PartitionedSource, batch: Batch) -> None:
-    encoder = make_encoder("word2vec:dim=16").fit(source)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_unit_without_a_known_word_is_a_row_of_zeros(
+    source: PartitionedSource, batch: Batch, pooling: str
+) -> None:
+    encoder = make_encoder(f"word2vec:dim=16,pooling={pooling}").fit(source)
     without = Batch(
         batch.units, batch.codes, batch.notes[batch.notes["unit_id"] != "10003"], batch.measurements
     )
@@ -139,7 +195,18 @@ def test_weights_depend_on_seed_and_corpus_and_not_on_the_hash_seed(hospital: Pa
 
 
 @pytest.mark.parametrize(
-    "other", ["seed=1", "window=3", "input=both", "min_count=2", "sg=1", "epochs=6", "dim=9"]
+    "other",
+    [
+        "seed=1",
+        "window=3",
+        "input=both",
+        "min_count=2",
+        "sg=1",
+        "epochs=6",
+        "dim=9",
+        "pooling=mean",
+        "pooling=weighted",
+    ],
 )
 def test_fingerprint_follows_every_setting(other: str) -> None:
     texts = Notes(*["edema and pain", "no pain"] * 5)
@@ -158,10 +225,11 @@ def test_fingerprint_follows_the_words_and_the_cleaning(monkeypatch: pytest.Monk
     assert len(prints) == 3
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_save_and_load_encode_byte_identically(
-    source: PartitionedSource, batch: Batch, tmp_path: Path
+    source: PartitionedSource, batch: Batch, pooling: str, tmp_path: Path
 ) -> None:
-    encoder = make_encoder("word2vec:dim=16,input=both").fit(source)
+    encoder = make_encoder(f"word2vec:dim=16,input=both,pooling={pooling}").fit(source)
     encoder.save(tmp_path / "saved")
     loaded = load_encoder(tmp_path / "saved")
     assert loaded.fingerprint == encoder.fingerprint
@@ -170,6 +238,27 @@ def test_save_and_load_encode_byte_identically(
         "encoder.json",
         "model.safetensors",
     ]
+
+
+def test_a_folder_of_an_earlier_version_is_the_mean_that_it_was(tmp_path: Path) -> None:
+    """It knew no pooling, and collections keep the fingerprint that it wrote."""
+    known, rows = ["edema", "and", "pain"], np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    settings = {"dim": 8, "window": 5, "min_count": 5, "epochs": 5, "sg": 0, "seed": 0, "input": "notes"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(cleaning_version().encode() + b"\0" + "\n".join(known).encode() + b"\0" + rows.tobytes())
+    about = {"name": "word2vec", "fingerprint": digest.hexdigest()[:16], "settings": settings}
+    about |= {"cleaning": cleaning_version(), "vocabulary": known}
+    for place in ("old", "again"):
+        if place == "old":
+            (tmp_path / place).mkdir()
+            (tmp_path / place / "encoder.json").write_text(json.dumps(about))
+            save_file({"embedding": rows}, tmp_path / place / "model.safetensors")
+        loaded = load_encoder(tmp_path / place)
+        assert loaded.fingerprint == about["fingerprint"]
+        (vector,) = loaded.encode_text(["Edema and edema, xyzzy"])
+        expected = 2 * rows[0] + rows[1]
+        np.testing.assert_array_equal(vector, expected / np.linalg.norm(expected))
+        loaded.save(tmp_path / "again")
 
 
 def test_a_changed_or_incomplete_folder_is_refused(source: PartitionedSource, tmp_path: Path) -> None:
@@ -251,6 +340,7 @@ def test_wrong_settings_are_refused() -> None:
         ("word2vec:dim=x", "whole number"),
         ("word2vec:dim=0", "at least 1"),
         ("word2vec:input=labs", "notes, codes, both"),
+        ("word2vec:pooling=max", "sif, weighted, mean"),
     ):
         with pytest.raises(EncoderError, match=message):
             make_encoder(spec)
