@@ -12,8 +12,8 @@ reports of mtsamples, `mean` and `sif`, five folds, seed 0 (paired 95 % interval
 The mean over the training units, which needs a second reading, is no better to take off than the mean of all words
 (−.002 to .000). Nothing taken off (`weighted`) costs skip-gram .004, .024 and .010, CBOW −.002, .007 and .000.
 
-Of codes, `mean`, `weighted` and `sif`: CBOW .347, .442, .317 on mimic3-demo (249 questions, base .27) and .326, .363,
-.241 on mimic4-demo (226, .23); skip-gram .327, .358, .337 and .337, .318, .299; CBOW .808, .781, .691 on 1,000
+Of codes, `mean`, `weighted` and `sif`: CBOW .341, .438, .311 on mimic3-demo (249 questions, base .27) and .336, .368,
+.230 on mimic4-demo (226, .23); skip-gram .336, .355, .326 and .327, .313, .301; CBOW .808, .781, .691 on 1,000
 synthetic patients (359, .18), where notes have .388, .493, .478 and both .388, .489, .477. What is taken off hurts
 codes, so they are weighted.
 """
