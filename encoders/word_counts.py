@@ -5,14 +5,18 @@ be tried against a list of names, since the hash is no secret: such a folder is 
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.records.cleaning import clean, count_words, words
+
+_Row = tuple[
+    npt.NDArray[np.int32], npt.NDArray[np.int32]
+]  # a unit's words by number or column, and their counts
 
 _PRUNE_AT = 2_000_000  # words known at once while reading; the rarest are forgotten beyond it
 _REMEMBERED = 1_000_000  # words of which the column is known without hashing
@@ -35,7 +39,7 @@ class Vocabulary:
     def __init__(self, hashes: Sequence[str], ngrams: int = 1) -> None:
         self.hashes, self._ngrams = list(hashes), ngrams
         self._places = {key: place for place, key in enumerate(self.hashes)}
-        self._columns: dict[str, int] = {}
+        self._columns = _Columns(self._places)
 
     def __len__(self) -> int:
         """Return how many words there are."""
@@ -47,26 +51,28 @@ class Vocabulary:
 
     def known(self, text: str) -> tuple[list[str], Any]:
         """Return the known words of a text, and its row: the words are those of the row's entries, in their order."""
-        columns = {self._column(word): word for word in words_of(text, self._ngrams)}
+        columns = {self._columns[word]: word for word in words_of(text, self._ngrams)}
         row = self.rows([text])
         return [columns[place] for place in row.indices], row
 
-    def _row(self, text: str) -> tuple[list[int], list[int]]:
-        places, counts = [], []
-        for word, many in words_of(text, self._ngrams).items():
-            place = self._column(word)
-            if place >= 0:
-                places.append(place)
-                counts.append(many)
-        return places, counts
+    def _row(self, text: str) -> _Row:
+        counts = words_of(text, self._ngrams)
+        places = np.fromiter(map(self._columns.__getitem__, counts), np.int32, len(counts))
+        there = places >= 0
+        return places[there], np.fromiter(counts.values(), np.int32, len(counts))[there]
 
-    def _column(self, word: str) -> int:
-        """Return a word's column, -1 for one that is not known."""
-        column = self._columns.get(word)
-        if column is None:
-            if len(self._columns) >= _REMEMBERED:
-                self._columns.clear()
-            column = self._columns[word] = self._places.get(hash_of(word), -1)
+
+class _Columns(dict[str, int]):
+    """The columns of words met before, -1 for those that are not known: others are hashed."""
+
+    def __init__(self, places: Mapping[str, int]) -> None:
+        super().__init__()
+        self._places = places
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        column = self[word] = self._places.get(hash_of(word), -1)
         return column
 
 
@@ -80,24 +86,23 @@ class WordSample:
         self.units = 0  # that have a word
         self._most, self._ngrams = most, ngrams
         self._rng = np.random.default_rng(seed)
-        self._number: dict[str, int] = {}
-        self._having: list[int] = []  # units, by number
-        self._rows: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]] = []
+        self._having: Counter[str] = Counter()  # units, by word
+        self._numbers = count()
+        self._number: defaultdict[str, int] = defaultdict(self._numbers.__next__)
+        self._rows: list[_Row] = []
 
     def add(self, text: str) -> None:
         """Count the words of one unit."""
         counts = words_of(text, self._ngrams)
         if not counts:
             return
-        numbers = [self._numbered(word) for word in counts]
-        for number in numbers:
-            self._having[number] += 1
+        self._having.update(counts.keys())
         self.units += 1
         place = len(self._rows) if self.units <= self._most else int(self._rng.integers(self.units))
         if place < self._most:
-            row = np.array(numbers, np.int32), np.fromiter(counts.values(), np.int32, len(counts))
-            self._rows[place : place + 1] = [row]
-        if len(self._number) > _PRUNE_AT:
+            numbers = np.fromiter(map(self._number.__getitem__, counts), np.int32, len(counts))
+            self._rows[place : place + 1] = [(numbers, np.fromiter(counts.values(), np.int32, len(counts)))]
+        if len(self._having) > _PRUNE_AT:
             self._prune()
 
     def learn(
@@ -109,31 +114,23 @@ class WordSample:
         those of most units.
         """
         most = max_df * self.units
-        fit = [
-            (-units, word)
-            for word, number in self._number.items()
-            if min_df <= (units := self._having[number]) <= most
-        ]
+        fit = [(-units, word) for word, units in self._having.items() if min_df <= units <= most]
         kept = sorted(word for _, word in sorted(fit)[:max_words])
-        column = np.full(len(self._having), -1, np.int32)
         numbers = [self._number[word] for word in kept]
+        column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
-        having = np.array([self._having[number] for number in numbers], np.int64)
+        having = np.array([self._having[word] for word in kept], np.int64)
         rows = _matrix(list(_in_columns(self._rows, column)), len(kept))
         return Vocabulary([hash_of(word) for word in kept], self._ngrams), having, rows
-
-    def _numbered(self, word: str) -> int:
-        number = self._number.setdefault(word, len(self._having))
-        if number == len(self._having):
-            self._having.append(0)
-        return number
 
     def _prune(self) -> None:
         """Forget the rarest words, as many as bring the rest to half of what may be known."""
         least = 1
-        while len(self._number) > _PRUNE_AT // 2:
-            self._number = {word: at for word, at in self._number.items() if self._having[at] > least}
+        while len(self._having) > _PRUNE_AT // 2:
+            self._having = Counter({word: units for word, units in self._having.items() if units > least})
             least += 1
+        for word in self._number.keys() - self._having.keys():
+            del self._number[word]
 
 
 def hash_of(word: str) -> str:
@@ -141,15 +138,13 @@ def hash_of(word: str) -> str:
     return hashlib.blake2b(word.encode(errors="surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
-def _in_columns(
-    rows: Iterable[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]], column: npt.NDArray[np.int32]
-) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+def _in_columns(rows: Iterable[_Row], column: npt.NDArray[np.int32]) -> Iterator[_Row]:
     for numbers, counts in rows:
         places = column[numbers]
         yield places[places >= 0], counts[places >= 0]
 
 
-def _matrix(rows: Sequence[tuple[Any, Any]], columns: int) -> Any:
+def _matrix(rows: Sequence[_Row], columns: int) -> Any:
     from scipy.sparse import csr_array
 
     ends = np.cumsum([0, *(len(places) for places, _ in rows)])
