@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from cohorts.documents import read_json
-from cohorts.encoders.base import Encoder, Explains, Explanation, Vectors
+from cohorts.encoders.base import Encoder, Explains, ExplainsText, Explanation, Pads, Vectors
 from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
@@ -104,12 +104,19 @@ class WithheldSource(View):
 
 
 class Withholding:
-    """Any encoder, kept from what is withheld: in training, in encoding, and in queries by text."""
+    """Any encoder, kept from what is withheld: in training, in encoding, and in queries by text.
+
+    It has `padding` and `explain_text` where the encoder has them: one that has not, has neither attribute.
+    """
 
     def __init__(self, encoder: Encoder, withheld: Withheld) -> None:
         self.encoder, self.withheld = encoder, withheld
         self.name = encoder.name
         self._codes = 0
+        if isinstance(encoder, Pads):
+            self.padding = encoder.padding
+        if isinstance(encoder, ExplainsText):
+            self.explain_text = partial(self._explain_text, encoder)
 
     @property
     def dim(self) -> int:
@@ -164,6 +171,12 @@ class Withholding:
         """Write the encoder, and `withheld.json` beside it."""
         self.encoder.save(folder)
         write_private(folder / FILE, json.dumps(self._facts(), indent=1))
+
+    def _explain_text(
+        self, encoder: ExplainsText, text: str, found: Vectors
+    ) -> list[list[tuple[str, float]]]:
+        """Return what the encoder's own returns of a text, in which mentions are masked where those in notes are."""
+        return encoder.explain_text(self.withheld.mask(text), found)
 
     def _left(self, batch: Batch) -> Batch:
         left = self.withheld.apply(batch)
