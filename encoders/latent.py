@@ -53,6 +53,8 @@ class Latent:
         """Return rows (n, f) of counts as weights, scipy CSR float32 of length 1; what has no feature stays zero."""
         from sklearn.feature_extraction.text import TfidfTransformer
 
+        if not rows.shape[0]:  # which scikit-learn refuses
+            return rows
         weights = TfidfTransformer(sublinear_tf=self.sublinear)
         weights.idf_ = self.idf
         return weights.transform(rows)
@@ -110,7 +112,10 @@ def _directions(rows: Any, most: int, seed: int) -> Weights:
     """Return the first right singular vectors of rows (n, f), (f, k) float32, those that are more than rounding."""
     from sklearn.decomposition import TruncatedSVD
 
+    if rows.shape[1] == 1:  # which scikit-learn refuses
+        return np.ones((1, 1), np.float32)
     many = max(1, min(most, *rows.shape))
-    svd = TruncatedSVD(many, n_iter=_ROUNDS, random_state=seed).fit(rows)
+    with np.errstate(invalid="ignore"):  # of the variance explained, where all rows are one
+        svd = TruncatedSVD(many, n_iter=_ROUNDS, random_state=seed).fit(rows)
     kept = svd.singular_values_ > _NOTHING * svd.singular_values_[0]
     return np.ascontiguousarray(svd.components_[kept].T, np.float32)

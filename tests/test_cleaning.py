@@ -1,11 +1,16 @@
 """Every cleaning step on its own, and the split into sentences and words."""
 
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from cohorts.records.cleaning import (
     STEPS,
     abbreviation_table,
     abbreviations,
     clean,
+    count_words,
     hospital_numbers,
     lowercase,
     placeholders,
@@ -121,6 +126,48 @@ def test_cleaning_takes_any_text_and_is_done_after_one_pass(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
     assert all(word == word.strip() and word for sentence in sentences(once) for word in words(sentence))
+
+
+WORDS = (
+    *PIECES,
+    *list("0 1.2_/--.é\ud800\x1f\x85"),
+    "b/p",
+    "mg/hct",
+    "pt",
+    "HTN",
+    "İV",
+    "٣",
+    "ß",
+    "½",
+    "x_y",
+    "5.",
+    ".5",
+)
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from([*WORDS, *abbreviation_table()]), st.text(max_size=3))).map("".join)
+)
+def test_words_counted_run_by_run_are_those_of_the_cleaned_text(text: str) -> None:
+    assert count_words(text) == Counter(words(clean(text)))
+
+
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [
+        ("mtsamples/mtsamples.csv.gz", "text"),
+        ("aci-bench/train.csv", "note"),
+        ("aci-bench/train.csv", "dialogue"),
+        ("mts-dialog/MTS-Dialog-TrainingSet.csv", "section_text"),
+        ("mts-dialog/MTS-Dialog-TrainingSet.csv", "dialogue"),
+    ],
+)
+def test_words_of_real_notes_are_those_of_the_cleaned_text(shared_data: Path, file: str, column: str) -> None:
+    texts = pd.read_csv(shared_data / file, dtype="str")[column].dropna()
+    assert len(texts) > 60
+    assert sum(sum(count_words(text).values()) for text in texts) > 20_000
+    for text in texts:
+        assert count_words(text) == Counter(words(clean(text)))
 
 
 def test_abbreviations_are_whole_lower_case_tokens_and_expand_to_no_other() -> None:
