@@ -73,7 +73,7 @@ def hospital_numbers(text: str) -> str:
 
 def _named_numbers(text: str) -> str:
     """Take out the numbers that a word before them tells; most texts have none, and that is found out faster."""
-    lowered = text.lower()
+    lowered = text.lower().replace("ı", "i").replace("ſ", "s")  # which the pattern takes for these
     if len(lowered) == len(text) and not any(
         _HOSPITAL_NUMBER.match(text, at) for word in _HOSPITAL_WORDS for at in _places_of(word, lowered)
     ):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cohorts.records import cleaning
 from cohorts.records.cleaning import (
     STEPS,
     abbreviation_table,
@@ -150,6 +151,15 @@ WORDS = (
 )
 def test_words_counted_run_by_run_are_those_of_the_cleaned_text(text: str) -> None:
     assert count_words(text) == Counter(words(clean(text)))
+
+
+NUMBERS = ("MRN", "Medical", " record", "unit", "viſit", "unıt", "clip", "İ", " ", " no 12", "# A-1", ":")
+
+
+@given(st.lists(st.sampled_from(NUMBERS)).map("".join))
+def test_hospital_numbers_are_those_of_the_pattern_alone(text: str) -> None:
+    expected = cleaning._LONG_NUMBER.sub(" ", cleaning._HOSPITAL_NUMBER.sub(" ", text))
+    assert hospital_numbers(text) == expected
 
 
 @pytest.mark.parametrize(
