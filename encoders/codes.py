@@ -1,6 +1,7 @@
 """The encoder `codes`: diagnoses and procedures by their groups, and drugs, weighed by how rare they are.
 
-Truncated SVD of unit rows (encoders/latent.py): ICD-9 and ICD-10 in one space, no notes, no network.
+Truncated SVD of unit rows (encoders/latent.py): ICD-9 and ICD-10 in one space, no notes, no network. Laboratory values
+that are low or high may stand beside the codes, as flags.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
@@ -17,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.code_features import COLUMNS, CodeFeatures
+from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.latent import Latent
 from cohorts.encoders.needs import check_codes
 from cohorts.encoders.saving import (
@@ -29,9 +32,11 @@ from cohorts.encoders.saving import (
     write_tensors,
 )
 from cohorts.encoders.settings import at_least_one, one_of
+from cohorts.encoders.target_weights import Asked, choose_one
 from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
 
+_LABS_MAY_WEIGH = (0.0, 0.125, 0.25, 0.5, 1.0)
 _YEAR_S = 365.25 * 86_400
 REASONS = 48  # told of a unit: of the demo's patients nine in ten have fewer codes
 
@@ -42,7 +47,9 @@ class Settings:
 
     A code counts that `min_units` units have; `columns` says whether `each` has a column or its group. The principal
     diagnosis weighs `principal` times as much, a code half as much for every `half_life` years that its admission began
-    before the unit's last one; 0 is no decay. The SVD is of at most `sample` units, drawn by lot.
+    before the unit's last one; 0 is no decay. A flag of a laboratory value within `lab_hours` of admission weighs
+    `labs` times as much as a code, or as much as is best on the training units for a `target`
+    (encoders/target_weights.py). The SVD is of at most `sample` units, drawn by lot.
     """
 
     dim: int = 128
@@ -50,6 +57,9 @@ class Settings:
     min_units: int = 1
     principal: float = 1.0
     half_life: float = 0.0
+    labs: float = 0.0
+    lab_hours: float = 24.0
+    target: str = ""
     sample: int = 20_000
     seed: int = 0
 
@@ -59,8 +69,13 @@ class Settings:
         at_least_one("codes", self, "dim", least=2)
         if not 0 < self.principal < math.inf:
             raise EncoderError(f"codes principal is {self.principal}; it must be above 0.")
-        if not 0 <= self.half_life < math.inf:
-            raise EncoderError(f"codes half_life is {self.half_life}; it must be at least 0 years.")
+        for name in ("half_life", "labs", "lab_hours"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise EncoderError(f"codes {name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.target and self.labs:
+            raise EncoderError(
+                "codes: labs is given, or chosen for a target, and not both: leave one of them out."
+            )
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,22 @@ class _About:
     settings: Settings
     directions: int
     codes: list[str]
+    labs: LabFacts | None
+    labs_weigh: float
 
 
 @dataclass(frozen=True)
 class _Parts:
-    features: CodeFeatures
+    """The columns of codes, those of laboratory flags and what a flag weighs, and the space of both."""
+
+    codes: CodeFeatures
+    labs: LabFeatures | None
+    labs_weigh: float
     space: Latent
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.codes.columns, *(self.labs.flag_columns if self.labs else [])]
 
 
 class Codes:
@@ -96,41 +121,49 @@ class Codes:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Return codes without a column, and how many units with codes have none that was learnt."""
-        counts = Counter(self._learnt.features.counts if self._learnt else {})
-        return counts + Counter({"units of codes that were not learnt": self._unseen})
+        """Return codes and values without a column, and how many units with codes have none that was learnt."""
+        counts = Counter({"units of codes that were not learnt": self._unseen})
+        if self._learnt is None:
+            return counts
+        labs = self._learnt.labs
+        return self._learnt.codes.counts + (labs.counts if labs else Counter()) + counts
 
     @property
     def fingerprint(self) -> str:
         """Return a hash over settings, columns and weights (hex). Raises EncoderError before `fit`."""
-        facts = {"settings": asdict(self.settings), "codes": self._parts.features.columns}
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for _, tensor in sorted(self._parts.space.tensors().items()):
-            digest.update(tensor.tobytes())
+        digest = hashlib.sha256(json.dumps([asdict(self.settings), self._facts()], sort_keys=True).encode())
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(name.encode() + b"\0" + tensor.tobytes())
         return digest.hexdigest()[:16]
 
     def fit(self, source: Source) -> Self:
-        """Learn columns and directions from the source, in two passes. Same source, same weights.
+        """Learn columns and directions from the source, in two passes, of laboratory values and for a target four.
 
-        Raises EncoderError where the source holds no codes to learn from.
+        Same source, same weights. Raises EncoderError where the source holds no codes to learn from.
         """
         check_codes(source, self.name)
         settings = self.settings
-        features = CodeFeatures.learn(source.batches(), settings.min_units, settings.columns)
-        if not features.columns:
+        codes = CodeFeatures.learn(source.batches(), settings.min_units, settings.columns)
+        if not codes.columns:
             raise EncoderError(
                 f"codes finds no code that {settings.min_units} units of this source have: there are none, or none has "
                 "a group. Lower it, as in --encoder codes:min_units=1, or use --encoder lsa, which reads notes."
             )
-        rows, having, units = self._drawn(source, features)
-        space = Latent.learn(rows, having, units, self.dim, sublinear=False, seed=settings.seed)
-        features.counts.clear()
-        self._learnt, self._unseen = _Parts(features, space), 0
+        labs = None
+        if settings.labs or settings.target:
+            window = timedelta(hours=settings.lab_hours)
+            labs = LabFeatures.learn(source.batches(), settings.min_units, window)
+        self._learnt = self._learn(source, codes, labs)
+        for features in (codes, labs):
+            if features is not None:
+                features.counts.clear()
+        self._unseen = 0
         return self
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a code that was learnt is a row of zeros."""
-        return self._units(batch, self._rows(batch, self._parts.features))
+        parts = self._parts
+        return self._units(batch, self._rows(batch, parts.codes, parts.labs))
 
     def encode_text(self, texts: Sequence[str]) -> NoReturn:  # noqa: ARG002 - the seam has it
         """Raise NoText: codes are no words."""
@@ -140,33 +173,38 @@ class Codes:
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
         """Return what `encode` returns, and the codes of every unit, by how far its projection turns without each."""
-        rows = self._rows(batch, self._parts.features)
+        parts = self._parts
+        rows = self._rows(batch, parts.codes, parts.labs)
         told = [self._explained(rows[[place]]) for place in range(len(batch))]
         return self._units(batch, rows), told
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
         parts = self._parts
-        size = {"codes": len(parts.features.columns), "directions": parts.space.directions.shape[1]}
-        return {**identity_of(self), "dim": self.dim, **size}
+        size = {"codes": len(parts.codes.columns), "directions": parts.space.directions.shape[1]}
+        labs = (
+            {"laboratory items": len(parts.labs.items), "a flag weighs": parts.labs_weigh}
+            if parts.labs
+            else {}
+        )
+        return {**identity_of(self), "dim": self.dim, **size, **labs}
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json` and `model.safetensors` into `folder`."""
-        parts = self._parts
-        more = {"directions": parts.space.directions.shape[1], "codes": parts.features.columns}
-        write_about(folder, {**identity_of(self), **more})
-        write_tensors(folder, parts.space.tensors())
+        write_about(folder, {**identity_of(self), **self._facts()})
+        write_tensors(folder, self._tensors())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
         about = read_about(folder, _About)
-        tensors, many = read_tensors(folder), len(about.codes)
+        encoder, tensors = cls(about.settings), read_tensors(folder)
+        codes = CodeFeatures(about.codes, about.settings.columns)
+        labs = LabFeatures.restore(about.labs, tensors) if about.labs else None
+        many = len(codes.columns) + len(labs.flag_columns if labs else [])
         idf = check_shape(folder, tensors, "idf", (many,))
         directions = check_shape(folder, tensors, "directions", (many, about.directions))
-        encoder = cls(about.settings)
-        features = CodeFeatures(about.codes, about.settings.columns)
-        encoder._learnt = _Parts(features, Latent(idf, directions, encoder.dim))
+        encoder._learnt = _Parts(codes, labs, about.labs_weigh, Latent(idf, directions, encoder.dim))
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
@@ -176,15 +214,55 @@ class Codes:
             raise EncoderError("This encoder of codes is not trained yet: call fit, or load a saved one.")
         return self._learnt
 
-    def _drawn(self, source: Source, features: CodeFeatures) -> tuple[Any, npt.NDArray[np.int64], int]:
+    def _facts(self) -> dict[str, Any]:
+        parts = self._parts
+        return {
+            "directions": parts.space.directions.shape[1],
+            "codes": parts.codes.columns,
+            "labs": parts.labs.facts() if parts.labs else None,
+            "labs_weigh": parts.labs_weigh,
+        }
+
+    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
+        parts = self._parts
+        return {**parts.space.tensors(), **(parts.labs.tensors() if parts.labs else {})}
+
+    def _learn(self, source: Source, codes: CodeFeatures, labs: LabFeatures | None) -> _Parts:
+        """Learn the space, for the weight of a flag that was asked for, or that is best for the target."""
+        settings = self.settings
+        rows, having, units = self._drawn(source, codes, labs)
+        weights = _LABS_MAY_WEIGH if settings.target else (settings.labs,)
+        flags = np.arange(len(having)) >= len(codes.columns)
+        made = []
+        for weight in weights:
+            scale = np.where(flags, np.float32(weight), np.float32(1))
+            space = Latent.learn(
+                rows, having, units, self.dim, sublinear=False, seed=settings.seed, scale=scale
+            )
+            made.append(_Parts(codes, labs, weight, space))
+        return made[self._best(source, made)] if settings.target else made[0]
+
+    def _best(self, source: Source, made: Sequence[_Parts]) -> int:
+        """Return which of several serves the target best, on units of the source. Raises EncoderError."""
+        asked = Asked(self.settings.target)
+        for batch in source.batches():
+            rows = self._rows(batch, made[0].codes, made[0].labs)
+            asked.add(batch, [parts.space.units(rows)[:, : self.padding] for parts in made])
+            if asked.is_enough:
+                break
+        return choose_one(asked)
+
+    def _drawn(
+        self, source: Source, codes: CodeFeatures, labs: LabFeatures | None
+    ) -> tuple[Any, npt.NDArray[np.int64], int]:
         """Return the rows of units drawn by lot, how many units have each column, and how many have any."""
         from scipy.sparse import vstack
 
         rng, most = np.random.default_rng(self.settings.seed), self.settings.sample
-        having, units = np.zeros(len(features.columns), np.int64), 0
+        having, units = np.zeros(len(codes.columns) + len(labs.flag_columns if labs else []), np.int64), 0
         kept: list[Any] = []
         for batch in source.batches():
-            rows = self._rows(batch, features)
+            rows = self._rows(batch, codes, labs)
             rows = rows[np.flatnonzero(np.diff(rows.indptr))]
             having += np.bincount(rows.indices, minlength=len(having))
             for place in range(rows.shape[0]):
@@ -194,9 +272,12 @@ class Codes:
                     kept[at : at + 1] = [rows[[place]]]
         return vstack(kept, format="csr"), having, units
 
-    def _rows(self, batch: Batch, features: CodeFeatures) -> Any:
-        """Return what every unit has, scipy CSR (len(batch), columns), weighed by rank and by admission."""
-        return features.transform(batch, self._weights(batch.codes))
+    def _rows(self, batch: Batch, codes: CodeFeatures, labs: LabFeatures | None) -> Any:
+        """Return what every unit has, scipy CSR (len(batch), columns): codes by rank and admission, and flags."""
+        from scipy.sparse import hstack
+
+        rows = codes.transform(batch, self._weights(batch.codes))
+        return rows if labs is None else hstack([rows, labs.flags(batch)], format="csr")
 
     def _weights(self, codes: pd.DataFrame) -> npt.NDArray[np.float32]:
         settings = self.settings
@@ -208,12 +289,13 @@ class Codes:
 
     def _units(self, batch: Batch, rows: Any) -> Vectors:
         made = self._parts.space.units(rows)
-        self._unseen += int(batch.codes["unit_id"].nunique()) - int(made.any(axis=1).sum())
+        coded = batch.units["unit_id"].isin(batch.codes["unit_id"]).to_numpy()
+        self._unseen += int((coded & ~made.any(axis=1)).sum())
         return made
 
     def _explained(self, row: Any) -> Explanation:
         angles = self._parts.space.turns(row)
-        columns = self._parts.features.columns
+        columns = self._parts.columns
         told = sorted(zip(row.indices, angles, strict=True), key=lambda one: (-one[1], columns[one[0]]))
         return Explanation(0.0, tuple((columns[place], float(angle)) for place, angle in told[:REASONS]))
 

@@ -84,6 +84,22 @@ class LabFeatures:
         made[row, place, -1] = 1
         return made.reshape(len(batch), len(self.columns))
 
+    @property
+    def flag_columns(self) -> list[str]:
+        """Return what the columns of `flags` are, as `lab:Sodium [mEq/L]:low`."""
+        return [f"lab:{item}:{side}" for item in self.items for side in ("low", "high")]
+
+    def flags(self, batch: Batch) -> Any:
+        """Return where the lowest value is low or the highest high, scipy CSR (len(batch), 2 items) of ones.
+
+        That is by more than a standard deviation of those of the training units.
+        """
+        from scipy.sparse import csr_array
+
+        scores = self.transform(batch).reshape(len(batch), len(self.items), -1)
+        low, high = scores[..., AGGREGATES.index("min")] < -1, scores[..., AGGREGATES.index("max")] > 1
+        return csr_array(np.stack([low, high], axis=2).reshape(len(batch), -1).astype(np.float32))
+
     def facts(self) -> dict[str, Any]:
         """Return what JSON keeps of it; `tensors` returns the rest."""
         return LabFacts(self.items, self.window.total_seconds())._asdict()

@@ -39,13 +39,22 @@ class Latent:
 
     @classmethod
     def learn(
-        cls, rows: Any, having: npt.NDArray[np.int64], units: int, dim: int, *, sublinear: bool, seed: int
+        cls,
+        rows: Any,
+        having: npt.NDArray[np.int64],
+        units: int,
+        dim: int,
+        *,
+        sublinear: bool,
+        seed: int,
+        scale: Weights | float = 1.0,
     ) -> Self:
         """Learn from rows (n, f), scipy CSR of counts; `having` (f,) of all `units` have a feature.
 
-        k is dim - 1, or n or f where that is less. `sublinear` counts 1 + ln(count).
+        k is dim - 1, or n or f where that is less. `sublinear` counts 1 + ln(count). What is rare weighs much, times
+        the `scale` of each feature, (f,).
         """
-        idf = np.asarray(np.log((1 + units) / (1 + having)) + 1, np.float32)
+        idf = np.asarray(scale * (np.log((1 + units) / (1 + having)) + 1), np.float32)
         start = cls(idf, np.zeros((len(idf), 0), np.float32), dim, sublinear)
         return cls(idf, _directions(start.weighted(rows), dim - 1, seed), dim, sublinear)
 

@@ -1,7 +1,8 @@
 """What the parts of a vector should weigh, chosen on training patients for a stated target.
 
 A target is what the nearest should share: `died`, `principal` (the group of the principal diagnosis), or a label of the
-source. The weights are those of a fixed grid by which most of the ten nearest share it; each part alone is among them.
+source; of several, as in `cc+2nd_complaints`, any. What is taken is that of a fixed grid by which most of the ten
+nearest share it; each part alone is among the weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,12 @@ def choose_weights(asked: Asked) -> list[float]:
     return [weight / top for weight in best[1]]
 
 
+def choose_one(asked: Asked) -> int:
+    """Return the block by which most of the nearest are alike, the first of equals. Raises EncoderError."""
+    cosines, alike = asked.cosines()
+    return int(np.argmax([_precision(cosines[[at]], alike, [1.0]) for at in range(len(cosines))]))
+
+
 def _grid(parts: int) -> Iterator[list[float]]:
     """Yield the weights to try, equal ones first: of those that do as well, the first is taken."""
     yield [1.0] * parts
@@ -108,7 +115,12 @@ def _precision(
 
 
 def _shared(batch: Batch, target: str) -> list[frozenset[str]]:
-    """Return what each unit shares with others. Raises EncoderError where the source has no such label."""
+    """Return what each unit may share with others. Raises EncoderError where the source has no such label."""
+    parts = [_shared_by(batch, one.strip()) for one in target.split("+")]
+    return [frozenset().union(*of_unit) for of_unit in zip(*parts, strict=True)]
+
+
+def _shared_by(batch: Batch, target: str) -> list[frozenset[str]]:
     units = batch.units
     if target == "died":
         return [frozenset() if died is None else frozenset([str(died)]) for died in _plain(units["died"])]
