@@ -96,7 +96,7 @@ class LabFeatures:
         """
         from scipy.sparse import csr_array
 
-        scores = self.transform(batch).reshape(len(batch), len(self.items), -1)
+        scores = self.transform(batch).reshape(len(batch), len(self.items), len(AGGREGATES) + 1)
         low, high = scores[..., AGGREGATES.index("min")] < -1, scores[..., AGGREGATES.index("max")] > 1
         return csr_array(np.stack([low, high], axis=2).reshape(len(batch), -1).astype(np.float32))
 

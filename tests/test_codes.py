@@ -2,17 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.codes import Codes, Settings
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import ABOUT, TENSORS
 from cohorts.errors import EncoderError, NoText
-from cohorts.records.base import Batch, Unit
+from cohorts.records.base import MEASUREMENT_COLUMNS, Batch, Unit
 from cohorts.records.sources import open_source
 from small_hospitals import mimic3
 from small_sources import Code, Small, day, diagnosis
@@ -49,9 +51,9 @@ def encode(encoder: Codes, *codes: list[Code]) -> Vectors:
 
 def weights_of(encoder: Codes, codes: list[Code]) -> dict[str, float]:
     """Return what a unit's codes weigh in its row of length 1."""
-    rows = encoder._rows(Small(codes=[codes]).batch, encoder._parts.features)
+    rows = encoder._rows(Small(codes=[codes]).batch, encoder._parts.codes, None)
     row = encoder._parts.space.weighted(rows)
-    columns = encoder._parts.features.columns
+    columns = encoder._parts.columns
     return dict(zip((columns[place] for place in row.indices), row.data.tolist(), strict=True))
 
 
@@ -223,7 +225,7 @@ def test_reasons_are_the_angles_of_leaving_each_out() -> None:
         assert len(explanation.reasons) == len(codes)
         degrees = [angle for _, angle in explanation.reasons]
         assert degrees == sorted(degrees, reverse=True)
-        names = encoder._parts.features.columns
+        names = encoder._parts.columns
         for code in codes:
             left = [one for one in codes if one != code]
             (name,) = weights_of(encoder, [code])
@@ -307,10 +309,61 @@ def test_a_source_with_nothing_to_read_is_told() -> None:
     for spec, told in (
         ("codes:dim=1", "at least 2"),
         ("codes:principal=0", "above 0"),
-        ("codes:half_life=-1", "at least 0 years"),
-        ("codes:half_life=nan", "at least 0 years"),
+        ("codes:half_life=-1", "it must be 0 or more"),
+        ("codes:half_life=nan", "it must be 0 or more"),
         ("codes:principal=inf", "above 0"),
         ("codes:columns=some", "groups, each"),
     ):
         with pytest.raises(EncoderError, match=told):
             make_encoder(spec)
+
+
+def laboratory_values(source: Small, low: list[int]) -> Any:
+    """Return a source whose units were admitted, and measured: those of `low` far below the others."""
+
+    class Measured(Small):
+        def _batch(self, rows: range) -> Batch:
+            made = source._batch(rows)
+            began = pd.Timestamp("2150-01-01")
+            values = [
+                (f"u{row}", None, "Sodium", began, 110.0 if row in low else 140.0, "mEq/L") for row in rows
+            ]
+            measured = pd.DataFrame(values, columns=list(MEASUREMENT_COLUMNS)).astype(MEASUREMENT_COLUMNS)
+            return replace(made, units=made.units.assign(admitted=began), measurements=measured)
+
+    return Measured(codes=source.codes)
+
+
+def test_flags_of_laboratory_values_stand_beside_codes(tmp_path: Path) -> None:
+    low = list(range(0, 60, 4))
+    source = laboratory_values(Small(codes=PEOPLE), low)
+    plain, beside = make_encoder("codes").fit(source), make_encoder("codes:labs=2").fit(source)
+    assert isinstance(beside, Codes)
+    codes = [[FAILURE], [FAILURE], [FAILURE]]
+    asked = laboratory_values(Small(codes=codes), [0, 1]).batch
+    first, second, third = beside.encode(asked)
+    assert first @ second > first @ third + 0.1
+    np.testing.assert_array_equal(*plain.encode(asked)[[0, 2]])
+    assert "lab:Sodium [mEq/L]:low" in dict(beside.explain(asked)[1][0].reasons)
+    beside.save(tmp_path / "kept")
+    again = load_encoder(tmp_path / "kept")
+    assert again.fingerprint == beside.fingerprint
+    assert again.encode(asked).tobytes() == beside.encode(asked).tobytes()
+
+
+def test_what_a_flag_weighs_is_chosen_for_a_target(tmp_path: Path) -> None:
+    """Who was low shares a label, of which codes know nothing; where codes make the label, flags are in the way."""
+    low = list(range(0, 60, 4))
+    label = ["low" if row in low else "not" for row in range(60)]
+    measured = laboratory_values(Small(codes=PEOPLE, label_x=label), low)
+    chosen = make_encoder("codes:target=x").fit(measured)
+    assert chosen.describe()["a flag weighs"] > 0
+    failing = ["yes" if FAILURE in codes else "no" for codes in PEOPLE]
+    codes_matter = make_encoder("codes:target=x").fit(
+        laboratory_values(Small(codes=PEOPLE, label_x=failing), low)
+    )
+    assert codes_matter.describe()["a flag weighs"] < chosen.describe()["a flag weighs"]
+    chosen.save(tmp_path / "kept")
+    assert load_encoder(tmp_path / "kept").describe() == chosen.describe()
+    with pytest.raises(EncoderError, match="labs is given, or chosen for a target"):
+        make_encoder("codes:labs=1,target=died")

@@ -203,3 +203,13 @@ def test_as_plain_python_has_it_on_real_values(shared_data: Path, tmp_path: Path
     np.testing.assert_array_equal(made[:, place + 4], ~np.isnan(first))
     np.testing.assert_allclose(made[:, place], np.nan_to_num(expected), atol=1e-4)
     assert np.isfinite(made).all()
+
+
+def test_flags_say_who_was_low_or_high() -> None:
+    features = LabFeatures.learn([batch_of(TRAINING)], min_units=2, window=DAY)
+    assert features.flag_columns == ["lab:Sodium [mEq/L]:low", "lab:Sodium [mEq/L]:high"]
+    # Of the training units, min is 140 and max 160 on average, with deviations of 10 each.
+    asked = batch_of(sodium(("1", 1, 129), ("2", 1, 171), ("2", 2, 129), ("3", 1, 150)))
+    np.testing.assert_array_equal(features.flags(asked).toarray(), [[1, 0], [1, 1], [0, 0]])
+    nothing = LabFeatures.learn([batch_of([])], min_units=2, window=DAY)
+    assert nothing.flags(asked).shape == (3, 0)
