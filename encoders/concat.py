@@ -28,6 +28,7 @@ REASONS = 48  # told of a unit
 _TARGET = ",target="
 # A part and its weight; `last` is what stands before the weight's =, back to the last comma, colon or =.
 _WEIGHT = re.compile(r"(?P<spec>.*?(?P<last>[^,:=]*))=(?P<weight>\d+\.?\d*|\.\d+)")
+_NOTHING_LEFT = 90.0  # degrees
 _MULTIPLE = 8  # of which a vector has numbers: product quantization cuts them in parts of 8
 
 
@@ -44,6 +45,8 @@ class Settings:
             raise EncoderError(
                 "concat puts several encoders side by side: name two or more, as in concat:lsa+codes."
             )
+        if len(self.weights) != len(self.parts):
+            raise EncoderError(f"concat: {len(self.parts)} parts and {len(self.weights)} weights.")
         for part, weight in zip(self.parts, self.weights, strict=True):
             if not 0 <= weight < float("inf"):
                 raise EncoderError(f"concat: the weight of {part} is {weight}; it must be 0 or more.")
@@ -68,7 +71,7 @@ def parse_parts(text: str, settings: Mapping[str, Collection[str]]) -> Settings:
     """
     text, _, target = text.partition(_TARGET)
     names = "|".join(map(re.escape, settings))
-    parts = re.split(rf"[+,](?=(?:{names})(?:[:=+,]|$))", text) if text else []
+    parts = re.split(rf"[+,]\s*(?=(?:{names})\s*(?:[:=+,]|$))", text) if text else []
     read = [_parse_part(part.strip(), settings) for part in parts]
     if target and any(weight is not None for _, weight in read):
         raise EncoderError(
@@ -103,6 +106,7 @@ class Concat:
         self.dim = -(-(sum(self._widths) + 1) // _MULTIPLE) * _MULTIPLE
         self.padding = self.dim - 1
         self._lacking: Counter[str] = Counter()
+        self._met: Counter[str] = Counter()  # what the parts counted while the weights were chosen
 
     @property
     def parts(self) -> list[Encoder]:
@@ -122,7 +126,7 @@ class Concat:
     @property
     def counts(self) -> Mapping[str, int]:
         """Return what the parts count, and how many units lack each part."""
-        return sum((Counter(part.counts) for part in self._parts), Counter()) + self._lacking
+        return self._of_parts() - self._met + self._lacking
 
     @property
     def fingerprint(self) -> str:
@@ -142,6 +146,7 @@ class Concat:
                     break
             self.settings = replace(self.settings, weights=choose_weights(asked))
         self._lacking.clear()
+        self._met = self._of_parts()
         return self
 
     def encode(self, batch: Batch) -> Vectors:
@@ -215,6 +220,9 @@ class Concat:
         whole = sum(self.settings.weights)
         return [math.sqrt(weight / whole) for weight in self.settings.weights]
 
+    def _of_parts(self) -> Counter[str]:
+        return sum((Counter(part.counts) for part in self._parts), Counter[str]())
+
     def _blocks(self, batch: Batch) -> list[Vectors]:
         """Return the rows of every part, (len(batch), width), without padding: their length is 1 or less."""
         return [part.encode(batch)[:, :width] for part, width in zip(self._parts, self._widths, strict=True)]
@@ -269,5 +277,9 @@ class Concat:
 
 
 def _turned(angle: float, share: float) -> float:
-    """Return by how many degrees a vector turns of which a part turns, the square of whose length is `share`."""
-    return float(np.degrees(np.arccos(1 - share * (1 - np.cos(np.radians(angle))))))
+    """Return by how many degrees a vector turns of which a part turns, the square of whose length is `share`.
+
+    By a right angle turns what has nothing left: its part is gone from the vector.
+    """
+    cosine = math.sqrt(1 - share) if angle == _NOTHING_LEFT else 1 - share * (1 - np.cos(np.radians(angle)))
+    return float(np.degrees(np.arccos(cosine)))
