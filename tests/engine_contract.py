@@ -651,6 +651,28 @@ class EngineContract:
         assert len(others) == 39 + 3
         assert 1 not in {hit.payload.get("who") for hit in others}
 
+    def test_the_padding_of_units_is_found_and_not_asked_for(self, connector: Connector) -> None:
+        """Of the stored vectors of a patient and of a text, whose own has none: the scan's scores, on every engine."""
+        stored = cloud(80, seed=5)
+        stored[:, -1] = np.linspace(0, 3, 80)
+        stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+        connector.create(Collection("c", DIM, Flat(), {"n": int}, {"padding": DIM - 1}))
+        ids = [f"u{row}" for row in range(80)]
+        connector.upsert("c", Points(ids, stored, [{"n": row} for row in range(80)]))
+        connector.finalize("c")
+        for row in (0, 40, 79):
+            asked = np.append(stored[row, :-1], np.float32(0))
+            asked /= np.linalg.norm(asked)
+            expected = dict(zip(ids, (stored @ asked).tolist(), strict=True))
+            found = neighbours.of_patient(connector, "c", f"u{row}", 20).hits
+            best = sorted((one for key, one in expected.items() if key != f"u{row}"), reverse=True)[:20]
+            assert [hit.score for hit in found] == pytest.approx(best, abs=1e-4)
+            assert [hit.score for hit in found] == pytest.approx(
+                [expected[hit.id] for hit in found], abs=1e-4
+            )
+            of_text = neighbours.of_vector(connector, "c", asked, 21).hits
+            assert [hit.id for hit in of_text if hit.id != f"u{row}"][:20] == [hit.id for hit in found]
+
     def test_closing_twice_is_no_error(self, connector: Connector) -> None:
         self.filled(connector, points(5))
         connector.close()

@@ -35,7 +35,7 @@ from cohorts.encoders.fusion_settings import Settings as FusedSettings
 from cohorts.encoders.fusion_training import FusionTrace
 from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.note_cache import FOLDER
-from cohorts.encoders.registry import load_encoder
+from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.siamese import Trace, identity
 from cohorts.encoders.sif import Sif
 from cohorts.encoders.withholding import Withholding, parse_withheld
@@ -48,6 +48,7 @@ from cohorts.loaders.export_format import DEFINITION, definition_of
 from cohorts.loaders.journal import Journal, Target
 from cohorts.loaders.traces import traces_of
 from loading import vectors
+from small_sources import Small, diagnosis
 from tampering import RUBBISH, only_clear_errors, tampered
 
 DIM = 8
@@ -88,7 +89,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Take every fingerprint for right: who changes a file can write its fingerprint anew."""
     monkeypatch.setenv(FOLDER, str(tmp_path / "cache"))
-    for module in ("word2vec", "fineehr", "fused"):
+    for module in ("word2vec", "fineehr", "fused", "lsa", "codes", "concat"):
         monkeypatch.setattr(f"cohorts.encoders.{module}.check_unchanged", lambda *_: None)
 
 
@@ -100,7 +101,13 @@ def use(folder: Path) -> Encoder:
     return encoder
 
 
-@pytest.mark.parametrize("make", [words, fineehr], ids=["word2vec", "fineehr"])
+def side_by_side() -> Encoder:
+    """Return a concat of lsa and codes."""
+    notes, codes = ["hip fall", "sepsis fall", "sepsis"], [[diagnosis("0389")], [diagnosis("4280")], []]
+    return make_encoder("concat:lsa:dim=8=.5,codes:dim=8,half_life=2").fit(Small(notes, codes))
+
+
+@pytest.mark.parametrize("make", [words, fineehr, side_by_side], ids=["word2vec", "fineehr", "concat"])
 @pytest.mark.usefixtures("forging")
 def test_encoders(make: Callable[[], Encoder], tmp_path: Path) -> None:
     check_encoder(make(), tmp_path / "kept")
