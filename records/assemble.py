@@ -137,7 +137,8 @@ class _Book:
     def date_codes(self, admissions: pd.DataFrame) -> None:
         if "codes" in self.frames:
             codes, began = self.frames["codes"], admissions.set_index("admission_id")["admitted"]
-            self.frames["codes"] = codes.assign(admitted=codes["admission_id"].map(began))
+            dated = began.reindex(codes["admission_id"]).set_axis(codes.index)
+            self.frames["codes"] = codes.assign(admitted=dated)
 
     def leave_out_without_admission(self) -> None:
         for kind in set(self.frames) - {"patients", "admissions"}:
