@@ -346,7 +346,13 @@ def fit(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
-    from cohorts.encoders.registry import check_ready, download_checkpoints, make_encoder, suited_to
+    from cohorts.encoders.registry import (
+        check_ready,
+        download_checkpoints,
+        make_encoder,
+        suited_to,
+        told_lacking,
+    )
     from cohorts.loaders.run import train_only
     from cohorts.terminal.progress import progress
 
@@ -354,7 +360,7 @@ def fit(
     asked = _asked(encoder, withhold, withhold_text)
     if download:
         download_checkpoints([asked])
-    made = make_encoder(asked)
+    made, lacks = make_encoder(asked), ""
     check_ready(made)
     with (
         _open_source(
@@ -372,8 +378,12 @@ def fit(
         progress() as tick,
     ):
         if encoder is None:
-            made = make_encoder(suited_to(asked, records))
+            asked = suited_to(asked, records)
+            made = make_encoder(asked)
+            lacks = told_lacking(asked, records)
         train_only(records, made, out, tick)
+    if lacks:
+        log.say("note", lacks)
     log.say(
         "note",
         f"Encoder {made.name}, fingerprint {made.fingerprint}, kept in {out}: use it as --encoder {out}.",

@@ -8,10 +8,15 @@ def check_notes(source: Source, reader: str) -> None:
     """Raise EncoderError where the source holds no notes; `reader` is what can't do without."""
     if source.has_notes:
         return
-    apart = " MIMIC-IV's are a data set of their own, which --notes names." if source.name == "mimic4" else ""
     raise EncoderError(
-        f"The source holds no notes, and {reader} needs them: use codes, which reads codes alone.{apart}"
+        f"The source holds no notes, and {reader} needs them: use codes, which reads codes alone."
+        f"{where_notes_are(source)}"
     )
+
+
+def where_notes_are(source: Source) -> str:
+    """Return where the notes are of a source that ships without them, as a sentence behind another, "" if unknown."""
+    return " MIMIC-IV's are a data set of their own, which --notes names." if source.name == "mimic4" else ""
 
 
 def check_codes(source: Source, reader: str) -> None:

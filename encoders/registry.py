@@ -14,6 +14,7 @@ from cohorts.encoders.concat import Concat, parse_parts
 from cohorts.encoders.fineehr import FineEhr
 from cohorts.encoders.fused import Fused
 from cohorts.encoders.lsa import Lsa
+from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, is_folder, read_about
 from cohorts.encoders.settings import read_settings
 from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
@@ -83,6 +84,14 @@ def suited_to(asked: str, source: Source) -> str:
     if not source.has_notes and not source.has_codes:
         raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
     return asked.replace(DEFAULT, Lsa.name if source.has_notes else Codes.name, 1)
+
+
+def told_lacking(asked: str, source: Source) -> str:
+    """Return what the default encoder does without, which is now `asked`, and why; "" where it lacks nothing."""
+    if source.has_notes and source.has_codes:
+        return ""
+    lacks, where = ("codes", "") if source.has_notes else ("notes", where_notes_are(source))
+    return f"The source has no {lacks}: the encoder is {asked}, not {DEFAULT}.{where}"
 
 
 def download_checkpoints(specs: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.needs import check_notes
-from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to
+from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
 from cohorts.loaders.guests import check_guest, kept_mapping, write_as_guest
@@ -67,10 +67,8 @@ class Making(NamedTuple):
     by_default: bool = False
 
     def lacks(self, source: Source) -> str:
-        """Return of what the source has nothing that the default encoder would read, "" for nothing."""
-        if not self.by_default or source.has_notes == source.has_codes:
-            return ""
-        return "codes" if source.has_notes else "notes"
+        """Return what the default encoder does without, and why; "" for nothing."""
+        return told_lacking(self.asked, source) if self.by_default else ""
 
     def suited_to(self, source: Source) -> "Making":
         """Return the same, but the default encoder less the part of which a source has nothing. Raises EncoderError."""
@@ -143,7 +141,7 @@ class Run:
                 "dim": encoder.dim,
                 "fingerprint": encoder.fingerprint,
                 "modules": list(encoder.describe().get("modules", [])),
-                "lacks": making.lacks(source),
+                "lacks": making.lacks(source) if encoder.name == making.encoder.name else "",
             }
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
             mapping, written, points = kept_mapping(self.manifest["store"], self.goal.name), None, None

@@ -165,7 +165,7 @@ def _notes(manifest: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
     if modules := manifest.get("encoder", {}).get("modules"):
         yield f"vectors are made by the modules of the text model's own folder: {', '.join(modules)}"
     if lacks := manifest.get("encoder", {}).get("lacks"):
-        yield f"the source has no {lacks}: the encoder is {manifest['encoder']['asked']}, not concat:lsa+codes"
+        yield lacks
     if manifest["vanished"] > manifest["removed"]:
         yield (
             f"{manifest['vanished']:,} units stand in the collection and not in the source any more; --update "

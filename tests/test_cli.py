@@ -189,7 +189,7 @@ def test_real_codes_go_in_and_answer(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ok(f"ingest --source {source} --path {shared_data / source}-demo --encoder word2vec:input=codes")
+    ok(f"ingest --source {source} --path {shared_data / source}-demo")
     patient = "10006" if source == "mimic3" else "10000032"
     out = ok(f"query --patient {patient} -k 5 --format json")
     assert json.loads(out)["got"] == 5
@@ -210,7 +210,7 @@ def test_real_codes_go_in_and_answer(
         ("query --store milvus:x --patient 1", "must end in .db"),
         ("ingest --source eicu --path hospital", "Sources: mimic3, mimic4, notes-csv"),
         ("ingest --source mimic3 --path nowhere", "Table PATIENTS is missing"),
-        ("ingest --source mimic3 --path hospital --encoder gpt", "Encoders: word2vec"),
+        ("ingest --source mimic3 --path hospital --encoder gpt", "Encoders: lsa, codes, word2vec"),
         (
             "ingest --source mimic3 --path hospital --index ivf --strict-index",
             "qdrant-edge has no index ivf(nlist=1024, variant=flat). It has: flat, hnsw (scalar, product, binary).",

@@ -1,6 +1,7 @@
 """Hospitals as projects ship and cut them: whatever is left is read, and what is lost is told."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cohorts.records import partition
 from cohorts.records.base import Batch, Unit
 from cohorts.records.shards import Shard
 from cohorts.records.sources import open_source
-from commands import ok, refused
+from commands import ok, refused, run
 from small_hospitals import Read, mimic3, mimic4, without_column
 
 LEFT_OUT = "of admissions that the admissions' table does not have"
@@ -212,7 +213,15 @@ def test_tables_that_are_lacking_are_told(
 
 @pytest.mark.parametrize(
     "encoder",
-    ["word2vec", "fineehr", "fused:gated", "bert:no-such-model", "word2vec without sepsis in notes too"],
+    [
+        "lsa",
+        "concat:lsa+codes",
+        "word2vec",
+        "fineehr",
+        "fused:gated",
+        "bert:no-such-model",
+        "word2vec without sepsis in notes too",
+    ],
 )
 @pytest.mark.parametrize("lacking", ["table", "rows"])
 def test_an_encoder_of_notes_is_refused_before_the_work_where_there_are_none(
@@ -222,9 +231,7 @@ def test_an_encoder_of_notes_is_refused_before_the_work_where_there_are_none(
     folder = mimic3(tmp_path / "cut", NOTEEVENTS=None if lacking == "table" else header)
     work = tmp_path / "work"
     with open_source("mimic3", folder, work_dir=work, quarantine_file=tmp_path / "bad.csv") as source:
-        with pytest.raises(
-            EncoderError, match=r"source holds no notes, and .*: use fused:structured or word2vec"
-        ):
+        with pytest.raises(EncoderError, match=r"source holds no notes, and .*: use codes, which"):
             make_encoder(encoder).fit(source)
         assert source.report.share_read == 0
     assert not work.exists()
@@ -243,7 +250,41 @@ def test_codes_are_read_without_notes_and_encoders_of_notes_are_refused(
         told = refused(f"ingest --source mimic3 --path cut --encoder {encoder} --collection other")
         assert "no notes, and word2vec needs them" in told
     mimic4(tmp_path / "iv")
-    assert "which --notes names" in refused("fit --source mimic4 --path iv --out more")
+    assert "which --notes names" in refused("fit --source mimic4 --path iv --out more --encoder lsa")
+
+
+def test_the_default_is_less_what_the_source_lacks_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mimic3(tmp_path / "whole")
+    mimic3(tmp_path / "cut", NOTEEVENTS=None)
+    mimic4(tmp_path / "iv")
+    monkeypatch.chdir(tmp_path)
+    for path, asked, told in (
+        ("whole", "concat:lsa+codes", ""),
+        ("cut", "codes", "The source has no notes: the encoder is codes, not concat:lsa+codes."),
+    ):
+        code, _, text = run(f"ingest --source mimic3 --path {path} --collection {path}")
+        manifest = json.loads(Path(f"cohorts.qdrant.runs/{path}/manifest.json").read_text(encoding="utf-8"))
+        assert (manifest["encoder"]["asked"], manifest["encoder"]["lacks"]) == (asked, told)
+        assert (code, "not concat:lsa+codes" in text) == (0, bool(told))
+    code, _, told = run("fit --source mimic4 --path iv --out kept --withhold sepsis")
+    assert code == 0
+    assert "the encoder is codes without sepsis, not concat:lsa+codes. MIMIC-IV's are a data set" in told
+
+
+def test_an_update_keeps_the_collections_encoder_whatever_the_default_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mimic3(tmp_path / "whole")
+    mimic3(tmp_path / "cut", NOTEEVENTS=None)
+    monkeypatch.chdir(tmp_path)
+    command = "ingest --source mimic3 --path {} --collection icu"
+    ok(f"{command.format('whole')} --encoder word2vec:min_count=1,dim=8,input=both")
+    assert "was made by encoder word2vec" in refused(command.format("cut"))
+    code, _, told = run(f"{command.format('cut')} --update")
+    assert (code, "concat:lsa+codes" in told) == (0, False)
+    assert "word2vec" in ok("describe --collection icu")
 
 
 # Folders

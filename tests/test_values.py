@@ -496,4 +496,4 @@ def test_a_file_of_empty_notes_has_nobody_to_load(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     notes_csv(tmp_path, *(f"{n},,2150-01-01" for n in range(9)))
     told = refused("ingest --source notes-csv --path notes.csv --columns id=id,text=text,time=time")
-    assert "word2vec finds no word in the notes of this source" in told
+    assert "lsa finds no word in the notes of this source" in told

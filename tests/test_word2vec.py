@@ -324,7 +324,7 @@ def test_training_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_source_without_notes_is_told_of_its_codes(shared_data: Path, tmp_path: Path) -> None:
     demo = shared_data / "mimic3-demo"
     with open_source("mimic3", demo, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
-        with pytest.raises(EncoderError, match="word2vec:input=codes"):
+        with pytest.raises(EncoderError, match="use codes, which reads codes alone"):
             make_encoder("word2vec").fit(source)
         encoder = make_encoder("word2vec:input=codes,dim=16").fit(source)
         (batch,) = source.batches()
@@ -335,7 +335,7 @@ def test_a_source_without_notes_is_told_of_its_codes(shared_data: Path, tmp_path
 
 def test_wrong_settings_are_refused() -> None:
     for spec, message in (
-        ("gpt", "Encoders: word2vec, fineehr, bert"),
+        ("gpt", "Encoders: lsa, codes, word2vec, fineehr, bert"),
         ("word2vec:size=3", "a key of dim"),
         ("word2vec:dim=x", "whole number"),
         ("word2vec:dim=0", "at least 1"),
