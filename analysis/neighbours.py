@@ -15,6 +15,7 @@ from cohorts.connectors.filters import All, Filter, Not
 from cohorts.connectors.index import SearchParams
 from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
+from cohorts.connectors.spread import warning_of
 from cohorts.errors import InputError, PatientNotFound
 
 Vector = npt.NDArray[np.float32]
@@ -186,6 +187,8 @@ def _neighbours(
     if nobodys and not question.per_unit:
         notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)
     notes += question.absent()
+    if warning := warning_of(question.connector, question.name, question.collection):
+        notes += (warning,)
     return Neighbours(best, k, tuple(dict.fromkeys(notes)), own, question.per_unit, whole)
 
 

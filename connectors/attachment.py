@@ -17,6 +17,7 @@ from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.private_files import private_folder, write_private
 
+EXTERNAL = "external"  # the encoder of vectors that were loaded ready
 OUR_VECTOR = "cohorts"  # the named vector that we may write, where the owner of a collection has made one
 
 

@@ -23,7 +23,6 @@ from cohorts.private_files import private_data_folder
 from cohorts.records.base import Unit
 
 _FILE = "attachment.json"
-EXTERNAL = "external"  # the encoder of vectors that were loaded ready
 _OUR_TYPES: Mapping[str, FieldType] = {
     "text": str,
     "integer": int,

@@ -8,12 +8,12 @@ from datetime import date
 
 import numpy as np
 from cohorts.connectors.addresses import without_settings
+from cohorts.connectors.attachment import EXTERNAL
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
 from cohorts.connectors.checks import check_points
 from cohorts.connectors.padding import PADDING
 from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.chunks import CHUNK_UNITS, Chunk, chunk_of_points
-from cohorts.loaders.guests import EXTERNAL
 from cohorts.loaders.journal import put_rows
 from cohorts.loaders.payload import PATIENT_ID, check_names_patients, names_patients
 from cohorts.loaders.vector_files import VectorFile

@@ -12,6 +12,7 @@ from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
+from cohorts.connectors.spread import look
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to, told_lacking
@@ -97,6 +98,7 @@ class Run:
         self._place = without_settings(store)
         self._began = time.perf_counter()
         self._summary = Summary()
+        self._told: list[str] = []
 
     @property
     def times(self) -> Times:
@@ -179,6 +181,8 @@ class Run:
             if journal.run:  # else it was refused, and what the runs before left stays as it is
                 self.manifest["run"] = journal.run
                 self.manifest["rejected"] = self._tell_rejected(journal)
+        if made.dim:  # else nothing was loaded
+            self._told = [warning for warning in [look(connector, goal.name, made)] if warning]
         self.manifest["index"] = {
             "requested": show_index(goal.wanted.index),
             "effective": show_index(made.index),
@@ -251,9 +255,9 @@ class Run:
                 "counts": report.counts,
                 "quarantined": report.quarantined,
                 "left_out": report.left_out,
-                "warnings": report.warnings,
             }
         self.manifest |= {
+            "warnings": [*(source.report.warnings if source is not None else ()), *self._told],
             "units": summary.units,
             "unchanged": summary.unchanged,
             "written": summary.written,

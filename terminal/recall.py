@@ -44,6 +44,8 @@ def show_audit(found: Audit, name: str) -> None:
         )
     for row in rows:
         _tell_more(row)
+    if found.warning:
+        log.say("note", f"Note: {found.warning}.")
 
 
 def show_steps(tuned: Tuned) -> None:

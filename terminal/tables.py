@@ -9,14 +9,13 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.neighbours import Neighbours
-from cohorts.connectors.attachment import Attachment, Inspection
+from cohorts.connectors.attachment import EXTERNAL, Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.filters import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.harness import published
 from cohorts.harness.note_categories import LABEL, CategoryLine, category_lines
-from cohorts.loaders.guests import EXTERNAL
 from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding

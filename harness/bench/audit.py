@@ -70,7 +70,8 @@ class Audit:
     """What was found of a collection: for every kind of queries a row without a filter, then one for each filter.
 
     `asked_with` says in words what queries each kind is. `search` are the parameters asked for; None for the
-    collection's default. `scanned` tells that all points were read to find the true neighbours.
+    collection's default. `scanned` tells that all points were read to find the true neighbours. `warning` is told where
+    vectors hardly differ.
     """
 
     description: Description
@@ -81,6 +82,7 @@ class Audit:
     search: SearchParams | None
     scanned: bool
     rows: tuple[Row, ...]
+    warning: str = ""
 
     @property
     def line(self) -> str:
@@ -140,6 +142,7 @@ def audit(
         search=search,
         scanned=is_scanned(reader, description),
         rows=tuple(rows),
+        warning=reader.warning(description),
     )
 
 
@@ -175,6 +178,7 @@ def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
             "queries_are": dict(found.asked_with),
             "drawn_from_first": found.drawn_from,
             "seed": found.seed,
+            "warnings": [found.warning] if found.warning else [],
         },
     )
 

@@ -18,6 +18,7 @@ from cohorts.connectors.filters import Filter, matches
 from cohorts.connectors.index import Flat, SearchParams
 from cohorts.connectors.matched_recall import SAMPLE, TIE
 from cohorts.connectors.padding import as_questions
+from cohorts.connectors.spread import look
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.queries import OWN, Sample
 from cohorts.harness.bench.raw import Floats
@@ -93,6 +94,11 @@ class Reader:
             if page is None:
                 return
             yield page
+
+    def warning(self, description: Description) -> str:
+        """Return a sentence where the vectors hardly differ, "" where they do."""
+        self._pace.wait()
+        return look(self._connector, self._name, description.collection)
 
     def points(self, ids: Sequence[str]) -> dict[str, Point]:
         """Return those that are there."""
