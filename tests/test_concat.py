@@ -145,7 +145,7 @@ def test_the_inner_product_is_the_weighted_mean_of_the_parts(weights: tuple[floa
     vectors = encoder.encode(batch)
     assert vectors.any(axis=1).tolist() == [True] * 80 + [codes > 0, notes > 0, False]
     blocks = [part.encode(batch)[:, :-1].astype(np.float64) for part in encoder.parts]
-    mean = sum(weight * block @ block.T for weight, block in zip(weights, blocks, strict=True)) / sum(weights)
+    mean = (notes * blocks[0] @ blocks[0].T + codes * blocks[1] @ blocks[1].T) / (notes + codes)
     # As stored, less the padding: what a patient is asked by, before its length is made 1.
     left = vectors.astype(np.float64)
     left[:, encoder.padding] = 0

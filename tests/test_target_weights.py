@@ -122,9 +122,8 @@ def test_one_of_several_labels_is_enough_to_be_alike() -> None:
 @pytest.mark.parametrize("target", ["topic", "died", "principal"])
 def test_too_few_to_choose_by_are_told(target: str) -> None:
     source = planted("notes")
-    few = Small(
-        source.texts[:12], source.codes[:12], **{name: list(one)[:12] for name, one in source.columns.items()}
-    )
+    columns: dict[str, Any] = {name: list(one)[:12] for name, one in source.columns.items()}
+    few = Small(source.texts[:12], source.codes[:12], **columns)
     told = rf"can't be chosen for {target}: only \d+ of the units share it with another patient, and 20 are needed"
     with pytest.raises(EncoderError, match=told):
         fitted(few, target)
