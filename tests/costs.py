@@ -14,6 +14,7 @@ _TORCH = {
 _SLOW_MODULES = {
     "test_bench_report.py",
     "test_combined_faults.py",
+    "test_default.py",
     "test_evaluation.py",
     "test_fineehr.py",
     "test_markers.py",
