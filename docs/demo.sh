@@ -6,7 +6,7 @@ rm -rf demo && mkdir demo && cd demo
 
 run() { printf '\n$ %s\n' "$*"; "$@"; }
 run cohorts synth hospital --patients 2000 --seed 7
-run cohorts ingest --source mimic3 --path hospital --encoder word2vec --store qdrant:./cohorts.qdrant --collection icu
+run cohorts ingest --source mimic3 --path hospital --store qdrant:./cohorts.qdrant --collection icu
 run cohorts describe --store qdrant:./cohorts.qdrant --collection icu
 run cohorts query --store qdrant:./cohorts.qdrant --collection icu --patient 10006 -k 10
 run cohorts query --store qdrant:./cohorts.qdrant --collection icu --patient 10006 -k 5 --where "age >= 60 and sex = 'F'"

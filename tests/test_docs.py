@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import typer
 import typer.main
 from cohorts.cli import app
+from cohorts.encoders.registry import _MAKERS, make_encoder
 
 ROOT = Path(__file__).parents[1]
 UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
@@ -50,6 +52,15 @@ def test_commands_in_documents_exist(file: Path) -> None:
             parse(words)
         except UsageError as error:
             pytest.fail(f"cohorts {shlex.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=[file.name for file in DOCUMENTS])
+def test_encoders_in_documents_can_be_made(file: Path) -> None:
+    known = {"concat", *_MAKERS}
+    for words in commands(file.read_text(encoding="utf-8")):
+        for option, spec in pairwise(words):
+            if option == "--encoder" and re.split("[:=]", spec)[0] in known:
+                make_encoder(spec)
 
 
 def test_an_option_that_is_gone_is_seen() -> None:

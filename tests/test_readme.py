@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 QUICK = "fineehr:{}dim=24,epochs=2,steps=200,patience=3"
 QUICKER = {
     "synth hospital --patients 1000": "synth hospital --patients 500",
-    "evaluate retrieval --source mimic3 --path hospital --encoder word2vec": "evaluate retrieval --source mimic3 "
-    "--path hospital --encoder word2vec:dim=24,epochs=2",
     "--encoder fineehr:full": f"--encoder {QUICK.format('full,')}",
     "evaluate fineehr": f"evaluate fineehr --encoder {QUICK.format('')}",
 }
