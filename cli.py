@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -616,8 +617,10 @@ def query(
 ) -> None:
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis import neighbours
+    from cohorts.analysis.word_shares import word_shares
     from cohorts.connectors.filters import parse_filter
     from cohorts.connectors.index import SearchParams
+    from cohorts.encoders.base import ExplainsText
     from cohorts.loaders.guests import open_store
     from cohorts.terminal.tables import show_neighbours
 
@@ -630,6 +633,7 @@ def query(
         made_by = (
             _encoder_of(description, store, collection, encoder) if encoder or note is not None else None
         )
+        words = None
         if note is None or made_by is None:
             found = neighbours.of_patient(
                 connector,
@@ -646,7 +650,9 @@ def query(
             found = neighbours.of_vector(
                 connector, collection, vector, k, where=condition, params=params, per_unit=per_unit
             )
-    show_neighbours(found, output.value, description, explain=explain)
+            if explain and isinstance(made_by, ExplainsText):
+                words = word_shares(connector, collection, found.hits, partial(made_by.explain_text, note))
+    show_neighbours(found, output.value, description, explain=explain, words=words)
 
 
 evaluations = Commands(help="Measure encoders on a source.")

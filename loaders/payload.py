@@ -1,6 +1,6 @@
 """What is stored beside a vector: structured facts to show and to filter by. Never note text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,6 +29,7 @@ FIELDS: Mapping[str, type[Any]] = {
 FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
 PATIENT_ID = "patient_id"
 LABEL_PREFIX = "label_"
+_CODES = ("diagnosis:", "procedure:", "drug:", "lab:")  # of reasons; others are kinds of notes
 
 
 def names_patients(kind: FieldType | None) -> bool:
@@ -85,6 +86,22 @@ def reasons_of(payload: Payload) -> dict[str, float] | None:
         return {name: float(degrees) for name, _, degrees in (str(one).rpartition("=") for one in kept)}
     except ValueError:  # a key of this name that is no explanation: it came with vectors of others
         return None
+
+
+def codes_of(payloads: Iterable[Payload]) -> list[str]:
+    """Return the codes among the reasons of units, as diagnosis:heart_failure, the strongest in any of them first."""
+    weights: dict[str, float] = {}
+    for payload in payloads:
+        for name, degrees in (reasons_of(payload) or {}).items():
+            if name.startswith(_CODES):
+                weights[name] = max(degrees, weights.get(name, 0.0))
+    return sorted(weights, key=lambda name: -weights[name])
+
+
+def shared_codes(asked: Sequence[str], payload: Payload) -> list[str] | None:
+    """Return which of some codes stand among the reasons of a unit, in their order; None where it keeps no reasons."""
+    reasons = reasons_of(payload)
+    return None if reasons is None else [code for code in asked if code in reasons]
 
 
 def _diagnoses(batch: Batch) -> dict[str, list[str]]:

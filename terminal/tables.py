@@ -9,6 +9,7 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.neighbours import Neighbours
+from cohorts.analysis.word_shares import Words
 from cohorts.connectors.attachment import EXTERNAL, Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.filters import quoted
@@ -16,10 +17,11 @@ from cohorts.connectors.index import KINDS, SearchParams, show_index, show_searc
 from cohorts.connectors.patients import patient_field
 from cohorts.harness import published
 from cohorts.harness.note_categories import LABEL, CategoryLine, category_lines
+from cohorts.loaders.payload import codes_of
 from cohorts.plain_text import csv_cell, json_text
 from cohorts.terminal import log
 from cohorts.terminal.doctor import Finding
-from cohorts.terminal.explanations import check_explained, show_explanations, why
+from cohorts.terminal.explanations import as_cells, check_explained, show_told, told_of, why
 from cohorts.terminal.plain_table import PlainTable, show
 from rich.console import Console
 
@@ -39,22 +41,29 @@ SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
 
 
 def show_neighbours(
-    found: Neighbours, output: str, description: Description, *, explain: bool = False
+    found: Neighbours,
+    output: str,
+    description: Description,
+    *,
+    explain: bool = False,
+    words: Sequence[Words] | None = None,
 ) -> None:
-    """Print the neighbours to stdout as a table, as JSON or as CSV; with `explain`, why their vectors are as they are.
+    """Print the neighbours to stdout as a table, as JSON or as CSV, and the codes they share with whom was asked for.
 
-    Raises InputError where the collection can't tell.
+    With `explain`, why their vectors are as they are too, and what `words` of a text add to the score of each, where
+    they are given. Raises InputError where neither can be told.
     """
+    words = words if words and any(words) else None
     if explain:
-        check_explained(found, description)
+        check_explained(found, description, words)
     collection = description.collection
+    told = told_of(found, words, explain=explain)
     theirs = _is_theirs(collection)
-    row_of = partial(_their_row, _their_names(collection, found.hits)) if theirs else _row
+    row_of = partial(_their_row, _their_names(collection, found.hits, told)) if theirs else _row
     rows = [row_of(collection, rank, hit) for rank, hit in enumerate(found.hits, start=1)]
-    if explain:
-        rows = [{**row, **why(hit.payload)} for row, hit in zip(rows, found.hits, strict=True)]
     synthetic = bool(collection.metadata.get("synthetic"))
     if output == "json":
+        asked = codes_of(found.own)
         result = {
             "synthetic": synthetic,
             "asked": found.asked,
@@ -63,19 +72,20 @@ def show_neighbours(
             "index": show_index(collection.index),
             "translation": collection.translation,
             "notes": [note for note in (found.shortfall, *found.notes) if note],
+            **({"asked_codes": asked} if asked else {}),
             **({"patient": [why(one) for one in found.own]} if explain else {}),
-            "neighbours": rows,
+            "neighbours": [{**row, **one} for row, one in zip(rows, told, strict=True)],
         }
         print(json_text(result, indent=2))  # noqa: T201 - this is the output
     elif output == "csv":
-        shown = rows or [row_of(collection, 0, Hit("", 0.0, {}))]
-        _write_csv(rows, list(dict.fromkeys(chain(*shown))))
+        lines = [{**row, **as_cells(one)} for row, one in zip(rows, told, strict=True)]
+        _write_csv(lines, list(dict.fromkeys(chain(*(lines or [row_of(collection, 0, Hit("", 0.0, {}))])))))
     elif theirs:
         _show_their_table(rows, synthetic)
     else:
         _show_table(rows, synthetic)
-    if explain and output == "table":
-        show_explanations(found)
+    if output == "table":
+        show_told(found, told)
     if found.shortfall:
         _note(f"{found.shortfall}.")
     for note in (collection.translation, *found.notes):
@@ -306,10 +316,12 @@ def _is_theirs(collection: Collection) -> bool:
     return not made_by or collection.metadata.get("encoder") == EXTERNAL
 
 
-def _their_names(collection: Collection, hits: Sequence[Hit]) -> dict[str, str]:
+def _their_names(
+    collection: Collection, hits: Sequence[Hit], told: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
     """Return the fields to show and their columns: those that are declared, and all that came along."""
     names = dict.fromkeys(chain(collection.fields, *(hit.payload for hit in hits)))
-    taken = ("rank", "patient", "similarity", "unit")
+    taken = {"rank", "patient", "similarity", "unit", *(chain(*told))} - {"from_notes", "reasons"}
     return {
         name: f"payload_{name}" if name in taken else name
         for name in names
