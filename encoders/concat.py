@@ -24,7 +24,7 @@ from cohorts.encoders.target_weights import Asked, choose_weights
 from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
 
-REASONS = 48  # told of a unit
+REASONS = 200  # told of a unit
 _TARGET = ",target="
 # A part and its weight; `last` is what stands before the weight's =, back to the last comma, colon or =.
 _WEIGHT = re.compile(r"(?P<spec>.*?(?P<last>[^,:=]*))=(?P<weight>\d+\.?\d*|\.\d+)")

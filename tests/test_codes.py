@@ -244,10 +244,10 @@ def test_reasons_are_the_angles_of_leaving_each_out() -> None:
 
 
 def test_no_more_reasons_are_told_than_are_kept() -> None:
-    many = [("drug", "name", f"drug{chr(97 + row // 26)}{chr(97 + row % 26)}") for row in range(60)]
-    encoder = fitted("codes", [many, many[:30], many[30:]])
+    many = [("drug", "name", f"drug{chr(97 + row // 26)}{chr(97 + row % 26)}") for row in range(210)]
+    encoder = fitted("codes", [many, many[:105], many[105:]])
     (explanation,) = encoder.explain(Small(codes=[many]).batch)[1]
-    assert len(explanation.reasons) == 48
+    assert len(explanation.reasons) == 200
 
 
 def test_save_and_load_encode_byte_identically(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_flags_of_laboratory_values_stand_beside_codes(tmp_path: Path) -> None:
 def test_what_a_flag_weighs_is_chosen_for_a_target(tmp_path: Path) -> None:
     """Who was low shares a label, of which codes know nothing; where codes make the label, flags are in the way."""
     low = list(range(0, 60, 4))
-    label = ["low" if row in low else "not" for row in range(60)]
+    label = ["low" if row in low else "not" for row in range(210)]
     measured = laboratory_values(Small(codes=PEOPLE, label_x=label), low)
     chosen = make_encoder("codes:target=x").fit(measured)
     assert chosen.describe()["a flag weighs"] > 0
