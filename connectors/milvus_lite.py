@@ -202,10 +202,19 @@ class MilvusLiteConnector(MilvusConnector):
         return self._definitions.get(name)
 
     def _pages(self, name: str, expression: str, page: int) -> Iterator[Points]:
-        """Yield the points that match: all keys at once, then their rows by page, for this engine sorts nothing."""
+        """Yield the points that match: the first page, all other keys at once, then their rows by page.
+
+        This engine sorts nothing, and lists all keys for whatever comes after a page.
+        """
         attached = self._attached.get(name)
         key = attached.key if attached else ID
-        found = self._query(name, expression or f"not ({key} in [])", [key])
-        keys = [str(row[key]) for row in found]
+        matching = expression or f"not ({key} in [])"
+        first = [str(row[key]) for row in self._query(name, matching, [key], limit=page)]
+        if first:
+            yield self.fetch(name, first)
+        if len(first) < page:
+            return
+        had = set(first)
+        keys = [one for row in self._query(name, matching, [key]) if (one := str(row[key])) not in had]
         for start in range(0, len(keys), page):
             yield self.fetch(name, keys[start : start + page])

@@ -25,7 +25,7 @@ _told: WeakKeyDictionary[Connector, dict[str, tuple[float, str]]] = WeakKeyDicti
 def warning_of(connector: Connector, name: str, collection: Collection) -> str:
     """Return a sentence where the vectors of collection `name` can't tell units apart, "" where they can.
 
-    It looks once and says the same for five minutes: embedded Milvus lists all keys to give the first points.
+    It looks once and says the same for five minutes: on an embedded engine a look takes longer than a search.
     """
     now, told = time.monotonic(), _told.setdefault(connector, {})
     kept = told.get(name)

@@ -297,7 +297,10 @@ class EngineContract:
         assert all(one == payload for one in back.payloads)
         np.testing.assert_allclose(back.vectors[::-1], cloud(len(ids)), atol=1e-6)
         assert {hit.id for hit in connector.search("c", cloud(1), 20).hits[0]} == set(ids)
-        assert {one for page in connector.scroll("c", page=3) for one in page.ids} == set(ids)
+        for size in (3, len(ids), 1_000):
+            pages = [page.ids for page in connector.scroll("c", page=size)]
+            assert sorted(one for page in pages for one in page) == sorted(ids), "every point once"
+            assert all(0 < len(page) <= size for page in pages)
 
     def test_numpy_scalars_become_plain_and_nan_missing(self, connector: Connector) -> None:
         self.filled(connector, points(1))

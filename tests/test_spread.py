@@ -79,7 +79,8 @@ def test_too_few_units_are_told_of_an_encoder_that_learns_from_them(
 
 
 def test_vectors_of_others_are_told_without_advice_to_ingest() -> None:
-    for metadata in ({"attached": True}, OURS | {"encoder": "external"}):
+    of_others: list[dict[str, Scalar]] = [{"attached": True}, OURS | {"encoder": "external"}]
+    for metadata in of_others:
         with MemoryConnector() as engine:
             fill(engine, parallel(50), metadata)
             found = notes(of_patient(engine, "c", "p3", 5))
