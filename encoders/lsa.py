@@ -45,7 +45,7 @@ class Settings:
     max_df: float = 1.0
     ngrams: int = 1
     max_words: int = 50_000
-    sample: int = 10_000
+    sample: int = 5_000
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from itertools import chain
 
@@ -138,12 +138,20 @@ def count_words(text: str) -> Counter[str]:
     """
     for step in (placeholders, timestamps, _named_numbers, lowercase):
         text = step(text)
-    return Counter(chain.from_iterable(map(_words_of, text.translate(_APART).split())))
+    return Counter(chain.from_iterable(map(_RUNS.__getitem__, text.translate(_APART).split())))
 
 
-@lru_cache(_RUNS_KEPT)
-def _words_of(run: str) -> tuple[str, ...]:
-    return tuple(words(abbreviations(_LONG_NUMBER.sub(" ", run))))
+class _Runs(dict[str, tuple[str, ...]]):
+    """The words of the runs of signs that were met before."""
+
+    def __missing__(self, run: str) -> tuple[str, ...]:
+        if len(self) >= _RUNS_KEPT:
+            self.clear()
+        found = self[run] = tuple(words(abbreviations(_LONG_NUMBER.sub(" ", run))))
+        return found
+
+
+_RUNS = _Runs()
 
 
 @cache
