@@ -52,9 +52,10 @@ class Settings:
     """`model` to `precision`, and `cleaning`, are those of bert; `preset` says what is not given: see PRESETS.
 
     `centring` is what is taken off the notes' vectors, `codes` what has a column, `code_layer` what follows the linear
-    map of the columns, and `rate` Adam's. A code or laboratory item is a column where `min_units` training units have
-    it; values count within `lab_hours` of admission, not at all at 0. `dropout` is the chance that notes or records of
-    a unit are hidden while training.
+    map of the columns, and `rate` Adam's. `objective`, where it is not given, is contrastive; with preset=paper, and
+    for a fusion that reads notes or records alone, mortality. A code or laboratory item is a column where `min_units`
+    training units have it; values count within `lab_hours` of admission, not at all at 0. `dropout` is the chance that
+    notes or records of a unit are hidden while training.
     """
 
     fusion: str = "gated"
@@ -63,7 +64,7 @@ class Settings:
     overlap: int = 64
     max_windows: int = 32
     precision: str = "auto"
-    objective: str = "mortality"
+    objective: str = _OF_PRESET
     preset: str = "fast"
     cleaning: str = _OF_PRESET
     centring: str = _OF_PRESET
@@ -79,11 +80,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        one_of("fused", self, fusion=FUSIONS, objective=OBJECTIVES, preset=tuple(PRESETS))
-        for name, value in PRESETS[self.preset].items():
+        one_of("fused", self, fusion=FUSIONS, preset=tuple(PRESETS))
+        for name, value in {**PRESETS[self.preset], "objective": self._usual_objective}.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        one_of("fused", self, codes=COLUMNS, centring=CENTRINGS, code_layer=CODE_LAYERS)
+        one_of("fused", self, objective=OBJECTIVES, codes=COLUMNS, centring=CENTRINGS, code_layer=CODE_LAYERS)
         at_least_one("fused", self, "dim", "epochs", "patience", "min_units")
         if not 0 <= self.dropout <= 1:
             raise EncoderError(f"fused dropout is {self.dropout}; it is a share, from 0 to 1.")
@@ -91,7 +92,7 @@ class Settings:
             raise EncoderError(f"fused rate is {self.rate}; it must be above 0.")
         if not self.lab_hours >= 0:
             raise EncoderError(f"fused lab_hours is {self.lab_hours}; it must be at least 0.")
-        if self.objective == "contrastive" and not (self.reads_text and self.reads_records):
+        if self.objective == "contrastive" and not self._reads_both:
             raise EncoderError(
                 f"fused:{self.fusion} can't be contrastive, which draws notes and records together."
             )
@@ -119,6 +120,14 @@ class Settings:
     def reads_records(self) -> bool:
         """Tell whether codes and laboratory values enter."""
         return self.fusion != "text"
+
+    @property
+    def _reads_both(self) -> bool:
+        return self.reads_text and self.reads_records
+
+    @property
+    def _usual_objective(self) -> str:
+        return "contrastive" if self._reads_both and self.preset == "fast" else "mortality"
 
 
 def of_earlier_version(settings: Settings) -> Settings:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from checkpoints import make_checkpoint
 from cohorts.encoders.bert import Bert
 from cohorts.encoders.code_features import tokens_of
 from cohorts.encoders.fused import Fused
-from cohorts.encoders.fusion_settings import FUSIONS, OBJECTIVES, Settings
+from cohorts.encoders.fusion_settings import FUSIONS, OBJECTIVES, PRESETS, Settings
 from cohorts.encoders.note_cache import FOLDER
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.training import TrainingIds
@@ -32,7 +33,7 @@ from commands import ok, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
 
-QUICK = Settings(model="", epochs=3, dim=32, min_units=3)
+QUICK: dict[str, Any] = {"epochs": 3, "dim": 32, "min_units": 3}
 Make = Callable[..., Fused]
 
 
@@ -75,7 +76,7 @@ def tiny(batch: Batch, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def make(tiny: Path) -> Make:
-    return lambda **settings: Fused(replace(QUICK, model=str(tiny), **settings))
+    return lambda **settings: Fused(Settings(**{"model": str(tiny), **QUICK, **settings}))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,8 @@ def test_what_an_earlier_version_saved_is_read(
 ) -> None:
     """Then, a preset was the rate alone, and the fingerprint was made of the settings that there were."""
     rate = {"fast": 1e-3, "paper": 2e-5}[preset]
-    made = make(preset=preset, rate=rate, epochs=1).fit(source, set(batch.units["unit_id"][:300]))
+    settings = {**PRESETS["fast"], "preset": preset, "rate": rate, "objective": "mortality"}
+    made = make(**settings, epochs=1).fit(source, set(batch.units["unit_id"][:300]))
     made.save(tmp_path)
     about, added = tmp_path / "encoder.json", ("cleaning", "centring", "codes", "code_layer", "rate")
     told = json.loads(about.read_text())
@@ -182,6 +184,7 @@ def test_what_an_earlier_version_saved_is_read(
         digest.update(name.encode() + b"\0" + tensor.tobytes())
     loaded = load_encoder(tmp_path)
     assert loaded.fingerprint == digest.hexdigest()[:16]
+    assert loaded.describe()["settings"]["objective"] == "mortality"  # the default then, of any preset
     some = take_units(batch, range(20))
     assert loaded.encode(some).tobytes() == made.encode(some).tobytes()
 
@@ -227,9 +230,7 @@ def test_a_text_is_a_patient_without_codes(gated: Fused, batch: Batch) -> None:
 def test_no_text_and_no_codes_at_all(
     make: Make, source: PartitionedSource, batch: Batch, tmp_path: Path, hospital: Path
 ) -> None:
-    structured = Fused(replace(QUICK, model="no-such-model", fusion="structured")).fit(
-        source
-    )  # needs no checkpoint
+    structured = make(model="no-such-model", fusion="structured").fit(source)  # needs no checkpoint
     with pytest.raises(EncoderError, match="fused:structured knows no text"):
         structured.encode_text(["chest pain"])
     text = make(fusion="text").fit(source)
@@ -257,7 +258,12 @@ def test_too_few_to_learn_from(make: Make, source: PartitionedSource, batch: Bat
     with pytest.raises(
         EncoderError, match=r"finds 0 units that died, or that survived, .* Use a larger source"
     ):
-        make().fit(Subset(source, set(alive)))
+        make(objective="mortality").fit(Subset(source, set(alive)))
+    few = set(batch.units["unit_id"][:12])
+    with pytest.raises(
+        EncoderError, match=r"objective=contrastive finds \d units with .* or another objective"
+    ):
+        make().fit(Subset(source, few))
 
 
 def test_nobody_but_the_training_patients_reaches_a_trained_part(

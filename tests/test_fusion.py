@@ -1,5 +1,7 @@
 """The network of fused and its losses, against plain numpy."""
 
+import hashlib
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from cohorts.encoders.fused import Fused
 from cohorts.encoders.fusion import Fusion, Modalities
 from cohorts.encoders.fusion_objectives import Supervised, Targets, info_nce, make_objective
-from cohorts.encoders.fusion_settings import Settings
+from cohorts.encoders.fusion_settings import Settings, identity
 from cohorts.encoders.registry import make_encoder
 from cohorts.errors import EncoderError
 
@@ -285,6 +287,42 @@ def test_one_setting_is_the_paper_and_what_stands_beside_it_counts() -> None:
     assert asdict(settings_of("fused")) == asdict(Settings(preset="fast"))
     assert not PAPER.items() & asdict(Settings()).items()
     assert replace(Settings(preset="paper"), fusion="text") == Settings("text", preset="paper")
+
+
+@pytest.mark.parametrize(
+    ("spec", "objective"),
+    [
+        ("fused", "contrastive"),
+        ("fused:concat,model=clinicalbert,rate=2e-5", "contrastive"),
+        ("fused:attention", "contrastive"),
+        ("fused:text", "mortality"),
+        ("fused:structured", "mortality"),
+        ("fused:preset=paper", "mortality"),
+        ("fused:concat,preset=paper,rate=0.001", "mortality"),
+        ("fused:objective=mortality", "mortality"),
+        ("fused:structured,objective=multitask", "multitask"),
+        ("fused:preset=paper,objective=contrastive", "contrastive"),
+    ],
+)
+def test_notes_and_records_are_to_agree_unless_told_otherwise(spec: str, objective: str) -> None:
+    assert settings_of(spec).objective == objective
+
+
+@pytest.mark.parametrize(
+    ("settings", "digest"),
+    [
+        ({}, "96f5ad344dece3fb"),
+        ({"fusion": "structured"}, "6f1189afdcb514f7"),
+        ({"preset": "paper"}, "9326d49aa5d9ed37"),
+    ],
+)
+def test_fingerprints_stay_those_of_when_mortality_was_the_default(
+    settings: dict[str, Any], digest: str
+) -> None:
+    """The digests were taken then, of `Settings(**settings)`; what was saved has its objective written down."""
+    told = json.dumps(identity(Settings(**settings, objective="mortality")), sort_keys=True)
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == digest
+    assert json.loads(told)["objective"] == "mortality"
 
 
 @pytest.mark.parametrize(
