@@ -237,7 +237,7 @@ def test_no_text_and_no_codes_at_all(
     no_notes = batch.notes.iloc[:0]
     assert not text.encode(replace(batch, notes=no_notes)).any()
     for table, remedy in (
-        ("NOTEEVENTS", "no notes, and fused:gated needs them: use fused:structured"),
+        ("NOTEEVENTS", "no notes, and fused:gated needs them: use codes"),
         ("codes", "use fused:text"),
     ):
         folder = tmp_path / table
