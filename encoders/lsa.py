@@ -124,6 +124,11 @@ class Lsa:
                 f"them. There are {sample.units:,}: give others, as in --encoder lsa:min_df=1,max_df=1."
             )
         space = Latent.learn(rows, having, sample.units, self.dim, sublinear=True, seed=settings.seed)
+        if not space.directions.shape[1]:
+            raise EncoderError(
+                f"lsa learnt nothing: of the {rows.shape[0]:,} units drawn none has a word that is kept. There are "
+                f"{sample.units:,} units: draw more, as in --encoder lsa:sample={sample.units}."
+            )
         self._learnt, self._unseen = _Parts(words, space), 0
         return self
 

@@ -355,6 +355,10 @@ def test_a_source_with_nothing_to_read_is_told() -> None:
         EncoderError, match=r"stands in 3 units, and in no more than 50% of them\. There are 4"
     ):
         make_encoder("lsa:min_df=3,max_df=.5").fit(Small(["a b", "a", "a", "a c"]))
+    with pytest.raises(
+        EncoderError, match=r"of the 1 units drawn none has a word .* There are 4 .* lsa:sample=4"
+    ):
+        make_encoder("lsa:min_df=2,sample=1").fit(Small(["x", "a b", "a b", "y z"]))
     with pytest.raises(EncoderError, match="not trained yet"):
         Lsa().encode_text(["sepsis"])
     for spec, told in (
