@@ -69,7 +69,11 @@ def parse_parts(text: str, settings: Mapping[str, Collection[str]]) -> Settings:
     A part begins with an encoder's name, behind + or a comma; what follows that begins with none belongs to it, and a
     number behind its last = is its weight, unless a setting of its own is named before it. Raises EncoderError.
     """
-    text, _, target = text.partition(_TARGET)
+    text, given, target = text.partition(_TARGET)
+    if given and not target.strip():
+        raise EncoderError(
+            "concat: target= names nothing: write died, principal, or a label, as in target=died."
+        )
     names = "|".join(map(re.escape, settings))
     parts = re.split(rf"[+,]\s*(?=(?:{names})\s*(?:[:=+,]|$))", text) if text else []
     read = [_parse_part(part.strip(), settings) for part in parts]

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from cohorts.records.base import CODE_COLUMNS, NOTE_COLUMNS, UNIT_COLUMNS, Batch, Report, Unit
+from cohorts.records.base import (
+    CODE_COLUMNS,
+    MEASUREMENT_COLUMNS,
+    NOTE_COLUMNS,
+    UNIT_COLUMNS,
+    Batch,
+    Report,
+    Unit,
+)
 
 Code = tuple[Any, ...]  # kind, system, code, and rank and the time of admission where they are known
 _CODE = ("kind", "system", "code", "rank", "admitted")
@@ -63,12 +71,11 @@ class Small:
             for row in rows
             for one in self.codes[row]
         ]
-        empty: list[dict[str, Any]] = []
         return Batch(
             _frame(pd.DataFrame(units), UNIT_COLUMNS),
             _frame(pd.DataFrame(codes), CODE_COLUMNS),
             _frame(pd.DataFrame(notes), NOTE_COLUMNS),
-            pd.DataFrame(empty, columns=["unit_id"]),
+            _frame(pd.DataFrame(index=range(0)), MEASUREMENT_COLUMNS),
         )
 
 

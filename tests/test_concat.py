@@ -112,6 +112,7 @@ def test_settings_of_parts_reach_them() -> None:
         ("concat:lsa=-1,codes=1", "no encoder 'lsa=-1'"),
         ("concat:lsa=much,codes=1", "no encoder 'lsa=much'"),
         ("concat:lsa=1,codes=.5,target=died", "given, or chosen for a target, and not both"),
+        ("concat:lsa+codes,target= ", "target= names nothing"),
         ("concat:lsa:rank=3+codes", "a key of dim"),
         ("concat:lsa:dim=1+codes", "at least 2"),
     ],
