@@ -60,7 +60,7 @@ def scratch(here: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("where", "how", "words"),
     [
-        ("training", signal.SIGTERM, ["ingest", "--store=qdrant:store"]),
+        ("training", signal.SIGTERM, ["ingest", "--store=qdrant:store", "--encoder=word2vec"]),
         ("reading", signal.SIGHUP, ["fit", "--out=run"]),
     ],
     ids=["training", "reading"],
