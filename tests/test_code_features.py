@@ -116,7 +116,7 @@ def test_what_implies_a_phenotype_is_withheld_with_it() -> None:
 
 def test_an_encoder_of_before_goes_on_as_it_was_made(tmp_path: Path) -> None:
     """It is queried and written by its fingerprint: what is withheld from it stays, and so does its file."""
-    encoder = Word2Vec(Settings(dim=4))
+    encoder = Word2Vec(Settings(dim=4, pooling="mean"))
     encoder._hold(["hip", "fall"], np.ones((2, 4), np.float32))
     Withholding(encoder, Withheld(("sepsis",))).save(tmp_path)
     new = load_encoder(tmp_path)
