@@ -90,7 +90,7 @@ def show_neighbours(
         _note(f"{found.shortfall}.")
     for note in (collection.translation, *found.notes):
         if note:
-            _note(f"Note: {note}.")
+            _note(f"Note: {note.removesuffix('.')}.")
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     if categories := category_lines(manifest.get("note_categories", ())):
         Console(stderr=True).print(_categories(categories))
     for note in _notes(manifest, dry_run=dry_run):
-        _note(f"Note: {note}.")
+        _note(f"Note: {note.removesuffix('.')}.")
 
 
 def _categories(lines: Sequence[CategoryLine]) -> PlainTable:
