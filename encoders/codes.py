@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
@@ -175,7 +176,11 @@ class Codes:
         """Return what `encode` returns, and the codes of every unit, by how far its projection turns without each."""
         parts = self._parts
         rows = self._rows(batch, parts.codes, parts.labs)
-        told = [self._explained(rows[[place]]) for place in range(len(batch))]
+        angles, columns = parts.space.turns(rows), parts.columns
+        told = [
+            _explained([columns[place] for place in rows.indices[start:end]], angles[start:end].tolist())
+            for start, end in pairwise(rows.indptr)
+        ]
         return self._units(batch, rows), told
 
     def describe(self) -> Mapping[str, Any]:
@@ -293,11 +298,10 @@ class Codes:
         self._unseen += int((coded & ~made.any(axis=1)).sum())
         return made
 
-    def _explained(self, row: Any) -> Explanation:
-        angles = self._parts.space.turns(row)
-        columns = self._parts.columns
-        told = sorted(zip(row.indices, angles, strict=True), key=lambda one: (-one[1], columns[one[0]]))
-        return Explanation(0.0, tuple((columns[place], float(angle)) for place, angle in told[:REASONS]))
+
+def _explained(names: Sequence[str], angles: Sequence[float]) -> Explanation:
+    told = sorted(zip(names, angles, strict=True), key=lambda one: (-one[1], one[0]))
+    return Explanation(0.0, tuple(told[:REASONS]))
 
 
 def _years_before_last(codes: pd.DataFrame) -> npt.NDArray[np.float32]:

@@ -95,13 +95,20 @@ class Latent:
         parts = self.directions[weights.indices] @ found[:, : self.directions.shape[1]].T
         return np.asarray(weights.data[:, None] * parts / (length or 1), np.float32)
 
-    def turns(self, row: Any) -> npt.NDArray[np.float64]:
-        """Return by how many degrees the projection of a row (1, f) turns without each of its features."""
-        weights = self.weighted(row)
-        whole = (weights @ self.directions)[0]
-        without = whole - weights.data[:, None] * self.directions[weights.indices]
-        lengths = np.linalg.norm(without, axis=1) * np.linalg.norm(whole)
-        cosines = np.divide(without @ whole, lengths, out=np.zeros_like(lengths), where=lengths > _NOTHING)
+    def turns(self, rows: Any) -> npt.NDArray[np.float64]:
+        """Return by how many degrees the projections of rows (n, f) turn without each feature, in the entries' order.
+
+        A right angle where nothing is left of a projection.
+        """
+        weights = self.weighted(rows)
+        whole = (weights @ self.directions).astype(np.float64)
+        row = np.repeat(np.arange(len(whole)), np.diff(weights.indptr))
+        parts = self.directions[weights.indices]
+        along = weights.data * np.einsum("ek,ek->e", parts, whole[row])
+        squares = np.square(whole).sum(axis=1)[row]
+        left = squares - 2 * along + np.square(weights.data) * np.square(parts).sum(axis=1)
+        lengths = np.sqrt(np.maximum(left, 0) * squares)
+        cosines = np.divide(squares - along, lengths, out=np.zeros_like(lengths), where=lengths > _NOTHING)
         return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1, 1))), np.float64)
 
     def tensors(self) -> dict[str, Weights]:

@@ -182,13 +182,13 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
     """Return what a collection keeps of its making."""
     padding = padding_of(encoder)
     return {
-        **({} if padding is None else {PADDING: padding}),
         "encoder": encoder.name,
         "encoder_fingerprint": encoder.fingerprint,
         "source": source.name,
         "source_fingerprint": source.fingerprint,
         "unit": str(source.unit),
         "synthetic": source.synthetic,
+        **({} if padding is None else {PADDING: padding}),
     }
 
 
