@@ -126,12 +126,8 @@ class Latent:
 
 def _directions(rows: Any, most: int, seed: int) -> Weights:
     """Return the first right singular vectors of rows (n, f), (f, k) float32, those that are more than rounding."""
-    from sklearn.decomposition import TruncatedSVD
+    from sklearn.utils.extmath import randomized_svd
 
-    if rows.shape[1] == 1:  # which scikit-learn refuses
-        return np.ones((1, 1), np.float32)
     many = max(1, min(most, *rows.shape))
-    with np.errstate(invalid="ignore"):  # of the variance explained, where all rows are one
-        svd = TruncatedSVD(many, n_iter=_ROUNDS, random_state=seed).fit(rows)
-    kept = svd.singular_values_ > _NOTHING * svd.singular_values_[0]
-    return np.ascontiguousarray(svd.components_[kept].T, np.float32)
+    _, values, directions = randomized_svd(rows, many, n_iter=_ROUNDS, random_state=seed)
+    return np.ascontiguousarray(directions[values > _NOTHING * values[0]].T, np.float32)

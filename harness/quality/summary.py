@@ -16,6 +16,7 @@ ALL = "all"
 SMALLEST_CELL = 10  # questions of a subgroup; fewer say nothing, and may point at a person
 EXTREMES = 3  # questions answered best, and worst
 _SEED = 0  # of the bootstrap
+_ROUNDING = 1e-9  # between differences that are one and the same
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _paired(first: Values, second: Values) -> dict[str, float]:
     apart = first - second
     if not np.any(apart):
         return {"d": 0.0, "p_wilcoxon": 1.0, "p_t": 1.0}
-    spread = float(apart.std(ddof=1)) if len(apart) > 1 else 0.0
+    spread = float(apart.std(ddof=1)) if np.ptp(apart) > _ROUNDING else 0.0
     return {
         "d": float(apart.mean() / spread) if spread else float("nan"),
         "p_wilcoxon": ranking.signed_rank_p(first, second),
