@@ -22,9 +22,9 @@ from cohorts.encoders.base import Explanation, Vectors
 from cohorts.encoders.code_features import COLUMNS, CodeFeatures
 from cohorts.encoders.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.latent import Latent
+from cohorts.encoders.lot import Lot
 from cohorts.encoders.needs import check_codes
 from cohorts.encoders.saving import (
-    check_shape,
     check_unchanged,
     identity_of,
     read_about,
@@ -207,9 +207,8 @@ class Codes:
         codes = CodeFeatures(about.codes, about.settings.columns)
         labs = LabFeatures.restore(about.labs, tensors) if about.labs else None
         many = len(codes.columns) + len(labs.flag_columns if labs else [])
-        idf = check_shape(folder, tensors, "idf", (many,))
-        directions = check_shape(folder, tensors, "directions", (many, about.directions))
-        encoder._learnt = _Parts(codes, labs, about.labs_weigh, Latent(idf, directions, encoder.dim))
+        space = Latent.restore(folder, tensors, (many, about.directions), encoder.dim)
+        encoder._learnt = _Parts(codes, labs, about.labs_weigh, space)
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
@@ -249,13 +248,12 @@ class Codes:
 
     def _best(self, source: Source, made: Sequence[_Parts]) -> int:
         """Return which of several serves the target best, on units of the source. Raises EncoderError."""
-        asked = Asked(self.settings.target)
-        for batch in source.batches():
+
+        def blocks(batch: Batch) -> list[Vectors]:
             rows = self._rows(batch, made[0].codes, made[0].labs)
-            asked.add(batch, [parts.space.units(rows)[:, : self.padding] for parts in made])
-            if asked.is_enough:
-                break
-        return choose_one(asked)
+            return [parts.space.units(rows)[:, : self.padding] for parts in made]
+
+        return choose_one(Asked(self.settings.target).read(source, blocks))
 
     def _drawn(
         self, source: Source, codes: CodeFeatures, labs: LabFeatures | None
@@ -263,19 +261,17 @@ class Codes:
         """Return the rows of units drawn by lot, how many units have each column, and how many have any."""
         from scipy.sparse import vstack
 
-        rng, most = np.random.default_rng(self.settings.seed), self.settings.sample
-        having, units = np.zeros(len(codes.columns) + len(labs.flag_columns if labs else []), np.int64), 0
-        kept: list[Any] = []
+        lot = Lot[Any](self.settings.sample, self.settings.seed)
+        having = np.zeros(len(codes.columns) + len(labs.flag_columns if labs else []), np.int64)
         for batch in source.batches():
             rows = self._rows(batch, codes, labs)
             rows = rows[np.flatnonzero(np.diff(rows.indptr))]
             having += np.bincount(rows.indices, minlength=len(having))
-            for place in range(rows.shape[0]):
-                units += 1
-                at = len(kept) if units <= most else int(rng.integers(units))
-                if at < most:
-                    kept[at : at + 1] = [rows[[place]]]
-        return vstack(kept, format="csr"), having, units
+            for row in range(rows.shape[0]):
+                place = lot.place()
+                if place is not None:
+                    lot.put(place, rows[[row]])
+        return vstack(lot.drawn, format="csr"), having, lot.met
 
     def _rows(self, batch: Batch, codes: CodeFeatures, labs: LabFeatures | None) -> Any:
         """Return what every unit has, scipy CSR (len(batch), columns): codes by rank and admission, and flags."""

@@ -143,11 +143,7 @@ class Concat:
         for part in self._parts:
             part.fit(source)
         if self.settings.target:
-            asked = Asked(self.settings.target)
-            for batch in source.batches():
-                asked.add(batch, self._blocks(batch))
-                if asked.is_enough:
-                    break
+            asked = Asked(self.settings.target).read(source, self._blocks)
             self.settings = replace(self.settings, weights=choose_weights(asked))
         self._lacking.clear()
         self._met = self._of_parts()

@@ -10,13 +10,16 @@ of -1/4, and what is left of length 1 stands in a last component, the padding, w
 inner product stays that of the projections. docs/retrieval.md has the measurements.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.saving import check_shape
 
 Weights = npt.NDArray[np.float32]
 
@@ -114,6 +117,20 @@ class Latent:
     def tensors(self) -> dict[str, Weights]:
         """Return the arrays, by name; `restore` makes it of them."""
         return {"idf": self.idf, "directions": self.directions}
+
+    @classmethod
+    def restore(
+        cls,
+        folder: Path,
+        tensors: Mapping[str, Weights],
+        shape: tuple[int, int],
+        dim: int,
+        *,
+        sublinear: bool = False,
+    ) -> Self:
+        """Make it of what `tensors` returned, read from a folder; `shape` is (f, k). Raises EncoderError."""
+        idf = check_shape(folder, tensors, "idf", shape[:1])
+        return cls(idf, check_shape(folder, tensors, "directions", shape), dim, sublinear)
 
     def _projected(self, rows: Any) -> Vectors:
         return np.asarray(self.weighted(rows) @ self.directions, np.float32)

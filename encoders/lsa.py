@@ -17,7 +17,6 @@ from cohorts.encoders.latent import Latent
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.saving import (
     check_cleaning,
-    check_shape,
     check_unchanged,
     identity_of,
     read_about,
@@ -169,11 +168,9 @@ class Lsa:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises EncoderError where it is incomplete or was changed."""
         about = read_about(folder, _About)
-        tensors, many = read_tensors(folder), len(about.words)
-        idf = check_shape(folder, tensors, "idf", (many,))
-        directions = check_shape(folder, tensors, "directions", (many, about.directions))
-        encoder = cls(about.settings)
-        space = Latent(idf, directions, encoder.dim, sublinear=True)
+        encoder, tensors = cls(about.settings), read_tensors(folder)
+        shape = len(about.words), about.directions
+        space = Latent.restore(folder, tensors, shape, encoder.dim, sublinear=True)
         encoder._learnt = _Parts(Vocabulary(about.words, about.settings.ngrams), space)
         check_cleaning(about.cleaning, folder)
         check_unchanged(encoder, about.fingerprint, folder)

@@ -5,15 +5,15 @@ source; of several, as in `cc+2nd_complaints`, any. What is taken is that of a f
 nearest share it; each part alone is among the weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.errors import EncoderError
-from cohorts.records.base import Batch
+from cohorts.records.base import Batch, Source
 from cohorts.records.grouping import group_of
 from cohorts.records.labels import split_labels
 
@@ -43,6 +43,14 @@ class Asked:
         self._blocks.append(blocks)
         self._patients += batch.units["patient_id"].tolist()
         self._shared += _shared(batch, self.target)
+
+    def read(self, source: Source, blocks_of: Callable[[Batch], list[Vectors]]) -> Self:
+        """Take units of a source until they are enough, with what `blocks_of` makes of a batch. Raises EncoderError."""
+        for batch in source.batches():
+            self.add(batch, blocks_of(batch))
+            if self.is_enough:
+                break
+        return self
 
     def cosines(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Return the parts' inner products, (parts, q, n), -inf for a patient's own units, and who is alike, (q, n).

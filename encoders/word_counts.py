@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.lot import Lot
 from cohorts.records.cleaning import clean, count_words, words
 
 _Row = tuple[
@@ -79,17 +80,20 @@ class _Columns(dict[str, int]):
 class WordSample:
     """The words of units, read once in bounded memory: in how many units each stands, and all words of some units.
 
-    Those units are drawn by lot, each as likely (reservoir sampling, Vitter's algorithm R).
+    Those units are drawn by lot.
     """
 
     def __init__(self, most: int, ngrams: int, seed: int) -> None:
-        self.units = 0  # that have a word
-        self._most, self._ngrams = most, ngrams
-        self._rng = np.random.default_rng(seed)
+        self._ngrams = ngrams
         self._having: Counter[str] = Counter()  # units, by word
         self._numbers = count()
         self._number: defaultdict[str, int] = defaultdict(self._numbers.__next__)
-        self._rows: list[_Row] = []
+        self._rows = Lot[_Row](most, seed)
+
+    @property
+    def units(self) -> int:
+        """Return how many units with a word were counted."""
+        return self._rows.met
 
     def add(self, text: str) -> None:
         """Count the words of one unit."""
@@ -97,11 +101,10 @@ class WordSample:
         if not counts:
             return
         self._having.update(counts.keys())
-        self.units += 1
-        place = len(self._rows) if self.units <= self._most else int(self._rng.integers(self.units))
-        if place < self._most:
+        place = self._rows.place()
+        if place is not None:
             numbers = np.fromiter(map(self._number.__getitem__, counts), np.int32, len(counts))
-            self._rows[place : place + 1] = [(numbers, np.fromiter(counts.values(), np.int32, len(counts)))]
+            self._rows.put(place, (numbers, np.fromiter(counts.values(), np.int32, len(counts))))
         if len(self._having) > _PRUNE_AT:
             self._prune()
 
@@ -120,7 +123,7 @@ class WordSample:
         column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
         having = np.array([self._having[word] for word in kept], np.int64)
-        rows = _matrix(list(_in_columns(self._rows, column)), len(kept))
+        rows = _matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
         return Vocabulary([hash_of(word) for word in kept], self._ngrams), having, rows
 
     def _prune(self) -> None:
