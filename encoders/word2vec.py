@@ -30,6 +30,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import (
+    check_cleaning,
     check_shape,
     check_unchanged,
     identity_of,
@@ -180,10 +181,7 @@ class Word2Vec:
             sif = Sif(weight, check_shape(folder, tensors, "common", (dim,)))
         encoder = cls(about.settings)
         encoder._hold(about.vocabulary, check_shape(folder, tensors, "embedding", (words, dim)), sif)
-        if about.cleaning != cleaning_version():
-            raise EncoderError(
-                f"The encoder in {folder} was trained with another cleaning of notes; train it anew."
-            )
+        check_cleaning(about.cleaning, folder)
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
