@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from cohorts.harness.quality.population import Rows
 from cohorts.harness.quality.scorers import ByVectors, ByWords, Scorer, known_baselines
+from cohorts.harness.text_baselines import TfIdf
 from cohorts.harness.tfidf import text_counts, tfidf, word_counts
 from cohorts.records.base import Source
 
-TFIDF = "TF-IDF"
+TFIDF = TfIdf.name
 
 
 def scorers_of(view: Source) -> dict[str, Scorer]:

@@ -13,7 +13,7 @@ import pandas as pd
 from cohorts.encoders.code_features import tokens_of
 from cohorts.harness.quality.population import Mask, Population
 from cohorts.records.base import Batch, Source
-from cohorts.records.cleaning import clean, words
+from cohorts.records.cleaning import count_words
 
 PRECISION, RECALL = 0.9, 0.1
 FEWEST = 5  # units that have a feature: fewer are chance, and a word of theirs may be a name
@@ -146,5 +146,5 @@ def _words(batch: Batch) -> list[set[str]]:
     """Return the words of every unit's cleaned notes."""
     found: dict[str, set[str]] = {unit: set() for unit in batch.units["unit_id"]}
     for unit, text in zip(batch.notes["unit_id"], batch.notes["text"], strict=True):
-        found[unit].update(words(clean(text)))
+        found[unit].update(count_words(text))
     return list(found.values())
