@@ -5,8 +5,8 @@ READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 GUESTS := .guests/.ready
-ON_RAY := tests/test_ray_encode.py
-PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py py.typed analysis connectors encoders harness loaders records terminal
+ON_RAY := tests/loaders/points/test_ray.py
+PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py progress.py provenance.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records search
 
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=

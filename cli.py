@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from cohorts.commands.output import log
+from cohorts.commands.output.interrupts import interruptible
+from cohorts.commands.typer_app import Commands
 from cohorts.errors import CohortsError, InputError
-from cohorts.terminal import log
-from cohorts.terminal.interrupts import interruptible
-from cohorts.terminal.options import Commands
 
 if TYPE_CHECKING:
     from cohorts.connectors.base import Description, Vectors
     from cohorts.encoders.base import Encoder
-    from cohorts.harness.bench.in_service import Reader
-    from cohorts.harness.bench.queries import Sample
+    from cohorts.harness.live.queries import Sample
+    from cohorts.harness.live.reader import Reader
     from cohorts.loaders.run import Run
-    from cohorts.loaders.versions import Wanted
+    from cohorts.loaders.versions import IndexRequest
     from cohorts.records.base import Source
-    from cohorts.records.shards import Shard
+    from cohorts.records.tables.shards import Shard
 
 SHOW_ALL = "COHORTS_TRACEBACK"
 MAX_BAD_SHARE = 0.1  # of the rows of a table
@@ -204,8 +204,8 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same hospital.")] = 0,
 ) -> None:
     """Write the tables of a synthetic hospital: invented patients in MIMIC-III's shape."""
-    from cohorts.loaders.run_dirs import check_writable
-    from cohorts.records.synth import synthesize
+    from cohorts.records.synthetic.hospital import synthesize
+    from cohorts.workspace import check_writable
 
     check_writable(folder)
     made = synthesize(folder, patients, seed)
@@ -266,20 +266,20 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
+    from cohorts.commands.output.progress import progress
+    from cohorts.commands.output.tables import show_summary
     from cohorts.encoders.registry import download_checkpoints
-    from cohorts.loaders.guests import open_store
-    from cohorts.loaders.ingest import Ray
+    from cohorts.loaders.attach import open_store
+    from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run
-    from cohorts.loaders.run_dirs import default_run_dir, file_of_shard
-    from cohorts.loaders.targets import Goal
-    from cohorts.records.shards import parse_shard
-    from cohorts.terminal.progress import progress
-    from cohorts.terminal.tables import show_summary
+    from cohorts.loaders.targets import LoadRequest
+    from cohorts.records.tables.shards import parse_shard
+    from cohorts.workspace import default_run_dir, file_of_shard
 
     log.choose(log_format)
     asked = _asked(encoder, withhold, withhold_text)
     part = parse_shard(shard) if shard else None
-    goal = Goal(
+    goal = LoadRequest(
         collection,
         _wanted(index, search, settings, strict_index),
         replace=replace,
@@ -347,6 +347,7 @@ def fit(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
+    from cohorts.commands.output.progress import progress
     from cohorts.encoders.registry import (
         check_ready,
         download_checkpoints,
@@ -355,7 +356,6 @@ def fit(
         told_lacking,
     )
     from cohorts.loaders.run import train_only
-    from cohorts.terminal.progress import progress
 
     log.choose(log_format)
     asked = _asked(encoder, withhold, withhold_text)
@@ -417,8 +417,8 @@ def train(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Train a text model further on a source's notes; the result is a sentence-transformers folder."""
-    from cohorts.loaders.pretrain import pretrain_and_tell, ready_training
-    from cohorts.terminal.progress import progress
+    from cohorts.commands.output.progress import progress
+    from cohorts.encoders.pretrain.run import pretrain_and_tell, ready_training
 
     log.choose(log_format)
     training = ready_training(objective, base, out, resume=resume, download=download)
@@ -480,17 +480,19 @@ def load(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Load ready vectors, made by any embedding pipeline, with their ids and payload."""
+    from cohorts.commands.output.progress import progress
+    from cohorts.commands.output.tables import show_summary
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.ready import FileOrigin
+    from cohorts.loaders.files.vectors import open_vectors
+    from cohorts.loaders.points.ready import FileOrigin
     from cohorts.loaders.run import Run
-    from cohorts.loaders.run_dirs import default_run_dir
-    from cohorts.loaders.targets import Goal
-    from cohorts.loaders.vector_files import open_vectors
-    from cohorts.terminal.progress import progress
-    from cohorts.terminal.tables import show_summary
+    from cohorts.loaders.targets import LoadRequest
+    from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
-    goal = Goal(collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume)
+    goal = LoadRequest(
+        collection, _wanted(index, search, settings, strict_index), replace=replace, resume=resume
+    )
     run = Run(run_dir or default_run_dir(store, collection), store, goal)
     file = open_vectors(
         vectors,
@@ -513,10 +515,10 @@ def export(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Write a collection to a Parquet file, from which `load` makes it again."""
-    from cohorts.loaders.export import export as write
-    from cohorts.loaders.guests import open_store
-    from cohorts.loaders.run_dirs import check_writable
-    from cohorts.terminal.progress import progress
+    from cohorts.commands.output.progress import progress
+    from cohorts.loaders.attach import open_store
+    from cohorts.loaders.files.export import export as write
+    from cohorts.workspace import check_writable
 
     log.choose(log_format)
     check_writable(out.parent)
@@ -542,22 +544,24 @@ def copy(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Copy a collection to another store, whichever engines they are, and verify the copy."""
+    from cohorts.commands.output.progress import progress
+    from cohorts.commands.output.tables import show_summary
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.guests import open_store
+    from cohorts.loaders.attach import open_store
     from cohorts.loaders.kept_encoders import copy_encoder
-    from cohorts.loaders.ready import CollectionOrigin
+    from cohorts.loaders.points.ready import CollectionSource
     from cohorts.loaders.run import Run
-    from cohorts.loaders.run_dirs import default_run_dir
-    from cohorts.loaders.targets import Goal
-    from cohorts.terminal.progress import progress
-    from cohorts.terminal.tables import show_summary
+    from cohorts.loaders.targets import LoadRequest
+    from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
     name = collection if as_ is None else as_
     with open_store(origin, collection) as theirs, connect(target) as ours:
-        source = CollectionOrigin(theirs, collection, origin)
+        source = CollectionSource(theirs, collection, origin)
         wanted = _wanted(index, search, settings, strict_index).or_as(source.definition)
-        run = Run(default_run_dir(target, name), target, Goal(name, wanted, replace=replace, resume=resume))
+        run = Run(
+            default_run_dir(target, name), target, LoadRequest(name, wanted, replace=replace, resume=resume)
+        )
         with progress(run.times) as tick:
             run.load(source, ours, tick)
     copy_encoder((origin, collection), (target, name), source.definition)
@@ -574,10 +578,10 @@ def verify(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Compare a collection with what was written to it: count, vectors and payloads."""
-    from cohorts.loaders.guests import open_store
-    from cohorts.loaders.run_dirs import default_run_dir
-    from cohorts.loaders.verify import verify_runs
-    from cohorts.terminal.tables import show_verdict
+    from cohorts.commands.output.tables import show_verdict
+    from cohorts.loaders.attach import open_store
+    from cohorts.loaders.journal.verify import verify_runs
+    from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
     with open_store(store, collection) as connector:
@@ -616,13 +620,13 @@ def query(
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
-    from cohorts.analysis import neighbours
     from cohorts.analysis.word_shares import word_shares
-    from cohorts.connectors.filters import parse_filter
+    from cohorts.commands.output.tables import show_neighbours
+    from cohorts.connectors.filters.conditions import parse_filter
     from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
-    from cohorts.loaders.guests import open_store
-    from cohorts.terminal.tables import show_neighbours
+    from cohorts.loaders.attach import open_store
+    from cohorts.search import neighbours
 
     note = _query_text(patient, text, note_file)
     condition = parse_filter(where) if where is not None else None
@@ -681,14 +685,14 @@ def evaluate_fineehr(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """FineEHR's Table II on a source: settings × classifiers, baselines, and whether neighbours are alike."""
-    from cohorts.encoders.fineehr import FineEhr
+    from cohorts.commands.output.evaluation import show_predictions, show_retrieval
+    from cohorts.encoders.fineehr.encoder import FineEhr
     from cohorts.encoders.registry import make_encoder
-    from cohorts.harness.fineehr import Plan, evaluate
-    from cohorts.harness.report import manifest_of, write_report
-    from cohorts.harness.splits import SplitBy
-    from cohorts.harness.statistics import summarize_predictions, summarize_retrieval
-    from cohorts.records.views import parse_as_of
-    from cohorts.terminal.evaluation import show_predictions, show_retrieval
+    from cohorts.harness.evaluate.data.splits import SplitBy
+    from cohorts.harness.evaluate.fineehr import Plan, evaluate
+    from cohorts.harness.evaluate.fineehr_report import manifest_of, write_report
+    from cohorts.harness.evaluate.statistics import summarize_predictions, summarize_retrieval
+    from cohorts.records.transforms import parse_as_of
 
     log.choose(log_format)
     _check_says_who_died(source)
@@ -734,20 +738,20 @@ def evaluate_fused(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
-    from cohorts.encoders.bert import Bert
-    from cohorts.encoders.fused import Fused
+    from cohorts.commands.output.evaluation import show_fused, show_fused_search
+    from cohorts.encoders.bert.encoder import Bert
+    from cohorts.encoders.fused.encoder import Fused
     from cohorts.encoders.registry import download_checkpoints, make_encoder
     from cohorts.encoders.withholding import parse_withheld
-    from cohorts.harness.fused import Plan, evaluate
-    from cohorts.harness.fused_report import (
+    from cohorts.harness.evaluate.fused import Plan, evaluate
+    from cohorts.harness.evaluate.fused_report import (
         manifest_of,
         search_ceilings,
         summarize,
         summarize_search,
         write_report,
     )
-    from cohorts.harness.quality.population import CohortBy
-    from cohorts.terminal.evaluation import show_fused, show_fused_search
+    from cohorts.harness.evaluate.retrieval.population import CohortBy
 
     log.choose(log_format)
     _check_says_who_died(source)
@@ -794,11 +798,11 @@ def evaluate_space(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
+    from cohorts.commands.output.evaluation import show_space
     from cohorts.encoders.registry import check_ready
-    from cohorts.harness.contestants import parse_contestant, tfidf_baseline
-    from cohorts.harness.space_evaluation import Plan, evaluate
-    from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
-    from cohorts.terminal.evaluation import show_space
+    from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
+    from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
+    from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
@@ -832,13 +836,13 @@ def evaluate_similarity(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
+    from cohorts.commands.output.evaluation import show_similarity
     from cohorts.encoders.registry import download_checkpoints
-    from cohorts.harness.contestants import parse_contestant
-    from cohorts.harness.semantic import read_pairs
-    from cohorts.harness.similarity import Plan, evaluate, simcse_variants
-    from cohorts.harness.similarity_report import manifest_of, write_report
-    from cohorts.loaders.run_dirs import check_writable
-    from cohorts.terminal.evaluation import show_similarity
+    from cohorts.harness.evaluate.data.encoders import parse_contestant
+    from cohorts.harness.evaluate.similarity import Plan, evaluate, simcse_variants
+    from cohorts.harness.evaluate.similarity_report import manifest_of, write_report
+    from cohorts.harness.evaluate.space.sentence_pairs import read_pairs
+    from cohorts.workspace import check_writable
 
     log.choose(log_format)
     scored = read_pairs(pairs, _pairs("--columns", columns))
@@ -903,14 +907,14 @@ def evaluate_retrieval(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
+    from cohorts.commands.output.evaluation import show_quality
     from cohorts.encoders.registry import check_ready, download_checkpoints
-    from cohorts.harness.contestants import parse_contestant, tfidf_baseline
-    from cohorts.harness.quality.evaluation import evaluate
-    from cohorts.harness.quality.grades import Judged, check_judgements, grades_of
-    from cohorts.harness.quality.plan import KS, Plan, check_routes, routes_through, views_of
-    from cohorts.harness.quality.population import CohortBy, read_labelled, read_patients
-    from cohorts.harness.quality.report import manifest_of, tables, write_report
-    from cohorts.terminal.evaluation import show_quality
+    from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
+    from cohorts.harness.evaluate.retrieval.evaluation import evaluate
+    from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
+    from cohorts.harness.evaluate.retrieval.plan import KS, Plan, check_routes, routes_through, views_of
+    from cohorts.harness.evaluate.retrieval.population import CohortBy, read_labelled, read_patients
+    from cohorts.harness.evaluate.retrieval.report import manifest_of, tables, write_report
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
@@ -965,13 +969,13 @@ def bench(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Measure stores and indexes on your vectors: recall, latency, throughput, build, memory. Goes on if it died."""
-    from cohorts.harness.bench.experiment import read_experiment
-    from cohorts.harness.bench.growth import grown
-    from cohorts.harness.bench.report import Origin, warnings, write_report
-    from cohorts.harness.bench.run import run
-    from cohorts.harness.bench.summary import summarize
-    from cohorts.loaders.run_dirs import check_writable
-    from cohorts.terminal.bench import show_bench
+    from cohorts.commands.output.bench import show_bench
+    from cohorts.harness.bench.plan.experiment import read_experiment
+    from cohorts.harness.bench.report.growth import grown
+    from cohorts.harness.bench.report.page import Origin, warnings, write_report
+    from cohorts.harness.bench.report.summary import summarize
+    from cohorts.harness.bench.run.runner import run
+    from cohorts.workspace import check_writable
 
     log.choose(log_format)
     asked = read_experiment(experiment)
@@ -999,12 +1003,12 @@ def describe(
     ] = None,
 ) -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
-    from cohorts.loaders.guests import open_store
-    from cohorts.terminal.tables import show_description
+    from cohorts.commands.output.tables import show_description
+    from cohorts.loaders.attach import open_store
 
     if encoder is not None:
+        from cohorts.commands.output.evaluation import show_encoder
         from cohorts.encoders.registry import load_encoder
-        from cohorts.terminal.evaluation import show_encoder
 
         show_encoder(load_encoder(encoder).describe())
         return
@@ -1015,8 +1019,8 @@ def describe(
 @app.command()
 def models() -> None:
     """Show the text models that have a name here: size, what each suits, published scores, cached or not."""
-    from cohorts.encoders.clinicalnotebert import known_models
-    from cohorts.terminal.tables import show_models
+    from cohorts.commands.output.tables import show_models
+    from cohorts.encoders.bert.clinicalnotebert import known_models
 
     show_models(known_models())
     log.say("note", "Published scores are the authors' own, the larger the better; none was measured here.")
@@ -1044,9 +1048,9 @@ def attach(
     ] = False,
 ) -> None:
     """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
+    from cohorts.commands.output.tables import show_inspection
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.guests import attachment_file, confirm, doubts, look
-    from cohorts.terminal.tables import show_inspection
+    from cohorts.loaders.attach import attachment_file, confirm, doubts, look
 
     file = attachment_file(store, collection)
     with connect(store) as connector:
@@ -1076,12 +1080,12 @@ def reindex(
     run_dir: RunDir = None,
 ) -> None:
     """Change a collection's index with no pause in answering: a new version beside it, then a switch."""
+    from cohorts.commands.output.progress import progress
     from cohorts.connectors.index import show_index
     from cohorts.connectors.registry import connect
     from cohorts.loaders.holding import holding
     from cohorts.loaders.reindex import reindex as copy_anew
-    from cohorts.loaders.run_dirs import default_run_dir
-    from cohorts.terminal.progress import progress
+    from cohorts.workspace import default_run_dir
 
     wanted, folder = (
         _wanted(index, search, settings, strict_index),
@@ -1107,10 +1111,10 @@ def delete(
     """Erase a patient: every point of theirs, and what the runs noted of them; nothing is asked."""
     from dataclasses import asdict
 
+    from cohorts.loaders.attach import open_store
     from cohorts.loaders.erase import erase
-    from cohorts.loaders.guests import open_store
     from cohorts.loaders.holding import holding
-    from cohorts.loaders.run_dirs import default_run_dir
+    from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
     folder = run_dir or default_run_dir(store, collection)
@@ -1146,13 +1150,13 @@ def audit(
 
     It is asked with points of its own, and with new ones near them: less like what it knows, as patients to come are.
     """
+    from cohorts.commands.output.recall import show_audit
     from cohorts.connectors.addresses import without_settings
     from cohorts.connectors.index import parse_search
-    from cohorts.harness.bench import audit as audits
-    from cohorts.harness.bench.in_service import Pace, Reader
-    from cohorts.loaders.guests import open_store
-    from cohorts.loaders.run_dirs import check_writable
-    from cohorts.terminal.recall import show_audit
+    from cohorts.harness.live import audit as audits
+    from cohorts.harness.live.reader import Pace, Reader
+    from cohorts.loaders.attach import open_store
+    from cohorts.workspace import check_writable
 
     params = parse_search(search) if search else None
     if out is not None:
@@ -1200,10 +1204,10 @@ def tune(
 
     For new vectors near the collection's points, or for those of --queries-file: the result holds for such queries.
     """
-    from cohorts.harness.bench import tune as tuning
-    from cohorts.harness.bench.in_service import Pace, Reader
-    from cohorts.loaders.guests import open_store
-    from cohorts.terminal.recall import show_built, show_steps
+    from cohorts.commands.output.recall import show_built, show_steps
+    from cohorts.harness.live import tune as tuning
+    from cohorts.harness.live.reader import Pace, Reader
+    from cohorts.loaders.attach import open_store
 
     if write and where is not None:
         raise InputError(
@@ -1235,9 +1239,9 @@ def doctor(
     store: Annotated[str | None, typer.Option(help="Show what the engine of this store can do.")] = None,
 ) -> None:
     """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
+    from cohorts.commands.output.doctor import examine
+    from cohorts.commands.output.tables import show_abilities, show_findings
     from cohorts.connectors.registry import connect
-    from cohorts.terminal.doctor import examine
-    from cohorts.terminal.tables import show_abilities, show_findings
 
     if store is None:
         show_findings(examine())
@@ -1267,15 +1271,15 @@ def _asked(encoder: str | None, withhold: str | None, withhold_text: bool) -> st
     return parse_withheld(withhold, text=withhold_text).asked_of(encoder)
 
 
-def _wanted(index: str | None, search: str | None, settings: Path | None, strict: bool) -> "Wanted":
+def _wanted(index: str | None, search: str | None, settings: Path | None, strict: bool) -> "IndexRequest":
     """Return what is asked for: the command line goes before the file, the file before the defaults."""
     from cohorts.connectors.index import SearchParams, load_settings, parse_index, parse_search
-    from cohorts.loaders.versions import Wanted
+    from cohorts.loaders.versions import IndexRequest
 
     kept = load_settings(settings) if settings else (None, None)
     chosen = parse_index(index) if index else kept[0]
     params = parse_search(search) if search else kept[1]
-    return Wanted(chosen, params or SearchParams(), strict)
+    return IndexRequest(chosen, params or SearchParams(), strict)
 
 
 @contextmanager
@@ -1299,12 +1303,12 @@ def _open_source(
 
     `folder` takes temporary files, and bad rows unless another file is named.
     """
-    from cohorts.loaders.run_dirs import check_writable
     from cohorts.records.base import Unit
-    from cohorts.records.context import Treatment
-    from cohorts.records.deidentify import LIMITS
-    from cohorts.records.sources import open_source, view_notes
-    from cohorts.records.times import Dates
+    from cohorts.records.notes.context import Treatment
+    from cohorts.records.notes.deidentify import LIMITS
+    from cohorts.records.sources.registry import open_source, view_notes
+    from cohorts.records.tables.times import Dates
+    from cohorts.workspace import check_writable
 
     check_writable(folder)
     with open_source(
@@ -1373,7 +1377,7 @@ def _queries_of(
     file: Path | None, reader: "Reader", store: str, name: str, queries: int, seed: int
 ) -> "Sample | None":
     """Read the queries of a file; texts are encoded by the collection's own encoder."""
-    from cohorts.harness.bench.queries import read_queries
+    from cohorts.harness.live.queries import read_queries
 
     if file is None:
         return None
@@ -1388,8 +1392,8 @@ def _queries_of(
 def _encoder_of(description: "Description", store: str, name: str, folder: Path | None) -> "Encoder":
     """Load the collection's own encoder, or the one in `folder`, which is refused where it is another."""
     from cohorts.encoders.registry import load_encoder
-    from cohorts.loaders.ingest import check_fingerprint
-    from cohorts.loaders.run_dirs import encoder_dir
+    from cohorts.loaders.points.records import check_fingerprint
+    from cohorts.workspace import encoder_dir
 
     encoder = load_encoder(folder or encoder_dir(store, name, description.collection))
     check_fingerprint(description.collection, encoder)

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cohorts.encoders.bert import Bert
-from cohorts.encoders.bert import Settings as BertSettings
-from cohorts.encoders.category_weights import unit_rows
-from cohorts.encoders.note_cache import FOLDER
+from cohorts.encoders.bert.encoder import Bert
+from cohorts.encoders.bert.encoder import Settings as BertSettings
+from cohorts.encoders.bert.note_cache import FOLDER
+from cohorts.encoders.fineehr.category_weights import unit_rows
 from cohorts.encoders.word2vec import Settings, Word2Vec
-from cohorts.harness import ranking
-from cohorts.harness.text_baselines import bm25_similarity, tfidf_similarity
-from cohorts.records.cleaning import clean, words
+from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
+from cohorts.measures import ranking
+from cohorts.records.notes.cleaning import clean, words
 from pooling import Notes
 
 ACI_BENCH = Path(__file__).resolve().parents[2] / "shared" / "data" / "aci-bench"

@@ -19,10 +19,10 @@ import numpy as np
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import Hnsw, SearchParams
 from cohorts.connectors.registry import connect
-from cohorts.harness.bench.build import Rows, build
-from cohorts.harness.bench.clients import ConnectorClient, NullOpener
-from cohorts.harness.bench.drive import single
-from cohorts.harness.bench.samples import Recorder, merged
+from cohorts.harness.bench.load.arrivals import single
+from cohorts.harness.bench.load.clients import ConnectorClient, NullOpener
+from cohorts.harness.bench.load.samples import Recorder, merged
+from cohorts.harness.bench.run.build import Rows, build
 from query import vectors
 from servers import QdrantNode
 

@@ -96,7 +96,7 @@ class Made:
 
     def chunks(self, refuse: Callable[[str, str], None]) -> Iterator[Any]:  # noqa: ARG002 - none is bad
         from cohorts.connectors.base import Points
-        from cohorts.loaders.chunks import chunk_of_points
+        from cohorts.loaders.journal.chunks import chunk_of_points
 
         for some in self.data.slices():
             yield chunk_of_points(
@@ -115,12 +115,12 @@ class Made:
 
 def through(connector: Any, data: Data, folder: Path) -> None:
     """Load as `cohorts load` does, with hashes and journal, until all is acknowledged."""
-    from cohorts.loaders.journal import Journal
+    from cohorts.loaders.journal.journal import Journal
     from cohorts.loaders.lease import Lease
     from cohorts.loaders.load import Load, Summary
-    from cohorts.loaders.targets import Goal
+    from cohorts.loaders.targets import LoadRequest
 
-    goal = Goal("bench")
+    goal = LoadRequest("bench")
     file = Path(tempfile.mkdtemp(dir=folder)) / "journal.sqlite"
     with Journal(file) as journal, Lease(connector, journal.id, None) as lease:
         Load(
@@ -146,7 +146,7 @@ class Prepared:
 def qdrant_grpc(folder: Path, data: Data) -> Iterator[list[Contender]]:
     from cohorts.connectors.base import Collection
     from cohorts.connectors.index import Hnsw
-    from cohorts.connectors.qdrant_server import _SCHEMA, QdrantConnector
+    from cohorts.connectors.qdrant.server import _SCHEMA, QdrantConnector
     from langchain_qdrant import QdrantVectorStore
     from qdrant_client import QdrantClient
     from servers import QdrantNode
@@ -216,7 +216,7 @@ def qdrant_embedded(folder: Path, data: Data) -> Iterator[list[Contender]]:
     import qdrant_edge as edge
     from cohorts.connectors.base import Collection
     from cohorts.connectors.index import Hnsw
-    from cohorts.connectors.qdrant_edge import _SCHEMA, QdrantEdgeConnector, to_config
+    from cohorts.connectors.qdrant.embedded import _SCHEMA, QdrantEdgeConnector, to_config
 
     collection = Collection("bench", data.vectors.shape[1], Hnsw(), dict(FIELDS))
     connector, numbers = QdrantEdgeConnector(folder / "ours"), [int(one) for one in data.ids]
@@ -302,7 +302,7 @@ def dynamically(data: Data, client: Any) -> None:
 def milvus(folder: Path, data: Data) -> Iterator[list[Contender]]:
     from cohorts.connectors.base import Collection
     from cohorts.connectors.index import Hnsw
-    from cohorts.connectors.milvus_server import MilvusConnector
+    from cohorts.connectors.milvus.server import MilvusConnector
     from langchain_core.documents import Document
     from langchain_milvus import Milvus as Store
     from pymilvus import MilvusClient

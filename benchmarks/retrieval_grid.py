@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from checkpoints import in_cache, make_checkpoint
-from cohorts.encoders import clinicalnotebert
-from cohorts.encoders.checkpoints import PRESETS
+from cohorts.encoders.bert import clinicalnotebert
+from cohorts.encoders.bert.checkpoints import PRESETS
 from cohorts.records.base import joined_notes
-from cohorts.records.sources import open_source
-from cohorts.records.synth import synthesize
+from cohorts.records.sources.registry import open_source
+from cohorts.records.synthetic.hospital import synthesize
 
 OUT = Path("out/bench/retrieval")
 ENCODERS = (

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cohorts.encoders.bert import Bert, Settings
-from cohorts.encoders.note_cache import FOLDER
-from cohorts.encoders.transformer import best_precision
+from cohorts.encoders.bert.encoder import Bert, Settings
+from cohorts.encoders.bert.note_cache import FOLDER
+from cohorts.encoders.bert.transformer import best_precision
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling
 from sentence_transformers.models import Transformer as Module

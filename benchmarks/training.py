@@ -98,10 +98,10 @@ def main(steps: int, rounds: int) -> None:
 
 
 def segments_of(notes: list[str]) -> list[str]:
-    from cohorts.encoders.bert import CLEANING
-    from cohorts.encoders.checkpoints import load_checkpoint
-    from cohorts.encoders.levels import passages
-    from cohorts.records.cleaning import clean
+    from cohorts.encoders.bert.checkpoints import load_checkpoint
+    from cohorts.encoders.bert.encoder import CLEANING
+    from cohorts.encoders.bert.windows import passages
+    from cohorts.records.notes.cleaning import clean
 
     checkpoint = load_checkpoint(MINILM)
     return [part for note in notes for part in passages(checkpoint, clean(note, CLEANING), "segment")]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
+from cohorts.connectors.catalog import Definition, to_json
 from cohorts.connectors.checks import MAX_DIM, OUR_PREFIX, check_name
-from cohorts.connectors.definitions import Definition, to_json
-from cohorts.connectors.filters import Filter, renamed
-from cohorts.connectors.their_metrics import COSINE, METRICS, check_metric
+from cohorts.connectors.filters.conditions import Filter, renamed
+from cohorts.connectors.metrics import COSINE, METRICS, check_metric
 from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.private_files import private_folder, write_private
@@ -195,7 +195,7 @@ class Attachment:
 
 
 @runtime_checkable
-class Guest(Protocol):
+class Attachable(Protocol):
     """A connector that can be a guest in collections of others. Raises as Connector does."""
 
     def inspect(self, name: str) -> Inspection:
@@ -216,7 +216,7 @@ class Guest(Protocol):
 
 
 @runtime_checkable
-class WritableGuest(Guest, Protocol):
+class WritableAttachable(Attachable, Protocol):
     """A guest that can write beside what is the owner's."""
 
     def values(self, name: str, path: str) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.filters import Filter
+from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import Hnsw, Index, SearchParams
 from cohorts.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
-from cohorts.connectors.filters import MAX_NUMBER, is_date
+from cohorts.connectors.filters.conditions import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
 from cohorts.documents import is_text, names_a_field
 from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError

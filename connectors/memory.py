@@ -15,9 +15,9 @@ from cohorts.connectors.base import (
     Points,
     Vectors,
 )
+from cohorts.connectors.catalog import already_there, no_such_collection, with_search
 from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
-from cohorts.connectors.definitions import already_there, no_such_collection, with_search
-from cohorts.connectors.filters import Filter, check_filter, matches
+from cohorts.connectors.filters.conditions import Filter, check_filter, matches
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, effective_search
 
 

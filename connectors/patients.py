@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Payload
-from cohorts.connectors.filters import AnyOf, Contains, Filter, OneOf
+from cohorts.connectors.filters.conditions import AnyOf, Contains, Filter, OneOf
 from cohorts.connectors.index import SearchParams
 
 

@@ -36,10 +36,10 @@ def connect(address: str) -> Connector:
 def _server(address: str) -> Connector:
     server = parse_server(address)
     if server.engine == "qdrant":
-        from cohorts.connectors.qdrant_server import QdrantConnector
+        from cohorts.connectors.qdrant.server import QdrantConnector
 
         return QdrantConnector(server)
-    from cohorts.connectors.milvus_server import MilvusConnector
+    from cohorts.connectors.milvus.server import MilvusConnector
 
     return MilvusConnector(server)
 
@@ -55,7 +55,7 @@ def _memory(rest: str) -> Connector:
 def _qdrant(rest: str) -> Connector:
     path = _path("qdrant", rest)
     _require("qdrant_edge", "qdrant-embedded")
-    from cohorts.connectors.qdrant_edge import QdrantEdgeConnector
+    from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
 
     return QdrantEdgeConnector(path)
 
@@ -65,7 +65,7 @@ def _milvus(rest: str) -> Connector:
     if path.suffix != ".db":
         raise StoreAddressError(f"milvus:{rest}: the file of embedded Milvus must end in .db.")
     _require("milvus_lite", "milvus-embedded")
-    from cohorts.connectors.milvus_lite import MilvusLiteConnector
+    from cohorts.connectors.milvus.embedded import MilvusLiteConnector
 
     return MilvusLiteConnector(path)
 

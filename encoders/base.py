@@ -39,7 +39,7 @@ class Encoder(Protocol):
         ...
 
     @property
-    def heavy(self) -> bool:
+    def uses_transformer(self) -> bool:
         """Return whether a transformer reads the notes: some dozens of units take seconds, and a GPU helps."""
         ...
 

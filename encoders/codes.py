@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import Explanation, Vectors
-from cohorts.encoders.code_features import COLUMNS, CodeFeatures
-from cohorts.encoders.lab_features import LabFacts, LabFeatures
+from cohorts.encoders.fused.code_features import COLUMNS, CodeFeatures
+from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.latent import Latent
 from cohorts.encoders.lot import Lot
 from cohorts.encoders.needs import check_codes
@@ -110,7 +110,7 @@ class Codes:
     """The encoder `codes`."""
 
     name = "codes"
-    heavy = False
+    uses_transformer = False
     needs_notes = False
 
     def __init__(self, settings: Settings | None = None) -> None:

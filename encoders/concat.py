@@ -118,9 +118,9 @@ class Concat:
         return list(self._parts)
 
     @property
-    def heavy(self) -> bool:
+    def uses_transformer(self) -> bool:
         """Return whether one of the parts is."""
-        return any(part.heavy for part in self._parts)
+        return any(part.uses_transformer for part in self._parts)
 
     @property
     def needs_notes(self) -> bool:

@@ -28,7 +28,7 @@ from cohorts.encoders.settings import at_least_one, check_share
 from cohorts.encoders.word_counts import Vocabulary, WordSample
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source, joined_notes
-from cohorts.records.cleaning import cleaning_version
+from cohorts.records.notes.cleaning import cleaning_version
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Lsa:
     """The encoder `lsa`."""
 
     name = "lsa"
-    heavy = False
+    uses_transformer = False
     needs_notes = True
 
     def __init__(self, settings: Settings | None = None) -> None:

@@ -5,14 +5,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cohorts.encoders import bert, clinicalnotebert, codes, fineehr_training, fusion_settings, lsa, word2vec
+from cohorts.encoders import codes, lsa, word2vec
 from cohorts.encoders.base import Encoder
-from cohorts.encoders.bert import Bert
-from cohorts.encoders.checkpoints import find_checkpoint
+from cohorts.encoders.bert import clinicalnotebert
+from cohorts.encoders.bert import encoder as bert
+from cohorts.encoders.bert.checkpoints import find_checkpoint
+from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.codes import Codes
 from cohorts.encoders.concat import Concat, parse_parts
-from cohorts.encoders.fineehr import FineEhr
-from cohorts.encoders.fused import Fused
+from cohorts.encoders.fineehr import training as fineehr_training
+from cohorts.encoders.fineehr.encoder import FineEhr
+from cohorts.encoders.fused import settings as fusion_settings
+from cohorts.encoders.fused.encoder import Fused
 from cohorts.encoders.lsa import Lsa
 from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, is_folder, read_about

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cohorts.documents import read_json
 from cohorts.errors import EncoderError
 from cohorts.private_files import private_folder, touch_private, write_private
-from cohorts.records.cleaning import cleaning_version
+from cohorts.records.notes.cleaning import cleaning_version
 
 T = TypeVar("T")
 

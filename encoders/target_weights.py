@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cohorts.encoders.base import Vectors
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
-from cohorts.records.grouping import group_of
+from cohorts.records.codes.grouping import group_of
 from cohorts.records.labels import split_labels
 
 _GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of every part but the first, which weighs 1

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.errors import LeakageError
 from cohorts.records.base import Batch, Source
-from cohorts.records.views import View
+from cohorts.records.transforms import View
 
 if TYPE_CHECKING:
     import torch

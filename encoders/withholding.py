@@ -19,8 +19,8 @@ from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
-from cohorts.records.phenotyping import load_phenotypes, stating
-from cohorts.records.views import View
+from cohorts.records.codes.phenotypes import load_phenotypes, stating
+from cohorts.records.transforms import View
 
 MASK = " "
 FILE = "withheld.json"
@@ -124,9 +124,9 @@ class Withholding:
         return self.encoder.dim
 
     @property
-    def heavy(self) -> bool:
+    def uses_transformer(self) -> bool:
         """Return whether the encoder's own notes are read by a transformer."""
-        return self.encoder.heavy
+        return self.encoder.uses_transformer
 
     @property
     def needs_notes(self) -> bool:

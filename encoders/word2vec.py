@@ -44,7 +44,7 @@ from cohorts.encoders.sif import Sif
 from cohorts.errors import EncoderError
 from cohorts.private_files import Scratch, open_private
 from cohorts.records.base import Batch, Source
-from cohorts.records.cleaning import clean, cleaning_version, sentences, words
+from cohorts.records.notes.cleaning import clean, cleaning_version, sentences, words
 
 _MAX_RAW_VOCABULARY = 500_000  # words counted at once while reading; rare ones are forgotten beyond it
 _INPUTS = ("notes", "codes", "both")
@@ -93,7 +93,7 @@ class Word2Vec:
     """
 
     name = "word2vec"
-    heavy = False
+    uses_transformer = False
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.lot import Lot
-from cohorts.records.cleaning import clean, count_words, words
+from cohorts.records.notes.cleaning import clean, count_words, words
 
 _Row = tuple[
     npt.NDArray[np.int32], npt.NDArray[np.int32]

@@ -11,9 +11,9 @@ from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
 from cohorts.errors import EngineError, InputError, PatientNotFound
 from cohorts.loaders.holding import Held
-from cohorts.loaders.run_dirs import rejected_files
 from cohorts.loaders.versions import refuse_version, standing
 from cohorts.private_files import Scratch, write_private
+from cohorts.workspace import rejected_files
 
 _AT_ONCE = 1_000  # points found, and removed, before the next ones are looked for
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cohorts.connectors.base import Connector
-from cohorts.loaders.journal import Journal
+from cohorts.loaders.journal.journal import Journal
+from cohorts.loaders.journal.lock import only_journal, only_run
 from cohorts.loaders.lease import Lease
-from cohorts.loaders.lock import only_journal, only_run
-from cohorts.loaders.run_dirs import check_writable, journal_file, journal_files
-from cohorts.records.shards import Shard
+from cohorts.records.tables.shards import Shard
+from cohorts.workspace import check_writable, journal_file, journal_files
 
 
 class Held(NamedTuple):

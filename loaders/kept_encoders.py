@@ -14,8 +14,8 @@ from cohorts.connectors.base import Collection
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder
 from cohorts.errors import EncoderError, InputError
-from cohorts.loaders.run_dirs import default_run_dir, encoder_dir, is_fingerprint, kept_encoder
 from cohorts.private_files import Scratch, make_private, private_folder
+from cohorts.workspace import default_run_dir, encoder_dir, is_fingerprint, kept_encoder
 
 
 def keep_encoder(encoder: Encoder, run_dir: Path, store: str, name: str) -> None:

@@ -11,22 +11,23 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Points, Vectors
-from cohorts.connectors.matched_recall import SAMPLE
+from cohorts.connectors.calibration.match import SAMPLE
 from cohorts.errors import PointError, Stopped
-from cohorts.loaders.chunks import Chunk, take_points
 from cohorts.loaders.interrupt import stop_on_interrupt
-from cohorts.loaders.journal import Identity, Journal, Target
+from cohorts.loaders.journal.chunks import Chunk, take_points
+from cohorts.loaders.journal.digests import traces_of
+from cohorts.loaders.journal.journal import Identity, Journal, Target
+from cohorts.loaders.journal.verify import verify
 from cohorts.loaders.lease import Lease
-from cohorts.loaders.pipeline import Ahead, Times, in_flight
-from cohorts.loaders.targets import Destination, Goal, Plan
-from cohorts.loaders.traces import traces_of
-from cohorts.loaders.verify import verify
-from cohorts.loaders.versions import FINALIZE_TIMEOUT_S, Tick
+from cohorts.loaders.stages import Prefetcher, Times, in_flight
+from cohorts.loaders.targets import Destination, LoadRequest, Plan
+from cohorts.loaders.versions import FINALIZE_TIMEOUT_S
+from cohorts.progress import ProgressCallback
 
 T = TypeVar("T")
 
 
-class Origin(Protocol):
+class PointSource(Protocol):
     """Where units come from, and how they become points of a collection."""
 
     @property
@@ -95,14 +96,14 @@ class Load:
     there.
     """
 
-    origin: Origin
+    origin: PointSource
     connector: Connector
-    goal: Goal
+    goal: LoadRequest
     journal: Journal
     lease: Lease
     identity: Identity
     summary: Summary
-    tick: Tick
+    tick: ProgressCallback
     stop: Event = field(default_factory=Event)
 
     def run(self) -> Collection:
@@ -129,8 +130,10 @@ class Load:
         try:
             chunks = self._begun(self._to_send())
             with stop_on_interrupt(self.stop):
-                read = Ahead(chunks, times.of("read"), times.of("encode"))
-                with closing(Ahead(self._encoded(read), times.of("encode"), times.of("write"))) as encoded:
+                read = Prefetcher(chunks, times.of("read"), times.of("encode"))
+                with closing(
+                    Prefetcher(self._encoded(read), times.of("encode"), times.of("write"))
+                ) as encoded:
                     target = self._write_all(encoded, found)
         finally:
             gc.unfreeze()
@@ -167,7 +170,7 @@ class Load:
         self.summary.unchanged += len(had)
         return chunk.take([row for row, key in enumerate(chunk.ids) if key not in had])
 
-    def _encoded(self, read: Ahead[Chunk]) -> Iterator[_Encoded]:
+    def _encoded(self, read: Prefetcher[Chunk]) -> Iterator[_Encoded]:
         with closing(read):
             for chunk, points in self.origin.encoded(read):
                 yield _Encoded(chunk, points)

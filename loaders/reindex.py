@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Vectors
-from cohorts.connectors.matched_recall import SAMPLE
+from cohorts.connectors.calibration.match import SAMPLE
 from cohorts.errors import EngineError, InputError
 from cohorts.loaders.holding import Held
-from cohorts.loaders.journal import Target
+from cohorts.loaders.journal.journal import Target
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.versions import (
     FINALIZE_TIMEOUT_S,
-    Tick,
-    Wanted,
+    IndexRequest,
     follow,
     next_version,
     standing,
     sweep,
     switch,
 )
+from cohorts.progress import ProgressCallback
 
 COPY_ROWS = 1_000
 
@@ -26,8 +26,8 @@ COPY_ROWS = 1_000
 def reindex(
     connector: Connector,
     name: str,
-    wanted: Wanted,
-    tick: Tick,
+    wanted: IndexRequest,
+    tick: ProgressCallback,
     held: Held,
 ) -> Collection:
     """Copy a collection into a new version with another index, switch the alias, drop the old; return the new one.
@@ -66,7 +66,7 @@ def reindex(
     return fresh
 
 
-def _copy(connector: Connector, name: str, fresh: str, tick: Tick, lease: Lease) -> None:
+def _copy(connector: Connector, name: str, fresh: str, tick: ProgressCallback, lease: Lease) -> None:
     """Fill the new version. Raises EngineError where it is not whole."""
     for points in connector.scroll(name, COPY_ROWS):
         lease.check()

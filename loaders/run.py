@@ -18,32 +18,33 @@ from cohorts.encoders.needs import check_notes
 from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
-from cohorts.loaders.guests import check_guest, kept_mapping, write_as_guest
+from cohorts.loaders.attach import check_guest, kept_mapping, write_as_guest
 from cohorts.loaders.holding import Held, holding
-from cohorts.loaders.ingest import (
+from cohorts.loaders.journal.journal import Journal
+from cohorts.loaders.kept_encoders import keep_encoder, told_where
+from cohorts.loaders.load import Load, PointSource, Summary
+from cohorts.loaders.points.patients import points_of_patients
+from cohorts.loaders.points.ray import check_installed
+from cohorts.loaders.points.ready import CollectionSource, FileOrigin
+from cohorts.loaders.points.records import (
+    EncodedRecords,
+    EncodedRecordsOnRay,
     Ray,
-    Records,
-    RecordsOnRay,
     check_fingerprint,
     check_kind,
     metadata_of,
     read_only,
     train,
 )
-from cohorts.loaders.journal import Journal
-from cohorts.loaders.kept_encoders import keep_encoder, told_where
-from cohorts.loaders.load import Load, Origin, Summary
-from cohorts.loaders.manifest import made_from, made_with, peak_rss_mib, write_manifest
-from cohorts.loaders.patient_points import points_of_patients
-from cohorts.loaders.pipeline import Times
-from cohorts.loaders.ray_encode import check_installed
-from cohorts.loaders.ready import CollectionOrigin, FileOrigin
-from cohorts.loaders.run_dirs import check_writable, file_of_shard, kept_encoder
-from cohorts.loaders.targets import Destination, Goal
-from cohorts.loaders.versions import Tick, is_there
+from cohorts.loaders.stages import Times
+from cohorts.loaders.targets import Destination, LoadRequest
+from cohorts.loaders.versions import is_there
 from cohorts.plain_text import csv_cell
 from cohorts.private_files import open_private
+from cohorts.progress import ProgressCallback
+from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import Source
+from cohorts.workspace import check_writable, file_of_shard, kept_encoder
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
 _VERSIONS = (
@@ -85,7 +86,7 @@ class Run:
     Raises InputError for a name that neither a collection of ours nor an attached one can have.
     """
 
-    def __init__(self, folder: Path, store: str, goal: Goal) -> None:
+    def __init__(self, folder: Path, store: str, goal: LoadRequest) -> None:
         self.folder, self.goal = folder, goal
         if kept_mapping(store, goal.name) is None:
             check_new_name(goal.name)
@@ -105,7 +106,7 @@ class Run:
         """Return the times of the stages, as they go."""
         return self._summary.times
 
-    def read_only(self, source: Source, tick: Tick) -> None:
+    def read_only(self, source: Source, tick: ProgressCallback) -> None:
         """Read, check and count; write nothing but the quarantine."""
         self._summary.units = read_only(source, self._summary, tick)
         self._account(source)
@@ -124,7 +125,7 @@ class Run:
             check_installed()
         return Making(asked, ready_encoder(asked), is_folder(asked), ray, by_default)
 
-    def ingest(self, source: Source, making: "Making", connector: Connector, tick: Tick) -> None:
+    def ingest(self, source: Source, making: "Making", connector: Connector, tick: ProgressCallback) -> None:
         """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""
         making = making.suited_to(source)
         asked, ray = making.asked, making.ray
@@ -150,10 +151,10 @@ class Run:
             if mapping is not None:
                 written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
-            origin = Records(source, encoder, points)
+            origin = EncodedRecords(source, encoder, points)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
-                origin = RecordsOnRay(source, encoder, kept, self.folder, ray, points)
+                origin = EncodedRecordsOnRay(source, encoder, kept, self.folder, ray, points)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
@@ -161,7 +162,9 @@ class Run:
         self._account(source)
         self._save_manifest()
 
-    def load(self, origin: FileOrigin | CollectionOrigin, connector: Connector, tick: Tick) -> None:
+    def load(
+        self, origin: FileOrigin | CollectionSource, connector: Connector, tick: ProgressCallback
+    ) -> None:
         """Write what needs no encoder, index, verify. Raises CohortsError."""
         with self._holding(connector) as held:
             self._load(origin, connector, held, origin.identity, tick)
@@ -172,7 +175,12 @@ class Run:
         return holding(connector, self._place, self.goal.name, self.folder, self.goal.shard)
 
     def _load(
-        self, origin: Origin, connector: Connector, held: Held, identity: Mapping[str, str], tick: Tick
+        self,
+        origin: PointSource,
+        connector: Connector,
+        held: Held,
+        identity: Mapping[str, str],
+        tick: ProgressCallback,
     ) -> None:
         goal, about, (journal, *_), lease = self.goal, self._whole(identity), held.journals, held.lease
         try:
@@ -213,7 +221,7 @@ class Run:
         connector: Connector,
         journal: Journal,
         identity: Mapping[str, str],
-        tick: Tick,
+        tick: ProgressCallback,
     ) -> Encoder:
         """Return the encoder that was trained before, the one that the run or the collection has already, or train."""
         if making.trained:
@@ -276,7 +284,7 @@ class Run:
         write_manifest(self.folder / file_of_shard("manifest.json", self.goal.shard), self.manifest)
 
 
-def train_only(source: Source, encoder: Encoder, folder: Path, tick: Tick) -> None:
+def train_only(source: Source, encoder: Encoder, folder: Path, tick: ProgressCallback) -> None:
     """Train an encoder on a source and keep it in `folder`."""
     train(source, encoder, Summary(), tick)
     with told_where(folder):

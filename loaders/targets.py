@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.checks import check_name
 from cohorts.errors import CollectionExists, InputError
-from cohorts.loaders.journal import Identity, Journal, LastRun, Target
+from cohorts.loaders.journal.digests import traces_of
+from cohorts.loaders.journal.journal import Identity, Journal, LastRun, Target
 from cohorts.loaders.lease import Lease
-from cohorts.loaders.traces import traces_of
 from cohorts.loaders.versions import (
-    Wanted,
+    IndexRequest,
     follow,
     is_there,
     next_version,
@@ -20,14 +20,14 @@ from cohorts.loaders.versions import (
     sweep,
     switch,
 )
-from cohorts.records.shards import Shard
+from cohorts.records.tables.shards import Shard
 
 SHARD_PATIENCE_S = 600.0
 _LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
-class Goal:
+class LoadRequest:
     """The collection asked for, and how it comes about.
 
     `replace` writes a new version beside the collection, which takes its name when it is whole. `resume` goes on with
@@ -36,7 +36,7 @@ class Goal:
     """
 
     name: str
-    wanted: Wanted = Wanted()
+    wanted: IndexRequest = IndexRequest()
     replace: bool = False
     resume: bool = False
     update: bool = False
@@ -72,7 +72,7 @@ class Destination:
     """The collection that a run of the goal writes to, held by its lease and known from its journal."""
 
     connector: Connector
-    goal: Goal
+    goal: LoadRequest
     journal: Journal
     lease: Lease
 

@@ -3,28 +3,19 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from cohorts.connectors.base import Collection, Connector, Vectors
+from cohorts.connectors.calibration.match import check_matchable, match_recall
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import Hnsw, Index, Other, SearchParams, show_index
-from cohorts.connectors.matched_recall import check_matchable, match_recall
 from cohorts.errors import InputError, UnsupportedIndex
-from cohorts.loaders.journal import Journal
+from cohorts.loaders.journal.journal import Journal
 
 FINALIZE_TIMEOUT_S = 6 * 3600.0
 
 
-class Tick(Protocol):
-    """Called with a stage's name, the units it has just done, and, where it can be told, how many there will be."""
-
-    def __call__(self, stage: str, units: int, expected: int | None = None, /) -> None:
-        """Take the news."""
-        ...
-
-
 @dataclass(frozen=True)
-class Wanted:
+class IndexRequest:
     """The index (None: the default, HNSW) and search parameters asked for; `strict` takes no other in their place."""
 
     asked: Index | None = None
@@ -36,7 +27,7 @@ class Wanted:
         """Return the index asked for, or the default."""
         return self.asked or Hnsw()
 
-    def or_as(self, there: Collection) -> "Wanted":
+    def or_as(self, there: Collection) -> "IndexRequest":
         """Return what is asked for, and what a collection has where nothing is asked for and cohorts knows it."""
         if isinstance(there.index, Other):
             return self

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
-from cohorts.records.categories import NoteCategories
+from cohorts.records.notes.categories import NoteCategories
 
 
 class Unit(StrEnum):

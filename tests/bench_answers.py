@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from cohorts.harness.bench.experiment import Experiment, read_experiment
-from cohorts.harness.bench.raw import Answers
+from cohorts.harness.bench.plan.experiment import Experiment, read_experiment
+from cohorts.harness.bench.results import Answers
 
 
 def experiment_from(folder: Path, text: str) -> Experiment:

@@ -12,7 +12,7 @@ import pytest
 import servers
 from cohorts.loaders.interrupt import end_on_signals
 from cohorts.records.base import Batch, Report
-from cohorts.records.sources import open_source
+from cohorts.records.sources.registry import open_source
 from hypothesis import settings
 from small_hospitals import Read
 

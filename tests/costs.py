@@ -12,14 +12,14 @@ _TORCH = {
 }  # the last makes tiny ones for tests
 # More than some two seconds of a core: whole modules, whose shared fixtures are dear, and single tests.
 _SLOW_MODULES = {
-    "test_bench_report.py",
+    "test_report.py",
     "test_combined_faults.py",
     "test_default.py",
-    "test_evaluation.py",
+    "test_fineehr_evaluation.py",
     "test_fineehr.py",
     "test_markers.py",
-    "test_quality.py",
-    "test_ray_encode.py",
+    "test_retrieval.py",
+    "test_ray.py",
     "test_readme.py",
 }
 _SLOW = {

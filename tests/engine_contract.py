@@ -18,9 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from cohorts.analysis import neighbours
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Vectors
-from cohorts.connectors.filters import (
+from cohorts.connectors.filters.conditions import (
     All,
     AnyOf,
     Comparison,
@@ -45,6 +44,7 @@ from cohorts.errors import (
     UnsupportedIndex,
     VectorError,
 )
+from cohorts.search import neighbours
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import free_port

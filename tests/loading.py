@@ -7,12 +7,12 @@ from threading import Event
 
 import numpy as np
 from cohorts.connectors.base import Collection, Connector, Payload, Points, Vectors
-from cohorts.loaders.chunks import Chunk, chunk_of_points, take_points
-from cohorts.loaders.journal import Journal
+from cohorts.loaders.journal.chunks import Chunk, chunk_of_points, take_points
+from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.lease import Lease
 from cohorts.loaders.load import Load, Summary
-from cohorts.loaders.targets import Goal
-from commands import ok
+from cohorts.loaders.targets import LoadRequest
+from command_line import ok
 
 DIM = 16
 Content = dict[str, tuple[bytes, dict[str, object]]]
@@ -63,12 +63,12 @@ def run(
     origin: Rows,
     connector: Connector,
     folder: Path,
-    goal: Goal | None = None,
+    goal: LoadRequest | None = None,
     *,
     stop: Event | None = None,
     source: str = "rows",
 ) -> Summary:
-    goal, summary = goal or Goal("c"), Summary()
+    goal, summary = goal or LoadRequest("c"), Summary()
     about = {"source": source, "collection": goal.name}
     with Journal(folder / "journal.sqlite") as journal, Lease(connector, journal.id, goal.shard) as lease:
         Load(origin, connector, goal, journal, lease, about, summary, silent, stop or Event()).run()

@@ -10,25 +10,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERYWHERE = {"errors", "private_files", "documents", "plain_text"}
-EVERYTHING = {
-    *("records", "encoders", "connectors", "loaders", "harness", "analysis", "terminal"),
-    *EVERYWHERE,
+EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress"}
+ROOMS = {
+    "records",
+    "measures",
+    "encoders",
+    "connectors",
+    "loaders",
+    "search",
+    "analysis",
+    "harness",
+    "commands",
 }
-MAY_IMPORT = {
-    "records": EVERYWHERE,
-    "encoders": {"records", *EVERYWHERE},
-    "connectors": EVERYWHERE,
-    "loaders": {"records", "encoders", "connectors", *EVERYWHERE},
-    "analysis": {"records", "connectors", *EVERYWHERE},
-    "harness": {"records", "encoders", "connectors", "loaders", "analysis", *EVERYWHERE},
-    "terminal": {"loaders", "harness", "analysis", "connectors", *EVERYWHERE},
+READ = {"records", "encoders", "connectors", "measures", "workspace", "provenance", *EVERYWHERE}
+MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "private_files": set(),
-    "documents": {"errors"},
     "plain_text": set(),
-    "cli": EVERYTHING,
-    "__init__": EVERYTHING,
+    "progress": set(),
+    "documents": {"errors"},
+    "measures": {"errors"},
+    "records": EVERYWHERE,
+    "connectors": {"measures", *EVERYWHERE},
+    "workspace": {"records", "connectors", *EVERYWHERE},
+    "provenance": {"records", *EVERYWHERE},
+    "encoders": {"records", "provenance", "measures", *EVERYWHERE},
+    "loaders": READ,
+    "search": READ,
+    "analysis": {"search", *READ},
+    "harness": {"search", "loaders", "analysis", *READ},
+    "commands": {*ROOMS, *READ},
+    "cli": {*ROOMS, *READ},
+    "__init__": {*ROOMS, *READ},
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cohorts.errors import InputError
-from cohorts.loaders.lock import only_run
+from cohorts.loaders.journal.lock import only_run
 from cohorts.private_files import (
     Scratch,
     lock_folder,

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import ok
+from command_line import ok
 from engine_contract import cloud
 from qdrant_client import models
 from servers import Milvus, QdrantNode

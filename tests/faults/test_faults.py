@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from cohorts.connectors.addresses import parse_server
 from cohorts.connectors.base import Collection, Points
-from cohorts.connectors.qdrant_server import QdrantConnector
+from cohorts.connectors.qdrant.server import QdrantConnector
 from cohorts.connectors.registry import connect
-from cohorts.loaders.journal import Journal
-from commands import ok, refused
+from cohorts.loaders.journal.journal import Journal
+from command_line import ok, refused
 from loading import Rows, cohorts_in_chunks_of, content, ingest_arguments, make_hospital, run, vectors
 from servers import Milvus, QdrantNode, wait_until
 
@@ -28,14 +28,15 @@ COHORTS = [sys.executable, "-c", "from cohorts.cli import main; main()"]
 SLOWLY = """
 import time
 from cohorts.cli import main
-from cohorts.loaders import chunks, ingest
+from cohorts.loaders.journal import chunks
+from cohorts.loaders.points import records as ingest
 chunks.CHUNK_UNITS = 10
-encoded = ingest.Records.encoded
+encoded = ingest.EncodedRecords.encoded
 def slowly(self, some):
     for one in encoded(self, some):
         time.sleep(.05)
         yield one
-ingest.Records.encoded = slowly
+ingest.EncodedRecords.encoded = slowly
 main()
 """
 MAY_MOUNT = subprocess.run(

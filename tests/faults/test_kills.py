@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cohorts.connectors.registry import connect
-from commands import ok
+from command_line import ok
 from loading import Content, cohorts_in_chunks_of, content, ingest_arguments, make_hospital
 from servers import Milvus, QdrantNode
 

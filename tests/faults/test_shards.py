@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cohorts.connectors.registry import connect
 from cohorts.errors import InputError
-from cohorts.records.shards import Shard, parse_shard, shard_of
-from cohorts.records.sources import open_source
-from commands import ok, refused, run
+from cohorts.records.sources.registry import open_source
+from cohorts.records.tables.shards import Shard, parse_shard, shard_of
+from command_line import ok, refused, run
 from hypothesis import given
 from hypothesis import strategies as st
 from loading import cohorts_in_chunks_of, content, ingest_arguments, make_hospital

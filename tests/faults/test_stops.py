@@ -17,7 +17,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from pathlib import Path
 from cohorts.cli import main
 from cohorts.encoders.word2vec import Word2Vec
-from cohorts.records.partition import Partition
+from cohorts.records.tables.partition import Partition
 def wait(*_, **__):
     Path("waiting").touch()
     time.sleep(60)

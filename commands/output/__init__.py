@@ -1,0 +1,1 @@
+"""What people see: progress on stderr; tables, JSON and CSV on stdout."""

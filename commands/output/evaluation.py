@@ -1,0 +1,314 @@
+"""Tables of an evaluation, and what an encoder says of itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cohorts.commands.output.plain_table import PlainTable, plain, show
+from cohorts.commands.output.tables import SYNTHETIC
+from cohorts.harness.evaluate.fineehr_report import (
+    category_name,
+    prediction_lines,
+    retrieval_lines,
+    show_p,
+    trace_ends,
+    unimproved_lines,
+)
+from cohorts.harness.evaluate.fused_report import Line, SearchLine
+from cohorts.harness.evaluate.retrieval import report
+from cohorts.harness.evaluate.retrieval.evaluation import EXACT
+from cohorts.harness.evaluate.similarity import Row
+from cohorts.harness.evaluate.space import report as space_report
+from cohorts.harness.evaluate.statistics import Cell, PredictionSummary, RetrievalSummary
+from cohorts.harness.reports.published import NOTE_TASKS, RETRIEVAL_K
+from rich.console import Console
+
+_BAR_CELLS = 30
+_FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
+    "precision": "P@10",
+    "precision_text": "by a\nnote",
+    "pair_auc": "pair\nAUC",
+    "auc": "death\nAUC",
+}
+_SIDE_BY_SIDE = 8  # encoders in one table; as many again follow below
+_BEST = 5  # ways to rank, by cohort
+_BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
+    "uniformity": "uni-\nformity",
+    "alignment_label": "align-\nment,\nlabel",
+    "alignment_document": "align-\nment,\ndoc.",
+    "within": "cosine\nwithin",
+    "between": "cosine\nbetw.",
+    "anisotropy": "aniso-\ntropy",
+    "first_component": "first\ncomp.",
+    "modularity": "best\nmodul.",
+}
+
+
+def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> None:
+    """Print settings × classifiers to stdout, the kinds of notes side by side."""
+    notes = list(dict.fromkeys(row.notes for row in rows))
+    table = _table("Who dies in hospital: mean ± sd over the seeds, %; p against baseline", synthetic)
+    table.add_column("\nvectors\n  classifier", no_wrap=True)
+    for name in notes:
+        above = name.replace(" ", "\n").replace("+", "\n+")
+        for column in (f"{above}\nAUC", "\n\nAUC-PR", "\n\np"):
+            table.add_column(column, justify="right", no_wrap=True)
+    for line in prediction_lines(rows, notes):
+        if line["first"]:
+            table.add_row(line["encoder"] + line["mark"], style="bold")
+        cells = [text for cell in line["cells"] for text in _prediction(cell)]
+        table.add_row(f"  {line['classifier']}", *cells)
+    show(table)
+    for told in unimproved_lines(rows):
+        Console().print(plain(f"† {told}"))
+
+
+def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
+    """Print precision@10 by phenotype to stdout, encoders side by side; of the first kind of notes."""
+    phenotypes, notes = list(dict.fromkeys(row.phenotype for row in rows)), rows[0].notes
+    every = retrieval_lines(rows, notes, phenotypes)
+    for lines in (every[first : first + _SIDE_BY_SIDE] for first in range(0, len(every), _SIDE_BY_SIDE)):
+        table = _table(f"Precision@10, one phenotype in common, exact search, {notes}, %", synthetic)
+        table.add_column("phenotype")
+        for line in lines:
+            table.add_column(line["encoder"], justify="right")
+        table.add_column("base rate", justify="right")
+        for place, phenotype in enumerate(phenotypes):
+            cells = [line["cells"][place] for line in lines]
+            table.add_row(
+                phenotype.replace("_", " "),
+                *(f"{100 * cell.precision:.1f}" for cell in cells),
+                f"{100 * cells[0].base:.1f}",
+            )
+        show(table)
+
+
+def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
+    """Print the ablation of the fusion to stdout, a table for each way of withholding."""
+    for withheld in dict.fromkeys(line.withheld for line in lines):
+        table = _table(f"{withheld}: mean ± half of the 95 % interval over the seeds, %", synthetic)
+        table.add_column("vectors", no_wrap=True)
+        for heading in (*_FUSED.values(), "training\ns"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        here = [line for line in lines if line.withheld == withheld]
+        for line in here:
+            seconds = "" if line.train_s != line.train_s else f"{line.train_s:.1f}"
+            table.add_row(line.encoder, *(_measured(line.cells[name]) for name in _FUSED), seconds)
+        chance = f"{100 * here[0].base:.1f}"
+        table.add_row("chance", chance, chance, "50.0", "50.0", "", style="dim")
+        show(table)
+
+
+def show_fused_search(lines: Sequence[SearchLine], ceilings: Mapping[str, float], *, synthetic: bool) -> None:
+    """Print F1@100 by cohort through HNSW to stdout, a table for each way of withholding."""
+    for withheld in dict.fromkeys(line.withheld for line in lines):
+        table = _table(f"{withheld}: F1@{RETRIEVAL_K} through HNSW, mean over the seeds", synthetic)
+        table.add_column("vectors", no_wrap=True)
+        for cohort in ceilings:
+            table.add_column(cohort.replace("_", " "), justify="right")
+        for line in lines:
+            if line.withheld == withheld:
+                means = (line.cells[one].mean if one in line.cells else float("nan") for one in ceilings)
+                table.add_row(line.encoder, *("" if mean != mean else f"{mean:.3f}" for mean in means))
+        table.add_row("at most", *(f"{most:.3f}" for most in ceilings.values()), style="dim")
+        show(table)
+
+
+def _measured(cell: Cell) -> str:
+    if cell.mean != cell.mean:
+        return ""
+    return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
+
+
+def show_similarity(rows: Sequence[Row]) -> None:
+    """Print how cosines correlate with scores to stdout, what was published in a column of its own."""
+    table = _table("cosines and scores of the pairs: correlation [95 % interval]", synthetic=False)
+    table.add_column("vectors")
+    for heading in ("Spearman", "Pearson", f"{NOTE_TASKS.columns[0]} × 100,\npublished"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        found = (
+            (row.spearman, row.spearman_low, row.spearman_high),
+            (row.pearson, row.pearson_low, row.pearson_high),
+        )
+        cells = ["" if mean != mean else f"{mean:.3f}\n[{low:.3f}, {high:.3f}]" for mean, low, high in found]
+        table.add_row(
+            f"{row.encoder}\n({row.why_not})" if row.why_not else row.encoder, *cells, row.published
+        )
+    show(table)
+
+
+def show_space(
+    lines: Sequence[space_report.Line], learnt: Sequence[space_report.Line], *, synthetic: bool
+) -> None:
+    """Print how spaces lie, and what a classifier learns in them from few labels, to stdout."""
+    titles = [_BREAKS[name] for name in lines[0].cells]
+    geometry = _table(
+        "Held-out documents: mean over the seeds (± half of the 95 % interval in the page)", synthetic
+    )
+    few = _table("F1 macro from few labels: mean ± half of the 95 % interval over the seeds, %", synthetic)
+    for table, columns in ((geometry, titles), (few, learnt[0].cells)):
+        table.add_column("vectors")
+        for title in columns:
+            table.add_column(title, justify="right")
+    for line in lines:
+        told = ("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
+        geometry.add_row(line.vectors, *told)
+    for line in learnt:
+        few.add_row(line.vectors, *(_measured(cell) for cell in line.cells.values()))
+    show(geometry)
+    show(few)
+
+
+def show_quality(made: report.Tables, *, synthetic: bool) -> None:
+    """Print the ways that rank best, a table for each cohort, and what the indexes find, to stdout."""
+    about = f"{report.views(made)[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
+    Console().print(plain(f"{about}\n", "table.title"))
+    for cohort in made.frames["cohorts"].to_dict("records"):
+        show(_best_ways(made, cohort, synthetic))
+    first = report.lines(made, report.views(made)[0])
+    through = [line for line in first if line.route != EXACT]
+    if through:
+        show(_through_indexes(through))
+    if len(left_out := made.frames["not_measured"]):
+        show(_not_measured(left_out.to_dict("records")))
+
+
+def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) -> PlainTable:
+    """Return the best of the first view, searched exactly, and what becomes of them in the other views."""
+    (view, *others), name = report.views(made), cohort["cohort"]
+    exact = [line for line in report.lines(made, view, name) if line.route == EXACT]
+    few = " (too few to conclude)" if cohort["questions"] < report.ENOUGH else ""
+    table = _table(
+        f"{name.replace('_', ' ')}: {cohort['questions']:,} questions{few}, {cohort['matches']:,.0f} matches for one, "
+        f"base rate {cohort['base_rate']:.4f}",
+        synthetic,
+    )
+    title = report.MEASURES["precision"].format(k=made.k)
+    measures = ("lift",) if others else ("lift", "capped_recall", "ndcg")
+    table.add_column(f"{title} [95 % interval]", no_wrap=True)
+    for measure in measures:
+        table.add_column(report.MEASURES[measure].format(k=made.k), justify="right", no_wrap=True)
+    for other in others:
+        heading = f"{title} {other.removeprefix('codes and ')}".replace(" ", "\n")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("ranked by", no_wrap=True)
+    elsewhere = [
+        {(line.encoder, line.route): line for line in report.lines(made, one, name)} for one in others
+    ]
+    for line in sorted(exact, key=lambda line: -line.cells["precision"][0])[:_BEST]:
+        mean, low, high = line.cells["precision"]
+        seen = [one.get((line.encoder, line.route)) for one in elsewhere]
+        table.add_row(
+            f"{mean:.3f} [{low:.3f}, {high:.3f}]",
+            *(_figure(measure, line.cells[measure][0]) for measure in measures),
+            *(_figure("precision", one.cells["precision"][0]) if one else "" for one in seen),
+            line.encoder,
+        )
+    return table
+
+
+def _not_measured(rows: Sequence[Mapping[Any, Any]]) -> PlainTable:
+    table = _table("not measured", synthetic=False)
+    for heading in ("encoder", "seen", "why"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(row["encoder"], row["view"], row["reason"])
+    return table
+
+
+def _figure(measure: str, mean: float) -> str:
+    return "" if mean != mean else f"{mean:.1f}" if measure == "lift" else f"{mean:.3f}"
+
+
+def _through_indexes(lines: Sequence[report.Line]) -> PlainTable:
+    """Return, for every index, the least and the most that it finds of the neighbours, over what is searched."""
+    table = _table(
+        "neighbours found through indexes, from the encoder that loses most to the one that loses least",
+        False,
+    )
+    for heading in ("least", "most"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("index", no_wrap=True)
+    for route in dict.fromkeys(line.route for line in lines):
+        found = [line.cells["neighbour_recall"][0] for line in lines if line.route == route]
+        table.add_row(f"{min(found):.3f}", f"{max(found):.3f}", route)
+    return table
+
+
+def show_encoder(facts: Mapping[str, Any]) -> None:
+    """Print an encoder's settings, learnt weights and training to stdout."""
+    table = PlainTable(f"encoder {facts['name']}", show_header=False)
+    for key in (
+        "fingerprint",
+        "dim",
+        "vocabulary",
+        "columns",
+        "checkpoint",
+    ):  # from the third on, if it has them
+        if key in facts:
+            table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
+    settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items())
+    table.add_row("settings", settings)  # which may name a path
+    if facts.get("withheld"):
+        where = "codes and mentions in notes" if facts["withheld_text"] else "codes"
+        table.add_row("withheld", f"{where} of {', '.join(facts['withheld'])}")
+    if facts.get("unimproved"):
+        table.add_row("training", facts["unimproved"])
+    if facts.get("epochs"):
+        table.add_row("training", _epochs(facts["epochs"]))
+    show(table)
+    if facts.get("weights"):
+        _show_weights(facts["weights"])
+    if facts.get("training"):
+        _show_training(facts["training"])
+
+
+def _epochs(trace: Mapping[str, Any]) -> str:
+    losses, kept = trace["validation_loss"], trace["kept_epoch"]
+    told = " → ".join(f"{losses[place]:.4f}" for place in (0, kept, -1))
+    return f"{trace['units']:,} units, epoch {kept} kept of {len(losses) - 1}; loss on those held back {told}"
+
+
+def _show_weights(weights: Mapping[str, float]) -> None:
+    table = _table("learnt weight of each category of notes", synthetic=False)
+    for name, justify in (("category", "left"), ("weight", "right"), ("", "left")):
+        table.add_column(name, justify=justify)
+    for category, weight in weights.items():
+        table.add_row(
+            category,
+            f"{weight:.3f}",
+            "█" * max(1, round(_BAR_CELLS * weight / max(weights.values()))),
+        )
+    show(table)
+
+
+def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
+    table = _table("training of the networks: start → step kept → end", synthetic=False)
+    table.add_column("category")
+    for name in ("notes", "step kept", "of", "validation loss", "effective rank"):
+        table.add_column(name, justify="right")
+    for category, trace in training.items():
+        ends = trace_ends(trace)
+        table.add_row(
+            category_name(category),
+            f"{ends['notes']:,}",
+            str(ends["kept_step"]),
+            str(ends["last_step"]),
+            " → ".join(f"{number:.3f}" for number in ends["loss"]),
+            " → ".join(f"{number:.0f}" for number in ends["rank"]),
+        )
+    show(table)
+
+
+def _table(title: str, synthetic: bool) -> PlainTable:
+    if synthetic:
+        title = f"{title}\n{SYNTHETIC}"
+    return PlainTable(title, collapse_padding=True)
+
+
+def _prediction(cell: PredictionSummary | None) -> tuple[str, str, str]:
+    if cell is None:
+        return "", "", ""
+    numbers = ((cell.auc, cell.auc_sd), (cell.auc_pr, cell.auc_pr_sd))
+    auc, auc_pr = (f"{100 * mean:.1f}" + ("" if sd != sd else f"±{100 * sd:.1f}") for mean, sd in numbers)
+    return auc, auc_pr, show_p(cell.p)

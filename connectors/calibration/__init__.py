@@ -1,0 +1,1 @@
+"""An index that an engine lacks, matched by measured recall."""

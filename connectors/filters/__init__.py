@@ -1,0 +1,1 @@
+"""The filter language: conditions, and the reading of them."""

@@ -1,0 +1,1 @@
+"""Milvus: the server, the embedded engine, and collections of others."""

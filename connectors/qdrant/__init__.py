@@ -1,0 +1,1 @@
+"""Qdrant: the server, the embedded engine, and collections of others."""

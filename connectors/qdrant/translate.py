@@ -1,0 +1,165 @@
+"""What embedded Qdrant and the server share: filters, and what stands in a payload beside the user's own keys."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from cohorts.connectors.base import NOTHING, Hit, Payload, to_hit
+from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.filters.conditions import (
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    Not,
+    OneOf,
+    Value,
+)
+from cohorts.connectors.index import Flat, Hnsw, Index
+from cohorts.connectors.qdrant.ids import KEY_FIELD
+
+INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small collections without an index
+OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
+_WHOLE = {"gte": math.ceil, "gt": math.floor, "lt": math.ceil, "lte": math.floor}
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The classes that one client builds filters from."""
+
+    filter: Callable[..., Any]
+    field: Callable[..., Any]
+    match: Callable[..., Any]
+    numbers: Callable[..., Any]
+    dates: Callable[..., Any]
+    empty: Callable[[str], Any]
+    flag: Callable[[str, bool], Any]
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """Translates filters; `fields` are their types, `paths` where a field stands under another payload key."""
+
+    terms: Terms
+    fields: Mapping[str, Any]
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def compile(self, filter_: Filter) -> Any:
+        """Return the client's filter; a missing value meets no comparison, negated ones included."""
+        match filter_:
+            case All(parts):
+                return self.terms.filter(must=[self.compile(part) for part in parts])
+            case AnyOf(parts):
+                return self.terms.filter(should=[self.compile(part) for part in parts])
+            case Not(part):
+                return self.terms.filter(must_not=[self.compile(part)])
+            case IsNull(name, negated):
+                empty = [self.terms.empty(self._path(name))]
+                return self.terms.filter(must_not=empty) if negated else self.terms.filter(must=empty)
+            case Comparison(name, op, value) if op in _BOUNDS:
+                return self.terms.filter(must=[self._range(name, **{_BOUNDS[op]: value})])
+            case Comparison(name, op, value):
+                return self._one_of(name, (value,), negated=op == "!=")
+            case OneOf(name, values, negated):
+                return self._one_of(name, values, negated=negated)
+            case Contains(name, value, negated):
+                return self._one_of(name, (value,), negated=negated)
+            case _:
+                raise TypeError(f"not a filter: {filter_!r}")
+
+    def _path(self, name: str) -> str:
+        return self.paths.get(name) or to_path(name)
+
+    def _one_of(self, name: str, values: tuple[Value, ...], *, negated: bool) -> Any:
+        any_of = [self._equal(name, value) for value in values]
+        if negated:
+            return self.terms.filter(must_not=[*any_of, self.terms.empty(self._path(name))])
+        return self.terms.filter(should=any_of)
+
+    def _equal(self, name: str, value: Value) -> Any:
+        if isinstance(value, bool):
+            return self.terms.flag(self._path(name), value)
+        if isinstance(value, str) and self.fields.get(name) is not date:
+            return self.terms.field(key=self._path(name), match=self.terms.match(value=value))
+        return self._range(name, gte=value, lte=value)
+
+    def _range(self, name: str, **bounds: Any) -> Any:
+        if self.fields.get(name) is date:
+            limits = self.terms.dates(**bounds)
+        else:
+            if self.fields.get(name) is int:  # the engine would cut the fraction off: n >= .5 would find 0
+                bounds = {bound: _WHOLE[bound](value) for bound, value in bounds.items()}
+            limits = self.terms.numbers(**{bound: float(value) for bound, value in bounds.items()})
+        return self.terms.field(key=self._path(name), range=limits)
+
+
+def to_path(key: str) -> str:
+    """Return the engine's path to a payload key, which in it stands in quotes unless it is plain."""
+    return key if _PLAIN.fullmatch(key) else f'"{key}"'
+
+
+def is_compressed(index: Index) -> bool:
+    """Tell whether vectors may be kept compressed too, so that a search must score its candidates anew."""
+    return not isinstance(index, Flat | Hnsw) or (isinstance(index, Hnsw) and index.quantization != "none")
+
+
+def why_exact(index: Index, indexed: int) -> str:
+    """Return why every search is exact, '' where one may not be: without a graph, too, compressed vectors are read."""
+    if isinstance(index, Flat):
+        return "no index: search is exact"
+    if not indexed and not is_compressed(index):
+        return "no index yet or too few vectors for one: search is exact"
+    return ""
+
+
+def key_of(point: Any) -> str:
+    """Return the key that a point was written under."""
+    return str((point.payload or {}).get(KEY_FIELD, point.id))
+
+
+def shown(payload: Mapping[str, Any] | None) -> Payload:
+    """Return the payload without the keys that are ours."""
+    return {key: value for key, value in (payload or {}).items() if not key.startswith(OUR_PREFIX)}
+
+
+def to_hits(points: Iterable[Any]) -> list[Hit]:
+    """Return what the engine found, under the keys that it was written under."""
+    hits = []
+    for point in points:
+        key, payload = point.id, point.payload or {}  # made for us alone: what is ours is taken out of it
+        key = str(key) if isinstance(key, int) else payload.pop(KEY_FIELD, str(key))
+        hits.append(to_hit((key, point.score, payload)))
+    return hits
+
+
+def to_bare_hits(
+    found: Iterable[Iterable[Any]], keys_of: Callable[[list[str]], Mapping[str, str]]
+) -> list[list[Hit]]:
+    """Return what was found without payloads; numbers are their own keys, the keys of UUIDs are asked for."""
+    hits = [[to_hit((str(point.id), point.score, NOTHING)) for point in points] for points in found]
+    hashed = [hit.id for row in hits for hit in row if "-" in hit.id]
+    if not hashed:
+        return hits
+    keys = keys_of(hashed)
+    return [[hit._replace(id=keys.get(hit.id, hit.id)) for hit in row] for row in hits]
+
+
+def complete(
+    hits: list[list[Hit]], k: int, exactly: Callable[[list[int]], list[list[Hit]]]
+) -> tuple[list[list[Hit]], tuple[str, ...]]:
+    """Search again, exactly, for the queries that came back short; a note says for how many that found more."""
+    short = [row for row, found in enumerate(hits) if len(found) < k]
+    if not short:
+        return hits, ()
+    better = {
+        row: found for row, found in zip(short, exactly(short), strict=True) if len(found) > len(hits[row])
+    }
+    note = f"{len(better)} of {len(hits)} filtered queries came back short and were searched exactly"
+    return [better.get(row, found) for row, found in enumerate(hits)], (note,) if better else ()

@@ -1,0 +1,1 @@
+"""Transformers over note windows: ClinicalBERT, BioBERT, ClinicalNoteBERT and sentence-transformers folders."""

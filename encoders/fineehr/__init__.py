@@ -1,0 +1,1 @@
+"""Word2Vec-FineEHR: note vectors refined by a siamese network and category weights."""

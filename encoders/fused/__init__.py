@@ -1,0 +1,1 @@
+"""Text and structured records fused by a learned gate."""

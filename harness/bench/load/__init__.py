@@ -1,0 +1,1 @@
+"""Searches and writes as clients send them."""

@@ -1,0 +1,197 @@
+"""The measurements of an experiment: each has a path, which is its identity, and a place in a random order.
+
+Filters are crossed with single queries only, and load is put on without a filter: all of both would take days.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cohorts.connectors.index import Index, SearchParams, index_to_json, search_to_json
+from cohorts.harness.bench.plan.experiment import Experiment, Share, Store, plain, slug
+
+
+@dataclass(frozen=True)
+class Single:
+    """One query at a time, one client: latency and recall."""
+
+    @property
+    def label(self) -> str:
+        """Return the mode as part of a path."""
+        return "single"
+
+
+@dataclass(frozen=True)
+class Closed:
+    """`clients` processes that each ask again once answered: throughput."""
+
+    clients: int
+
+    @property
+    def label(self) -> str:
+        """Return the mode as part of a path."""
+        return f"closed,clients={self.clients}"
+
+
+@dataclass(frozen=True)
+class Open:
+    """Queries that arrive at `rate` per second, answered or not: latency under load."""
+
+    rate: float
+
+    @property
+    def label(self) -> str:
+        """Return the mode as part of a path."""
+        return f"open,rate={plain(self.rate)}"
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Queries that arrive at `rate` per second while `writes` points per second are written and deleted."""
+
+    rate: float
+    writes: float
+
+    @property
+    def label(self) -> str:
+        """Return the mode as part of a path."""
+        return f"open,rate={plain(self.rate)},writes={plain(self.writes)}"
+
+
+Mode = Single | Closed | Open | Writing
+
+
+@dataclass(frozen=True)
+class Build:
+    """An index in a store, which serves every search of its plan; `default` tells that no parameter was written."""
+
+    store: Store
+    index: Index
+    searches: tuple[SearchParams, ...]
+    default: bool
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Return the folder of all that is measured on it: `qdrant-server/hnsw,m=32,ef_construction=400`."""
+        settings = index_to_json(self.index)
+        parts = [settings.pop("kind"), *(f"{key}={value}" for key, value in settings.items())]
+        return PurePosixPath(slug(self.store.name), ",".join(parts))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement. `repeat` counts from 1; without a filter, `where` is None."""
+
+    build: Build
+    search: SearchParams
+    k: int
+    where: Share | None
+    mode: Mode
+    repeat: int
+
+    @property
+    def measurable(self) -> bool:
+        """Tell whether it can be measured at all: a library filters nothing, and nothing is written into it."""
+        return not (self.build.store.reference and (self.where or isinstance(self.mode, Writing)))
+
+    @property
+    def default_search(self) -> bool:
+        """Tell whether the engine's own default is measured, which is to be marked so."""
+        return self.search == SearchParams()
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Return the folder of the measurement, readable and its own, within that of the experiment."""
+        return self.setting / f"repeat={self.repeat}"
+
+    @property
+    def setting(self) -> PurePosixPath:
+        """Return the folder of all its repeats."""
+        settings = search_to_json(self.search)
+        search = ",".join(f"{key}={value}".lower() for key, value in settings.items()) or "default"
+        where = self.where.column if self.where else "unfiltered"
+        return self.build.path / search / f"k={self.k}" / where / self.mode.label
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is measured in one go: all repeats of all cells of a build, in this order."""
+
+    build: Build
+    cells: tuple[Cell, ...]
+
+
+def builds(experiment: Experiment) -> tuple[Build, ...]:
+    """Return every index in every store that builds it."""
+    stores = {store.name: store for store in experiment.stores}
+    return tuple(
+        Build(stores[name], plan.index, plan.searches, plan.default)
+        for plan in experiment.plans
+        for name in plan.stores
+    )
+
+
+def modes(experiment: Experiment) -> tuple[Mode, ...]:
+    """Return all modes, in the order in which they are shown."""
+    writing = (Writing(rate, writes) for rate in experiment.rates for writes in experiment.writes)
+    return (Single(), *map(Closed, experiment.clients), *map(Open, experiment.rates), *writing)
+
+
+def cells(experiment: Experiment, build: Build, repeat: int) -> tuple[Cell, ...]:
+    """Return the measurements of one repeat of a build, in an order of their own that follows from the seed."""
+    alone, *load = modes(experiment)
+    kinds: list[tuple[Share | None, Mode]] = [
+        (None, alone),
+        *((where, alone) for where in experiment.filters),
+        *((None, mode) for mode in load),
+    ]
+    found = [
+        Cell(build, search, k, where, mode, repeat)
+        for search in build.searches
+        for k in experiment.k
+        for where, mode in kinds
+    ]
+    random.Random(f"{experiment.seed}/{repeat}/{build.path}").shuffle(found)
+    return tuple(found)
+
+
+def schedule(experiment: Experiment) -> tuple[Turn, ...]:
+    """Return all measurements: builds in a random order; of each one repeat after the other, in orders of their own.
+
+    Those that write come last in the turn of a build, after all repeats of the others.
+    An index is built once: one that stands serves all its searches, and no other one stands beside it.
+    """
+    order = list(builds(experiment))
+    random.Random(str(experiment.seed)).shuffle(order)
+    return tuple(_turn(experiment, build) for build in order)
+
+
+def _turn(experiment: Experiment, build: Build) -> Turn:
+    repeats = range(1, experiment.repeats + 1)
+    found = [cell for repeat in repeats for cell in cells(experiment, build, repeat)]
+    # Writes leave other segments and deleted vectors behind: nothing else may be measured on them.
+    return Turn(build, tuple(sorted(found, key=lambda cell: isinstance(cell.mode, Writing))))
+
+
+def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
+    """Return all that was asked for in a cell, as JSON: what its manifest holds and a finished one is compared by.
+
+    A store is its name: its server may have another port tomorrow.
+    """
+    return {
+        "experiment": experiment.name,
+        "store": cell.build.store.name,
+        "index": index_to_json(cell.build.index),
+        "default_build": cell.build.default,
+        "search": search_to_json(cell.search),
+        "default_search": cell.default_search,
+        "k": cell.k,
+        "filter": cell.where.column if cell.where else None,
+        "mode": cell.mode.label,
+        "repeat": cell.repeat,
+        "queries": experiment.queries,
+        "seconds": None if isinstance(cell.mode, Single) else experiment.seconds,
+        "seed": experiment.seed,
+    }

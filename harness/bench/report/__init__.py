@@ -1,0 +1,1 @@
+"""What a benchmark found: measures, tables, figures, page."""

@@ -1,0 +1,66 @@
+"""Recall while rows are written and deleted, and the neighbours that were found though they were gone."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from cohorts.errors import MeasurementError
+from cohorts.harness.bench.plan.dataset import Dataset
+from cohorts.harness.bench.plan.ground_truth import Truth, scores_of
+from cohorts.harness.bench.report.metrics import answer_of_each, found_by_query, rows_of
+from cohorts.harness.bench.results import Answers, Floats, Written
+from cohorts.measures.recall import TIE
+
+
+@dataclass(frozen=True, eq=False)
+class UnderWrites:
+    """Recall of each query that was asked, (queries,), and the share of the neighbours found that were surely gone."""
+
+    recall: Floats
+    stale: float
+
+
+def under_writes(answers: Answers, written: Written, truth: Truth, data: Dataset) -> UnderWrites:
+    """Compare answers with the rows that were there when each query was asked.
+
+    A row must be found unless its write was not acknowledged when the query started, or its delete begun before the
+    answer came. Recall is by score, as elsewhere: a neighbour as near as the k-th that must be found counts, unless it
+    was surely gone: its delete acknowledged before the query started, or its write not begun when the answer came.
+
+    Raises MeasurementError for other ids, and for a truth of fewer than the neighbours asked for and all rows written.
+    """
+    deep = int(answers.asked.max()) + len(written)
+    if truth.rows.shape[1] < deep:
+        raise MeasurementError(
+            f"The truth holds {truth.rows.shape[1]:,} neighbours of each query; {deep:,} are needed, as any of the "
+            f"{len(written):,} rows that were written or deleted may not count. Compute it that deep."
+        )
+    rows, answer = rows_of(answers.ids, len(data.vectors)), answer_of_each(answers)
+    at, ended_s = _moments(written, len(data.vectors)), answers.intended_s + answers.latency_ms / 1000
+    last = np.empty(len(answers), np.float32)
+    for number, (query, asked) in enumerate(zip(answers.query, answers.asked, strict=True)):
+        near = truth.rows[query]
+        must = (at.written[near] <= answers.started_s[number]) & (at.delete_begun[near] >= ended_s[number])
+        last[number] = truth.scores[query, must][asked - 1]
+    gone = (at.write_begun[rows] > ended_s[answer]) | (at.deleted[rows] <= answers.started_s[answer])
+    counts = ~gone & (scores_of(data, answers.query[answer], rows) >= last[answer] - TIE)
+    return UnderWrites(
+        found_by_query(answers, rows, counts, answers.asked), float(gone.mean()) if len(gone) else 0.0
+    )
+
+
+class _Moments(NamedTuple):
+    """When each row's write and delete were begun and acknowledged, (rows,) s; ever there and never gone: -∞ and ∞."""
+
+    write_begun: Floats
+    written: Floats
+    delete_begun: Floats
+    deleted: Floats
+
+
+def _moments(written: Written, rows: int) -> _Moments:
+    writes, deletes = np.full((2, rows), -np.inf), np.full((2, rows), np.inf)
+    number, times_s = rows_of(written.ids, rows), np.array([written.started_s, written.ended_s])
+    writes[:, number[~written.deleted]] = times_s[:, ~written.deleted]
+    deletes[:, number[written.deleted]] = times_s[:, written.deleted]
+    return _Moments(*writes, *deletes)

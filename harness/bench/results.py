@@ -1,0 +1,260 @@
+"""Raw results of one measurement: every answer in Parquet, and beside it what it was made with. Written whole or not.
+
+Figures are computed from these files afterwards, never while measuring.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from cohorts.connectors.index import index_from_json
+from cohorts.documents import read_json
+from cohorts.errors import InputError, MeasurementError
+from cohorts.private_files import Scratch, private_folder, touch_private
+from cohorts.provenance import made_with, write_manifest
+
+ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
+_PACKAGES = (
+    "cohorts",
+    "qdrant-client",
+    "qdrant-edge-py",
+    "pymilvus",
+    "milvus-lite",
+    "faiss-cpu",
+    "annoy",
+    "numpy",
+)
+
+# What pyarrow raises at a damaged file, and a table at columns of other names or types.
+_UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)
+
+Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers by columns, each (n,); the ids and scores of all of them in one row, of which `got` are each one's.
+
+    `latency_ms` is from the time that a query was meant to be sent (`intended_s`, open loop), or else was
+    (`started_s`), until it was answered; both are seconds since the measurement began, NaN where there is none.
+    """
+
+    query: Numbers
+    latency_ms: Floats
+    asked: Numbers
+    got: Numbers
+    ids: npt.NDArray[Any]
+    scores: npt.NDArray[np.float32]
+    started_s: Floats
+    intended_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The points that were to be written or deleted, by columns, each (n,). Times are s since the measurement began.
+
+    They are infinite for what the measurement was over before. A search that started after `ended_s` must see the
+    write, one that ended before `started_s` can't.
+    """
+
+    ids: npt.NDArray[np.str_]
+    deleted: npt.NDArray[np.bool_]
+    intended_s: Floats
+    started_s: Floats
+    ended_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Made(TypedDict):
+    """What `made_with` returns."""
+
+    started: str
+    python: str
+    versions: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a measurement was made with.
+
+    `asked` is all that was asked for (`cells.asked`); `checksum` that of the data; `effective_index` and
+    `effective_search` what was in effect, as JSON; `measured` what is no answer (the client's share of the processor,
+    the first queries of a connection); `made` the versions of Python and the clients, and when; `threads` the cores
+    that the client might use.
+    """
+
+    asked: Mapping[str, Any]
+    checksum: str
+    synthetic: bool
+    server: str
+    effective_index: Mapping[str, Any]
+    effective_search: Mapping[str, Any]
+    notes: Sequence[str]
+    measured: Mapping[str, Any]
+    made: Made
+    host: str
+    processor: str
+    threads: int
+
+    def fact(self, name: str) -> Any:
+        """Return one of what was measured. Raises MeasurementError where it is not there, or no number."""
+        value = self.measured.get(name)
+        if type(value) not in (int, float):
+            raise MeasurementError(f"the manifest has no number {name}: measure again with --force")
+        return value
+
+
+def manifest_of(
+    asked: Mapping[str, Any],
+    checksum: str,
+    *,
+    synthetic: bool,
+    server: str,
+    effective_index: Mapping[str, Any],
+    effective_search: Mapping[str, Any],
+    notes: Sequence[str] = (),
+    measured: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Return the manifest of a measurement on this machine; `server` is the engine and its version."""
+    return Manifest(
+        asked,
+        checksum,
+        synthetic,
+        server,
+        effective_index,
+        effective_search,
+        list(notes),
+        measured or {},
+        cast(Made, made_with(_PACKAGES)),
+        **machine(),
+    )
+
+
+def machine() -> dict[str, Any]:
+    """Return this machine's name, its processor, and how many cores the client might use."""
+    return {"host": platform.node(), "processor": processor(), "threads": len(os.sched_getaffinity(0))}
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def finished(folder: Path, asked: Mapping[str, Any], checksum: str) -> bool:
+    """Tell whether a measurement is there, whole.
+
+    Raises InputError where it is there and was made of other data, or otherwise than `asked`.
+    """
+    if not (folder / MANIFEST).exists():
+        return False
+    there = read_manifest(folder)
+    other = [
+        f"{key} {there.asked.get(key)!r} there, {asked.get(key)!r} now"
+        for key in sorted({*asked, *there.asked})
+        if there.asked.get(key) != asked.get(key)
+    ]
+    if there.checksum != checksum:
+        other.append(f"data {there.checksum} there, {checksum} now")
+    if other:
+        raise InputError(
+            f"{folder} holds a measurement of something else: {'; '.join(other)}. Measure again with --force, or into "
+            "another folder."
+        )
+    return True
+
+
+def write(folder: Path, answers: Answers, manifest: Manifest, written: Written | None = None) -> None:
+    """Write a measurement into a folder, which appears when it is whole and takes the place of one that is there."""
+    with Scratch(folder.parent) as part:
+        made = private_folder(part / "new")
+        pq.write_table(_table(answers), touch_private(made / ANSWERS), compression="zstd")
+        if written is not None:
+            pq.write_table(pa.table(vars(written)), touch_private(made / WRITTEN), compression="zstd")
+        write_manifest(made / MANIFEST, asdict(manifest))
+        if folder.exists():
+            folder.rename(part / "old")
+        made.rename(folder)
+
+
+def read(folder: Path) -> tuple[Answers, Manifest]:
+    """Read a measurement. Raises MeasurementError where it is not there or damaged."""
+    manifest = read_manifest(folder)
+    try:
+        table = pq.read_table(folder / ANSWERS).combine_chunks()
+        return _answers(table), manifest
+    except _UNREADABLE as error:
+        raise _damaged(folder) from error
+
+
+def read_written(folder: Path) -> Written:
+    """Read what was written during a measurement. Raises MeasurementError where it is not there or damaged."""
+    try:
+        table = pq.read_table(folder / WRITTEN)
+        columns = {field.name: table.column(field.name).to_numpy() for field in fields(Written)}
+    except _UNREADABLE as error:
+        raise _damaged(folder) from error
+    return Written(**columns | {"ids": columns["ids"].astype(np.str_)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read what a measurement was made with. Raises MeasurementError where it is not there or damaged."""
+    file, again = folder / MANIFEST, "Measure again with --force."
+    manifest = read_json(file, Manifest, error=MeasurementError, remedy=again)
+    try:
+        index_from_json(manifest.effective_index)
+    except InputError as error:
+        raise MeasurementError(f"{file} is damaged: {error} {again}") from error
+    return manifest
+
+
+def _damaged(folder: Path) -> MeasurementError:
+    return MeasurementError(f"{folder} holds no whole measurement: measure again with --force.")
+
+
+def _table(answers: Answers) -> Any:
+    ends = np.concatenate([[0], answers.got.cumsum()]).astype(np.int32)
+    kind = pa.int64() if answers.ids.dtype.kind == "i" else pa.string()
+    return pa.table(
+        {
+            "query": answers.query,
+            "latency_ms": answers.latency_ms,
+            "asked": answers.asked,
+            "ids": pa.ListArray.from_arrays(ends, pa.array(answers.ids, kind)),
+            "scores": pa.ListArray.from_arrays(ends, pa.array(answers.scores, pa.float32())),
+            "started_s": answers.started_s,
+            "intended_s": answers.intended_s,
+        }
+    )
+
+
+def _answers(table: Any) -> Answers:
+    lists = {name: table.column(name).combine_chunks() for name in ("ids", "scores")}
+    columns = {
+        name: table.column(name).to_numpy()
+        for name in ("query", "latency_ms", "asked", "started_s", "intended_s")
+    }
+    ids = lists["ids"].flatten()
+    return Answers(
+        **columns,
+        got=lists["ids"].value_lengths().to_numpy().astype(np.int64),
+        ids=ids.to_numpy() if pa.types.is_integer(ids.type) else np.array(ids.to_pylist(), np.str_),
+        scores=lists["scores"].flatten().to_numpy(),
+    )

@@ -1,0 +1,1 @@
+"""A benchmark under way: targets, builds, repeats."""

@@ -1,0 +1,184 @@
+"""Builds one collection and measures apart what that costs: writing, being searchable, being indexed.
+
+An engine's own word is not enough: what it counts, what it says it built, and how much of it the index covers are
+compared with what was asked for before anything is measured.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.connectors.addresses import is_server
+from cohorts.connectors.attachment import Attachable
+from cohorts.connectors.base import Collection, Connector, Description, Points, Vectors
+from cohorts.connectors.index import Flat, show_index
+from cohorts.connectors.registry import connect
+from cohorts.errors import EngineError
+from cohorts.harness.bench.load.heap import gc_paused
+from cohorts.harness.bench.load.processes import (
+    Memory,
+    in_fresh_process,
+    memory,
+    own_growth,
+    own_memory,
+    server_pid,
+)
+from cohorts.loaders.journal.chunks import CHUNK_UNITS
+from cohorts.loaders.stages import StageTimes, in_flight
+
+TIMEOUT_S = 7200.0
+LEFT_KIB = 64  # of vectors without an index, which an engine scans in microseconds
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a collection is built from: (n, dim) float32 vectors, and columns of n values to filter by.
+
+    Row i is stored under the id str(i).
+    """
+
+    vectors: Vectors
+    columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def batches(self, size: int = CHUNK_UNITS) -> Iterator[Points]:
+        """Yield all rows once, in order; without a size, as many to a batch as an ingest writes."""
+        for start in range(0, len(self), size):
+            some = slice(start, min(start + size, len(self)))
+            ids = [str(row) for row in range(some.start, some.stop)]
+            yield Points(ids, self.vectors[some], self._payloads(some))
+
+    def _payloads(self, some: slice) -> list[dict[str, Any]]:
+        parts = [column[some] for column in self.columns.values()]
+        plain = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+        if not plain:
+            return [{} for _ in range(some.start, some.stop)]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*plain, strict=True)]
+
+
+@dataclass(frozen=True)
+class Built:
+    """Seconds since the first row was sent: until all were written, could be searched, and had an index.
+
+    `indexed` counts the vectors that the index covers; `says` is the index in the engine's own words, '' where it
+    tells nothing.
+    """
+
+    rows: int
+    load_s: float
+    searchable_s: float
+    indexed_s: float
+    indexed: int
+    engine: str
+    says: str
+    note: str
+
+    @property
+    def build_s(self) -> float:
+        """Return the seconds that the index took after everything was written."""
+        return self.indexed_s - self.load_s
+
+
+def build(connector: Connector, collection: Collection, rows: Rows, *, timeout_s: float = TIMEOUT_S) -> Built:
+    """Make the collection, write all rows the fastest way that the connector has, and build the index.
+
+    Raises EngineError where the engine holds other rows than were written, built another index than was asked for, or
+    says it is done with an index that is not; and as `create`, `upsert` and `finalize` do.
+    """
+    name = collection.name
+    connector.create(collection)
+    with gc_paused():
+        began = time.perf_counter()
+        for _ in in_flight(
+            rows.batches(),
+            lambda batch: connector.upsert(name, batch),
+            connector.abilities.writers,
+            StageTimes(),
+        ):
+            pass
+        load_s = time.perf_counter() - began
+        check_count(connector, name, len(rows), "were written")
+        connector.search(name, rows.vectors[-1:], 1, with_payload=False)
+        searchable_s = time.perf_counter() - began
+        connector.finalize(name, timeout_s=timeout_s)
+        indexed_s = time.perf_counter() - began
+    check_count(connector, name, len(rows), "were indexed")
+    description = connector.describe(name)
+    says = _says(connector, name)
+    _check_index(description, collection, says)
+    return Built(
+        len(rows),
+        load_s,
+        searchable_s,
+        indexed_s,
+        description.indexed,
+        description.engine,
+        says,
+        description.note,
+    )
+
+
+def build_and_weigh(
+    address: str, collection: Collection, rows: Rows, *, pid: int | None = None
+) -> tuple[Built, Memory]:
+    """Build at a store's address; return also the memory that the engine holds with it.
+
+    A server's process is looked for by its port, unless its `pid` is given. An embedded engine builds in a process of
+    its own, of which only the growth counts. Raises as `build` does.
+    """
+    if not is_server(address):
+        return in_fresh_process(_build_here, address, collection, rows)
+    with connect(address) as connector:
+        built = build(connector, collection, rows)
+    return built, memory(server_pid(address) if pid is None else pid)
+
+
+def _build_here(address: str, collection: Collection, rows: Rows) -> tuple[Built, Memory]:
+    with connect(address) as connector:
+        before = own_memory()
+        built = build(connector, collection, rows)
+        return built, own_growth(before)
+
+
+def check_count(connector: Connector, name: str, wanted: int, what: str) -> None:
+    """Raise EngineError where a collection holds another number of points than it should."""
+    there = connector.count(name)
+    if there != wanted:
+        raise EngineError(
+            f"{connector.abilities.engine} holds {there:,} points of {name} after {wanted:,} {what}: nothing was "
+            "measured. Build it anew; if it happens again, the engine loses or doubles rows."
+        )
+
+
+def _says(connector: Connector, name: str) -> str:
+    """Return the index as the engine itself describes it, where it can be asked."""
+    return connector.inspect(name).vectors[0].index if isinstance(connector, Attachable) else ""
+
+
+def _check_index(description: Description, asked: Collection, says: str) -> None:
+    there = description.collection.index
+    if there != asked.index:
+        raise EngineError(
+            f"{asked.name} has the index {show_index(there)}; {show_index(asked.index)} was asked for."
+        )
+    if isinstance(asked.index, Flat):
+        return
+    numbers = {int(number) for number in re.findall(r"\d+", says)}
+    wanted = {value for value in vars(asked.index).values() if isinstance(value, int)}
+    if numbers and not wanted <= numbers:  # embedded Milvus tells the kind alone
+        raise EngineError(
+            f"{show_index(asked.index)} was asked for; {description.engine} says it built {says}."
+        )
+    missing = description.count - description.indexed
+    if not description.indexed or missing * asked.dim * 4 > LEFT_KIB * 1024:
+        raise EngineError(
+            f"{missing:,} of {description.count:,} vectors of {asked.name} have no index though {description.engine} "
+            "says that it is done: what it would answer from is not what was asked for. Wait for its index, or take "
+            "more vectors where there are too few for one."
+        )

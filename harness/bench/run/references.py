@@ -1,0 +1,63 @@
+"""Reference rows: what faiss and annoy reach in this process, with no engine, network or collection around them.
+
+Not an engine's rivals: they keep no payload, filter nothing and lose all at the end. They say what the index costs.
+"""
+
+import time
+
+import numpy as np
+from cohorts.connectors.base import Vectors
+from cohorts.connectors.calibration.references import Reference, Search, build_reference, fewest_vectors
+from cohorts.connectors.checks import unit_rows
+from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf, SearchParams, show_index
+from cohorts.errors import InputError, MissingExtra, UnsupportedIndex
+from cohorts.harness.bench.load.clients import Answer
+from cohorts.harness.bench.load.heap import gc_paused
+from cohorts.harness.bench.run.build import Built
+
+LIBRARIES = {Hnsw: "faiss", Ivf: "faiss", Annoy: "annoy"}
+
+
+class ReferenceClient:
+    """A client of an index in this process; `Held` lends it to the loops. Queries must be unit rows."""
+
+    def __init__(self, reference: Reference, params: SearchParams) -> None:
+        self.ask: Search = reference.searching(params)
+
+    def read(self, answer: tuple[Vectors, np.ndarray]) -> Answer:
+        """Return the rows that were found as the ids that an engine would have them under."""
+        (scores,), (rows,) = answer
+        found = rows >= 0
+        return Answer([str(row) for row in rows[found].tolist()], scores[found].tolist())
+
+    def close(self) -> None:
+        """Do nothing: the index lives as long as its reference."""
+
+
+def build(index: Index, vectors: Vectors, seed: int = 0) -> tuple[Reference, Built]:
+    """Build the library's index over (n, dim) float32; its seconds are all of the build, for there is nothing to load.
+
+    Raises MissingExtra, UnsupportedIndex for an index that no reference has, InputError for too few vectors.
+    """
+    if not isinstance(index, Hnsw | Ivf | Annoy):
+        raise UnsupportedIndex(f"There is no reference for {show_index(index)}. There is: hnsw, ivf, annoy.")
+    if len(vectors) < (need := fewest_vectors(index)):
+        raise InputError(f"{show_index(index)} needs at least {need:,} vectors; {len(vectors):,} were given.")
+    base = unit_rows(vectors, vectors.shape[1])
+    try:
+        with gc_paused():
+            began = time.perf_counter()
+            reference = build_reference(index, base, seed)
+            build_s = time.perf_counter() - began
+    except ImportError as error:
+        raise MissingExtra("The reference is not installed: pip install 'cohorts[reference]'.") from error
+    return reference, Built(
+        rows=len(base),
+        load_s=0.0,
+        searchable_s=build_s,
+        indexed_s=build_s,
+        indexed=len(base),
+        engine=LIBRARIES[type(index)],
+        says=show_index(index),
+        note="in this process",
+    )

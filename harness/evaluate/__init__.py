@@ -1,0 +1,1 @@
+"""Whether vectors carry clinical meaning: one evaluation a file or folder."""

@@ -1,0 +1,1 @@
+"""What evaluations share: units, splits, pairs, classifiers, baselines."""

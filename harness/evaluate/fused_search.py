@@ -1,0 +1,100 @@
+"""F1@100 by cohort through HNSW in embedded Qdrant: what the cohort paper's Table 5 tells of its fusions.
+
+The cohorts are the paper's three, by principal or by any diagnosis. Patients held out are asked about, and everybody
+else may be found. Recall is of all who have the diagnosis, so k places allow of a large cohort little: the ceiling
+stands beside.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from cohorts.connectors.base import Collection
+from cohorts.connectors.index import DEFAULT_EF, Hnsw, SearchParams
+from cohorts.connectors.registry import connect
+from cohorts.encoders.base import Vectors
+from cohorts.harness.evaluate.data.splits import Split
+from cohorts.harness.evaluate.data.units import Units
+from cohorts.harness.evaluate.retrieval.population import Mask, Population, Rows
+from cohorts.harness.evaluate.retrieval.questions import Fold
+from cohorts.harness.evaluate.retrieval.rankings import hits_of, matches_of, rank_exactly, rank_through
+from cohorts.harness.evaluate.retrieval.scorers import ByVectors
+from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
+from cohorts.measures import ranking
+
+_QUERIES = 100  # of a cohort, at most: section 4.2
+_COLLECTION = "cohorts_fused"
+
+
+class Found(NamedTuple):
+    """F1@100 of one cohort: the mean over its questions, the most it could be, and of the exact neighbours those found.
+
+    All three are 0 to 1.
+    """
+
+    cohort: str
+    questions: int
+    f1: float
+    ceiling: float
+    neighbours: float
+
+
+def principal(patients: Units) -> Mask:
+    """Return who is a member of each of the cohorts by principal diagnosis, (n, 3)."""
+    return np.asarray(patients.phenotype[:, None] == np.array(list(PHENOTYPES)))
+
+
+def why_not(patients: Units, member: Mask | None = None) -> str:
+    """Return why F1@100 can't be measured, "" where it can; `member` (n, 3), by default by principal diagnosis."""
+    if find_spec("qdrant_edge") is None:
+        return "embedded Qdrant is not installed: pip install 'cohorts[qdrant-embedded]'"
+    if len(patients.ids) <= RETRIEVAL_K + 1:
+        return f"{len(patients.ids):,} patients are too few to look for {RETRIEVAL_K} of them"
+    if not (principal(patients) if member is None else member).any():
+        which = "principal diagnosis" if member is None else "diagnosis"
+        return f"nobody has a {which} of {', '.join(PHENOTYPES)}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Whom a split asks about, and who is to be found."""
+
+    population: Population
+    fold: Fold
+
+    @classmethod
+    def of(cls, patients: Units, parts: Split, seed: int, member: Mask | None = None) -> "Questions":
+        """Draw up to 100 held-out patients of each cohort that somebody else is in too; `member` as in `why_not`."""
+        names = list(PHENOTYPES)
+        member = principal(patients) if member is None else member
+        population = Population(patients.ids, patients.patient, names, member, {})
+        rng, drawn = np.random.default_rng(seed), []
+        for own in member.T:
+            several = len(np.unique(patients.patient[own])) > 1
+            asked = parts.held_out[own[parts.held_out]] if several else np.zeros(0, np.intp)
+            drawn.append(np.sort(rng.permutation(asked)[:_QUERIES]))
+        many = [len(rows) for rows in drawn]
+        units: Rows = np.concatenate(drawn)
+        cohort, wanted = np.repeat(names, many), np.repeat(np.eye(len(names), dtype=np.bool_), many, axis=0)
+        return cls(population, Fold(seed, parts.training, units, cohort, wanted))
+
+    def through_hnsw(self, vectors: Vectors, folder: Path) -> Iterator[Found]:
+        """Load all vectors, (n, dim) unit rows, ask, and yield a line for every cohort with a question."""
+        if not len(self.fold):
+            return
+        exact = rank_exactly(ByVectors(vectors), self.population, self.fold, RETRIEVAL_K, self.fold.number)
+        index = Collection(_COLLECTION, vectors.shape[1], Hnsw(), search=SearchParams(ef_search=DEFAULT_EF))
+        with connect(f"qdrant:{folder}") as store:
+            found = rank_through(store, index, vectors, self.population, self.fold, exact, [RETRIEVAL_K])
+        hits = hits_of(found.found, self.population, self.fold)
+        matches = matches_of(self.population, self.fold)
+        f1 = ranking.f1(hits, RETRIEVAL_K, matches)
+        ceiling = ranking.f1_ceiling(matches, RETRIEVAL_K)
+        for name in dict.fromkeys(self.fold.cohort.tolist()):
+            own = self.fold.cohort == name
+            neighbours = float(np.nanmean(found.recall[RETRIEVAL_K][own]))
+            yield Found(name, int(own.sum()), float(f1[own].mean()), float(ceiling[own].mean()), neighbours)

@@ -1,0 +1,154 @@
+"""How alike two patients are beyond one code: what else they have, what they were given, and how it ended.
+
+The grade of a pair is the mean of three parts, each 0 to 1: Jaccard's index of the groups of all other diagnoses
+(`records/codes/grouping.py`; the cohorts' own codes are left out), that of the drugs, and 1 where both died in hospital
+or neither did. A part that is unknown of both, or of one, counts 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from cohorts.encoders.withholding import Withheld
+from cohorts.errors import InputError
+from cohorts.harness.evaluate.retrieval.population import Population, Rows
+from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
+from cohorts.harness.evaluate.retrieval.scorers import ByCodes
+from cohorts.measures.ranking import Values
+from cohorts.records.base import Batch, Source
+from cohorts.records.tables.cells import text_ids
+from cohorts.records.tables.reading import read_all
+
+Grades = npt.NDArray[np.float32]
+COLUMNS = ("patient", "other", "grade")
+
+
+class OfRecords:
+    """Grades of n units by their records, (some, n) at a time."""
+
+    def __init__(self, source: Source, cohorts: Sequence[str]) -> None:
+        withheld = Withheld(tuple(cohorts))
+        batches = [_bare(withheld.apply(batch)) for batch in source.batches()]
+        self._parts = [ByCodes([_only(kind, batch) for batch in batches]) for kind in ("diagnosis", "drug")]
+        died = pd.concat([batch.units["died"] for batch in batches])
+        self._died = died.astype("float32").to_numpy(np.float32, na_value=np.nan)
+
+    def of(self, rows: Rows) -> Grades:
+        """Return (len(rows), n)."""
+        ended = (self._died[rows][:, None] == self._died).astype(np.float32)
+        return np.asarray((sum(part.jaccard(rows) for part in self._parts) + ended) / 3, np.float32)
+
+
+class Judged:
+    """Grades that were given: pairs of units in either order; a pair that was not judged has grade 0."""
+
+    def __init__(self, file: Path, population: Population) -> None:
+        pairs = _read_pairs(file)
+        row_of = {unit: row for row, unit in enumerate(population.ids)}
+        strangers = sorted({*pairs["patient"], *pairs["other"]} - set(row_of))
+        if strangers:
+            raise InputError(
+                f"{file}: {len(strangers):,} ids are no units of this source, so nothing can be judged of them."
+            )
+        self._n = len(population)
+        self.first = pairs["patient"].map(row_of).to_numpy(np.intp)
+        self.second = pairs["other"].map(row_of).to_numpy(np.intp)
+        self.grade = pairs["grade"].to_numpy(np.float32)
+
+    def of(self, rows: Rows) -> Grades:
+        """Return (len(rows), n)."""
+        from scipy.sparse import coo_array
+
+        ends = np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])
+        matrix = coo_array((np.tile(self.grade, 2), ends), shape=(self._n, self._n)).tocsr()
+        return np.asarray(matrix[rows].toarray(), np.float32)
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Of q questions: the grades of everybody in the best order, (q, depth), and the mean grade of all, (q,)."""
+
+    best: Values
+    base: Values
+
+
+def grades_of(source: Source, population: Population, judged: Judged | None) -> list[OfRecords | Judged]:
+    """Return the grades that there are: by records where there are codes, and those given."""
+    made: list[OfRecords | Judged] = []
+    if not population.any_shared:
+        made.append(OfRecords(source, population.cohorts))
+    if judged is not None:
+        made.append(judged)
+    return made
+
+
+def check_judgements(file: Path) -> None:
+    """Raise InputError where a file holds no grades of pairs; whose they are is looked at by `Judged`."""
+    _read_pairs(file)
+
+
+def gains(grades: OfRecords | Judged, population: Population, fold: Fold, depth: int) -> Gains:
+    """Return what the best ranking by grades would find, and what chance does."""
+    best, base = np.zeros((len(fold), depth)), np.zeros(len(fold))
+    for some, _, others in blocks(population, fold):
+        of = np.where(others, grades.of(fold.units[some]), 0)
+        top = -np.sort(-of, axis=1)[:, :depth]
+        best[some, : top.shape[1]] = top
+        base[some] = of.sum(axis=1) / others.sum(axis=1)
+    return Gains(best, base)
+
+
+def graded(grades: OfRecords | Judged, population: Population, fold: Fold, found: Rows) -> Values:
+    """Return the grade of everybody found, (q, depth); 0 where fewer were."""
+    made = np.zeros(found.shape)
+    for some, _, _ in blocks(population, fold):
+        of = grades.of(fold.units[some])
+        made[some] = np.where(found[some] >= 0, np.take_along_axis(of, np.maximum(found[some], 0), axis=1), 0)
+    return made
+
+
+def graded_ndcg(made: Values, best: Values, k: int) -> Values:
+    """Return the discounted grades of the first k, as a share of those of the best ranking, (q,); NaN for no grades."""
+    discount = 1 / np.log2(np.arange(2, min(k, made.shape[1]) + 2))
+    ideal = best[:, :k] @ discount
+    return np.asarray(
+        np.divide(made[:, :k] @ discount, ideal, out=np.full(len(made), np.nan), where=ideal > 0)
+    )
+
+
+def agreement(judged: Judged, records: OfRecords) -> tuple[float, int]:
+    """Return Spearman's correlation of given grades with those by records, and of how many pairs."""
+    from scipy.stats import spearmanr
+
+    ours = np.array(
+        [
+            records.of(np.array([first]))[0, second]
+            for first, second in zip(judged.first, judged.second, strict=True)
+        ]
+    )
+    if len(ours) < 3 or not np.ptp(ours) or not np.ptp(judged.grade):
+        return float("nan"), len(ours)
+    return float(spearmanr(judged.grade, ours).statistic), len(ours)
+
+
+def _bare(batch: Batch) -> Batch:
+    """Return the batch without the notes, which nothing here needs."""
+    return replace(batch, notes=batch.notes.iloc[:0])
+
+
+def _only(kind: str, batch: Batch) -> Batch:
+    return replace(batch, codes=batch.codes[batch.codes["kind"] == kind])
+
+
+def _read_pairs(file: Path) -> pd.DataFrame:
+    pairs = pd.DataFrame(read_all(file, COLUMNS), columns=list(COLUMNS), dtype="str")
+    grade = pd.to_numeric(pairs["grade"], errors="coerce")
+    if grade.isna().any() or (grade < 0).any():
+        raise InputError(
+            f"{file}: a grade is a number of 0 or more; line {int((~(grade >= 0)).to_numpy().argmax()) + 2} is not."
+        )
+    ids = {column: text_ids(pairs[column].str.strip()) for column in ("patient", "other")}
+    return pairs.assign(**ids, grade=grade)

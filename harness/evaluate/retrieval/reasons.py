@@ -1,0 +1,51 @@
+"""What the vectors of those asked about were made of, as an encoder tells it: codes and kinds of notes, no text."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from cohorts.encoders.base import Explains
+from cohorts.harness.evaluate.data.splits import listed
+from cohorts.harness.evaluate.retrieval.population import Population
+from cohorts.harness.evaluate.retrieval.questions import Fold
+from cohorts.private_files import open_private, private_folder
+from cohorts.records.base import Source
+from cohorts.records.transforms import Subset
+
+_SHOWN = 5
+
+Reasons = Mapping[str, str]
+"""By unit id: the share of its notes, and the strongest reasons, as `notes 12%; diagnosis:renal_failure 8°`."""
+
+
+def explain(encoder: object, seen: Source, population: Population, fold: Fold) -> Reasons:
+    """Return the reasons of every unit asked about; nothing for an encoder that gives none."""
+    if not isinstance(encoder, Explains):
+        return {}
+    told: dict[str, str] = {}
+    for batch in Subset(seen, listed(population.ids, fold.units)).batches():
+        _, reasons = encoder.explain(batch)
+        for unit, one in zip(
+            batch.units["unit_id"], reasons, strict=False
+        ):  # of some encoders there are none
+            parts = [
+                f"notes {one.from_notes:.0%}",
+                *(f"{name} {angle:.0f}°" for name, angle in one.reasons[:_SHOWN]),
+            ]
+            told[unit] = "; ".join(parts)
+    return told
+
+
+def keep_reasons(file: Path, reasons: Reasons) -> None:
+    """Write them as CSV."""
+    private_folder(file.parent)
+    with open_private(file) as stream:
+        pd.DataFrame(reasons.items(), columns=["unit", "reasons"]).to_csv(stream, index=False)
+
+
+def read_reasons(file: Path) -> Reasons:
+    """Read what `keep_reasons` wrote; nothing where there is no file."""
+    if not file.exists():
+        return {}
+    frame = pd.read_csv(file, dtype=str)
+    return dict(zip(frame["unit"], frame["reasons"], strict=True))

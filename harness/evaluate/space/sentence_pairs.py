@@ -1,0 +1,113 @@
+"""Pairs of texts that people scored: how well do the cosines of their vectors rank them?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from cohorts.encoders.pooling import filled_rows
+from cohorts.errors import InputError
+from cohorts.harness.evaluate.space.geometry import Values
+from cohorts.records.tables.reading import read_all
+
+ROLES = ("text_a", "text_b", "score")
+_FEWEST = 3
+_RESAMPLES = 2_000
+_AT_ONCE = 100  # of them
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Pairs of texts, and how alike people found them, (pairs,); larger is more alike."""
+
+    left: list[str]
+    right: list[str]
+    score: Values
+
+
+class Correlation(NamedTuple):
+    """A correlation of cosines and scores, -1 to 1, with its 95 % interval; NaN where all cosines are one."""
+
+    value: float
+    low: float
+    high: float
+
+
+def read_pairs(file: Path, columns: Mapping[str, str] | None = None) -> ScoredPairs:
+    """Read a table of two texts and a score; `columns` names those that are not called text_a, text_b and score.
+
+    Raises InputError and SourceError, which quote no text.
+    """
+    named = {role: role for role in ROLES} | dict(columns or {})
+    if unknown := [role for role in named if role not in ROLES]:
+        raise InputError(f"A pair has {', '.join(ROLES)}, and no {', '.join(unknown)}.")
+    if len(set(named.values())) < len(ROLES):
+        raise InputError(f"{', '.join(ROLES)} are three columns; two of them were given one name.")
+    frame = pd.DataFrame(read_all(file, list(named.values())), columns=list(ROLES), dtype="str")
+    score = pd.to_numeric(frame["score"], errors="coerce")
+    bad = (frame["text_a"].str.strip() == "") | (frame["text_b"].str.strip() == "") | ~np.isfinite(score)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0]) + 1
+        raise InputError(
+            f"{file}: {bad.sum():,} of {len(frame):,} pairs lack a text or a number as score, first pair {first:,}."
+        )
+    if len(frame) < _FEWEST or score.nunique() < 2:
+        raise InputError(f"{file}: at least {_FEWEST} pairs are needed, and two different scores.")
+    return ScoredPairs(frame["text_a"].tolist(), frame["text_b"].tolist(), score.to_numpy(np.float64))
+
+
+def cosines_of(encode_text: Callable[[Sequence[str]], Any], pairs: ScoredPairs) -> tuple[Values, int]:
+    """Return the cosine of every pair, (pairs,), and of how many a text has no vector: their cosine is 0.
+
+    `encode_text` gives unit rows (n, dim), dense or sparse, zeros for a text without a vector.
+    """
+    left, right = encode_text(pairs.left), encode_text(pairs.right)
+    products = left.multiply(right) if hasattr(left, "multiply") else left * right
+    without = ~(filled_rows(left) & filled_rows(right))
+    return np.asarray(products.sum(axis=1), np.float64).ravel(), int(without.sum())
+
+
+def words_in_common(pairs: ScoredPairs) -> Values:
+    """Return Jaccard's index of the words of every pair, (pairs,): what counting words reaches."""
+    sets = [
+        [set(text.lower().split()) for text in pair] for pair in zip(pairs.left, pairs.right, strict=True)
+    ]
+    return np.array([len(left & right) / len(left | right) for left, right in sets])
+
+
+def spearman(cosines: Values, scores: Values) -> Correlation:
+    """Return the rank correlation. Source: Reimers & Gurevych, 2019, Sentence-BERT, section 4."""
+    from scipy.stats import rankdata
+
+    return _with_interval(cosines, scores, lambda values: rankdata(values, axis=1))
+
+
+def pearson(cosines: Values, scores: Values) -> Correlation:
+    """Return the linear correlation."""
+    return _with_interval(cosines, scores, lambda values: values)
+
+
+def _with_interval(first: Values, second: Values, seen: Callable[[Values], Values]) -> Correlation:
+    """Return the correlation of what is `seen` of both, and its interval (bootstrap over the pairs)."""
+    rng, many = np.random.default_rng(0), len(first)
+    drawn = []
+    for _ in range(0, _RESAMPLES, _AT_ONCE):
+        rows = rng.integers(0, many, (_AT_ONCE, many))
+        drawn.append(_correlations(seen(first[rows]), seen(second[rows])))
+    (value,) = _correlations(seen(first[None]), seen(second[None]))
+    if np.isnan(value):
+        return Correlation(value, value, value)
+    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
+    return Correlation(float(value), float(low), float(high))
+
+
+def _correlations(first: Values, second: Values) -> Values:
+    """Return the correlation of every row, (m,); NaN where one of the two does not vary."""
+    first, second = (one - one.mean(axis=1, keepdims=True) for one in (first, second))
+    lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    varied = (np.ptp(first, axis=1) > 0) & (np.ptp(second, axis=1) > 0)
+    found = np.full(len(first), np.nan)
+    found[varied] = (first * second).sum(axis=1)[varied] / lengths[varied]
+    return found

@@ -1,0 +1,1 @@
+"""A collection in service, measured and tuned without a write."""

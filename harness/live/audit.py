@@ -1,0 +1,220 @@
+"""Recall of a collection in service against exact search, by kind of query, whole and by filter: read-only."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cohorts.connectors.base import Description
+from cohorts.connectors.filters.conditions import Filter, parse_filter
+from cohorts.connectors.index import SearchParams, search_to_json, show_index
+from cohorts.connectors.padding import padding_of
+from cohorts.harness.bench.results import Floats
+from cohorts.harness.live.queries import Sample, perturbed
+from cohorts.harness.live.reader import (
+    Answers,
+    Exact,
+    Reader,
+    answers,
+    check_passing,
+    check_size,
+    draw,
+    exact_neighbours,
+    is_scanned,
+    recall_by_query,
+)
+from cohorts.measures import ranking
+from cohorts.plain_text import csv_cell
+from cohorts.private_files import open_private, private_folder
+from cohorts.provenance import made_with, write_manifest
+
+WORST = 5  # queries that are named
+_VERSIONS = ("cohorts", "numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Recall@k for one `kind` of queries under one filter ("" for none), and latency.
+
+    Recall is the mean over queries with its 95 % bootstrap interval. `count` points pass the filter, a `share` of all.
+    `asked` and `got` count neighbours; `short` is how many answers hold fewer than there are. Exact latency is NaN
+    where exact neighbours are found by one scan for all queries. `worst` are the ids of the queries with the least
+    recall, where that is below 1, as `Sample` has them.
+    """
+
+    kind: str
+    where: str
+    count: int
+    share: float
+    queries: int
+    recall: float
+    recall_low: float
+    recall_high: float
+    recall_p5: float
+    asked: int
+    got: int
+    short: int
+    p50_ms: float
+    p95_ms: float
+    exact_p50_ms: float
+    exact_p95_ms: float
+    worst: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found of a collection: for every kind of queries a row without a filter, then one for each filter.
+
+    `asked_with` says in words what queries each kind is. `search` are the parameters asked for; None for the
+    collection's default. `scanned` tells that all points were read to find the true neighbours. `warning` is told where
+    vectors hardly differ.
+    """
+
+    description: Description
+    k: int
+    seed: int
+    drawn_from: int
+    asked_with: Mapping[str, str]
+    search: SearchParams | None
+    scanned: bool
+    rows: tuple[Row, ...]
+    warning: str = ""
+
+    @property
+    def line(self) -> str:
+        """Return in one line what answers: an index, or an exact scan."""
+        collection = self.description.collection
+        if self.description.exact:
+            return self.description.note
+        return f"{show_index(collection.index)}, {self.description.indexed:,} of {self.description.count:,} indexed"
+
+    @property
+    def truth(self) -> str:
+        """Return in one line where the true neighbours come from."""
+        count, engine = self.description.count, self.description.engine
+        if self.scanned:
+            return (
+                f"all {count:,} points, read and compared here: {engine} has no exact search beside an index"
+            )
+        return f"the exact search of {engine}"
+
+
+def audit(
+    reader: Reader,
+    name: str,
+    *,
+    k: int = 10,
+    queries: int = 200,
+    wheres: Sequence[str] = (),
+    search: SearchParams | None = None,
+    seed: int = 0,
+    asked: Sample | None = None,
+) -> Audit:
+    """Measure the recall of collection `name` with its own points, with new ones near them, and with those `asked`.
+
+    An own point is no neighbour of itself. Raises InputError for too few points, and too many where the engine has no
+    exact search; FilterError, CollectionNotFound, EngineError, MeasurementError.
+    """
+    description = reader.describe()
+    check_size(reader, description, name, k)
+    filters = {text: parse_filter(text) for text in wheres}
+    counts = {"": description.count, **check_passing(reader, description, filters)}
+    conditions: dict[str, Filter | None] = {"": None, **filters}
+    drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
+    samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]
+    truths = exact_neighbours(reader, samples, k, list(conditions.values()), description)
+    rows = []
+    for sample, of_sample in zip(samples, truths, strict=True):
+        for text, exact in zip(conditions, of_sample, strict=True):
+            given = answers(reader, sample, k, exact.where, search)
+            recall = recall_by_query(reader, sample, exact, given)
+            rows.append(_row(text, counts[text], description.count, sample, exact, given, recall, k))
+    return Audit(
+        description=description,
+        k=k,
+        seed=seed,
+        drawn_from=drawn.first,
+        asked_with={sample.kind: sample.about for sample in samples},
+        search=search,
+        scanned=is_scanned(reader, description),
+        rows=tuple(rows),
+        warning=reader.warning(description),
+    )
+
+
+def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
+    """Write audit.csv, a line per kind of queries and filter, and manifest.json with what was `asked`."""
+    private_folder(folder)
+    lines = [
+        asdict(row) | {"worst": " ".join(row.worst), "notes": "; ".join(row.notes)} for row in found.rows
+    ]
+    with open_private(folder / "audit.csv") as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows({key: csv_cell(value) for key, value in line.items()} for line in lines)
+    collection = found.description.collection
+    write_manifest(
+        folder / "manifest.json",
+        {
+            **made_with(_VERSIONS),
+            **asked,
+            "engine": found.description.engine,
+            "version": collection.name,
+            "index": show_index(collection.index),
+            "default_search": search_to_json(collection.search),
+            "search": None if found.search is None else search_to_json(found.search),
+            "count": found.description.count,
+            "indexed": found.description.indexed,
+            "note": found.description.note,
+            "exact": found.description.exact,
+            "true_neighbours": found.truth,
+            "synthetic": bool(collection.metadata.get("synthetic")),
+            "k": found.k,
+            "queries": {row.kind: row.queries for row in found.rows},
+            "queries_are": dict(found.asked_with),
+            "drawn_from_first": found.drawn_from,
+            "seed": found.seed,
+            "warnings": [found.warning] if found.warning else [],
+        },
+    )
+
+
+def _row(
+    where: str,
+    count: int,
+    whole: int,
+    sample: Sample,
+    exact: Exact,
+    given: Answers,
+    recall: Floats,
+    k: int,
+) -> Row:
+    low, high = ranking.interval(recall, np.random.default_rng(0))
+    got, there = (np.array([len(ids) for ids in lists]) for lists in (given.ids, exact.ids))
+    worst = [query for query in np.argsort(recall, kind="stable")[:WORST] if recall[query] < 1]
+    p50, p95 = np.percentile(given.latency_ms, [50, 95])
+    exact_p50, exact_p95 = np.percentile(exact.latency_ms, [50, 95]) if len(exact.latency_ms) else (nan, nan)
+    return Row(
+        kind=sample.kind,
+        where=where,
+        count=count,
+        share=count / whole,
+        queries=len(recall),
+        recall=float(recall.mean()),
+        recall_low=low,
+        recall_high=high,
+        recall_p5=float(np.percentile(recall, 5)),
+        asked=k * len(recall),
+        got=int(got.sum()),
+        short=int((got < there).sum()),
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        exact_p50_ms=float(exact_p50),
+        exact_p95_ms=float(exact_p95),
+        worst=tuple(sample.ids[query] for query in worst),
+        notes=given.notes,
+    )

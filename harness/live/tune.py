@@ -1,0 +1,264 @@
+"""The cheapest parameters that reach a recall with confidence, on the user's own collection."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.connectors.base import Connector, Description, Vectors
+from cohorts.connectors.calibration.match import Neighbours, calibration, kth_score, least, split
+from cohorts.connectors.filters.conditions import Filter, parse_filter
+from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
+from cohorts.connectors.padding import padding_of
+from cohorts.errors import InputError
+from cohorts.harness.bench.results import Floats
+from cohorts.harness.live.queries import Sample, perturbed
+from cohorts.harness.live.reader import (
+    Exact,
+    Reader,
+    answers,
+    check_passing,
+    check_size,
+    draw,
+    exact_neighbours,
+    first_vectors,
+    recall_by_query,
+)
+from cohorts.measures import ranking
+from cohorts.measures.recall import TIE
+
+AS_FAST = 1.2  # times the latency of the fastest: so much is given for a smaller index
+_M = (8, 16, 32)
+_EF_CONSTRUCTION = (100, 400)
+_NLIST = (64, 256, 1024)
+_LEAST_IN_CLUSTER = 16
+
+
+class Step(NamedTuple):
+    """One setting that was tried: the mean recall with its 95 % bootstrap interval, and the median latency."""
+
+    params: SearchParams
+    recall: float
+    low: float
+    high: float
+    p50_ms: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The steps in the order tried, and the choice among them: the cheapest that reaches the target.
+
+    Where none reaches it, the choice is the one that comes nearest. `queries` says in words what was asked.
+    """
+
+    target: float
+    k: int
+    queries: str
+    steps: tuple[Step, ...]
+    choice: Step
+
+    @property
+    def reached(self) -> bool:
+        """Tell whether the whole interval of the choice lies at the target or above it."""
+        return self.choice.low >= self.target
+
+    @property
+    def line(self) -> str:
+        """Return the choice in words."""
+        one = self.choice
+        shown = (
+            f"recall@{self.k} {one.recall:.3f} [{one.low:.3f}, {one.high:.3f}], p50 {one.p50_ms:.2f} ms. Asked with "
+            f"{self.queries}; it says nothing of queries of another kind"
+        )
+        if self.reached:
+            return f"{show_search(one.params)} is the least that reaches {self.target:g} with confidence: {shown}."
+        most = max(self.steps, key=lambda step: step.params.ef_search or step.params.nprobe or 0)
+        return (
+            f"{self.target:g} is not reached with confidence, even by {show_search(most.params)}, the most that this "
+            f"index allows. The best is {show_search(one.params)}: {shown}."
+        )
+
+
+@dataclass(frozen=True)
+class Built:
+    """An index that was built on a sample of `rows` vectors, and how its search parameters were tuned there."""
+
+    index: Index
+    rows: int
+    tuned: Tuned
+
+
+def tune(
+    reader: Reader,
+    name: str,
+    target: float,
+    *,
+    k: int = 10,
+    queries: int = 200,
+    where: str | None = None,
+    seed: int = 0,
+    asked: Sample | None = None,
+) -> Tuned:
+    """Find the least ef_search or nprobe whose recall reaches the target, for the queries `asked`.
+
+    By default those are new ones near the collection's points: the points themselves would flatter the index. True
+    neighbours are found once, and every step asks the same queries. Nothing is written.
+    Raises InputError for a target that is none, a collection that is exact or has an index of an unknown kind, too few
+    points, and too many where the engine has no exact search; FilterError, EngineError.
+    """
+    _check_target(target)
+    description = reader.describe()
+    check_size(reader, description, name, k)
+    _check_tunable(description, name)
+    condition = parse_filter(where) if where is not None else None
+    if where is not None and condition is not None:
+        check_passing(reader, description, {where: condition})
+    if asked is None:
+        drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
+        asked = perturbed(drawn.own, drawn.nearest, seed)
+    ((exact,),) = exact_neighbours(reader, [asked], k, [condition], description)
+    measure = partial(_asked, reader, asked, exact, k, condition)
+    return _search(description.collection.index, measure, target, k, asked.about, description.count)
+
+
+def rebuild(
+    connector: Connector,
+    reader: Reader,
+    name: str,
+    target: float,
+    *,
+    k: int = 10,
+    seed: int = 0,
+    asked: Sample | None = None,
+) -> list[Built]:
+    """Build several indexes over a sample, each in a collection of its own that is dropped again, and tune each.
+
+    By rising memory. Up to 20,000 vectors are read, of which a tenth, at most 200, are held out: they are the queries,
+    where none are `asked`.
+    Raises as `tune` does, and for a collection of others.
+    """
+    _check_target(target)
+    collection = reader.describe().collection
+    if collection.metadata.get("attached"):
+        raise InputError(f"Collection {name} belongs to others: only they can build another index of it.")
+    base, held = split(first_vectors(reader), k, seed)
+    queries = asked.vectors if asked else held
+    about = asked.about if asked else f"{len(held):,} of its points, held out of the index"
+    nearest = kth_score(base, queries, k)
+    built = []
+    for index in grid(collection.index, len(base)):
+        with calibration(connector, index, base) as search_with:
+            measure = partial(_sampled, search_with, base, queries, nearest, k)
+            built.append(Built(index, len(base), _search(index, measure, target, k, about, len(base))))
+    return built
+
+
+def grid(there: Index, rows: int) -> list[Index]:
+    """Return the indexes to try, by rising memory: of the kind that is there, or graphs where there is none."""
+    if isinstance(there, Ivf):
+        many = {nlist for nlist in (*_NLIST, there.nlist) if nlist * _LEAST_IN_CLUSTER <= rows}
+        return [replace(there, nlist=nlist) for nlist in sorted(many)]
+    like = there if isinstance(there, Hnsw) else Hnsw()
+    sizes = {(m, ef) for m in _M for ef in _EF_CONSTRUCTION} | {(like.m, like.ef_construction)}
+    return [replace(like, m=m, ef_construction=ef) for m, ef in sorted(sizes)]
+
+
+def winner(built: Sequence[Built]) -> Built | None:
+    """Return the smallest of the indexes that reach the target nearly as fast as the fastest; None where none does."""
+    reaching = [one for one in built if one.tuned.reached]
+    fastest_ms = min((one.tuned.choice.p50_ms for one in reaching), default=0.0)
+    return next((one for one in reaching if one.tuned.choice.p50_ms <= AS_FAST * fastest_ms), None)
+
+
+def advice(store: str, name: str, built: Sequence[Built]) -> str:
+    """Return the command that builds the winner for the whole collection, and what to know of it."""
+    best = winner(built)
+    if best is None:
+        return f"None of these indexes reaches {built[0].tuned.target:g} with confidence."
+    settings = {key: value for key, value in index_to_json(best.index).items() if value != "none"}
+    kind = settings.pop("kind")
+    index = ",".join(f"{key}={value}" for key, value in settings.items())
+    return (
+        f"The smallest of them that is nearly as fast as the fastest (up to {AS_FAST:g} times as slow):\n"
+        f"  cohorts reindex --store {shlex.quote(store)} --collection {shlex.quote(name)} --index {kind}:{index} "
+        f"--search {show_search(best.tuned.choice.params)}\n"
+        f"It was measured on {best.rows:,} vectors: tune the whole collection again afterwards."
+    )
+
+
+def write_default(connector: Connector, name: str, tuned: Tuned) -> None:
+    """Make the choice the collection's default search parameters.
+
+    Raises InputError where it does not reach the target, the collection belongs to others, or the engine can't.
+    """
+    if not tuned.reached:
+        raise InputError(f"Nothing was written: {tuned.line}")
+    connector.set_default_search(name, tuned.choice.params)
+
+
+def _check_target(target: float) -> None:
+    if not 0 < target <= 1:
+        raise InputError(f"The target recall is {target:g}; it lies above 0 and is at most 1.")
+
+
+def _check_tunable(description: Description, name: str) -> None:
+    """Raise InputError where there is no parameter that is known to change the recall."""
+    if description.exact:
+        raise InputError(
+            f"Collection {name} has nothing to tune ({description.note}); --rebuild tries indexes."
+        )
+    index = description.collection.index
+    if not isinstance(index, Hnsw | Ivf):
+        raise InputError(
+            f"Collection {name} has the index {show_index(index)}, whose search parameters are not known. Try some "
+            "with cohorts audit --search, as in ef_search=200."
+        )
+
+
+def _search(
+    index: Index, measure: Callable[[SearchParams], Step], target: float, k: int, queries: str, rows: int
+) -> Tuned:
+    """Bisect over the index's parameter, from the least on: recall rises with it, up to noise."""
+    steps: dict[SearchParams, Step] = {}
+
+    def low(params: SearchParams) -> float:
+        steps[params] = measure(params)
+        return steps[params].low
+
+    chosen, _ = least(index, low, target, k, rows)
+    return Tuned(target, k, queries, tuple(steps.values()), steps[chosen])
+
+
+def _asked(
+    reader: Reader, sample: Sample, exact: Exact, k: int, where: Filter | None, params: SearchParams
+) -> Step:
+    given = answers(reader, sample, k, where, params)
+    return _step(params, recall_by_query(reader, sample, exact, given), given.latency_ms)
+
+
+def _sampled(
+    search_with: Callable[[SearchParams], Neighbours],
+    base: Vectors,
+    queries: Vectors,
+    nearest: npt.NDArray[np.float32],
+    k: int,
+    params: SearchParams,
+) -> Step:
+    search, rows, latency_ms = search_with(params), [], []
+    for query in queries:
+        began = perf_counter()
+        rows.append(search(query[None, :], k)[0])
+        latency_ms.append(1_000 * (perf_counter() - began))
+    found = np.stack(rows)
+    scores = np.einsum("qd,qkd->qk", queries, base[found])
+    near = (scores >= nearest[:, None] - TIE) & (found >= 0)
+    return _step(params, np.asarray(near.mean(axis=1)), np.array(latency_ms))
+
+
+def _step(params: SearchParams, recall: Floats, latency_ms: Floats) -> Step:
+    low, high = ranking.interval(recall, np.random.default_rng(0))  # the same draws for every step
+    return Step(params, float(recall.mean()), low, high, float(np.median(latency_ms)))

@@ -1,0 +1,247 @@
+"""Collections of others: the mapping by which we read one, kept beside our runs and taken up whenever it is opened."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from cohorts.connectors import attachment as attachments
+from cohorts.connectors.addresses import is_server, parse_server, place_of
+from cohorts.connectors.attachment import (
+    Attachable,
+    Attachment,
+    Inspection,
+    field_name,
+    paths_meant,
+    unquoted,
+)
+from cohorts.connectors.base import Connector, FieldType, Scalar
+from cohorts.connectors.checks import check_name
+from cohorts.connectors.filters.conditions import known_fields
+from cohorts.connectors.patients import patient_field as patient_field_of
+from cohorts.connectors.registry import connect
+from cohorts.errors import FingerprintMismatch, InputError
+from cohorts.loaders.points.patients import points_of_patients
+from cohorts.loaders.points.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
+from cohorts.private_files import private_data_folder
+from cohorts.records.base import Unit
+from cohorts.workspace import default_run_dir
+
+_FILE = "attachment.json"
+_OUR_TYPES: Mapping[str, FieldType] = {
+    "text": str,
+    "integer": int,
+    "number": float,
+    "flag": bool,
+    "date": date,
+    "list": list[str],
+}
+# As the engines call them, too.
+_TYPES: Mapping[str, FieldType] = {
+    **dict.fromkeys(("keyword", "uuid", "varchar", "string"), str),
+    **dict.fromkeys(("int8", "int16", "int32", "int64"), int),
+    **dict.fromkeys(("float", "double"), float),
+    "bool": bool,
+    "datetime": date,
+    "array": list[str],
+    **_OUR_TYPES,
+}
+# NAME=PATH:TYPE; within quotes a key of the path holds any sign.
+_FIELD = re.compile(
+    r" *(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*) *= *)?"
+    r'(?P<path>(?:"[^"]*"|[^"=: ])(?:"[^"]*"|[^"=:])*)(?::(?P<type>[^":=]*))?'
+)
+
+
+def attachment_file(store: str, name: str) -> Path:
+    """Return the file in which `cohorts attach` keeps the mapping of a collection of others.
+
+    That of a server lies in the user's own folder for data, by host and port: the working folder and the spelling of
+    the address don't matter. Raises InputError for a name that is a path.
+    """
+    if not is_server(store):
+        return default_run_dir(store, name) / _FILE
+    check_name(name)
+    return private_data_folder() / "attached" / place_of(parse_server(store)) / name / _FILE
+
+
+def kept_mapping(store: str, name: str) -> Path | None:
+    """Return the file that holds the mapping of a collection of others; None where there is none.
+
+    An earlier version kept that of a server below the working folder.
+    """
+    places = attachment_file(store, name), default_run_dir(store, name) / _FILE
+    return next((file for file in places if file.exists()), None)
+
+
+def open_store(store: str, name: str) -> Connector:
+    """Return the connector of a store, with the mapping of collection `name` where one was made."""
+    connector, file = connect(store), kept_mapping(store, name)
+    if file is not None:
+        _attachable(connector).attach(attachments.load(file))
+    return connector
+
+
+def look(
+    connector: Connector,
+    name: str,
+    *,
+    vector: str | None = None,
+    patient_field: str | None = None,
+    fields: Sequence[str] = (),
+) -> tuple[Inspection, Attachment]:
+    """Return what the engine says of a collection of others, and a read-only mapping for it. Raises InputError.
+
+    `fields` are further ones to filter by, or other types for those found, as in `age=metadata.age:number`; the name
+    and the type may be left out. The patient is named by `patient_field`, or by patient_id where that is mapped; else a
+    point is a patient.
+    """
+    guest = _attachable(connector)
+    found = guest.inspect(name)
+    if found.ours:
+        raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
+    proposed = guest.propose(name, vector)
+    for text in fields:
+        proposed = _with_field(guest, found, proposed, text)
+    if patient_field is None and names_patients(proposed.collection.fields.get(PATIENT_ID)):
+        patient_field = PATIENT_ID
+    if patient_field is not None:
+        proposed = _with_patient(guest, found, proposed, patient_field)
+    return found, proposed
+
+
+def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> list[str]:
+    """Return, in sentences, for how many points the mapping does not tell whose they are."""
+    field = patient_field_of(proposed.collection)
+    if field is None:
+        return []
+    path, kind = proposed.paths[field], proposed.collection.fields[field]
+    held = _attachable(connector).kinds(found.name, path)
+    told = []
+    if held.nothing:
+        told.append(f"{held.nothing:,} of {found.count:,} points have no {path}: each stands for itself.")
+    odd, mapped = (held.others, "whole numbers") if kind is int else (held.numbers, "text")
+    if odd:
+        other, retyped = ("no whole number", "text") if kind is int else ("a number", "integer")
+        told.append(
+            f"{odd:,} of {found.count:,} points hold {other} under {path}, which is read as {mapped}: --patient does "
+            f"not find them. Let the owner make the ids of one type; --field {field}={path}:{retyped} reads the others."
+        )
+    return told
+
+
+def _with_field(guest: Attachable, found: Inspection, proposed: Attachment, text: str) -> Attachment:
+    """Return the mapping with a field as it was asked for: NAME=PATH:TYPE, both but the path left out at will."""
+    asked = _FIELD.fullmatch(text)
+    typed = asked["type"] if asked else None
+    if asked is None or (typed is not None and typed.strip().lower() not in _TYPES):
+        raise InputError(
+            f"{text!r} is no field: write NAME=PATH:TYPE, as in age=metadata.age:number, with a name of letters, "
+            f"digits and _, and a type of: {', '.join(_OUR_TYPES)}, or as the engine calls it. The name and the type "
+            'may be left out. A key that holds = or : stands in "double quotes"; one that holds a double quote can\'t '
+            "be a field."
+        )
+    name, path = asked["name"], _path(guest, found, asked["path"].strip())
+    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(guest, found, path)
+    return proposed.with_fields({name or field_name(path, proposed.paths): (path, kind)})
+
+
+def _with_patient(guest: Attachable, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
+    """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
+    name = asked
+    if asked not in proposed.paths:
+        path = _path(guest, found, asked)
+        names = {path: name for name, path in proposed.paths.items()}
+        name = names.get(path, field_name(path, proposed.paths))
+        if path not in names:
+            proposed = proposed.with_fields({name: (path, _kind(guest, found, path))})
+    check_names_patients(name, proposed.collection.fields[name])
+    return proposed.with_metadata({"patient_field": name})
+
+
+def _path(guest: Attachable, found: Inspection, asked: str) -> str:
+    """Return the path that is meant. Raises InputError, with the nearest ones, where no point holds anything there."""
+    meant = paths_meant(asked, found.fields)
+    if len(meant) == 1:
+        return meant[0]
+    if len(meant) > 1:
+        raise InputError(f"{asked} may be one of several in {found.name}; give one: {', '.join(meant)}.")
+    # The inspection has seen a sample.
+    if found.count and guest.kinds(found.name, asked).nothing >= found.count:
+        known = known_fields(unquoted(asked), map(unquoted, found.fields))
+        raise InputError(f"No point of {found.name} has a field {asked}. {known}")
+    return asked
+
+
+def _kind(guest: Attachable, found: Inspection, path: str) -> FieldType:
+    """Return the type of the values under a path: as the engine says, or as most of them are."""
+    if path in found.fields:
+        kind = _TYPES.get(found.fields[path].lower())
+        if kind is None:
+            raise InputError(
+                f"Field {path} is of type {found.fields[path]}, which can't be filtered by. Types that can: "
+                f"{', '.join(_OUR_TYPES)}."
+            )
+        return kind
+    held = guest.kinds(found.name, path)
+    return int if held.numbers > held.others else str
+
+
+def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bool) -> Attachment:
+    """Take a mapping up and keep it; with `write`, ours may be written beside theirs. Raises InputError."""
+    confirmed = replace(proposed, writable=write)
+    _attachable(connector).attach(confirmed)
+    attachments.save(confirmed, file)
+    return confirmed
+
+
+def check_guest(connector: Connector, file: Path, dim: int, unit: Unit, ids: Sequence[str]) -> None:
+    """Raise InputError where vectors of so many dimensions, of units of these ids, can't be written by a mapping.
+
+    Asked before an encoder is trained: `ids` are some of the units'.
+    """
+    mapping = attachments.load(file)
+    mapping.written_by({}, dim, FIELDS)
+    points = points_of_patients(connector, mapping, unit)
+    if points is not None:
+        points.of(ids)
+        return
+    if mapping.collection.metadata.get("encoder_fingerprint"):
+        return  # some of the units are there: the engine would show those with a vector of ours alone
+    there = set(connector.fetch(mapping.collection.name, ids).ids)
+    missing = [key for key in ids if key not in there]
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of the first {len(ids):,} units are no points of {mapping.collection.name}, by their "
+            "ids: cohorts adds none to a collection of others."
+        )
+
+
+def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scalar], dim: int) -> Attachment:
+    """Let an encoder's vectors be written to a collection of others; return the mapping to keep when they are.
+
+    Raises FingerprintMismatch where those of another encoder were written there.
+    """
+    fields: Mapping[str, Any] = FIELDS
+    mapping = attachments.load(file)
+    before = mapping.collection.metadata.get("encoder_fingerprint")
+    if before not in (None, metadata["encoder_fingerprint"]):
+        raise FingerprintMismatch(
+            f"Collection {mapping.collection.name} holds vectors of the encoder with fingerprint {before}; the one at "
+            f"hand has {metadata['encoder_fingerprint']}. To write all of them anew, map the collection again with "
+            "cohorts attach --write, then ingest without --update."
+        )
+    written = mapping.written_by(metadata, dim, fields)
+    _attachable(connector).attach(written)
+    return written
+
+
+def _attachable(connector: Connector) -> Attachable:
+    if not isinstance(connector, Attachable):
+        raise InputError(
+            f"{connector.abilities.engine} holds no collections but ours. Attach to a Qdrant or Milvus server, or to "
+            "an embedded Milvus file."
+        )
+    return connector

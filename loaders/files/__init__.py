@@ -1,0 +1,1 @@
+"""Files of vectors: read for a load, and written by an export."""

@@ -1,0 +1,123 @@
+"""What is stored beside a vector: structured facts to show and to filter by. Never note text."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from cohorts.connectors.base import FieldType, Payload, PayloadValue
+from cohorts.encoders.base import Explanation
+from cohorts.errors import InputError
+from cohorts.records.base import Batch, Unit
+from cohorts.records.codes.phenotypes import phenotype_of
+
+FIELDS: Mapping[str, type[Any]] = {
+    "patient_id": str,
+    "admission_id": str,
+    "admissions": int,
+    "age": float,
+    "sex": str,
+    "died": bool,
+    "icu_days": float,
+    "principal_system": str,
+    "principal_code": str,
+    "principal_title": str,
+    "phenotype": str,
+    "codes": list[str],
+    "from_notes": float,  # of an encoder that explains itself, as are the reasons: `diagnosis:heart_failure=12.4`
+    "reasons": list[str],
+}
+FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
+PATIENT_ID = "patient_id"
+LABEL_PREFIX = "label_"
+_CODES = ("diagnosis:", "procedure:", "drug:", "lab:")  # of reasons; others are kinds of notes
+
+
+def names_patients(kind: FieldType | None) -> bool:
+    """Tell whether values of a type can be the ids of patients, by which points are found."""
+    return kind in (str, int, list[str])
+
+
+def check_names_patients(field: str, kind: FieldType | None) -> None:
+    """Raise InputError where a field's values can't be the ids of patients."""
+    if not names_patients(kind):
+        holds = getattr(kind, "__name__", "several types")
+        raise InputError(
+            f"Field {field} holds {holds}: a patient's id is text or a whole number, or a list of texts where a point "
+            "is of several patients."
+        )
+
+
+def filterable(batch: Batch, unit: Unit) -> dict[str, type[Any]]:
+    """Return the payload fields to be indexed for filters, labels of the source among them."""
+    names = ("patient_id", *FILTERABLE) if unit is Unit.ADMISSION else FILTERABLE
+    labels: dict[str, type[Any]] = {
+        name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)
+    }
+    return {name: FIELDS[name] for name in names} | labels
+
+
+def payloads(batch: Batch) -> list[Payload]:
+    """Return one payload per unit, in order. A missing value is None."""
+    codes = _diagnoses(batch)
+    rows: list[Payload] = []
+    for unit in batch.units.to_dict("records"):
+        row: dict[str, PayloadValue] = {name: _plain(unit[name]) for name in FIELDS if name in unit}
+        row["phenotype"] = _phenotype(row)
+        row["codes"] = codes.get(unit["unit_id"], [])
+        row |= {
+            str(name): _plain(value) for name, value in unit.items() if str(name).startswith(LABEL_PREFIX)
+        }
+        rows.append(row)
+    return rows
+
+
+def explained(explanation: Explanation) -> Payload:
+    """Return why a unit's vector is what it is, as payload."""
+    reasons = [f"{name}={degrees:.1f}" for name, degrees in explanation.reasons]
+    return {"from_notes": round(explanation.from_notes, 4), "reasons": reasons}
+
+
+def reasons_of(payload: Payload) -> dict[str, float] | None:
+    """Return the reasons that a payload holds and their degrees, strongest first; None where it holds none."""
+    kept = payload.get("reasons")
+    if not isinstance(kept, list):
+        return None
+    try:
+        return {name: float(degrees) for name, _, degrees in (str(one).rpartition("=") for one in kept)}
+    except ValueError:  # a key of this name that is no explanation: it came with vectors of others
+        return None
+
+
+def codes_of(payloads: Iterable[Payload]) -> list[str]:
+    """Return the codes among the reasons of units, as diagnosis:heart_failure, the strongest in any of them first."""
+    weights: dict[str, float] = {}
+    for payload in payloads:
+        for name, degrees in (reasons_of(payload) or {}).items():
+            if name.startswith(_CODES):
+                weights[name] = max(degrees, weights.get(name, 0.0))
+    return sorted(weights, key=lambda name: -weights[name])
+
+
+def shared_codes(asked: Sequence[str], payload: Payload) -> list[str] | None:
+    """Return which of some codes stand among the reasons of a unit, in their order; None where it keeps no reasons."""
+    reasons = reasons_of(payload)
+    return None if reasons is None else [code for code in asked if code in reasons]
+
+
+def _diagnoses(batch: Batch) -> dict[str, list[str]]:
+    """Return the diagnosis codes of every unit and their three-character categories (E119 is also E11)."""
+    diagnoses = batch.codes[batch.codes["kind"] == "diagnosis"]
+    both = pd.concat([diagnoses["code"], diagnoses["code"].str[:3]])
+    unit = pd.concat([diagnoses["unit_id"], diagnoses["unit_id"]])
+    return {str(key): sorted(set(group)) for key, group in both.groupby(unit)}
+
+
+def _phenotype(row: Mapping[str, PayloadValue]) -> str | None:
+    system, code = row["principal_system"], row["principal_code"]
+    return phenotype_of(str(system), str(code)) if system is not None and code is not None else None
+
+
+def _plain(value: Any) -> PayloadValue:
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value  # type: ignore[no-any-return]

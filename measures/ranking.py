@@ -1,0 +1,180 @@
+"""How good a ranking is, query by query: precision, recall, average precision, nDCG, and what chance reaches.
+
+Hits are (queries, depth) bool, the best ranked first. `matches` (queries,) is how many candidates match, ranked or not;
+without it, all of them are ranked. A query without a match has no figure: it is left out before. A ceiling is what the
+best ranking reaches. What chance reaches is exact, for all candidates in random order.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from cohorts.errors import InputError
+from cohorts.measures.recall import TIE
+
+Hits = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+_RESAMPLES = 10_000
+_AT_ONCE = 100  # of them: 10,000 queries would take 1.6 GB
+
+
+def ranked_hits(similarity: npt.NDArray[np.floating], alike: Hits) -> Hits:
+    """Return the hits of every row that has a match, (queries, n - 1); a row is no candidate of its own.
+
+    `similarity` and `alike` are (n, n), a query a row; ties keep the order of the rows. Raises InputError where no row
+    has a match.
+    """
+    others = ~np.eye(len(alike), dtype=np.bool_)
+    queries: Hits = np.asarray((alike & others).any(axis=1))
+    if not queries.any():
+        raise InputError(f"None of {len(alike):,} units is like another one: there is nothing to rank for.")
+    shape = (int(queries.sum()), len(alike) - 1)
+    others &= queries[:, None]
+    order = np.argsort(-similarity[others].reshape(shape), axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(alike[others].reshape(shape), order, axis=1))
+
+
+def expected_precision(scores: npt.NDArray[np.floating], alike: Hits, k: int) -> Values:
+    """Return the share of matches among the k best scores, (queries,), expected where ties come in random order.
+
+    `scores` and `alike` are (queries, n), -inf for what is no candidate; of fewer candidates than k, all are looked at.
+    """
+    candidates = (scores > -np.inf).sum(axis=1)
+    places = np.minimum(k, candidates)
+    best = np.sort(-np.partition(-scores, min(k, scores.shape[1]) - 1, axis=1)[:, :k], axis=1)
+    last = best[np.arange(len(scores)), -places][:, None]
+    before = scores > last + TIE
+    tied = (scores > -np.inf) & ~before & (scores >= last - TIE)
+    share = (alike & tied).sum(axis=1) / np.maximum(1, tied.sum(axis=1))
+    found = (alike & before).sum(axis=1) + (places - before.sum(axis=1)) * share
+    return np.asarray(found / np.maximum(1, places))
+
+
+def precision(hits: Hits, k: int) -> Values:
+    """Return the share of matches among the first k, (queries,)."""
+    return np.asarray(hits[:, :k].mean(axis=1))
+
+
+def precision_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that precision at k can be, (queries,)."""
+    return np.asarray(np.minimum(k, matches) / k)
+
+
+def recall(hits: Hits, k: int, matches: Counts) -> Values:
+    """Return the share of all matches that is among the first k, (queries,)."""
+    return np.asarray(hits[:, :k].sum(axis=1) / matches)
+
+
+def recall_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that recall at k can be, (queries,)."""
+    return np.asarray(np.minimum(k, matches) / matches)
+
+
+def f1(hits: Hits, k: int, matches: Counts) -> Values:
+    """Return the harmonic mean of precision and recall at k, (queries,)."""
+    return np.asarray(2 * hits[:, :k].sum(axis=1) / (k + matches))
+
+
+def f1_ceiling(matches: Counts, k: int) -> Values:
+    """Return the most that F1 at k can be, (queries,)."""
+    return np.asarray(2 * np.minimum(k, matches) / (k + matches))
+
+
+def capped_recall(hits: Hits, k: int, matches: Counts | None = None) -> Values:
+    """Return the matches among the first k as a share of those that k places can hold, (queries,)."""
+    return np.asarray(hits[:, :k].sum(axis=1) / np.minimum(k, _known(matches, hits)))
+
+
+def average_precision(hits: Hits, matches: Counts | None = None) -> Values:
+    """Return the mean precision at the places of the matches that the depth can hold, (queries,); 0 where one lacks."""
+    so_far = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.asarray((so_far * hits).sum(axis=1) / np.minimum(_known(matches, hits), hits.shape[1]))
+
+
+def ndcg(hits: Hits, k: int, matches: Counts | None = None) -> Values:
+    """Return the discounted gain of the first k, as a share of that of the best ranking, (queries,)."""
+    return np.asarray(hits[:, :k] @ _discount(k, hits) / _best_gain(hits, k, matches))
+
+
+def chance_precision(hits: Hits) -> Values:
+    """Return the expected precision at any k, (queries,): the base rate."""
+    return np.asarray(hits.mean(axis=1))
+
+
+def chance_capped_recall(hits: Hits, k: int) -> Values:
+    """Return the expected capped recall, (queries,)."""
+    return np.asarray(k * hits.mean(axis=1) / np.minimum(k, hits.sum(axis=1)))
+
+
+def chance_average_precision(hits: Hits) -> Values:
+    """Return the expected average precision, (queries,).
+
+    At place i stands a match with probability R/N, and before it (i - 1)·(R - 1)/(N - 1) further ones are expected.
+    """
+    many, matches = hits.shape[1], hits.sum(axis=1)
+    harmonic = (1 / np.arange(1, many + 1)).sum()
+    return np.asarray((harmonic + (matches - 1) / max(1, many - 1) * (many - harmonic)) / many)
+
+
+def chance_ndcg(hits: Hits, k: int) -> Values:
+    """Return the expected nDCG, (queries,)."""
+    return np.asarray(hits.mean(axis=1) * _discount(k, hits).sum() / _best_gain(hits, k))
+
+
+def interval(values: Values, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of the mean, over queries; it takes them for independent."""
+    means = np.empty(_RESAMPLES)
+    for first in range(0, _RESAMPLES, _AT_ONCE):
+        drawn = rng.integers(0, len(values), (_AT_ONCE, len(values)))
+        means[first : first + _AT_ONCE] = values[drawn].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def intervals(values: Values, rng: np.random.Generator) -> tuple[Values, Values]:
+    """Return the bootstrap 95 % interval of the mean of every column of (queries, m), (m,) both; NaN is no query."""
+    there = ~np.isnan(values)
+    filled, means = np.where(there, values, 0), np.empty((_RESAMPLES, values.shape[1]), np.float32)
+    even = np.full(len(values), 1 / len(values))
+    for first in range(0, _RESAMPLES, _AT_ONCE):
+        times = rng.multinomial(len(values), even, _AT_ONCE).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            means[first : first + _AT_ONCE] = times @ filled / (times @ there)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def against(base: Values, others: Mapping[str, Values]) -> dict[str, float]:
+    """Return the p-value of each against `base`, query by query: Wilcoxon's signed-rank test, Holm's correction."""
+    return dict(zip(others, holm([signed_rank_p(values, base) for values in others.values()]), strict=True))
+
+
+def signed_rank_p(first: Values, second: Values) -> float:
+    """Return the two-sided p-value of Wilcoxon's signed-rank test, query by query; 1 where nothing differs."""
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(first, second).pvalue) if np.any(first != second) else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number. Source: Holm, 1979, A simple sequentially rejective procedure."""
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected.tolist()
+
+
+def _discount(k: int, hits: Hits) -> Values:
+    return 1 / np.log2(np.arange(2, min(k, hits.shape[1]) + 2))
+
+
+def _best_gain(hits: Hits, k: int, matches: Counts | None = None) -> Values:
+    discount = _discount(k, hits)
+    return np.asarray(discount.cumsum()[np.minimum(len(discount), _known(matches, hits)) - 1])
+
+
+def _known(matches: Counts | None, hits: Hits) -> Counts:
+    return hits.sum(axis=1) if matches is None else matches

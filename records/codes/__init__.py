@@ -1,0 +1,1 @@
+"""Diagnosis and procedure codes: their groups, and the phenotypes that they make."""

@@ -1,0 +1,1 @@
+"""The text of notes: cleaning, sections, context, de-identification."""

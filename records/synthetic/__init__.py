@@ -1,0 +1,1 @@
+"""The synthetic hospital: invented patients in MIMIC-III's shape."""

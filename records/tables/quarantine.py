@@ -1,0 +1,56 @@
+"""Bad rows: written down one by one with table, place and reason, and counted; never their content."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from cohorts.errors import InputError, TooManyBadRows
+from cohorts.private_files import open_private, private_folder
+from cohorts.records.tables.columns import BadRow
+
+
+class Quarantine:
+    """The list of bad rows of one reading, as a CSV file (table, row, line, reason) made at the first bad row."""
+
+    def __init__(self, file: Path, max_bad_share: float) -> None:
+        self.file = file
+        self.max_bad_share = max_bad_share
+        self.counts: Counter[str] = Counter()
+        self._stream: IO[str] | None = None
+
+    def add(self, rows: Sequence[BadRow]) -> None:
+        """Write the rows down. Raises InputError where the file can't be written."""
+        if not rows:
+            return
+        stream = self._stream or self._open()
+        csv.writer(stream).writerows((row.table, row.number, row.line, row.reason) for row in rows)
+        stream.flush()
+        self.counts.update(row.table for row in rows)
+
+    def check_share(self, table: str, rows: int) -> None:
+        """Raise TooManyBadRows where more than `max_bad_share` of the table's rows are bad."""
+        bad = self.counts[table]
+        if bad > self.max_bad_share * rows:
+            raise TooManyBadRows(
+                f"{bad:,} of {rows:,} rows of {table} are bad, more than the allowed share of {self.max_bad_share:g}. "
+                f"The rows and the reasons are in {self.file}. Mend the table, or allow more with --max-bad-share."
+            )
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+
+    def _open(self) -> IO[str]:
+        try:
+            private_folder(self.file.parent)
+            self._stream = open_private(self.file)
+        except OSError as error:
+            raise InputError(
+                f"The quarantine file can't be written: {error}. Name another with --quarantine."
+            ) from error
+        csv.writer(self._stream).writerow(("table", "row", "line", "reason"))
+        return self._stream

@@ -1,0 +1,1 @@
+"""Who is like this: neighbours of patients, texts and vectors."""

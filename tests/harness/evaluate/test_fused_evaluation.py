@@ -1,0 +1,217 @@
+"""The ablation of the fusion through the command line, on a synthetic hospital with a tiny checkpoint."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from checkpoints import make_checkpoint
+from cohorts.encoders.bert.note_cache import FOLDER
+from cohorts.encoders.fused.settings import Settings
+from cohorts.harness.evaluate import fused
+from cohorts.harness.evaluate.data.splits import Split
+from cohorts.harness.evaluate.data.units import Units, read_units
+from cohorts.harness.evaluate.fused import (
+    CENTRED,
+    CODES_WITHHELD,
+    MENTIONS_TOO,
+    RAW,
+    RECORDS,
+    Row,
+    encoders_of,
+)
+from cohorts.harness.evaluate.fused_report import MEASURES, summarize
+from cohorts.harness.evaluate.fused_search import Questions, principal, why_not
+from cohorts.harness.reports import published
+from cohorts.records.sources.registry import open_source
+from cohorts.records.synthetic.hospital import synthesize
+from command_line import refused, run
+
+SEEDS = 1
+COUNTED = ["codes, Jaccard", "codes, idf cosine", "age and sex", "BM25", "TF-IDF"]
+PATIENTS = 450
+pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ablation") / "tables"
+    synthesize(folder, PATIENTS, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    texts = pd.read_csv(hospital / "NOTEEVENTS.csv", usecols=["TEXT"])["TEXT"]
+    return make_checkpoint(tmp_path_factory.mktemp("bert") / "tiny", texts)
+
+
+@pytest.fixture(scope="module")
+def evaluated(hospital: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    out = tmp_path_factory.mktemp("evaluated") / "report"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(out.parent / "cache"))
+        code, shown, told = run(
+            f"evaluate fused --source mimic3 --path {hospital} --out {out} --seeds {SEEDS} --withhold-text "
+            f"--encoder fused:model={tiny},dim=32,epochs=3,preset=fast"
+        )
+    assert code == 0, told
+    return out, shown, told
+
+
+def test_every_encoder_is_measured_in_every_way(evaluated: tuple[Path, str, str]) -> None:
+    out, shown, _ = evaluated
+    frame = pd.read_csv(out / "fused.csv")
+    names = [RAW, CENTRED, RECORDS, *COUNTED, *(name for name, _ in encoders_of(Settings()))]
+    assert len(names) == 3 + 5 + 13
+    expected = {
+        (mode, name, seed)
+        for mode in (CODES_WITHHELD, MENTIONS_TOO)
+        for name in names
+        for seed in range(SEEDS)
+    }
+    assert set(frame[["withheld", "encoder", "seed"]].itertuples(index=False, name=None)) == expected
+    trained = frame[frame["train_s"].notna()]
+    assert set(trained["encoder"]) == set(names[8:])
+    counted = frame["encoder"].isin(COUNTED)
+    for measure in ("precision", "base", "pair_auc", "auc", "auc_pr"):
+        has_it = frame[measure] if measure in ("precision", "base") else frame.loc[~counted, measure]
+        assert has_it.between(0, 1).all(), measure
+    assert frame.loc[counted, ["pair_auc", "auc", "auc_pr"]].isna().all(axis=None)
+    no_text = frame["encoder"].str.startswith(("structured", RECORDS, "codes", "age"))
+    assert (frame["precision_text"].isna() == no_text).all()
+    assert all(name in shown for name in names)
+    assert "synthetic data" in shown
+
+
+def test_what_does_better_than_chance_on_invented_patients(evaluated: tuple[Path, str, str]) -> None:
+    """The hospital's drugs and procedures follow the condition that is asked for: what reads them finds some of it."""
+    frame = pd.read_csv(evaluated[0] / "fused.csv")
+    means = frame[frame["withheld"] == CODES_WITHHELD].groupby("encoder")
+    precision, base, pairs = (means[one].mean().to_dict() for one in ("precision", "base", "pair_auc"))
+    for name in (RECORDS, "structured, multitask", "gated, multitask"):
+        assert precision[name] > 1.5 * base[name]
+        assert pairs[name] > 0.6
+    for name in set(COUNTED) - {"age and sex"}:
+        assert precision[name] > 3 * base[name]
+    by_note = means["precision_text"].mean()
+    assert 1.2 * base[RAW] < by_note["BM25"] < precision["BM25"]
+    assert 1.2 * base[RAW] < by_note["TF-IDF"] < precision["TF-IDF"]
+
+
+def test_baselines_read_what_is_withheld_from_encoders(evaluated: tuple[Path, str, str]) -> None:
+    """Words alone change where mentions are masked."""
+    frame = pd.read_csv(evaluated[0] / "fused.csv")
+    found = {way: rows.set_index("encoder")["precision"].to_dict() for way, rows in frame.groupby("withheld")}
+    same = {name for name in COUNTED if found[CODES_WITHHELD][name] == found[MENTIONS_TOO][name]}
+    assert same == set(COUNTED) - {"BM25", "TF-IDF"}
+
+
+def test_the_page_and_the_manifest_tell_how(evaluated: tuple[Path, str, str]) -> None:
+    out, _, told = evaluated
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["synthetic"] is True
+    assert len(manifest["plan"]["withheld"]) == 13
+    assert manifest["counts"]["patients"] == PATIENTS
+    assert "training" in manifest["peak_rss_mib"]
+    page = (out / "report.html").read_text()
+    assert "Synthetic data." in page
+    gates = pd.read_csv(out / "gates.csv")
+    assert page.count("<svg") == gates.groupby(["withheld", "encoder"]).ngroups == 6
+    assert page.count("<rect") == len(gates) == 6 * 20
+    assert (gates.groupby(["withheld", "encoder"])["patients"].sum() > 0.875 * PATIENTS).all()
+    assert f"Report: {out}/report.html" in told
+
+
+def test_f1_through_hnsw_stands_beside_the_papers_table(evaluated: tuple[Path, str, str]) -> None:
+    out, shown, _ = evaluated
+    frame = pd.read_csv(out / "f1_through_hnsw.csv")
+    assert set(frame["cohort"]) == set(published.PHENOTYPES)
+    assert set(frame["withheld"]) == {CODES_WITHHELD, MENTIONS_TOO}
+    assert set(frame["encoder"]) == {RAW, CENTRED, *(name for name, _ in encoders_of(Settings()))}
+    assert (frame["f1"] <= frame["ceiling"] + 1e-9).all()
+    assert (frame["f1"] > 0).all()
+    assert frame["neighbours"].min() > 0.9
+    page = (out / "report.html").read_text()
+    table = page.split("through HNSW</h2>")[1].split("<h2>")[0].split("<h3>")[1]
+    printed = iter(re.findall(r'<td class="published">([^<]+)</td>', table))
+    assert sorted(zip(printed, printed, printed, strict=True)) == sorted(published.FUSIONS.rows.values())
+    assert re.search(r"gated, mortality +0\.\d{3}", shown)
+
+
+def test_f1_through_hnsw_by_hand(tmp_path: Path) -> None:
+    """160 patients in two directions, one cohort each: of the 79 others, 100 places hold all, and 21 strangers."""
+    septic = np.arange(160) % 2 == 0
+    patients = Units(
+        [str(row) for row in range(160)],
+        pd.Series([str(row) for row in range(160)]),
+        np.zeros(160, np.bool_),
+        np.where(septic, "sepsis", "heart_failure"),
+    )
+    vectors = np.eye(2, 4, dtype=np.float32)[septic.astype(int)]
+    held_out = np.arange(0, 40)
+    nobody = np.zeros(0, np.intp)
+    questions = Questions.of(patients, Split(np.arange(40, 160), held_out, nobody, nobody), seed=0)
+    made = {one.cohort: one for one in questions.through_hnsw(vectors, tmp_path / "q")}
+    assert {name: one.questions for name, one in made.items()} == {"heart_failure": 20, "sepsis": 20}
+    for one in made.values():
+        assert one.f1 == pytest.approx(2 * 79 / (100 + 79))
+        assert one.ceiling == pytest.approx(one.f1)
+        assert one.neighbours == 1
+
+
+def test_f1_through_hnsw_may_be_of_cohorts_by_any_diagnosis(hospital: Path, tmp_path: Path) -> None:
+    with open_source("mimic3", hospital, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
+        patients, member = read_units(source), fused._members(source)
+    by_principal = principal(patients)
+    assert (member.sum(axis=0) > by_principal.sum(axis=0)).all()
+    assert not (by_principal & ~member).any()
+    rows = np.arange(len(patients.ids))
+    split = Split(rows[:300], rows[300:], rows[:0], rows[:0])
+    asked = Questions.of(patients, split, 0, member)
+    np.testing.assert_array_equal(asked.population.member, member)
+    assert len(asked.fold) > len(Questions.of(patients, split, 0).fold)
+    assert "nobody has a diagnosis of" in why_not(patients, member & False)
+
+
+def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def patients(many: int, phenotype: str) -> Units:
+        ids = [str(row) for row in range(many)]
+        return Units(ids, pd.Series(ids), np.zeros(many, np.bool_), np.array([phenotype] * many))
+
+    assert why_not(patients(102, "sepsis")) == ""
+    assert "101 patients are too few" in why_not(patients(101, "sepsis"))
+    assert "nobody has a principal diagnosis" in why_not(patients(102, "asthma"))
+    monkeypatch.setattr("cohorts.harness.evaluate.fused_search.find_spec", lambda _: None)
+    assert "cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
+
+
+def row(encoder: str, seed: int, precision: float) -> Row:
+    nothing = float("nan")
+    return Row("codes withheld", encoder, seed, precision, nothing, 0.1, 0.5, 0.5, 0.6, 0.6, nothing, nothing)
+
+
+def test_intervals_are_students_and_tests_are_paired() -> None:
+    found = [0.30, 0.36, 0.33]
+    rows = [row("gated", seed, one) for seed, one in enumerate(found)]
+    rows += [row(CENTRED, seed, one) for seed, one in enumerate([0.2, 0.25, 0.26])]
+    line = next(one for one in summarize(rows) if one.encoder == "gated")
+    assert list(line.cells) == list(MEASURES)
+    cell = line.cells["precision"]
+    assert cell.mean == pytest.approx(0.33)
+    assert cell.half == pytest.approx(4.302653 * np.std(found, ddof=1) / 3**0.5, rel=1e-5)  # t(.975, 2)
+    differences = np.array([0.10, 0.11, 0.07])
+    t = differences.mean() / (differences.std(ddof=1) / 3**0.5)
+    assert t == pytest.approx(7.766, abs=1e-3)
+    assert cell.p == pytest.approx(0.0162, abs=5e-4)  # two-sided, 2 degrees of freedom
+    assert np.isnan(line.cells["precision_text"].mean)
+
+
+def test_what_can_not_be_measured_is_told(hospital: Path, tmp_path: Path) -> None:
+    place = f"evaluate fused --source mimic3 --path {hospital} --out {tmp_path}/report"
+    assert "this table is of fused" in refused(f"{place} --encoder word2vec")
+    assert "There is no phenotype 'flu'" in refused(
+        f"{place} --encoder fused:model={tmp_path} --withhold flu"
+    )

@@ -1,0 +1,159 @@
+"""Rankings, what chance reaches, paired tests, and notes by their words alone: cases by hand."""
+
+import math
+import sys
+from itertools import permutations
+
+import numpy as np
+import pytest
+from cohorts.errors import InputError, MissingExtra
+from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
+from cohorts.measures.ranking import (
+    Hits,
+    against,
+    average_precision,
+    capped_recall,
+    chance_average_precision,
+    chance_capped_recall,
+    chance_ndcg,
+    chance_precision,
+    expected_precision,
+    holm,
+    interval,
+    ndcg,
+    precision,
+    ranked_hits,
+)
+from sklearn.metrics import average_precision_score, ndcg_score
+
+HITS = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [1, 1, 1, 0, 1]], np.bool_)
+NOTES = ["knee pain, right knee", "right shoulder pain", "sore throat"]
+
+
+def test_rankings_leave_out_the_query_and_those_without_a_match() -> None:
+    similarity = np.array([[9, 0.1, 0.9, 0.5], [0.1, 9, 0, 0], [0.9, 0, 9, 0.2], [0.2, 0.3, 0.4, 9]])
+    alike = np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]], np.bool_)
+    # Row 0 ranks 2, 3, 1 and is like 3; rows 1 and 2 are like nobody; row 3 ranks 2, 1, 0 and is like 0.
+    assert ranked_hits(similarity, alike).tolist() == [[False, True, False], [False, False, True]]
+    with pytest.raises(InputError, match="nothing to rank for"):
+        ranked_hits(similarity, np.eye(4, dtype=np.bool_))
+
+
+def test_figures_by_hand() -> None:
+    np.testing.assert_allclose(precision(HITS, 2), [1 / 2, 0, 1])
+    np.testing.assert_allclose(capped_recall(HITS, 2), [1 / 2, 0, 2 / 2])
+    np.testing.assert_allclose(capped_recall(HITS, 4), [2 / 2, 1 / 1, 3 / 4])
+    np.testing.assert_allclose(average_precision(HITS), [(1 + 2 / 3) / 2, 1 / 4, (3 + 4 / 5) / 4])
+    best = 1 + 1 / math.log2(3)
+    np.testing.assert_allclose(ndcg(HITS, 3), [1.5 / best, 0, 1])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+def test_precision_of_ties_is_the_mean_over_all_their_orders(k: int) -> None:
+    alike = np.array([[1, 0, 1, 0, 1], [0, 1, 1, 0, 0]], np.bool_)
+    scores = np.array([[0.9, 0.5, 0.5, 0.5, 0.1], [0.3, 0.3, 0.8, -np.inf, 0.3]])
+    some_orders = [
+        [
+            alike[row][sorted(there, key=lambda one: -scores[row][one])][:k].mean()
+            for there in permutations(those)
+        ]
+        for row, those in enumerate(np.flatnonzero(one > -np.inf).tolist() for one in scores)
+    ]
+    expected = [np.mean(one) for one in some_orders]
+    np.testing.assert_allclose(expected_precision(scores, alike, k), expected)
+    np.testing.assert_allclose(
+        expected_precision(scores + 1e-7 * np.arange(5), alike, k), expected
+    )  # of rounding
+
+
+def test_precision_without_a_candidate_is_none() -> None:
+    assert expected_precision(np.full((1, 3), -np.inf), np.ones((1, 3), np.bool_), 2).tolist() == [0]
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
+def test_figures_as_scikit_learn_has_them(k: int) -> None:
+    rng = np.random.default_rng(0)
+    scores, truth = rng.normal(size=(30, 30)), rng.random((30, 30)) < 0.2
+    hits = ranked_hits(scores, truth)
+    others = [np.arange(30) != row for row in range(30) if truth[row][np.arange(30) != row].any()]
+    rows = [row for row in range(30) if truth[row][np.arange(30) != row].any()]
+    expected = [
+        ndcg_score([truth[row][of]], [scores[row][of]], k=k) for row, of in zip(rows, others, strict=True)
+    ]
+    np.testing.assert_allclose(ndcg(hits, k), expected)
+    expected = [
+        average_precision_score(truth[row][of], scores[row][of]) for row, of in zip(rows, others, strict=True)
+    ]
+    np.testing.assert_allclose(average_precision(hits), expected)
+
+
+@pytest.mark.parametrize("matches", [1, 2, 5])
+def test_chance_is_the_mean_over_all_orders(matches: int) -> None:
+    orders = np.array(list(permutations([1] * matches + [0] * (5 - matches))), np.bool_)
+    one: Hits = orders[:1]
+    for k in (1, 3, 5):
+        np.testing.assert_allclose(chance_precision(one), precision(orders, k).mean())
+        np.testing.assert_allclose(chance_capped_recall(one, k), capped_recall(orders, k).mean())
+        np.testing.assert_allclose(chance_ndcg(one, k), ndcg(orders, k).mean())
+    np.testing.assert_allclose(chance_average_precision(one), average_precision(orders).mean())
+
+
+def test_intervals_hold_the_mean_and_shrink_with_queries() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random(400)
+    low, high = interval(values, rng)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
+    assert interval(np.full(20, 0.3), rng) == pytest.approx((0.3, 0.3))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.5]) == pytest.approx([1, 1])
+
+
+def test_paired_tests() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random(40)
+    found = against(base, {"better": base + 0.1 + rng.random(40) / 10, "same": base, "noise": rng.random(40)})
+    assert found["better"] < 1e-6
+    assert found["same"] == 1
+    assert found["noise"] > 0.05
+    alone = against(base, {"noise": rng.random(40)})
+    assert 0 < alone["noise"] <= 1
+
+
+def test_bm25_is_its_formula() -> None:
+    documents = [note.replace(",", "").split() for note in NOTES]
+    average = sum(map(len, documents)) / len(documents)
+
+    def score(query: list[str], document: list[str]) -> float:
+        found = 0.0
+        for word in query:
+            holding = sum(word in one for one in documents)
+            often = document.count(word)
+            rare = math.log(1 + (len(documents) - holding + 0.5) / (holding + 0.5))
+            found += rare * often / (often + 1.5 * (1 - 0.75 + 0.75 * len(document) / average))
+        return found
+
+    expected = [[score(query, document) for document in documents] for query in documents]
+    made = bm25_similarity(NOTES)
+    np.testing.assert_allclose(made, expected, rtol=1e-9)
+    assert made[0, 1] != pytest.approx(made[1, 0])
+    np.testing.assert_array_equal(bm25_similarity([*NOTES, ""])[3], np.zeros(4))
+
+
+def test_tfidf_is_its_formula() -> None:
+    made = tfidf_similarity(NOTES)
+    rare, common = math.log(4 / 2) + 1, math.log(4 / 3) + 1  # scikit-learn's smooth form
+    twice = 1 + math.log(2)  # sublinear
+    lengths = math.hypot(twice * rare, common, common), math.hypot(common, rare, common)
+    np.testing.assert_allclose(made[0, 1], 2 * common**2 / (lengths[0] * lengths[1]))
+    np.testing.assert_allclose(np.diag(made), 1)
+    assert made[0, 2] == 0
+
+
+def test_bm25_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bm25s", None)
+    with pytest.raises(MissingExtra, match="cohorts"):
+        bm25_similarity(NOTES)
