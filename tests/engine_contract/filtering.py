@@ -1,0 +1,174 @@
+"""What every engine promises of filters: they mean what the reference says, whatever the values and names."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points
+from cohorts.connectors.filters.conditions import (
+    All,
+    AnyOf,
+    Comparison,
+    Contains,
+    Filter,
+    IsNull,
+    Not,
+    OneOf,
+    matches,
+    parse_filter,
+    quoted,
+)
+from cohorts.connectors.index import Flat, SearchParams
+from cohorts.errors import (
+    FilterError,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine_contract.batches import DIM, FIELDS, HOSTILE, ODD_NAMES, cloud, hostile_strings, points
+from engine_contract.filled import Filled
+
+
+class Filtering(Filled):
+    """What every engine promises of filters: they mean what the reference says, whatever the values and names."""
+
+    def test_filters_agree_with_the_reference(self, connector: Connector) -> None:
+        batch = points(300)
+        self.filled(connector, batch)
+        for text in (
+            "age >= 60 and sex = 'F'",
+            "not (age >= 60)",
+            "age between 40 and 50 or died",
+            "sex != 'F'",
+            "sex not in ('F', 'E11')",
+            "not (sex in ('F') or n > 0)",
+            "codes contains 'E11'",
+            "not codes contains 'E11'",
+            "codes is null",
+            "codes is not null and died = false",
+            "codes not contains 'E11' or sex not in ('F')",
+            "not (not (sex = 'F' and age < 60))",
+            "n in (-3, 0, 3)",
+            "n in (1, 1.5) or n < -1.5",
+            "age not between 30 and 80",
+            " or ".join(f"age = {age}" for age in range(20, 80)),
+            "n = 1 or age = 44",
+            "died is null and not (age < 30 and n <= 0)",
+            "admitted >= '2101-06-01' and admitted < '2103-01-01'",
+            "admitted between '2102-02-10' and '2102-12-31' or admitted is null",
+            "admitted not between '2102-02-10' and '2102-12-31'",
+            "admitted in ('2101-01-10', '2102-05-15') or admitted != '2103-03-13'",
+            "n > 1.5 or n = 0.5 or n != 2.5 and n not in (0.5, 1.0)",
+        ):
+            self.same_as_reference(connector, batch, parse_filter(text))
+
+    def test_fields_of_any_name_are_filtered_by(self, connector: Connector) -> None:
+        kinds: list[FieldType] = [str, int, float, bool, date, list[str]]
+        values: list[list[Any]] = [
+            ["x", "it's"],
+            [2, -3],
+            [2.5, 0.0],
+            [True, False],
+            ["2101-01-10", "2102-02-11"],
+            [["x"], ["y", "z"]],
+        ]
+        fields = {name: kinds[at % 6] for at, name in enumerate(ODD_NAMES)}
+        rows: list[Payload] = [
+            {name: values[at % 6][row] for at, name in enumerate(ODD_NAMES)} for row in (0, 1)
+        ]
+        rows.append({})
+        connector.create(Collection("c", DIM, Flat(), fields))
+        connector.upsert("c", Points(["1", "2", "3"], cloud(3), rows))
+        connector.finalize("c")
+        assert connector.describe("c").collection.fields == fields
+        assert list(connector.fetch("c", ["1", "2"]).payloads) == rows[:2]
+        for at, name in enumerate(ODD_NAMES):
+            shown, (first, second) = quoted(name), values[at % 6]
+            one = f"{shown} contains '{first[0]}'" if at % 6 == 5 else f"{shown} = {first!r}"
+            assert connector.count("c", parse_filter(one)) == 1, one
+            assert connector.count("c", parse_filter(f"{shown} is null and not ({one})")) == 1, name
+            assert second == rows[1][name]
+
+    def test_both_zeros_are_one_number(self, connector: Connector) -> None:
+        zeros: list[Payload] = [
+            {"age": age, "n": n} for age, n in ((-0.0, 0), (0.0, 0), (1.0, 1), (-1.0, -1))
+        ]
+        batch = Points(["1", "2", "3", "4", "5"], cloud(5), [*zeros, {"age": None, "n": None}])
+        self.filled(connector, batch)
+        for field in ("age", "n"):
+            for zero in ("-0.0", "0"):
+                conditions = [f"{field} {op} {zero}" for op in ("=", "!=", "<", ">=")]
+                conditions += [f"{field} {op} ({zero}, 1)" for op in ("in", "not in")]
+                for filter_ in map(parse_filter, conditions):
+                    expected = sum(matches(filter_, payload) for payload in batch.payloads)
+                    assert connector.count("c", filter_) == expected, filter_
+
+    def test_hostile_values_change_no_filters_meaning(self, connector: Connector) -> None:
+        batch = points(120, seed=4)
+        self.filled(connector, batch)
+        self.check_hostile_values(connector, batch)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(data=st.data())
+    def check_hostile_values(self, connector: Connector, batch: Points, data: st.DataObject) -> None:
+        texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+        leaves = (
+            st.builds(Comparison, st.just("sex"), st.sampled_from(["=", "!="]), texts)
+            | st.builds(Contains, st.just("codes"), texts, st.booleans())
+            | st.builds(
+                OneOf, st.just("sex"), st.lists(texts, min_size=1, max_size=3).map(tuple), st.booleans()
+            )
+            | st.builds(
+                Comparison, st.just("age"), st.sampled_from(["<", ">=", "=", "!="]), st.integers(17, 91)
+            )
+            | st.builds(IsNull, st.sampled_from(list(FIELDS)), st.booleans())
+        )
+        pairs = st.tuples(leaves, leaves)
+        joined = leaves | st.builds(All, pairs) | st.builds(AnyOf, pairs)
+        where = data.draw(joined | st.builds(Not, joined))
+        self.same_as_reference(connector, batch, where)
+
+    def same_as_reference(self, connector: Connector, batch: Points, where: Filter) -> None:
+        wanted = {key for key, row in zip(batch.ids, batch.payloads, strict=True) if matches(where, row)}
+        assert connector.count("c", where) == len(wanted), where
+        found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True)).hits[0]
+        assert {hit.id for hit in found} == wanted, where
+
+    def test_hostile_strings_as_values_and_ids_mean_themselves(self, connector: Connector) -> None:
+        strings = hostile_strings(500)
+        rows: list[Payload] = [{"sex": one, "codes": [one, "E11"]} for one in strings]
+        batch = Points(strings, cloud(500), rows)
+        connector.create(Collection("c", DIM, Flat(), {"sex": str, "codes": list[str]}))
+        connector.upsert("c", batch)
+        connector.finalize("c")
+        assert connector.count("c") == 500
+        assert list(connector.fetch("c", strings).ids) == strings
+        for row, one in enumerate(strings):
+            forms: list[Filter] = [
+                Comparison("sex", "=", one),
+                Contains("codes", one),
+                OneOf("sex", (one, "not there")),
+                All((Contains("codes", "E11"), Not(Comparison("sex", "!=", one)))),
+            ]
+            wanted = strings if one == "E11" and row % 4 == 1 else [one]
+            found = connector.search("c", batch.vectors[:1], 500, where=forms[row % 4]).hits[0]
+            assert {hit.id for hit in found} == set(wanted), (one, forms[row % 4])
+        connector.delete("c", strings[::2])
+        assert {one for page in connector.scroll("c", 60) for one in page.ids} == set(strings[1::2])
+
+    def test_filters_on_unknown_fields_and_wrong_types_are_refused(self, connector: Connector) -> None:
+        self.filled(connector, points(5))
+        for text in (
+            "weight > 3",
+            "age = 'old'",
+            "sex > 'A'",
+            "sex = 3",
+            "age contains 'x'",
+            "codes = 'E11'",
+            "n",
+            "admitted > 3",
+            "admitted = '2101-1-1'",
+            "admitted > 'yesterday'",
+        ):
+            with pytest.raises(FilterError):
+                connector.count("c", parse_filter(text))
