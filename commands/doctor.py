@@ -1,0 +1,27 @@
+"""The command `doctor`: what is installed, and what a store can do."""
+
+from typing import Annotated
+
+import typer
+from cohorts.commands.output import log
+from cohorts.commands.typer_app import Commands
+
+app = Commands()
+
+
+@app.command()
+def doctor(
+    store: Annotated[str | None, typer.Option(help="Show what the engine of this store can do.")] = None,
+) -> None:
+    """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
+    from cohorts.commands.output.doctor import examine
+    from cohorts.commands.output.tables import show_abilities, show_findings
+    from cohorts.connectors.registry import connect
+
+    if store is None:
+        show_findings(examine())
+        return
+    with connect(store) as connector:
+        names = connector.collections()
+        show_abilities(connector.abilities)
+    log.say("note", f"The store answers. Collections: {', '.join(names) or 'none'}.")

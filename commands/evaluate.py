@@ -1,0 +1,324 @@
+"""The commands `evaluate …`: encoders measured on a source."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cohorts.commands.options import (
+    CohortByName,
+    Columns,
+    DatesAs,
+    DatesName,
+    Download,
+    Labels,
+    LogAs,
+    NotesFolder,
+    ProjectionName,
+    SourcePath,
+    SplitName,
+    UnitName,
+)
+from cohorts.commands.output import log
+from cohorts.commands.parsing import parse_names, parse_pairs
+from cohorts.commands.sources import opened_source
+from cohorts.commands.typer_app import Commands
+from cohorts.errors import InputError
+
+app = Commands(help="Measure encoders on a source.")
+
+
+@app.command("fineehr")
+def evaluate_fineehr(
+    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "fineehr-evaluation"
+    ),
+    encoder: Annotated[
+        str, typer.Option(help="fineehr[:key=value,…]: settings that all four settings share.")
+    ] = "fineehr",
+    as_of: Annotated[
+        str | None, typer.Option(help="Measure with what was written by admission+24h too, side by side.")
+    ] = None,
+    split: Annotated[
+        SplitName, typer.Option(help="Hold out patients, or admissions as the paper does.")
+    ] = SplitName.PATIENT,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """FineEHR's Table II on a source: settings × classifiers, baselines, and whether neighbours are alike."""
+    from cohorts.commands.output.evaluation import show_predictions, show_retrieval
+    from cohorts.encoders.fineehr.encoder import FineEhr
+    from cohorts.encoders.registry import make_encoder
+    from cohorts.harness.evaluate.data.splits import SplitBy
+    from cohorts.harness.evaluate.fineehr import Plan, evaluate
+    from cohorts.harness.evaluate.fineehr_report import manifest_of, write_report
+    from cohorts.harness.evaluate.statistics import summarize_predictions, summarize_retrieval
+    from cohorts.records.transforms import parse_as_of
+
+    log.choose(log_format)
+    _check_says_who_died(source)
+    asked = make_encoder(encoder)
+    if not isinstance(asked, FineEhr):
+        raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
+    plan = Plan(seeds, SplitBy(split.value), asked.settings, parse_as_of(as_of) if as_of else None)
+    with opened_source(source, path, out, unit=UnitName.ADMISSION, notes=notes, dates=dates) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_predictions(summarize_predictions(result.predictions), synthetic=manifest["synthetic"])
+    show_retrieval(summarize_retrieval(result.retrieval), synthetic=manifest["synthetic"])
+    for kind, reason in result.not_measured.items():
+        log.say("warning", f"{kind} could not be measured: {reason}")
+    log.say("note", f"Report: {page}; every measurement: {out}/predictions.csv, {out}/retrieval.csv.")
+
+
+@app.command("fused")
+def evaluate_fused(
+    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "fused-evaluation"
+    ),
+    encoder: Annotated[
+        str, typer.Option(help="fused[:key=value,…]: settings that all fusions and objectives share.")
+    ] = "fused",
+    withhold: Annotated[
+        str, typer.Option(help="Phenotypes whose codes no encoder sees: names separated by commas, or all.")
+    ] = "all",
+    withhold_text: Annotated[
+        bool, typer.Option("--withhold-text", help="Measure with their mentions in notes masked too.")
+    ] = False,
+    cohort_by: Annotated[
+        CohortByName,
+        typer.Option(help="Whose F1@100 is told: of a cohort by its principal or any diagnosis."),
+    ] = CohortByName.PRIMARY,
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
+    from cohorts.commands.output.evaluation import show_fused, show_fused_search
+    from cohorts.encoders.bert.encoder import Bert
+    from cohorts.encoders.fused.encoder import Fused
+    from cohorts.encoders.registry import download_checkpoints, make_encoder
+    from cohorts.encoders.withholding import parse_withheld
+    from cohorts.harness.evaluate.fused import Plan, evaluate
+    from cohorts.harness.evaluate.fused_report import (
+        manifest_of,
+        search_ceilings,
+        summarize,
+        summarize_search,
+        write_report,
+    )
+    from cohorts.harness.evaluate.retrieval.population import CohortBy
+
+    log.choose(log_format)
+    _check_says_who_died(source)
+    asked = make_encoder(encoder)
+    if not isinstance(asked, Fused):
+        raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
+    if download:
+        download_checkpoints([encoder])
+    withheld = parse_withheld(withhold, text=False)
+    plan = Plan(asked.settings, withheld, seeds, withhold_text, CohortBy(cohort_by.value))
+    Bert(asked.settings.bert).check_ready()
+    with opened_source(source, path, out, notes=notes, dates=dates) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_fused(summarize(result.rows), synthetic=manifest["synthetic"])
+    show_fused_search(
+        summarize_search(result.searched), search_ceilings(result.searched), synthetic=manifest["synthetic"]
+    )
+    log.say("note", f"Report: {page}; every measurement: {out}/fused.csv.")
+
+
+@app.command("space")
+def evaluate_space(
+    source: Annotated[str, typer.Option("--source", help="notes-csv: its rows of one id are one document.")],
+    path: SourcePath,
+    columns: Columns,
+    labels: Annotated[str, typer.Option("--labels", help="The column whose values are the classes.")],
+    encoder: Annotated[
+        list[str], typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+        "space-evaluation"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="How many splits.")] = 3,
+    unfreeze: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Train a head and so many last layers of text models too. Repeatable."),
+    ] = None,
+    projection: Annotated[
+        ProjectionName, typer.Option(help="How documents are drawn in a plane; umap is an extra.")
+    ] = ProjectionName.PCA,
+    dates: DatesAs = DatesName.ISO,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
+    from cohorts.commands.output.evaluation import show_space
+    from cohorts.encoders.registry import check_ready
+    from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
+    from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
+    from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
+
+    log.choose(log_format)
+    contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
+    for one in contestants:
+        check_ready(one.encoder)
+    plan = Plan(labels, contestants, seeds, sorted(set(unfreeze or [])), projection.value)
+    with opened_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
+        result = evaluate(records, plan, lambda stage: log.say("note", stage))
+        manifest = manifest_of(records, plan, result)
+    page = write_report(out, manifest, result)
+    show_space(summarize(result.rows), summarize_few(result.few), synthetic=manifest["synthetic"])
+    log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
+
+
+@app.command("similarity")
+def evaluate_similarity(
+    pairs: Annotated[Path, typer.Option(help="Table of two texts and a score, larger for more alike.")],
+    columns: Annotated[
+        str, typer.Option(help="Its columns, as in text_a=sentence1,text_b=sentence2,score=similarity.")
+    ] = "",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[NAME=]encoder or [NAME=]folder [default: ClinicalNoteBERT after SimCSE]. Repeatable."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report and its table.")] = Path(
+        "similarity-evaluation"
+    ),
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
+    from cohorts.commands.output.evaluation import show_similarity
+    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.harness.evaluate.data.encoders import parse_contestant
+    from cohorts.harness.evaluate.similarity import Plan, evaluate, simcse_variants
+    from cohorts.harness.evaluate.similarity_report import manifest_of, write_report
+    from cohorts.harness.evaluate.space.sentence_pairs import read_pairs
+    from cohorts.workspace import check_writable
+
+    log.choose(log_format)
+    scored = read_pairs(pairs, parse_pairs("--columns", columns))
+    asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
+    if download:
+        download_checkpoints([one.spec for one in asked if not one.trained])
+    plan = Plan(scored, asked, may_lack=not encoder)
+    check_writable(out)
+    result = evaluate(plan, lambda stage: log.say("note", stage))
+    page = write_report(out, manifest_of(pairs, plan, result), result)
+    show_similarity(result.rows)
+    log.say("note", f"Report: {page}; every figure: {out}/similarity.csv.")
+
+
+@app.command("retrieval")
+def evaluate_retrieval(
+    source: Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")],
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for raw rankings, tables and the report.")] = Path(
+        "retrieval-evaluation"
+    ),
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable."),
+    ] = None,
+    cohort: Annotated[
+        list[str] | None, typer.Option(help="A phenotype to ask for [default: all]. Repeatable.")
+    ] = None,
+    cohort_by: Annotated[
+        CohortByName | None,
+        typer.Option(help="Its members: by any diagnosis, or by the principal one. [default: any]"),
+    ] = None,
+    labels: Labels = "",
+    columns: Columns = "",
+    store: Annotated[
+        list[str] | None, typer.Option(help="Ask through this store too, with every --index. Repeatable.")
+    ] = None,
+    index: Annotated[
+        list[str] | None, typer.Option(help="As in ingest; a search follows a blank. Repeatable.")
+    ] = None,
+    k: Annotated[
+        list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200]. Repeatable.")
+    ] = None,
+    queries: Annotated[int, typer.Option(min=1, help="Questions of each cohort, at most.")] = 100,
+    folds: Annotated[
+        int,
+        typer.Option(min=1, max=5, help="Of five: whose patients are asked about, each with its training."),
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds and questions.")] = 0,
+    withhold_text: Annotated[
+        bool, typer.Option("--withhold-text", help="Rank with the cohorts' mentions in notes masked too.")
+    ] = False,
+    leave_codes: Annotated[
+        bool, typer.Option("--leave-codes", help="Rank with nothing withheld too, to see what that flatters.")
+    ] = False,
+    judgements: Annotated[
+        Path | None, typer.Option(help="CSV file with patient, other and grade: who is how alike.")
+    ] = None,
+    notes: NotesFolder = None,
+    dates: DatesAs = DatesName.ISO,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
+    from cohorts.commands.output.evaluation import show_quality
+    from cohorts.encoders.registry import check_ready, download_checkpoints
+    from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
+    from cohorts.harness.evaluate.retrieval.evaluation import evaluate
+    from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
+    from cohorts.harness.evaluate.retrieval.plan import KS, Plan, check_routes, routes_through, views_of
+    from cohorts.harness.evaluate.retrieval.population import CohortBy, read_labelled, read_patients
+    from cohorts.harness.evaluate.retrieval.report import manifest_of, tables, write_report
+
+    log.choose(log_format)
+    contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
+    if download:
+        download_checkpoints([one.spec for one in contestants if one.spec and not one.trained])
+    for one in contestants:
+        check_ready(one.encoder)
+    if labels and cohort_by:
+        raise InputError("--labels judges notes by their labels: leave out --cohort-by.")
+    views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
+    routes = routes_through(store or [], index or [])
+    plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
+    if judgements is not None:
+        check_judgements(judgements)
+    check_routes(routes)
+    with opened_source(
+        source, path, out, columns=columns, labels=labels, notes=notes, dates=dates
+    ) as records:
+        population = (
+            read_labelled(records, parse_names("--labels", labels))
+            if labels
+            else read_patients(records, cohort or [], CohortBy(cohort_by or CohortBy.ANY))
+        )
+        judged = Judged(judgements, population) if judgements else None
+        result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
+        made = tables(records, plan, result, grades_of(records, population, judged))
+        manifest = manifest_of(records, plan, result, made)
+    page = write_report(out, manifest, made)
+    show_quality(made, synthetic=manifest["synthetic"])
+    for fault in made.faults:
+        log.say("warning", f"LEAK: {fault}")
+    for told in made.notes:
+        log.say("note", told)
+    log.say(
+        "note",
+        f"Report: {page}; all ways, views, indexes and k: {out}/figures.csv; who was found: {out}/rankings.",
+    )
+
+
+def _check_says_who_died(source: str) -> None:
+    """Raise InputError for a source that holds no ending of a stay."""
+    if source == "notes-csv":
+        raise InputError("notes-csv does not say who died, which this table is about: use mimic3 or mimic4.")

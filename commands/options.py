@@ -1,0 +1,138 @@
+"""The options that commands share: their names, values and help."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cohorts.commands.output import log
+
+MAX_BAD_SHARE = 0.1  # of the rows of a table
+
+
+class UnitName(StrEnum):
+    """What one vector stands for."""
+
+    PATIENT = "patient"
+    ADMISSION = "admission"
+
+
+class SplitName(StrEnum):
+    """Of what a part is held out."""
+
+    PATIENT = "patient"
+    ADMISSION = "admission"
+
+
+class CohortByName(StrEnum):
+    """Which diagnoses make a patient a member of a cohort."""
+
+    ANY = "any"
+    PRIMARY = "primary"
+
+
+class ProjectionName(StrEnum):
+    """How documents are drawn in a plane."""
+
+    PCA = "pca"
+    UMAP = "umap"
+
+
+class ContextName(StrEnum):
+    """What becomes of words that are negated, of the family, or only spoken of."""
+
+    MASK = "mask"
+    TAG = "tag"
+
+
+class DatesName(StrEnum):
+    """Which of day and month comes first in dates that end with the year."""
+
+    ISO = "iso"
+    DAY_FIRST = "day-first"
+    MONTH_FIRST = "month-first"
+
+
+class Format(StrEnum):
+    """How neighbours are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+Store = Annotated[
+    str,
+    typer.Option(
+        help="Store address: qdrant:PATH, milvus:PATH.db, qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT, "
+        "milvus+http://HOST:PORT.",
+    ),
+]
+Name = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
+IndexText = Annotated[
+    str | None,
+    typer.Option("--index", help="flat, hnsw:m=32,ef_construction=400, ivf:nlist=1024, annoy:n_trees=100."),
+]
+SearchText = Annotated[
+    str | None, typer.Option("--search", help="Search parameters, as in ef_search=128 or exact=true.")
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with tables [index] and [search].")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
+]
+SourceName = Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")]
+SourcePath = Annotated[Path, typer.Option("--path", help="The source's folder (notes-csv: its file).")]
+NotesFolder = Annotated[Path | None, typer.Option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
+Columns = Annotated[
+    str, typer.Option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
+]
+Labels = Annotated[
+    str, typer.Option("--labels", help='notes-csv: label columns to keep, as in ward,"Type, of admission".')
+]
+DatesAs = Annotated[
+    DatesName,
+    typer.Option("--dates", help="Read dates like 3/5/2094 too: day-first (3 May) or month-first (5 March)."),
+]
+Deidentify = Annotated[
+    bool,
+    typer.Option(
+        "--deidentify", help="Put placeholders for ids, phones, dates, addresses in notes. Finds no names."
+    ),
+]
+Context = Annotated[
+    ContextName | None,
+    typer.Option(
+        "--context", help="Mask or tag words of notes that are negated, of the family, or hypothetical."
+    ),
+]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Run folder [default: beside the store].")]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Write a new version beside a collection of this name, then switch."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where the last run ended, if it ended too early.")
+]
+Withhold = Annotated[
+    str | None,
+    typer.Option(
+        help="Keep the codes of these phenotypes from the encoder: names separated by commas, or all."
+    ),
+]
+WithholdText = Annotated[
+    bool, typer.Option("--withhold-text", help="With --withhold: mask their mentions in notes too.")
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
+]
+Rate = Annotated[float, typer.Option(help="Requests a second at most, exact searches counted.")]
+Queries = Annotated[int, typer.Option(min=1, help="How many queries of each kind to ask.")]
+QueriesFile = Annotated[
+    Path | None,
+    typer.Option(help="Ask these: vectors (.npy, .parquet, .hdf5), or texts, one on a line (.txt)."),
+]
+LogAs = Annotated[
+    log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
+]

@@ -1,0 +1,115 @@
+"""Commands that read a collection: `query`, `describe`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cohorts.commands.made_by import encoder_of
+from cohorts.commands.options import Format, Name, SearchText, SettingsFile, Store
+from cohorts.commands.parsing import wanted_index
+from cohorts.commands.typer_app import Commands
+from cohorts.errors import InputError
+
+app = Commands()
+
+
+@app.command()
+def query(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    patient: Annotated[str | None, typer.Option(help="Find patients like this one, by id.")] = None,
+    text: Annotated[str | None, typer.Option(help="Find patients like this description.")] = None,
+    note_file: Annotated[Path | None, typer.Option(help="Find patients like the one in this note.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    where: Annotated[str | None, typer.Option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
+    search: SearchText = None,
+    settings: SettingsFile = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
+    ] = None,
+    per_unit: Annotated[
+        bool,
+        typer.Option("--per-unit", help="Every admission or chunk, not each patient once by the best one."),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
+    ] = False,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest", help="Where --patient is not there, show the nearest ids: other patients'."
+        ),
+    ] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Find the patients most like one patient, or like a text."""
+    from cohorts.analysis.word_shares import word_shares
+    from cohorts.commands.output.tables import show_neighbours
+    from cohorts.connectors.filters.conditions import parse_filter
+    from cohorts.connectors.index import SearchParams
+    from cohorts.encoders.base import ExplainsText
+    from cohorts.loaders.attach import open_store
+    from cohorts.search import neighbours
+
+    note = _query_text(patient, text, note_file)
+    condition = parse_filter(where) if where is not None else None
+    asked = wanted_index(None, search, settings, strict=False).search
+    params = asked if asked != SearchParams() else None
+    with open_store(store, collection) as connector:
+        description = connector.describe(collection)
+        made_by = encoder_of(description, store, collection, encoder) if encoder or note is not None else None
+        words = None
+        if note is None or made_by is None:
+            found = neighbours.of_patient(
+                connector,
+                collection,
+                str(patient),
+                k,
+                where=condition,
+                params=params,
+                per_unit=per_unit,
+                suggest=suggest,
+            )
+        else:
+            vector = made_by.encode_text([note])[0]
+            found = neighbours.of_vector(
+                connector, collection, vector, k, where=condition, params=params, per_unit=per_unit
+            )
+            if explain and isinstance(made_by, ExplainsText):
+                words = word_shares(connector, collection, found.hits, partial(made_by.explain_text, note))
+    show_neighbours(found, output.value, description, explain=explain, words=words)
+
+
+@app.command()
+def describe(
+    store: Store = "qdrant:./cohorts.qdrant",
+    collection: Name = "cohorts",
+    encoder: Annotated[
+        Path | None, typer.Option(help="Show the encoder in this folder instead, and what it learnt.")
+    ] = None,
+) -> None:
+    """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
+    from cohorts.commands.output.tables import show_description
+    from cohorts.loaders.attach import open_store
+
+    if encoder is not None:
+        from cohorts.commands.output.evaluation import show_encoder
+        from cohorts.encoders.registry import load_encoder
+
+        show_encoder(load_encoder(encoder).describe())
+        return
+    with open_store(store, collection) as connector:
+        show_description(connector.describe(collection), collection)
+
+
+def _query_text(patient: str | None, text: str | None, note_file: Path | None) -> str | None:
+    """Return the text to query by, or None for a query by patient."""
+    if sum(given is not None for given in (patient, text, note_file)) != 1:
+        raise InputError("Ask by exactly one of --patient ID, --text TEXT and --note-file FILE.")
+    if note_file is None:
+        return text
+    try:
+        return note_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error

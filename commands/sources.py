@@ -1,0 +1,63 @@
+"""The source that a command reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cohorts.commands.options import MAX_BAD_SHARE, ContextName, DatesName, UnitName
+from cohorts.commands.output import log
+from cohorts.commands.parsing import parse_names, parse_pairs
+
+if TYPE_CHECKING:
+    from cohorts.records.base import Source
+    from cohorts.records.tables.shards import Shard
+
+
+@contextmanager
+def opened_source(
+    source: str,
+    path: Path,
+    folder: Path,
+    *,
+    unit: UnitName = UnitName.PATIENT,
+    quarantine: Path | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+    notes: Path | None = None,
+    columns: str = "",
+    labels: str = "",
+    dates: DatesName = DatesName.ISO,
+    shard: "Shard | None" = None,
+    deidentify: bool = False,
+    context: ContextName | None = None,
+) -> Iterator["Source"]:
+    """Open a source, and see its notes as asked; what de-identification does not do is said at once.
+
+    `folder` takes temporary files, and bad rows unless another file is named.
+    """
+    from cohorts.records.base import Unit
+    from cohorts.records.notes.context import Treatment
+    from cohorts.records.notes.deidentify import LIMITS
+    from cohorts.records.sources.registry import open_source, view_notes
+    from cohorts.records.tables.times import Dates
+    from cohorts.workspace import check_writable
+
+    check_writable(folder)
+    with open_source(
+        source,
+        path,
+        unit=Unit(unit.value),
+        work_dir=folder,
+        quarantine_file=quarantine or folder / "quarantine.csv",
+        max_bad_share=max_bad_share,
+        notes=notes,
+        columns=parse_pairs("--columns", columns),
+        labels=parse_names("--labels", labels),
+        dates=Dates(dates.value),
+        shard=shard,
+    ) as opened:
+        treatment = Treatment(context.value) if context else None
+        records = view_notes(opened, deidentify=deidentify, context=treatment)
+        if deidentify:
+            log.say("note", f"{LIMITS}.")
+        yield records

@@ -1,0 +1,87 @@
+"""Commands on text models: `train`, `models`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cohorts.commands.options import (
+    Columns,
+    Context,
+    DatesAs,
+    DatesName,
+    Deidentify,
+    Download,
+    LogAs,
+    NotesFolder,
+    SourceName,
+    SourcePath,
+)
+from cohorts.commands.output import log
+from cohorts.commands.sources import opened_source
+from cohorts.commands.typer_app import Commands
+
+app = Commands()
+
+
+@app.command()
+def train(
+    objective: Annotated[
+        str,
+        typer.Argument(
+            help="mlm, simcse, declutr or note-category, and settings, as in simcse:sentence,steps=500"
+        ),
+    ],
+    base: Annotated[
+        str, typer.Option(help="Checkpoint to begin with: a folder, a preset, a Hugging Face id.")
+    ],
+    source: SourceName,
+    path: SourcePath,
+    out: Annotated[Path, typer.Option(help="Folder for the trained model.")],
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    dates: DatesAs = DatesName.ISO,
+    deidentify: Deidentify = False,
+    context: Context = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of a training that ended early.")
+    ] = False,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Train a text model further on a source's notes; the result is a sentence-transformers folder."""
+    from cohorts.commands.output.progress import progress
+    from cohorts.encoders.pretrain.run import pretrain_and_tell, ready_training
+
+    log.choose(log_format)
+    training = ready_training(objective, base, out, resume=resume, download=download)
+    with (
+        opened_source(
+            source,
+            path,
+            out,
+            notes=notes,
+            columns=columns,
+            dates=dates,
+            deidentify=deidentify,
+            context=context,
+        ) as records,
+        progress() as tick,
+    ):
+        made = pretrain_and_tell(training, records, out, tick, resume=resume)
+    losses = list(made["losses"].values())
+    log.say(
+        "note",
+        f"Model in {out}, from {made['texts']:,} texts ({made['notes_left_out']:,} notes were of no use), "
+        f"{made['texts_per_s']:,} of them a second, {made['peak_rss_mib']:,.0f} MiB at most; loss {losses[0]:.4f} at "
+        f"first, {losses[-1]:.4f} at last. Use it as --encoder {made['encoder']}.",
+    )
+
+
+@app.command()
+def models() -> None:
+    """Show the text models that have a name here: size, what each suits, published scores, cached or not."""
+    from cohorts.commands.output.tables import show_models
+    from cohorts.encoders.bert.clinicalnotebert import known_models
+
+    show_models(known_models())
+    log.say("note", "Published scores are the authors' own, the larger the better; none was measured here.")
