@@ -6,14 +6,15 @@ What becomes a part of a path is checked here: names come from users, fingerprin
 import re
 from pathlib import Path
 
-from cohorts.connectors.addresses import is_server, without_settings
+from cohorts.connectors.addresses import is_server, parse_server, place_of, without_settings
 from cohorts.connectors.base import Collection
 from cohorts.connectors.checks import check_name
 from cohorts.errors import EncoderError, InputError
-from cohorts.private_files import try_folder
+from cohorts.private_files import private_data_folder, try_folder
 from cohorts.records.tables.shards import Shard
 
 ENCODERS = "encoders"
+_MAPPING = "attachment.json"
 
 
 def default_run_dir(store: str, collection: str) -> Path:
@@ -27,6 +28,27 @@ def default_run_dir(store: str, collection: str) -> Path:
         return Path("cohorts.runs") / server / collection
     path = store.partition(":")[2]
     return Path(f"{(path or 'cohorts').rstrip('/')}.runs") / collection
+
+
+def attachment_file(store: str, name: str) -> Path:
+    """Return the file in which `cohorts attach` keeps the mapping of a collection of others.
+
+    That of a server lies in the user's own folder for data, by host and port: the working folder and the spelling of
+    the address don't matter. Raises InputError for a name that is a path.
+    """
+    if not is_server(store):
+        return default_run_dir(store, name) / _MAPPING
+    check_name(name)
+    return private_data_folder() / "attached" / place_of(parse_server(store)) / name / _MAPPING
+
+
+def kept_mapping(store: str, name: str) -> Path | None:
+    """Return the file that holds the mapping of a collection of others; None where there is none.
+
+    An earlier version kept that of a server below the working folder.
+    """
+    places = attachment_file(store, name), default_run_dir(store, name) / _MAPPING
+    return next((file for file in places if file.exists()), None)
 
 
 def encoder_dir(store: str, name: str, collection: Collection) -> Path:

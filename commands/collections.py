@@ -35,7 +35,8 @@ def attach(
     """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
     from cohorts.commands.output.tables import show_inspection
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.attach import attachment_file, confirm, doubts, look
+    from cohorts.loaders.attach import confirm, doubts, look
+    from cohorts.workspace import attachment_file
 
     file = attachment_file(store, collection)
     with connect(store) as connector:
@@ -96,9 +97,9 @@ def delete(
     """Erase a patient: every point of theirs, and what the runs noted of them; nothing is asked."""
     from dataclasses import asdict
 
-    from cohorts.loaders.attach import open_store
     from cohorts.loaders.erase import erase
     from cohorts.loaders.holding import holding
+    from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir
 
     log.choose(log_format)

@@ -111,11 +111,11 @@ def ingest(
     from cohorts.commands.output.progress import progress
     from cohorts.commands.output.tables import show_summary
     from cohorts.encoders.registry import download_checkpoints
-    from cohorts.loaders.attach import open_store
     from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run
     from cohorts.loaders.targets import LoadRequest
     from cohorts.records.tables.shards import parse_shard
+    from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir, file_of_shard
 
     log.choose(log_format)

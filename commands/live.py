@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cohorts.commands.made_by import encoder_of
 from cohorts.commands.options import Name, Queries, QueriesFile, Rate, SearchText, Store
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
@@ -43,7 +42,7 @@ def audit(
     from cohorts.connectors.index import parse_search
     from cohorts.harness.live import audit as audits
     from cohorts.harness.live.reader import Pace, Reader
-    from cohorts.loaders.attach import open_store
+    from cohorts.search.store import open_store
     from cohorts.workspace import check_writable
 
     params = parse_search(search) if search else None
@@ -95,7 +94,7 @@ def tune(
     from cohorts.commands.output.recall import show_built, show_steps
     from cohorts.harness.live import tune as tuning
     from cohorts.harness.live.reader import Pace, Reader
-    from cohorts.loaders.attach import open_store
+    from cohorts.search.store import open_store
 
     if write and where is not None:
         raise InputError(
@@ -127,12 +126,13 @@ def _queries_of(
 ) -> "Sample | None":
     """Read the queries of a file; texts are encoded by the collection's own encoder."""
     from cohorts.harness.live.queries import read_queries
+    from cohorts.search.store import own_encoder
 
     if file is None:
         return None
     description = reader.describe()
 
     def encode(texts: Sequence[str]) -> "Vectors":
-        return encoder_of(description, store, name, None).encode_text(list(texts))
+        return own_encoder(store, name, description.collection).encode_text(list(texts))
 
     return read_queries(file, description.collection.dim, queries, seed, encode)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cohorts.commands.made_by import encoder_of
 from cohorts.commands.options import Format, Name, SearchText, SettingsFile, Store
 from cohorts.commands.parsing import wanted_index
 from cohorts.commands.typer_app import Commands
@@ -49,8 +48,8 @@ def query(
     from cohorts.connectors.filters.conditions import parse_filter
     from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
-    from cohorts.loaders.attach import open_store
     from cohorts.search import neighbours
+    from cohorts.search.store import open_store, own_encoder
 
     note = _query_text(patient, text, note_file)
     condition = parse_filter(where) if where is not None else None
@@ -58,7 +57,9 @@ def query(
     params = asked if asked != SearchParams() else None
     with open_store(store, collection) as connector:
         description = connector.describe(collection)
-        made_by = encoder_of(description, store, collection, encoder) if encoder or note is not None else None
+        made_by = None
+        if encoder or note is not None:
+            made_by = own_encoder(store, collection, description.collection, encoder)
         words = None
         if note is None or made_by is None:
             found = neighbours.of_patient(
@@ -91,7 +92,7 @@ def describe(
 ) -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
     from cohorts.commands.output.tables import show_description
-    from cohorts.loaders.attach import open_store
+    from cohorts.search.store import open_store
 
     if encoder is not None:
         from cohorts.commands.output.evaluation import show_encoder

@@ -95,8 +95,8 @@ def export(
 ) -> None:
     """Write a collection to a Parquet file, from which `load` makes it again."""
     from cohorts.commands.output.progress import progress
-    from cohorts.loaders.attach import open_store
     from cohorts.loaders.files.export import export as write
+    from cohorts.search.store import open_store
     from cohorts.workspace import check_writable
 
     log.choose(log_format)
@@ -126,11 +126,11 @@ def copy(
     from cohorts.commands.output.progress import progress
     from cohorts.commands.output.tables import show_summary
     from cohorts.connectors.registry import connect
-    from cohorts.loaders.attach import open_store
     from cohorts.loaders.kept_encoders import copy_encoder
     from cohorts.loaders.points.ready import CollectionSource
     from cohorts.loaders.run import Run
     from cohorts.loaders.targets import LoadRequest
+    from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
@@ -158,8 +158,8 @@ def verify(
 ) -> None:
     """Compare a collection with what was written to it: count, vectors and payloads."""
     from cohorts.commands.output.tables import show_verdict
-    from cohorts.loaders.attach import open_store
     from cohorts.loaders.journal.verify import verify_runs
+    from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir
 
     log.choose(log_format)

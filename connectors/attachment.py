@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from cohorts.connectors.base import Collection, FieldType, Payload, Scalar
+from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Scalar
 from cohorts.connectors.catalog import Definition, to_json
 from cohorts.connectors.checks import MAX_DIM, OUR_PREFIX, check_name
 from cohorts.connectors.filters.conditions import Filter, renamed
@@ -222,6 +222,16 @@ class WritableAttachable(Attachable, Protocol):
     def values(self, name: str, path: str) -> Iterator[tuple[str, Any]]:
         """Yield the id of every point and what it holds under a path: None for nothing."""
         ...
+
+
+def attachable(connector: Connector) -> Attachable:
+    """Return a connector as one that reads collections of others. Raises InputError where its engine can't."""
+    if not isinstance(connector, Attachable):
+        raise InputError(
+            f"{connector.abilities.engine} holds no collections but ours. Attach to a Qdrant or Milvus server, or to "
+            "an embedded Milvus file."
+        )
+    return connector
 
 
 def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None) -> VectorField:

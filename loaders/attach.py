@@ -8,28 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.connectors import attachment as attachments
-from cohorts.connectors.addresses import is_server, parse_server, place_of
 from cohorts.connectors.attachment import (
     Attachable,
     Attachment,
     Inspection,
+    attachable,
     field_name,
     paths_meant,
     unquoted,
 )
 from cohorts.connectors.base import Connector, FieldType, Scalar
-from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters.conditions import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
-from cohorts.connectors.registry import connect
 from cohorts.errors import FingerprintMismatch, InputError
 from cohorts.loaders.points.patients import points_of_patients
 from cohorts.loaders.points.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
-from cohorts.private_files import private_data_folder
 from cohorts.records.base import Unit
-from cohorts.workspace import default_run_dir
 
-_FILE = "attachment.json"
 _OUR_TYPES: Mapping[str, FieldType] = {
     "text": str,
     "integer": int,
@@ -55,35 +50,6 @@ _FIELD = re.compile(
 )
 
 
-def attachment_file(store: str, name: str) -> Path:
-    """Return the file in which `cohorts attach` keeps the mapping of a collection of others.
-
-    That of a server lies in the user's own folder for data, by host and port: the working folder and the spelling of
-    the address don't matter. Raises InputError for a name that is a path.
-    """
-    if not is_server(store):
-        return default_run_dir(store, name) / _FILE
-    check_name(name)
-    return private_data_folder() / "attached" / place_of(parse_server(store)) / name / _FILE
-
-
-def kept_mapping(store: str, name: str) -> Path | None:
-    """Return the file that holds the mapping of a collection of others; None where there is none.
-
-    An earlier version kept that of a server below the working folder.
-    """
-    places = attachment_file(store, name), default_run_dir(store, name) / _FILE
-    return next((file for file in places if file.exists()), None)
-
-
-def open_store(store: str, name: str) -> Connector:
-    """Return the connector of a store, with the mapping of collection `name` where one was made."""
-    connector, file = connect(store), kept_mapping(store, name)
-    if file is not None:
-        _attachable(connector).attach(attachments.load(file))
-    return connector
-
-
 def look(
     connector: Connector,
     name: str,
@@ -98,7 +64,7 @@ def look(
     and the type may be left out. The patient is named by `patient_field`, or by patient_id where that is mapped; else a
     point is a patient.
     """
-    guest = _attachable(connector)
+    guest = attachable(connector)
     found = guest.inspect(name)
     if found.ours:
         raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
@@ -118,7 +84,7 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
     if field is None:
         return []
     path, kind = proposed.paths[field], proposed.collection.fields[field]
-    held = _attachable(connector).kinds(found.name, path)
+    held = attachable(connector).kinds(found.name, path)
     told = []
     if held.nothing:
         told.append(f"{held.nothing:,} of {found.count:,} points have no {path}: each stands for itself.")
@@ -192,7 +158,7 @@ def _kind(guest: Attachable, found: Inspection, path: str) -> FieldType:
 def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bool) -> Attachment:
     """Take a mapping up and keep it; with `write`, ours may be written beside theirs. Raises InputError."""
     confirmed = replace(proposed, writable=write)
-    _attachable(connector).attach(confirmed)
+    attachable(connector).attach(confirmed)
     attachments.save(confirmed, file)
     return confirmed
 
@@ -234,14 +200,5 @@ def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scal
             "cohorts attach --write, then ingest without --update."
         )
     written = mapping.written_by(metadata, dim, fields)
-    _attachable(connector).attach(written)
+    attachable(connector).attach(written)
     return written
-
-
-def _attachable(connector: Connector) -> Attachable:
-    if not isinstance(connector, Attachable):
-        raise InputError(
-            f"{connector.abilities.engine} holds no collections but ours. Attach to a Qdrant or Milvus server, or to "
-            "an embedded Milvus file."
-        )
-    return connector

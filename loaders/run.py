@@ -14,11 +14,12 @@ from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.connectors.spread import look
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.fingerprint import check_fingerprint, check_kind
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import InputError
-from cohorts.loaders.attach import check_guest, kept_mapping, write_as_guest
+from cohorts.loaders.attach import check_guest, write_as_guest
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.kept_encoders import keep_encoder, told_where
@@ -30,8 +31,6 @@ from cohorts.loaders.points.records import (
     EncodedRecords,
     EncodedRecordsOnRay,
     Ray,
-    check_fingerprint,
-    check_kind,
     metadata_of,
     read_only,
     train,
@@ -44,7 +43,7 @@ from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import Source
-from cohorts.workspace import check_writable, file_of_shard, kept_encoder
+from cohorts.workspace import check_writable, file_of_shard, kept_encoder, kept_mapping
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
 _VERSIONS = (
@@ -212,7 +211,10 @@ class Run:
             check_guest(connector, mapping, encoder.dim, source.unit, ids)
         elif is_there(connector, goal.name) and not (goal.replace or goal.update or goal.resume):
             there = connector.describe(goal.name).collection
-            (check_fingerprint if making.trained else check_kind)(there, encoder)
+            if making.trained:
+                check_fingerprint(there.name, there.metadata, encoder)
+            else:
+                check_kind(there.name, there.dim, there.metadata, encoder)
 
     def _encoder(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
 from cohorts.connectors.padding import PADDING
 from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
-from cohorts.errors import FingerprintMismatch
+from cohorts.encoders.fingerprint import check_fingerprint
 from cohorts.loaders.journal.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.points.patients import PatientPoints
@@ -21,10 +21,6 @@ from cohorts.progress import ProgressCallback
 from cohorts.records.base import Batch, Source
 from cohorts.records.transforms import View, take_units
 
-_ANOTHER = (
-    "Vectors of two encoders can't be compared: use the collection's own encoder, or ingest into another --collection, "
-    "or replace this one whole with cohorts ingest --replace."
-)
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
 
@@ -136,7 +132,7 @@ class EncodedRecords:
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection was made by another encoder."""
-        check_fingerprint(there, self._encoder)
+        check_fingerprint(there.name, there.metadata, self._encoder)
 
 
 class EncodedRecordsOnRay(EncodedRecords):
@@ -195,24 +191,3 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
         "synthetic": source.synthetic,
         **({} if padding is None else {PADDING: padding}),
     }
-
-
-def check_kind(collection: Collection, encoder: Encoder) -> None:
-    """Raise FingerprintMismatch where an encoder that is yet to be trained can't become the collection's own."""
-    made_by = str(collection.metadata.get("encoder"))
-    if (made_by, collection.dim) != (encoder.name, encoder.dim):
-        raise FingerprintMismatch(
-            f"Collection {collection.name} was made by encoder {made_by} of {collection.dim} dimensions; the one asked "
-            f"for is {encoder.name} of {encoder.dim}. {_ANOTHER}"
-        )
-
-
-def check_fingerprint(collection: Collection, encoder: Encoder) -> None:
-    """Raise FingerprintMismatch where the collection was not made by this encoder."""
-    metadata = collection.metadata
-    made_by = metadata.get("encoder_fingerprint")
-    if made_by != encoder.fingerprint:
-        raise FingerprintMismatch(
-            f"Collection {collection.name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; "
-            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. {_ANOTHER}"
-        )

@@ -8,10 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.base import Collection
 from cohorts.errors import EncoderError, InputError
-from cohorts.loaders.attach import attachment_file
 from cohorts.loaders.files.format import DEFINITION
 from cohorts.loaders.targets import LoadRequest
-from cohorts.workspace import default_run_dir, encoder_dir
+from cohorts.workspace import attachment_file, default_run_dir, encoder_dir
 from command_line import ok, refused, run
 from loading import vectors
 

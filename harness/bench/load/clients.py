@@ -14,7 +14,7 @@ from cohorts.connectors.addresses import is_server
 from cohorts.connectors.base import Connector, Found, Vectors
 from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import SearchParams
-from cohorts.loaders.attach import open_store
+from cohorts.search.store import open_store
 
 
 class Answer(NamedTuple):

@@ -19,8 +19,10 @@ from cohorts.connectors.index import (
 from cohorts.connectors.milvus.server import MilvusConnector
 from cohorts.connectors.qdrant.server import QdrantConnector
 from cohorts.errors import EngineError, FingerprintMismatch, InputError
-from cohorts.loaders.attach import attachment_file, confirm, look, open_store, write_as_guest
+from cohorts.loaders.attach import confirm, look, write_as_guest
 from cohorts.loaders.lease import Lease
+from cohorts.search.store import open_store
+from cohorts.workspace import attachment_file
 from engine_contract import cloud
 from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient, models

@@ -1,0 +1,31 @@
+"""Whether a collection's vectors are an encoder's: those of two encoders can't be compared."""
+
+from collections.abc import Mapping
+
+from cohorts.encoders.base import Encoder
+from cohorts.errors import FingerprintMismatch
+
+_ANOTHER = (
+    "Vectors of two encoders can't be compared: use the collection's own encoder, or ingest into another --collection, "
+    "or replace this one whole with cohorts ingest --replace."
+)
+
+
+def check_kind(name: str, dim: int, metadata: Mapping[str, object], encoder: Encoder) -> None:
+    """Raise FingerprintMismatch where an encoder that is yet to be trained can't become the collection's own."""
+    made_by = str(metadata.get("encoder"))
+    if (made_by, dim) != (encoder.name, encoder.dim):
+        raise FingerprintMismatch(
+            f"Collection {name} was made by encoder {made_by} of {dim} dimensions; the one asked "
+            f"for is {encoder.name} of {encoder.dim}. {_ANOTHER}"
+        )
+
+
+def check_fingerprint(name: str, metadata: Mapping[str, object], encoder: Encoder) -> None:
+    """Raise FingerprintMismatch where the collection was not made by this encoder."""
+    made_by = metadata.get("encoder_fingerprint")
+    if made_by != encoder.fingerprint:
+        raise FingerprintMismatch(
+            f"Collection {name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; "
+            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. {_ANOTHER}"
+        )
