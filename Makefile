@@ -6,7 +6,7 @@ REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 GUESTS := .guests/.ready
 ON_RAY := tests/loaders/points/test_ray.py
-PACKAGE := __init__.py cli.py errors.py private_files.py documents.py plain_text.py progress.py provenance.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records search
+PACKAGE := __init__.py cli.py errors.py extras.py private_files.py documents.py plain_text.py progress.py provenance.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records search
 
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
@@ -90,7 +90,7 @@ lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet torch==2.13.0
 	.venv.lock/bin/pip install --quiet '.[embedded,hdf5,deidentify,openvino,ray,train,umap,bm25,reference,dev]'
-	.venv.lock/bin/pip freeze --exclude cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
+	.venv.lock/bin/pip freeze --exclude ehr-cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
 	.venv.lock/bin/pip freeze | grep '^annoy==' > requirements-reference.lock
 	rm -rf .venv.lock build *.egg-info
 

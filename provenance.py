@@ -9,16 +9,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cohorts.extras import DISTRIBUTION
 from cohorts.private_files import write_private
 from cohorts.records.base import Source
 
 
-def made_with(packages: Sequence[str]) -> dict[str, Any]:
-    """Return the time, Python's version, and those of some packages; None for one that is not installed."""
+def made_with(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the time, the versions of Python and `cohorts`, and some packages'; None for one that is not installed."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in packages},
+        "versions": {name: _version(name) for name in (DISTRIBUTION, *packages)},
     }
 
 

@@ -1,13 +1,13 @@
 """Store addresses, and the engine behind each scheme."""
 
 from collections.abc import Callable
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from cohorts.connectors.addresses import parse_server, without_settings
 from cohorts.connectors.base import Connector
-from cohorts.errors import MissingExtra, StoreAddressError
+from cohorts.errors import StoreAddressError
+from cohorts.extras import require
 
 ADDRESSES = (
     "qdrant:PATH, milvus:PATH.db (embedded engines), qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT,HOST:PORT, "
@@ -54,7 +54,7 @@ def _memory(rest: str) -> Connector:
 
 def _qdrant(rest: str) -> Connector:
     path = _path("qdrant", rest)
-    _require("qdrant_edge", "qdrant-embedded")
+    require("This engine", "qdrant-embedded", "qdrant_edge")
     from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
 
     return QdrantEdgeConnector(path)
@@ -64,7 +64,7 @@ def _milvus(rest: str) -> Connector:
     path = _path("milvus", rest)
     if path.suffix != ".db":
         raise StoreAddressError(f"milvus:{rest}: the file of embedded Milvus must end in .db.")
-    _require("milvus_lite", "milvus-embedded")
+    require("This engine", "milvus-embedded", "milvus_lite")
     from cohorts.connectors.milvus.embedded import MilvusLiteConnector
 
     return MilvusLiteConnector(path)
@@ -83,13 +83,6 @@ def _path(scheme: str, rest: str) -> Path:
     if not rest:
         raise StoreAddressError(f"{scheme}: names no path on this machine. Addresses: {ADDRESSES}.")
     return Path(rest).expanduser()
-
-
-def _require(module: str, extra: str) -> None:
-    try:
-        import_module(module)
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"This engine is not installed: pip install 'cohorts[{extra}]'.") from error
 
 
 def _plugin(scheme: str) -> Callable[[str], Connector] | None:

@@ -47,7 +47,6 @@ from cohorts.workspace import check_writable, file_of_shard, kept_encoder, kept_
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
 _VERSIONS = (
-    "cohorts",
     "numpy",
     "pandas",
     "gensim",

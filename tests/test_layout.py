@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress"}
+EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras"}
 ROOMS = {
     "records",
     "measures",
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain_text": set(),
     "progress": set(),
     "documents": {"errors"},
+    "extras": {"errors"},
     "measures": {"errors"},
     "records": EVERYWHERE,
     "connectors": {"measures", *EVERYWHERE},

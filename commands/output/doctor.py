@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("cohorts", "numpy", "pandas", "gensim", "torch", "transformers", "sentence-transformers")
+from cohorts.extras import DISTRIBUTION, Extra, install_command
+
+_PACKAGES = ("numpy", "pandas", "gensim", "torch", "transformers", "sentence-transformers")
 _CLIENTS = ("qdrant-client", "pymilvus")
-_ENGINES = {
-    "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "pip install 'cohorts[qdrant-embedded]'"),
-    "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "pip install 'cohorts[milvus-embedded]'"),
-    "faiss-cpu": ("reference for ivf (matched recall)", "pip install 'cohorts[reference]'"),
-    "h5py": ("vectors from HDF5 files", "pip install 'cohorts[hdf5]'"),
-    "ray": ("encoding on Ray", "pip install 'cohorts[ray]'"),
-    "presidio-analyzer": ("--deidentify", "pip install 'cohorts[deidentify]'"),
-    "annoy": ("reference for annoy (matched recall)", "pip install 'cohorts[reference]'"),
+_EXTRAS: dict[str, tuple[str, Extra]] = {  # package: what it is for, and the extra that brings it
+    "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "qdrant-embedded"),
+    "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "milvus-embedded"),
+    "faiss-cpu": ("reference for ivf (matched recall)", "reference"),
+    "h5py": ("vectors from HDF5 files", "hdf5"),
+    "ray": ("encoding on Ray", "ray"),
+    "presidio-analyzer": ("--deidentify", "deidentify"),
+    "annoy": ("reference for annoy (matched recall)", "reference"),
 }
 _ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 
@@ -32,8 +34,10 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at versions, engines, the processor and cached models; nothing heavy is imported."""
     findings = [Finding("Python", platform.python_version())]
-    findings += [_package(name, name, f"pip install {name}") for name in (*_PACKAGES, *_CLIENTS)]
-    findings += [_package(name, what, remedy) for name, (what, remedy) in _ENGINES.items()]
+    findings += [
+        _package(name, name, f"pip install {name}") for name in (DISTRIBUTION, *_PACKAGES, *_CLIENTS)
+    ]
+    findings += [_package(name, what, install_command(extra)) for name, (what, extra) in _EXTRAS.items()]
     return [*findings, Finding("processor", _processor()), _models()]
 
 

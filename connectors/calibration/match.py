@@ -28,6 +28,7 @@ from cohorts.connectors.index import (
     show_index,
 )
 from cohorts.errors import CohortsError, InputError, UnsupportedIndex
+from cohorts.extras import install_command
 from cohorts.measures.recall import TIE
 
 SAMPLE = 20_000
@@ -77,7 +78,7 @@ def check_matchable(wanted: Index, abilities: Abilities) -> None:
     if not isinstance(wanted, Ivf | Annoy):
         raise _refusal(wanted, abilities, "Only ivf and annoy are matched by recall.")
     if find_spec("annoy" if isinstance(wanted, Annoy) else "faiss") is None:
-        hint = "To match it by recall, install the reference: pip install 'cohorts[reference]'."
+        hint = f"To match it by recall, install the reference: {install_command('reference')}."
         raise _refusal(wanted, abilities, hint)
 
 

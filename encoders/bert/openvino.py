@@ -4,11 +4,11 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from cohorts.encoders.bert.checkpoints import quiet
-from cohorts.errors import EncoderError, MissingExtra
+from cohorts.errors import EncoderError
+from cohorts.extras import require
 
 
 def run_by_openvino(model: Any) -> Callable[[Any, Any], Any]:
@@ -36,8 +36,7 @@ def run_by_openvino(model: Any) -> Callable[[Any, Any], Any]:
 
 def check_installed() -> None:
     """Raise MissingExtra where the library is not there; it is loaded when a model is converted."""
-    if find_spec("openvino") is None:
-        raise MissingExtra("OpenVINO is not installed: pip install 'cohorts[openvino]'.")
+    require("OpenVINO", "openvino", "openvino")
 
 
 def _import_openvino() -> Any:

@@ -15,7 +15,7 @@ from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import Source
 
-_VERSIONS = ("cohorts", "torch", "transformers", "sentence-transformers", "accelerate", "datasets")
+_VERSIONS = ("torch", "transformers", "sentence-transformers", "accelerate", "datasets")
 _MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Objective]]] = {
     "mlm": (mlm.Settings, mlm.Mlm),
     "simcse": (simcse.Settings, simcse.Simcse),

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,7 +22,8 @@ from cohorts.encoders.bert.transformer import best_precision
 from cohorts.encoders.bert.windows import LEVELS, passages
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.settings import at_least_one, one_of
-from cohorts.errors import EncoderError, InputError, MissingExtra
+from cohorts.errors import EncoderError, InputError
+from cohorts.extras import require
 from cohorts.private_files import Scratch, make_private, private_folder, touch_private, write_private
 from cohorts.records.base import Source
 from cohorts.records.notes.cleaning import clean
@@ -204,8 +204,7 @@ def sentence_model(folder: Path, pooling: str) -> Any:
 
 def check_installed() -> None:
     """Raise MissingExtra where what training needs is not there."""
-    if any(find_spec(name) is None for name in ("accelerate", "datasets")):
-        raise MissingExtra("What training needs is not installed: pip install 'cohorts[train]'.")
+    require("What training needs", "train", "accelerate", "datasets")
 
 
 def _asked(objective: Objective, base: Path, source: Source) -> dict[str, Any]:

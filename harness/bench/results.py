@@ -22,7 +22,6 @@ from cohorts.provenance import made_with, write_manifest
 
 ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
 _PACKAGES = (
-    "cohorts",
     "qdrant-client",
     "qdrant-edge-py",
     "pymilvus",

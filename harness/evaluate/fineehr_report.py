@@ -35,7 +35,7 @@ from cohorts.records.base import Source
 _APPROACHES = {"baseline": "Baseline", "metric": "Only Metric", "weight": "Only Weight", "full": "FineEHR"}
 _CLASSIFIERS = {"random forest": "RF", "logistic regression": "LR", "MLP": "MLP", "gradient boosting": "GBDT"}
 _BESIDE_OTHERS: dict[Names, str] = {("Baseline", "Only Text"): "baseline", ("FINEEHR", "Only Text"): "full"}
-_VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+_VERSIONS = ("gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 
 def manifest_of(source: Source, plan: Plan, result: Result) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from cohorts.harness.reports.published import FINEEHR_CATEGORIES, FUSIONS, PHENO
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
-_VERSIONS = ("cohorts", "numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
+_VERSIONS = ("numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
 MEASURES = {
     "precision": "precision@10",
     "precision_text": "precision@10, asked by a note",

@@ -16,6 +16,7 @@ from cohorts.connectors.base import Collection
 from cohorts.connectors.index import DEFAULT_EF, Hnsw, SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Vectors
+from cohorts.extras import install_command
 from cohorts.harness.evaluate.data.splits import Split
 from cohorts.harness.evaluate.data.units import Units
 from cohorts.harness.evaluate.retrieval.population import Mask, Population, Rows
@@ -50,7 +51,7 @@ def principal(patients: Units) -> Mask:
 def why_not(patients: Units, member: Mask | None = None) -> str:
     """Return why F1@100 can't be measured, "" where it can; `member` (n, 3), by default by principal diagnosis."""
     if find_spec("qdrant_edge") is None:
-        return "embedded Qdrant is not installed: pip install 'cohorts[qdrant-embedded]'"
+        return f"embedded Qdrant is not installed: {install_command('qdrant-embedded')}"
     if len(patients.ids) <= RETRIEVAL_K + 1:
         return f"{len(patients.ids):,} patients are too few to look for {RETRIEVAL_K} of them"
     if not (principal(patients) if member is None else member).any():

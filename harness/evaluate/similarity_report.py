@@ -11,7 +11,7 @@ from cohorts.harness.reports.page import keep, render
 from cohorts.harness.reports.published import NOTE_TASKS
 from cohorts.provenance import made_with
 
-_VERSIONS = ("cohorts", "numpy", "pandas", "scipy", "torch", "transformers")
+_VERSIONS = ("numpy", "pandas", "scipy", "torch", "transformers")
 
 
 def manifest_of(file: Path, plan: Plan, result: Result) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from cohorts.private_files import open_private, private_folder
 from cohorts.provenance import made_with, write_manifest
 
 WORST = 5  # queries that are named
-_VERSIONS = ("cohorts", "numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
+_VERSIONS = ("numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
 
 
 @dataclass(frozen=True)

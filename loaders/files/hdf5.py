@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from cohorts.connectors.base import Vectors
-from cohorts.errors import InputError, MissingExtra
+from cohorts.errors import InputError
+from cohorts.extras import missing
 from cohorts.loaders.files.checks import check_file, check_names, readable
 from cohorts.loaders.files.columns import unsupported
 from cohorts.loaders.files.format import VECTOR
@@ -117,4 +118,4 @@ def _h5py() -> Any:
     try:
         return import_module("h5py")
     except ModuleNotFoundError as error:
-        raise MissingExtra("HDF5 can't be read here: pip install 'cohorts[hdf5]'.") from error
+        raise missing("What reads HDF5", "hdf5") from error

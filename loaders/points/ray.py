@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
 from importlib import import_module
-from importlib.util import find_spec
 from math import ceil, floor
 from pathlib import Path
 from types import FrameType
@@ -27,7 +26,8 @@ import pyarrow.ipc
 from cohorts import errors
 from cohorts.encoders.base import Encoder, Vectors
 from cohorts.encoders.registry import load_encoder
-from cohorts.errors import CohortsError, EngineError, FingerprintMismatch, InputError, MissingExtra
+from cohorts.errors import CohortsError, EngineError, FingerprintMismatch, InputError
+from cohorts.extras import require
 from cohorts.private_files import Scratch, open_private, touch_private
 from cohorts.records.base import Batch
 
@@ -127,8 +127,7 @@ class _Worker:
 
 def check_installed() -> None:
     """Raise MissingExtra where Ray is not there; it is loaded when it is to encode."""
-    if find_spec("ray") is None:
-        raise MissingExtra("Ray is not installed: pip install 'cohorts[ray]'.")
+    require("Ray", "ray", "ray")
 
 
 def _import_ray(*, local: bool) -> Any:

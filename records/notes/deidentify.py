@@ -17,7 +17,8 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from cohorts.errors import EngineError, MissingExtra
+from cohorts.errors import EngineError
+from cohorts.extras import missing
 from cohorts.records.base import Source
 from cohorts.records.transforms import RewrittenNotes
 
@@ -119,9 +120,7 @@ def _recognizers() -> list[tuple[str, Any]]:
         presidio = import_module("presidio_analyzer")
         theirs = import_module("presidio_analyzer.predefined_recognizers")
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "De-identification is not installed: pip install 'cohorts[deidentify]'."
-        ) from error
+        raise missing("De-identification", "deidentify") from error
     logger = logging.getLogger("presidio-analyzer")
     if not any(isinstance(handler, _Alarm) for handler in logger.handlers):
         logger.addHandler(_Alarm(logging.WARNING))

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import shlex
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -164,7 +166,19 @@ def test_describe_and_doctor(here: Path) -> None:
         assert word in about
     found = ok("doctor")
     assert "qdrant-edge-py" in found
+    assert re.search(r"ehr-cohorts\s+0\.1\.0", found)
     assert "processor" in found
+
+
+def test_doctor_names_the_command_for_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "faiss-cpu":
+            raise PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr("cohorts.commands.output.doctor.version", version)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "pip install 'ehr-cohorts[reference]'" in ok("doctor")
 
 
 def test_real_notes_go_in_and_answer(

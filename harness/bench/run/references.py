@@ -10,7 +10,8 @@ from cohorts.connectors.base import Vectors
 from cohorts.connectors.calibration.references import Reference, Search, build_reference, fewest_vectors
 from cohorts.connectors.checks import unit_rows
 from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf, SearchParams, show_index
-from cohorts.errors import InputError, MissingExtra, UnsupportedIndex
+from cohorts.errors import InputError, UnsupportedIndex
+from cohorts.extras import missing
 from cohorts.harness.bench.load.clients import Answer
 from cohorts.harness.bench.load.heap import gc_paused
 from cohorts.harness.bench.run.build import Built
@@ -50,7 +51,7 @@ def build(index: Index, vectors: Vectors, seed: int = 0) -> tuple[Reference, Bui
             reference = build_reference(index, base, seed)
             build_s = time.perf_counter() - began
     except ImportError as error:
-        raise MissingExtra("The reference is not installed: pip install 'cohorts[reference]'.") from error
+        raise missing("The reference", "reference") from error
     return reference, Built(
         rows=len(base),
         load_s=0.0,

@@ -223,6 +223,6 @@ def _tell_of_data(experiment: Experiment, data: Dataset, folder: Path) -> None:
         "dim": data.vectors.shape[1],
         "queries": len(data.queries),
         **raw.machine(),
-        **made_with(("cohorts",)),
+        **made_with(),
     }
     write_manifest(folder / DATA, facts)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.errors import MissingExtra
+from cohorts.extras import missing
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.notes.cleaning import clean, words
 
@@ -69,7 +69,7 @@ class Bm25:
         try:
             from bm25s import BM25
         except ImportError as error:
-            raise MissingExtra("BM25 is not installed: pip install 'cohorts[bm25]'.") from error
+            raise missing("BM25", "bm25") from error
         # Every word is kept once, however often it stands: of 150 MB of notes, 1.2 GB less.
         known: dict[str, str] = {}
         tokens = [[known.setdefault(word, word) for word in _words(text)] for text in texts]

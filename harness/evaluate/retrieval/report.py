@@ -44,7 +44,6 @@ MEASURES = {
     "neighbour_recall": "neighbours found",
 }
 _VERSIONS = (
-    "cohorts",
     "numpy",
     "pandas",
     "scikit-learn",

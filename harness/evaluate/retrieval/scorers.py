@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.fused.code_features import CodeFeatures
 from cohorts.encoders.pooling import filled_rows
+from cohorts.extras import install_command
 from cohorts.harness.evaluate.data.text_baselines import Bm25
 from cohorts.harness.evaluate.retrieval.population import Rows
 from cohorts.records.base import Batch, joined_notes
@@ -138,7 +139,7 @@ OF_CODES: dict[str, Baseline] = {
     "age and sex": ByDemographics,
 }
 OF_NOTES: dict[str, Baseline] = {"BM25": ByWords}
-WITHOUT_BM25 = "BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'."
+WITHOUT_BM25 = f"BM25 is left out, as it is not installed: {install_command('bm25')}."
 
 
 def known_baselines(*, codes: bool, notes: bool) -> dict[str, Baseline]:

@@ -17,7 +17,7 @@ from cohorts.harness.reports.page import keep, render
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
-_VERSIONS = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
+_VERSIONS = ("gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
 MEASURES = {
     "uniformity": "uniformity",
     "alignment_label": "alignment, label",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from cohorts.errors import MissingExtra
+from cohorts.extras import install_command
 from cohorts.harness.evaluate.space.geometry import Values
 
 _NEIGHBOURS = 15
@@ -14,7 +15,7 @@ _FEWEST = 5  # rows: with fewer, its start by eigenvectors fails
 def check_installed() -> None:
     """Raise MissingExtra where the library is not there; it is loaded by `umap_plane` alone, which takes seconds."""
     if find_spec("umap") is None:
-        raise MissingExtra("UMAP is not installed: pip install 'cohorts[umap]', or take --projection pca.")
+        raise MissingExtra(f"UMAP is not installed: {install_command('umap')}, or take --projection pca.")
 
 
 def umap_plane(vectors: Any) -> Values:

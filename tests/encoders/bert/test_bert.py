@@ -209,7 +209,7 @@ def test_openvino_is_near_fp32_and_reports_to_nobody(tiny: Path, capfd: pytest.C
 
 def test_openvino_that_is_not_installed_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[openvino\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[openvino\]'"):
         encoder_of(tiny, precision="openvino-bf16").encode_text(SHORT)
 
 

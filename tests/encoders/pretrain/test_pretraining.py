@@ -429,7 +429,7 @@ def test_what_is_not_installed_is_told(
         "cohorts.encoders.pretrain.trainer.find_spec",
         lambda name: None if name == "datasets" else find_spec(name),
     )
-    with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[train\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[train\]'"):
         trained("mlm", tiny, source, tmp_path / "out")
 
 

@@ -578,5 +578,5 @@ class TestReference:
         with pytest.raises(InputError, match=r"at least 256 vectors; 100 were given"):
             reference.build(Ivf(nlist=8, variant="pq"), VECTORS[:100])
         monkeypatch.setitem(sys.modules, "faiss", None)
-        with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[reference\]'"):
+        with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[reference\]'"):
             reference.build(INDEX, VECTORS)

@@ -185,7 +185,7 @@ def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "101 patients are too few" in why_not(patients(101, "sepsis"))
     assert "nobody has a principal diagnosis" in why_not(patients(102, "asthma"))
     monkeypatch.setattr("cohorts.harness.evaluate.fused_search.find_spec", lambda _: None)
-    assert "cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
+    assert "ehr-cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
 
 
 def row(encoder: str, seed: int, precision: float) -> Row:

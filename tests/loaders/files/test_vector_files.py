@@ -427,7 +427,7 @@ def test_a_payload_file_in_another_order_is_refused(tmp_path: Path) -> None:
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = hdf5(tmp_path / "v.hdf5", train=MATRIX)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[hdf5\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[hdf5\]'"):
         open_vectors(path)
     assert open_vectors(npy(tmp_path / "v.npy")).rows == ROWS
 

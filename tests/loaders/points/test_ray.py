@@ -43,7 +43,7 @@ from loading import content
 NOT_OURS = ("max_restarts > 0", "fork_posix.cc")
 # Not importorskip: what Ray listens on is settled when it is imported.
 needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'cohorts[ray]'"
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'ehr-cohorts[ray]'"
 )
 SECRET = "Featherstonehaugh"
 
@@ -288,7 +288,7 @@ def test_refusals_come_before_anything_is_read(
     with pytest.raises(InputError, match="at least 1"):
         next(encode_on_ray(unread, hospital[1], tmp_path, workers=0))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'cohorts\[ray\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[ray\]'"):
         next(encode_on_ray(unread, hospital[1], tmp_path, workers=1, address="127.0.0.1:9"))
     assert next(unread) is hospital[0][0]
     assert list(tmp_path.iterdir()) == []

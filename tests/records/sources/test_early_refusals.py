@@ -94,7 +94,7 @@ def test_nothing_is_looked_at_before(command: str, told: str, monkeypatch: pytes
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if told == "annoy":
         monkeypatch.setitem(sys.modules, "faiss", None)
-        told = "pip install 'cohorts[reference]'"
+        told = "pip install 'ehr-cohorts[reference]'"
     assert told in refused(command)
     assert not list(Path().glob("*/*"))
 
@@ -109,7 +109,7 @@ def test_nothing_is_looked_at_before(command: str, told: str, monkeypatch: pytes
 )
 def test_a_missing_extra_is_told_before(missing: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    assert "pip install 'cohorts[" in refused(command)
+    assert "pip install 'ehr-cohorts[" in refused(command)
 
 
 def write_notes() -> None:
@@ -139,8 +139,8 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> str:
         ("--collection notes --encoder fineehr:dim=16", "the one asked for is fineehr of 16"),
         ("--collection notes --encoder kept", "fingerprint"),
         ("--collection notes --index flat", "The collection has index hnsw"),
-        ("--collection more --index ivf", "pip install 'cohorts[reference]'"),
-        ("--collection notes --index ivf --replace", "pip install 'cohorts[reference]'"),
+        ("--collection more --index ivf", "pip install 'ehr-cohorts[reference]'"),
+        ("--collection notes --index ivf --replace", "pip install 'ehr-cohorts[reference]'"),
         ("--collection more --index ivf --strict-index", "has no index ivf"),
     ],
 )

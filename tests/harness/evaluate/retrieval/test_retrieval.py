@@ -346,7 +346,7 @@ def test_bm25_that_is_not_installed_is_left_out_and_told(
         f"evaluate retrieval --source notes-csv --path {notes} {columns} --out {tmp_path}/out"
     )
     assert code == 0, told
-    assert "BM25 is left out, as it is not installed: pip install 'cohorts[bm25]'." in told
+    assert "BM25 is left out, as it is not installed: pip install 'ehr-cohorts[bm25]'." in told
     assert set(pd.read_csv(tmp_path / "out" / "figures.csv")["encoder"]) == {"random", "TF-IDF"}
     assert set(known_baselines(codes=True, notes=True)) == set(OF_CODES)
 

@@ -194,7 +194,7 @@ def test_the_page_of_umap_tells_no_variance(notes: Path, tmp_path: Path) -> None
 def test_umap_is_an_extra(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     told = refused(f"{evaluation(notes, tmp_path)} --encoder word2vec --projection umap")
-    assert "pip install 'cohorts[umap]'" in told
+    assert "pip install 'ehr-cohorts[umap]'" in told
     assert not (tmp_path / "report" / "report.html").exists()
 
 
