@@ -12,9 +12,14 @@ from cohorts.provenance import write_manifest
 
 def render(template: str, **values: Any) -> str:
     """Return the page that a template of `harness/reports/templates` makes of these values."""
+    return str(environment().get_template(template).render(**values))
+
+
+def environment() -> Any:
+    """Return what reads the templates: Jinja's, in which all values are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("cohorts.harness.reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -22,7 +27,6 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
 
 
 def _seen(value: Any) -> Any:

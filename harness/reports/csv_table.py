@@ -1,0 +1,41 @@
+"""A long table as it is written in CSV: a row per setting, a column per measure."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pandas as pd
+from cohorts.harness.reports.long_table import records
+
+
+def wide(
+    frame: pd.DataFrame,
+    settings: Sequence[str],
+    measures: Sequence[str],
+    *,
+    intervals: Collection[str] = (),
+    counts: Collection[str] = (),
+) -> pd.DataFrame:
+    """Return a row per setting, in order, and a column per measure: what is written as CSV.
+
+    Those of `intervals` have the columns `…_low` and `…_high` beside them, before the unit in their name
+    (`p50_low_ms`); `counts` are whole numbers.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in records(frame):
+        key = tuple(None if record[name] != record[name] else record[name] for name in settings)
+        row = rows.setdefault(key, {name: record[name] for name in settings})
+        row[record["measure"]] = record["text"] or record["value"]
+        if record["measure"] in intervals:
+            row |= {_bound(record["measure"], side): record[side] for side in ("low", "high")}
+    columns = [
+        part
+        for name in measures
+        for part in ((name, _bound(name, "low"), _bound(name, "high")) if name in intervals else (name,))
+    ]
+    made = pd.DataFrame(rows.values(), columns=[*settings, *columns])
+    return made.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _bound(measure: str, side: str) -> str:
+    stem, unit = (measure[:-3], "_ms") if measure.endswith("_ms") else (measure, "")
+    return f"{stem}_{side}{unit}"
