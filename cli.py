@@ -19,7 +19,7 @@ app = Commands(
 )
 for group in (ingest, train, transfer, query, collections, live, bench, doctor):
     app.add_typer(group.app)
-app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Measure")
 
 
 def main() -> None:

@@ -5,26 +5,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cohorts.commands.options import LogAs
+from cohorts.commands.options import LogAs, run_option
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Measure")
 
 
 @app.command()
 def bench(
     experiment: Annotated[Path, typer.Argument(help="TOML file: data, stores, indexes; see docs/bench.md.")],
-    out: Annotated[Path, typer.Option(help="Folder for results and report; a folder in it per experiment.")],
+    out: Annotated[Path, run_option(help="Folder for results and report; a folder in it per experiment.")],
     only: Annotated[
-        list[str] | None, typer.Option(help="Measure this store alone, by its name. Repeatable.")
+        list[str] | None, run_option(help="Measure this store alone, by its name. Repeatable.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Measure again what is there already, of the stores measured.")
+        bool, run_option("--force", help="Measure again what is there already, of the stores measured.")
     ] = False,
     growth: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of an experiment of another size that has a report. Repeatable."),
+        run_option(help="Folder of an experiment of another size that has a report. Repeatable."),
     ] = None,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:

@@ -2,34 +2,44 @@
 
 from typing import Annotated
 
-import typer
-from cohorts.commands.options import IndexText, LogAs, Name, RunDir, SearchText, SettingsFile, Store, Strict
+from cohorts.commands.options import (
+    IndexText,
+    LogAs,
+    Name,
+    RunDir,
+    SearchText,
+    SettingsFile,
+    Store,
+    Strict,
+    run_option,
+    store_option,
+)
 from cohorts.commands.output import log
 from cohorts.commands.parsing import wanted_index
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Collections")
 
 
 @app.command()
 def attach(
-    store: Annotated[str, typer.Option(help="Store address of a server, or of an embedded Milvus file.")],
-    collection: Annotated[str, typer.Option(help="A collection that someone else made.")],
-    vector: Annotated[str | None, typer.Option(help="Which of its vectors to read.")] = None,
+    store: Annotated[str, store_option(help="Store address of a server, or of an embedded Milvus file.")],
+    collection: Annotated[str, store_option(help="A collection that someone else made.")],
+    vector: Annotated[str | None, store_option(help="Which of its vectors to read.")] = None,
     patient_field: Annotated[
         str | None,
-        typer.Option(
+        store_option(
             help="Field that holds the patient's id [default: patient_id, else the point's own id]."
         ),
     ] = None,
     field: Annotated[
-        list[str] | None, typer.Option(help="Further field to filter by: [NAME=]PATH[:TYPE]. Repeatable.")
+        list[str] | None, store_option(help="Further field to filter by: [NAME=]PATH[:TYPE]. Repeatable.")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Allow ingest to write our vector and our payload keys there.")
+        bool, store_option("--write", help="Allow ingest to write our vector and our payload keys there.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be written; keep nothing.")
+        bool, run_option("--dry-run", help="Show what would be written; keep nothing.")
     ] = False,
 ) -> None:
     """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
@@ -88,7 +98,7 @@ def reindex(
 
 @app.command()
 def delete(
-    patient: Annotated[str, typer.Option(help="Id of the patient to erase.")],
+    patient: Annotated[str, store_option(help="Id of the patient to erase.")],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     run_dir: RunDir = None,

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-import typer
+from cohorts.commands.options import store_option
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Set up")
 
 
 @app.command()
 def doctor(
-    store: Annotated[str | None, typer.Option(help="Show what the engine of this store can do.")] = None,
+    store: Annotated[str | None, store_option(help="Show what the engine of this store can do.")] = None,
 ) -> None:
     """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
     from cohorts.commands.output.doctor import examine

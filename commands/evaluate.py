@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from cohorts.commands.options import (
     CohortByName,
     Columns,
@@ -17,6 +16,12 @@ from cohorts.commands.options import (
     SourcePath,
     SplitName,
     UnitName,
+    encoder_option,
+    index_option,
+    query_option,
+    run_option,
+    source_option,
+    store_option,
 )
 from cohorts.commands.output import log
 from cohorts.commands.parsing import parse_names, parse_pairs
@@ -29,21 +34,21 @@ app = Commands(help="Measure encoders on a source.")
 
 @app.command("fineehr")
 def evaluate_fineehr(
-    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    source: Annotated[str, source_option("--source", help="mimic3 or mimic4.")],
     path: SourcePath,
-    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
+    out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path(
         "fineehr-evaluation"
     ),
     encoder: Annotated[
-        str, typer.Option(help="fineehr[:key=value,…]: settings that all four settings share.")
+        str, encoder_option(help="fineehr[:key=value,…]: settings that all four settings share.")
     ] = "fineehr",
     as_of: Annotated[
-        str | None, typer.Option(help="Measure with what was written by admission+24h too, side by side.")
+        str | None, source_option(help="Measure with what was written by admission+24h too, side by side.")
     ] = None,
     split: Annotated[
-        SplitName, typer.Option(help="Hold out patients, or admissions as the paper does.")
+        SplitName, run_option(help="Hold out patients, or admissions as the paper does.")
     ] = SplitName.PATIENT,
-    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    seeds: Annotated[int, run_option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
     dates: DatesAs = DatesName.ISO,
     log_format: LogAs = log.LogFormat.TEXT,
@@ -77,25 +82,23 @@ def evaluate_fineehr(
 
 @app.command("fused")
 def evaluate_fused(
-    source: Annotated[str, typer.Option("--source", help="mimic3 or mimic4.")],
+    source: Annotated[str, source_option("--source", help="mimic3 or mimic4.")],
     path: SourcePath,
-    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
-        "fused-evaluation"
-    ),
+    out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path("fused-evaluation"),
     encoder: Annotated[
-        str, typer.Option(help="fused[:key=value,…]: settings that all fusions and objectives share.")
+        str, encoder_option(help="fused[:key=value,…]: settings that all fusions and objectives share.")
     ] = "fused",
     withhold: Annotated[
-        str, typer.Option(help="Phenotypes whose codes no encoder sees: names separated by commas, or all.")
+        str, encoder_option(help="Phenotypes whose codes no encoder sees: names separated by commas, or all.")
     ] = "all",
     withhold_text: Annotated[
-        bool, typer.Option("--withhold-text", help="Measure with their mentions in notes masked too.")
+        bool, encoder_option("--withhold-text", help="Measure with their mentions in notes masked too.")
     ] = False,
     cohort_by: Annotated[
         CohortByName,
-        typer.Option(help="Whose F1@100 is told: of a cohort by its principal or any diagnosis."),
+        run_option(help="Whose F1@100 is told: of a cohort by its principal or any diagnosis."),
     ] = CohortByName.PRIMARY,
-    seeds: Annotated[int, typer.Option(min=1, help="How many splits and trainings.")] = 3,
+    seeds: Annotated[int, run_option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
     dates: DatesAs = DatesName.ISO,
     download: Download = False,
@@ -140,23 +143,21 @@ def evaluate_fused(
 
 @app.command("space")
 def evaluate_space(
-    source: Annotated[str, typer.Option("--source", help="notes-csv: its rows of one id are one document.")],
+    source: Annotated[str, source_option("--source", help="notes-csv: its rows of one id are one document.")],
     path: SourcePath,
     columns: Columns,
-    labels: Annotated[str, typer.Option("--labels", help="The column whose values are the classes.")],
+    labels: Annotated[str, source_option("--labels", help="The column whose values are the classes.")],
     encoder: Annotated[
-        list[str], typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable.")
+        list[str], encoder_option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the report and its tables.")] = Path(
-        "space-evaluation"
-    ),
-    seeds: Annotated[int, typer.Option(min=1, help="How many splits.")] = 3,
+    out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path("space-evaluation"),
+    seeds: Annotated[int, run_option(min=1, help="How many splits.")] = 3,
     unfreeze: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Train a head and so many last layers of text models too. Repeatable."),
+        encoder_option(min=0, help="Train a head and so many last layers of text models too. Repeatable."),
     ] = None,
     projection: Annotated[
-        ProjectionName, typer.Option(help="How documents are drawn in a plane; umap is an extra.")
+        ProjectionName, run_option(help="How documents are drawn in a plane; umap is an extra.")
     ] = ProjectionName.PCA,
     dates: DatesAs = DatesName.ISO,
     log_format: LogAs = log.LogFormat.TEXT,
@@ -183,17 +184,17 @@ def evaluate_space(
 
 @app.command("similarity")
 def evaluate_similarity(
-    pairs: Annotated[Path, typer.Option(help="Table of two texts and a score, larger for more alike.")],
+    pairs: Annotated[Path, source_option(help="Table of two texts and a score, larger for more alike.")],
     columns: Annotated[
-        str, typer.Option(help="Its columns, as in text_a=sentence1,text_b=sentence2,score=similarity.")
+        str, source_option(help="Its columns, as in text_a=first,text_b=second,score=grade.")
     ] = "",
     encoder: Annotated[
         list[str] | None,
-        typer.Option(
+        encoder_option(
             help="[NAME=]encoder or [NAME=]folder [default: ClinicalNoteBERT after SimCSE]. Repeatable."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the report and its table.")] = Path(
+    out: Annotated[Path, run_option(help="Folder for the report and its table.")] = Path(
         "similarity-evaluation"
     ),
     download: Download = False,
@@ -223,47 +224,48 @@ def evaluate_similarity(
 
 @app.command("retrieval")
 def evaluate_retrieval(
-    source: Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")],
+    source: Annotated[str, source_option("--source", help="mimic3, mimic4 or notes-csv.")],
     path: SourcePath,
-    out: Annotated[Path, typer.Option(help="Folder for raw rankings, tables and the report.")] = Path(
+    out: Annotated[Path, run_option(help="Folder for raw rankings, tables and the report.")] = Path(
         "retrieval-evaluation"
     ),
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable."),
+        encoder_option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable."),
     ] = None,
     cohort: Annotated[
-        list[str] | None, typer.Option(help="A phenotype to ask for [default: all]. Repeatable.")
+        list[str] | None, query_option(help="A phenotype to ask for [default: all]. Repeatable.")
     ] = None,
     cohort_by: Annotated[
         CohortByName | None,
-        typer.Option(help="Its members: by any diagnosis, or by the principal one. [default: any]"),
+        query_option(help="Its members: by any diagnosis, or by the principal one. [default: any]"),
     ] = None,
     labels: Labels = "",
     columns: Columns = "",
     store: Annotated[
-        list[str] | None, typer.Option(help="Ask through this store too, with every --index. Repeatable.")
+        list[str] | None, store_option(help="Ask through this store too, with every --index. Repeatable.")
     ] = None,
     index: Annotated[
-        list[str] | None, typer.Option(help="As in ingest; a search follows a blank. Repeatable.")
+        list[str] | None, index_option(help="As in ingest; a search follows a blank. Repeatable.")
     ] = None,
     k: Annotated[
-        list[int] | None, typer.Option(min=1, help="Neighbours [default: 10 50 100 200]. Repeatable.")
+        list[int] | None, query_option(min=1, help="Neighbours [default: 10 50 100 200]. Repeatable.")
     ] = None,
-    queries: Annotated[int, typer.Option(min=1, help="Questions of each cohort, at most.")] = 100,
+    queries: Annotated[int, query_option(min=1, help="Questions of each cohort, at most.")] = 100,
     folds: Annotated[
         int,
-        typer.Option(min=1, max=5, help="Of five: whose patients are asked about, each with its training."),
+        run_option(min=1, max=5, help="Of five: whose patients are asked about, each with its training."),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of folds and questions.")] = 0,
+    seed: Annotated[int, run_option(min=0, help="Of folds and questions.")] = 0,
     withhold_text: Annotated[
-        bool, typer.Option("--withhold-text", help="Rank with the cohorts' mentions in notes masked too.")
+        bool, encoder_option("--withhold-text", help="Rank with the cohorts' mentions in notes masked too.")
     ] = False,
     leave_codes: Annotated[
-        bool, typer.Option("--leave-codes", help="Rank with nothing withheld too, to see what that flatters.")
+        bool,
+        encoder_option("--leave-codes", help="Rank with nothing withheld too, to see what that flatters."),
     ] = False,
     judgements: Annotated[
-        Path | None, typer.Option(help="CSV file with patient, other and grade: who is how alike.")
+        Path | None, query_option(help="CSV file with patient, other and grade: who is how alike.")
     ] = None,
     notes: NotesFolder = None,
     dates: DatesAs = DatesName.ISO,

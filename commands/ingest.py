@@ -1,4 +1,4 @@
-"""Commands that read a hospital's tables: `synth`, `ingest`, `fit`."""
+"""Commands that read a hospital's tables: `synth`, `ingest`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,10 @@ from cohorts.commands.options import (
     UnitName,
     Withhold,
     WithholdText,
+    encoder_option,
+    run_option,
+    source_option,
+    store_option,
 )
 from cohorts.commands.output import log
 from cohorts.commands.output.rejected import tell_rejected
@@ -36,14 +40,14 @@ from cohorts.commands.parsing import asked_encoder, wanted_index
 from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Load")
 
 
 @app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to write to; made if need be, must be empty.")],
-    patients: Annotated[int, typer.Option(min=1, help="How many patients to invent.")] = 2_000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same hospital.")] = 0,
+    patients: Annotated[int, source_option(min=1, help="How many patients to invent.")] = 2_000,
+    seed: Annotated[int, source_option(min=0, help="Same seed, same hospital.")] = 0,
 ) -> None:
     """Write the tables of a synthetic hospital: invented patients in MIMIC-III's shape."""
     from cohorts.records.synthetic.hospital import synthesize
@@ -60,7 +64,7 @@ def ingest(
     path: SourcePath,
     encoder: Annotated[
         str | None,
-        typer.Option(
+        encoder_option(
             help="lsa, codes, concat:A+B[+C], word2vec, fineehr or fused[:FUSION,…], trained on the source; "
             "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder [default: concat:lsa+codes, "
             "without the part of which the source has nothing]."
@@ -70,7 +74,7 @@ def ingest(
     withhold_text: WithholdText = False,
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
+    unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
     index: IndexText = None,
     search: SearchText = None,
     settings: SettingsFile = None,
@@ -82,30 +86,30 @@ def ingest(
     deidentify: Deidentify = False,
     context: Context = None,
     max_bad_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Stop where more rows of a table are bad.")
+        float, source_option(metavar="<share>", min=0, max=1, help="Stop where more rows of a table are bad.")
     ] = MAX_BAD_SHARE,
     quarantine: Annotated[
-        Path | None, typer.Option(help="File for bad rows [default: in the run folder].")
+        Path | None, source_option(help="File for bad rows [default: in the run folder].")
     ] = None,
     run_dir: RunDir = None,
     replace: Replace = False,
     resume: Resume = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Send only patients whose records changed since they were sent.")
+        bool, store_option("--update", help="Send only patients whose records changed since they were sent.")
     ] = False,
     remove_vanished: Annotated[
-        bool, typer.Option("--remove-vanished", help="With --update: remove patients that the source lost.")
+        bool, store_option("--remove-vanished", help="With --update: remove patients that the source lost.")
     ] = False,
     shard: Annotated[
-        str | None, typer.Option(help="Load only part i of n, as in 2/4: one job of an array.")
+        str | None, run_option(help="Load only part i of n, as in 2/4: one job of an array.")
     ] = None,
-    ray_workers: Annotated[int | None, typer.Option(min=1, help="Encode on Ray, by so many workers.")] = None,
+    ray_workers: Annotated[int | None, run_option(min=1, help="Encode on Ray, by so many workers.")] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Ray cluster [default: one on this machine].")
+        str | None, run_option(help="HOST:PORT of a Ray cluster [default: one on this machine].")
     ] = None,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, check and count only.")] = False,
+    dry_run: Annotated[bool, run_option("--dry-run", help="Read, check and count only.")] = False,
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
     from cohorts.commands.output.progress import progress
@@ -162,72 +166,3 @@ def ingest(
                 run.ingest(records, making, connector, tick)
     show_summary(run.manifest, dry_run=dry_run)
     tell_rejected(run)
-
-
-@app.command()
-def fit(
-    source: SourceName,
-    path: SourcePath,
-    out: Annotated[Path, typer.Option(help="Folder to keep the encoder in.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], bert[:MODEL,…], "
-            "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing]."
-        ),
-    ] = None,
-    withhold: Withhold = None,
-    withhold_text: WithholdText = False,
-    unit: Annotated[UnitName, typer.Option(help="What one vector stands for.")] = UnitName.PATIENT,
-    notes: NotesFolder = None,
-    columns: Columns = "",
-    labels: Labels = "",
-    dates: DatesAs = DatesName.ISO,
-    deidentify: Deidentify = False,
-    context: Context = None,
-    download: Download = False,
-    log_format: LogAs = log.LogFormat.TEXT,
-) -> None:
-    """Train an encoder on a source and keep it, for shards and other sources to share."""
-    from cohorts.commands.output.progress import progress
-    from cohorts.encoders.registry import (
-        check_ready,
-        download_checkpoints,
-        make_encoder,
-        suited_to,
-        told_lacking,
-    )
-    from cohorts.loaders.run import train_only
-
-    log.choose(log_format)
-    asked = asked_encoder(encoder, withhold, withhold_text)
-    if download:
-        download_checkpoints([asked])
-    made, lacks = make_encoder(asked), ""
-    check_ready(made)
-    with (
-        opened_source(
-            source,
-            path,
-            out,
-            unit=unit,
-            notes=notes,
-            columns=columns,
-            labels=labels,
-            dates=dates,
-            deidentify=deidentify,
-            context=context,
-        ) as records,
-        progress() as tick,
-    ):
-        if encoder is None:
-            asked = suited_to(asked, records)
-            made = make_encoder(asked)
-            lacks = told_lacking(asked, records)
-        train_only(records, made, out, tick)
-    if lacks:
-        log.say("note", lacks)
-    log.say(
-        "note",
-        f"Encoder {made.name}, fingerprint {made.fingerprint}, kept in {out}: use it as --encoder {out}.",
-    )

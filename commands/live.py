@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from cohorts.commands.options import Name, Queries, QueriesFile, Rate, SearchText, Store
+from cohorts.commands.options import (
+    Name,
+    Queries,
+    QueriesFile,
+    Rate,
+    SearchText,
+    Store,
+    query_option,
+    run_option,
+)
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
@@ -15,7 +23,7 @@ if TYPE_CHECKING:
     from cohorts.harness.live.queries import Sample
     from cohorts.harness.live.reader import Reader
 
-app = Commands()
+app = Commands("Measure")
 
 
 @app.command()
@@ -23,14 +31,14 @@ def audit(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     where: Annotated[
-        list[str] | None, typer.Option(help="Measure among these too: age >= 60. Repeatable.")
+        list[str] | None, query_option(help="Measure among these too: age >= 60. Repeatable.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    k: Annotated[int, query_option("-k", min=1, help="How many neighbours.")] = 10,
     queries: Queries = 200,
     rate: Rate = 20.0,
     search: SearchText = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for audit.csv and manifest.json.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+    out: Annotated[Path | None, run_option(help="Folder for audit.csv and manifest.json.")] = None,
+    seed: Annotated[int, run_option(min=0, help="Same seed, same queries.")] = 0,
     queries_file: QueriesFile = None,
 ) -> None:
     """Measure the recall of a collection in service against exact search, by filter; nothing is written to it.
@@ -70,21 +78,21 @@ def audit(
 
 @app.command()
 def tune(
-    target_recall: Annotated[float, typer.Option(help="Recall to reach with confidence, as in .95.")],
+    target_recall: Annotated[float, query_option(help="Recall to reach with confidence, as in .95.")],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    where: Annotated[str | None, typer.Option(help="Tune for searches among these: age >= 60.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    where: Annotated[str | None, query_option(help="Tune for searches among these: age >= 60.")] = None,
+    k: Annotated[int, query_option("-k", min=1, help="How many neighbours.")] = 10,
     queries: Queries = 200,
     rate: Rate = 20.0,
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Try indexes too, on a sample in a collection that is dropped again."),
+        run_option("--rebuild", help="Try indexes too, on a sample in a collection that is dropped again."),
     ] = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Make the choice the collection's default search parameters.")
+        bool, run_option("--write", help="Make the choice the collection's default search parameters.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same queries.")] = 0,
+    seed: Annotated[int, run_option(min=0, help="Same seed, same queries.")] = 0,
     queries_file: QueriesFile = None,
 ) -> None:
     """Find the cheapest search parameters (with --rebuild, index) whose recall reaches a target with confidence.

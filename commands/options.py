@@ -1,6 +1,7 @@
 """The options that commands share: their names, values and help."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,14 @@ import typer
 from cohorts.commands.output import log
 
 MAX_BAD_SHARE = 0.1  # of the rows of a table
+
+# Each in its panel of what `--help` shows; the order of panels stands in typer_app.py.
+source_option = partial(typer.Option, rich_help_panel="Source")
+encoder_option = partial(typer.Option, rich_help_panel="Encoder")
+store_option = partial(typer.Option, rich_help_panel="Store")
+index_option = partial(typer.Option, rich_help_panel="Index")
+query_option = partial(typer.Option, rich_help_panel="Query")
+run_option = partial(typer.Option, rich_help_panel="Run")
 
 
 class UnitName(StrEnum):
@@ -63,76 +72,80 @@ class Format(StrEnum):
 
 Store = Annotated[
     str,
-    typer.Option(
+    store_option(
         help="Store address: qdrant:PATH, milvus:PATH.db, qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT, "
         "milvus+http://HOST:PORT.",
     ),
 ]
-Name = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
+Name = Annotated[str, store_option("--collection", help="Name of the collection.")]
 IndexText = Annotated[
     str | None,
-    typer.Option("--index", help="flat, hnsw:m=32,ef_construction=400, ivf:nlist=1024, annoy:n_trees=100."),
+    index_option("--index", help="flat, hnsw:m=32,ef_construction=400, ivf:nlist=1024, annoy:n_trees=100."),
 ]
 SearchText = Annotated[
-    str | None, typer.Option("--search", help="Search parameters, as in ef_search=128 or exact=true.")
+    str | None, index_option("--search", help="Search parameters, as in ef_search=128 or exact=true.")
 ]
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="TOML file with tables [index] and [search].")
+    Path | None, index_option("--settings", help="TOML file with tables [index] and [search].")
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
+    bool, index_option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
 ]
-SourceName = Annotated[str, typer.Option("--source", help="mimic3, mimic4 or notes-csv.")]
-SourcePath = Annotated[Path, typer.Option("--path", help="The source's folder (notes-csv: its file).")]
-NotesFolder = Annotated[Path | None, typer.Option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
+SourceName = Annotated[str, source_option("--source", help="mimic3, mimic4 or notes-csv.")]
+SourcePath = Annotated[Path, source_option("--path", help="The source's folder (notes-csv: its file).")]
+NotesFolder = Annotated[Path | None, source_option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
 Columns = Annotated[
-    str, typer.Option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
+    str, source_option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
 ]
 Labels = Annotated[
-    str, typer.Option("--labels", help='notes-csv: label columns to keep, as in ward,"Type, of admission".')
+    str, source_option("--labels", help='notes-csv: label columns to keep, as in ward,"Type, of admission".')
 ]
 DatesAs = Annotated[
     DatesName,
-    typer.Option("--dates", help="Read dates like 3/5/2094 too: day-first (3 May) or month-first (5 March)."),
+    source_option(
+        "--dates",
+        metavar="<order>",
+        help="Read dates like 3/5/2094 too: day-first (3 May) or month-first (5 March).",
+    ),
 ]
 Deidentify = Annotated[
     bool,
-    typer.Option(
+    source_option(
         "--deidentify", help="Put placeholders for ids, phones, dates, addresses in notes. Finds no names."
     ),
 ]
 Context = Annotated[
     ContextName | None,
-    typer.Option(
+    source_option(
         "--context", help="Mask or tag words of notes that are negated, of the family, or hypothetical."
     ),
 ]
-RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Run folder [default: beside the store].")]
+RunDir = Annotated[Path | None, run_option("--run-dir", help="Run folder [default: beside the store].")]
 Replace = Annotated[
     bool,
-    typer.Option("--replace", help="Write a new version beside a collection of this name, then switch."),
+    store_option("--replace", help="Write a new version beside a collection of this name, then switch."),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where the last run ended, if it ended too early.")
+    bool, run_option("--resume", help="Go on where the last run ended, if it ended too early.")
 ]
 Withhold = Annotated[
     str | None,
-    typer.Option(
+    encoder_option(
         help="Keep the codes of these phenotypes from the encoder: names separated by commas, or all."
     ),
 ]
 WithholdText = Annotated[
-    bool, typer.Option("--withhold-text", help="With --withhold: mask their mentions in notes too.")
+    bool, encoder_option("--withhold-text", help="With --withhold: mask their mentions in notes too.")
 ]
 Download = Annotated[
-    bool, typer.Option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
+    bool, encoder_option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
 ]
-Rate = Annotated[float, typer.Option(help="Requests a second at most, exact searches counted.")]
-Queries = Annotated[int, typer.Option(min=1, help="How many queries of each kind to ask.")]
+Rate = Annotated[float, query_option(help="Requests a second at most, exact searches counted.")]
+Queries = Annotated[int, query_option(min=1, help="How many queries of each kind to ask.")]
 QueriesFile = Annotated[
     Path | None,
-    typer.Option(help="Ask these: vectors (.npy, .parquet, .hdf5), or texts, one on a line (.txt)."),
+    query_option(help="Ask these: vectors (.npy, .parquet, .hdf5), or texts, one on a line (.txt)."),
 ]
 LogAs = Annotated[
-    log.LogFormat, typer.Option("--log-format", help="How a run tells of itself on stderr: text or json.")
+    log.LogFormat, run_option("--log-format", help="How a run tells of itself on stderr: text or json.")
 ]

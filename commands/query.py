@@ -4,43 +4,50 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from cohorts.commands.options import Format, Name, SearchText, SettingsFile, Store
+from cohorts.commands.options import (
+    Format,
+    Name,
+    SearchText,
+    SettingsFile,
+    Store,
+    encoder_option,
+    query_option,
+)
 from cohorts.commands.parsing import wanted_index
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
-app = Commands()
+app = Commands("Query")
 
 
 @app.command()
 def query(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    patient: Annotated[str | None, typer.Option(help="Find patients like this one, by id.")] = None,
-    text: Annotated[str | None, typer.Option(help="Find patients like this description.")] = None,
-    note_file: Annotated[Path | None, typer.Option(help="Find patients like the one in this note.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
-    where: Annotated[str | None, typer.Option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
+    patient: Annotated[str | None, query_option(help="Find patients like this one, by id.")] = None,
+    text: Annotated[str | None, query_option(help="Find patients like this description.")] = None,
+    note_file: Annotated[Path | None, query_option(help="Find patients like the one in this note.")] = None,
+    k: Annotated[int, query_option("-k", min=1, help="How many neighbours.")] = 10,
+    where: Annotated[str | None, query_option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
     search: SearchText = None,
     settings: SettingsFile = None,
     encoder: Annotated[
-        Path | None, typer.Option(help="Folder of the encoder [default: the one the ingest kept].")
+        Path | None, encoder_option(help="Folder of the encoder [default: the one the ingest kept].")
     ] = None,
     per_unit: Annotated[
         bool,
-        typer.Option("--per-unit", help="Every admission or chunk, not each patient once by the best one."),
+        query_option("--per-unit", help="Every admission or chunk, not each patient once by the best one."),
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
+        bool, query_option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
     ] = False,
     suggest: Annotated[
         bool,
-        typer.Option(
+        query_option(
             "--suggest", help="Where --patient is not there, show the nearest ids: other patients'."
         ),
     ] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis.word_shares import word_shares
@@ -87,7 +94,7 @@ def describe(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     encoder: Annotated[
-        Path | None, typer.Option(help="Show the encoder in this folder instead, and what it learnt.")
+        Path | None, encoder_option(help="Show the encoder in this folder instead, and what it learnt.")
     ] = None,
 ) -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""

@@ -1,4 +1,4 @@
-"""Commands on text models: `train`, `models`."""
+"""Commands that train encoders and text models: `fit`, `train`, `models`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +11,93 @@ from cohorts.commands.options import (
     DatesName,
     Deidentify,
     Download,
+    Labels,
     LogAs,
     NotesFolder,
     SourceName,
     SourcePath,
+    UnitName,
+    Withhold,
+    WithholdText,
+    encoder_option,
+    run_option,
+    source_option,
 )
 from cohorts.commands.output import log
+from cohorts.commands.parsing import asked_encoder
 from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Encoders")
+
+
+@app.command()
+def fit(
+    source: SourceName,
+    path: SourcePath,
+    out: Annotated[Path, run_option(help="Folder to keep the encoder in.")],
+    encoder: Annotated[
+        str | None,
+        encoder_option(
+            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], bert[:MODEL,…], "
+            "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing]."
+        ),
+    ] = None,
+    withhold: Withhold = None,
+    withhold_text: WithholdText = False,
+    unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    labels: Labels = "",
+    dates: DatesAs = DatesName.ISO,
+    deidentify: Deidentify = False,
+    context: Context = None,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Train an encoder on a source and keep it, for shards and other sources to share."""
+    from cohorts.commands.output.progress import progress
+    from cohorts.encoders.registry import (
+        check_ready,
+        download_checkpoints,
+        make_encoder,
+        suited_to,
+        told_lacking,
+    )
+    from cohorts.loaders.run import train_only
+
+    log.choose(log_format)
+    asked = asked_encoder(encoder, withhold, withhold_text)
+    if download:
+        download_checkpoints([asked])
+    made, lacks = make_encoder(asked), ""
+    check_ready(made)
+    with (
+        opened_source(
+            source,
+            path,
+            out,
+            unit=unit,
+            notes=notes,
+            columns=columns,
+            labels=labels,
+            dates=dates,
+            deidentify=deidentify,
+            context=context,
+        ) as records,
+        progress() as tick,
+    ):
+        if encoder is None:
+            asked = suited_to(asked, records)
+            made = make_encoder(asked)
+            lacks = told_lacking(asked, records)
+        train_only(records, made, out, tick)
+    if lacks:
+        log.say("note", lacks)
+    log.say(
+        "note",
+        f"Encoder {made.name}, fingerprint {made.fingerprint}, kept in {out}: use it as --encoder {out}.",
+    )
 
 
 @app.command()
@@ -32,18 +109,18 @@ def train(
         ),
     ],
     base: Annotated[
-        str, typer.Option(help="Checkpoint to begin with: a folder, a preset, a Hugging Face id.")
+        str, encoder_option(help="Checkpoint to begin with: a folder, a preset, a Hugging Face id.")
     ],
     source: SourceName,
     path: SourcePath,
-    out: Annotated[Path, typer.Option(help="Folder for the trained model.")],
+    out: Annotated[Path, run_option(help="Folder for the trained model.")],
     notes: NotesFolder = None,
     columns: Columns = "",
     dates: DatesAs = DatesName.ISO,
     deidentify: Deidentify = False,
     context: Context = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of a training that ended early.")
+        bool, run_option("--resume", help="Go on from the last checkpoint of a training that ended early.")
     ] = False,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from cohorts.commands.options import (
     IndexText,
     LogAs,
@@ -15,39 +14,42 @@ from cohorts.commands.options import (
     SettingsFile,
     Store,
     Strict,
+    run_option,
+    source_option,
+    store_option,
 )
 from cohorts.commands.output import log
 from cohorts.commands.output.rejected import tell_rejected
 from cohorts.commands.parsing import parse_names, wanted_index
 from cohorts.commands.typer_app import Commands
 
-app = Commands()
+app = Commands("Load")
 
 
 @app.command()
 def load(
     vectors: Annotated[
         Path,
-        typer.Option(
+        source_option(
             help="Vectors: a file (.parquet, .npy, .hdf5), a folder of Parquet parts, or in quotes 'out/*.parquet'."
         ),
     ],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    id_column: Annotated[str, typer.Option(help="Column (HDF5: dataset) of the ids.")] = "id",
-    vector_column: Annotated[str, typer.Option(help="Column (HDF5: dataset) of the vectors.")] = "vector",
+    id_column: Annotated[str, source_option(help="Column (HDF5: dataset) of the ids.")] = "id",
+    vector_column: Annotated[str, source_option(help="Column (HDF5: dataset) of the vectors.")] = "vector",
     payload: Annotated[
-        Path | None, typer.Option(help="npy, HDF5: Parquet or CSV file with ids and payload, row by row.")
+        Path | None, source_option(help="npy, HDF5: Parquet or CSV file with ids and payload, row by row.")
     ] = None,
-    filterable: Annotated[str, typer.Option(help="Payload columns to filter by, separated by commas.")] = "",
+    filterable: Annotated[str, source_option(help="Payload columns to filter by, separated by commas.")] = "",
     patient_field: Annotated[
         str | None,
-        typer.Option(
+        source_option(
             help="Payload column that holds the patient's id [default: patient_id, else the row's id]."
         ),
     ] = None,
     made_by: Annotated[
-        str, typer.Option(help="What made the vectors; only files of one maker go into one collection.")
+        str, source_option(help="What made the vectors; only files of one maker go into one collection.")
     ] = "",
     index: IndexText = None,
     search: SearchText = None,
@@ -88,7 +90,7 @@ def load(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="Parquet file to write; it must not be there yet.")],
+    out: Annotated[Path, run_option(help="Parquet file to write; it must not be there yet.")],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     log_format: LogAs = log.LogFormat.TEXT,
@@ -108,11 +110,11 @@ def export(
 
 @app.command()
 def copy(
-    origin: Annotated[str, typer.Option("--from", help="Store to copy from.")],
-    target: Annotated[str, typer.Option("--to", help="Store to copy to.")],
+    origin: Annotated[str, store_option("--from", help="Store to copy from.")],
+    target: Annotated[str, store_option("--to", help="Store to copy to.")],
     collection: Name = "cohorts",
     as_: Annotated[
-        str | None, typer.Option("--as", help="Name of the copy [default: the same name].")
+        str | None, store_option("--as", help="Name of the copy [default: the same name].")
     ] = None,
     index: IndexText = None,
     search: SearchText = None,
@@ -152,7 +154,7 @@ def copy(
 def verify(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    full: Annotated[bool, typer.Option("--full", help="Compare every point, not a sample of 1,000.")] = False,
+    full: Annotated[bool, run_option("--full", help="Compare every point, not a sample of 1,000.")] = False,
     run_dir: RunDir = None,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 from cohorts.errors import InputError
 from typer.core import TyperCommand, TyperOption
 
+PANELS = ("Source", "Encoder", "Store", "Index", "Query", "Run")  # of options, in the order that help shows
 _TAG = re.compile(r"\[(?=[a-z#/@][^\[]*?\])")  # what rich takes for a style, and leaves out
 
 
@@ -21,6 +22,18 @@ class _Command(TyperCommand):
         for one in told:
             if one.help:
                 one.help = _TAG.sub(r"\\[", one.help)
+        self.params.sort(key=lambda one: _place(getattr(one, "rich_help_panel", None)))
+        for option in self.params:
+            if isinstance(option, TyperOption) and option.is_flag:
+                option.metavar = ""  # takes no value: help has none to show
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return `--help`, which stands among the options of a run."""
+        option: Any = super().get_help_option(ctx)
+        if option is not None:
+            option.rich_help_panel = PANELS[-1]
+            option.metavar = ""
+        return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments. Raises InputError."""
@@ -33,12 +46,18 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class Commands(typer.Typer):
-    """A group of such commands."""
+def _place(panel: str | None) -> int:
+    """Return where a panel stands; what has none, as arguments, comes first."""
+    return PANELS.index(panel) if panel else -1
 
-    def __init__(self, **settings: Any) -> None:
+
+class Commands(typer.Typer):
+    """A group of such commands; in `cohorts --help` they stand in one panel."""
+
+    def __init__(self, panel: str | None = None, **settings: Any) -> None:
         super().__init__(no_args_is_help=True, pretty_exceptions_enable=False, **settings)
+        self._panel = panel
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Return the decorator that makes a function a command."""
-        return super().command(name, cls=_Command, **settings)
+        return super().command(name, cls=_Command, rich_help_panel=self._panel, **settings)
