@@ -126,7 +126,7 @@ def evaluate_fused(
     if not isinstance(asked, Fused):
         raise InputError(f"--encoder {encoder}: this table is of fused, as in fused:model=clinicalbert.")
     if download:
-        download_checkpoints([encoder])
+        download_checkpoints([asked])
     withheld = parse_withheld(withhold, text=False)
     plan = Plan(asked.settings, withheld, seeds, withhold_text, CohortBy(cohort_by.value))
     Bert(asked.settings.bert).check_ready()
@@ -164,7 +164,7 @@ def evaluate_space(
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
     from cohorts.commands.output.evaluation import show_space
-    from cohorts.encoders.registry import check_ready
+    from cohorts.encoders.base import check_ready
     from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
     from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
     from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
@@ -213,7 +213,7 @@ def evaluate_similarity(
     scored = read_pairs(pairs, parse_pairs("--columns", columns))
     asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
     if download:
-        download_checkpoints([one.spec for one in asked if not one.trained])
+        download_checkpoints([one.encoder for one in asked if not one.trained])
     plan = Plan(scored, asked, may_lack=not encoder)
     check_writable(out)
     result = evaluate(plan, lambda stage: log.say("note", stage))
@@ -274,7 +274,8 @@ def evaluate_retrieval(
 ) -> None:
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
     from cohorts.commands.output.evaluation import show_quality
-    from cohorts.encoders.registry import check_ready, download_checkpoints
+    from cohorts.encoders.base import check_ready
+    from cohorts.encoders.registry import download_checkpoints
     from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
     from cohorts.harness.evaluate.retrieval.evaluation import evaluate
     from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
@@ -285,7 +286,7 @@ def evaluate_retrieval(
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
     if download:
-        download_checkpoints([one.spec for one in contestants if one.spec and not one.trained])
+        download_checkpoints([one.encoder for one in contestants if one.spec and not one.trained])
     for one in contestants:
         check_ready(one.encoder)
     if labels and cohort_by:

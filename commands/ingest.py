@@ -114,7 +114,7 @@ def ingest(
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
     from cohorts.commands.output.progress import progress
     from cohorts.commands.output.tables import show_summary
-    from cohorts.encoders.registry import download_checkpoints
+    from cohorts.encoders.registry import as_encoder, download_checkpoints
     from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run
     from cohorts.loaders.targets import LoadRequest
@@ -138,9 +138,9 @@ def ingest(
     bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)
     run = Run(folder, store, goal)
     if download:
-        download_checkpoints([asked])
+        download_checkpoints([as_encoder(asked)])
     ray = Ray(ray_workers, ray_address) if ray_workers else None
-    making = None if dry_run else run.prepare(asked, ray, by_default=encoder is None)
+    making = None if dry_run else run.prepare(asked, ray, by_default=encoder is None, asked=encoder or "")
     with (
         opened_source(
             source,

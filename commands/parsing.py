@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from cohorts.errors import InputError
 
 if TYPE_CHECKING:
+    from cohorts.encoders.base import Encoder
+    from cohorts.encoders.specs import EncoderSpec
     from cohorts.loaders.versions import IndexRequest
 
 
@@ -30,17 +32,22 @@ def parse_names(option: str, text: str) -> list[str]:
         raise InputError(f"{option} has a double quote that is not closed: {text!r}.") from error
 
 
-def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool) -> str:
-    """Return the encoder that is asked for, or the default, with what is to be withheld from it."""
-    from cohorts.encoders.registry import DEFAULT
-    from cohorts.encoders.withholding import parse_withheld
+def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool) -> "Encoder | EncoderSpec":
+    """Return the saved encoder in a folder, or the one asked for, or the default, with what is withheld from it."""
+    from cohorts.encoders.registry import DEFAULT, load_encoder, parse_encoder
+    from cohorts.encoders.saving import is_folder
+    from cohorts.records.withheld import parse_withheld
 
-    encoder = encoder or DEFAULT
-    if withhold is None:
-        if withhold_text:
-            raise InputError("--withhold-text needs --withhold: it says whose mentions are masked.")
-        return encoder
-    return parse_withheld(withhold, text=withhold_text).asked_of(encoder)
+    if withhold is None and withhold_text:
+        raise InputError("--withhold-text needs --withhold: it says whose mentions are masked.")
+    withheld = None if withhold is None else parse_withheld(withhold, text=withhold_text)
+    if encoder is None or not is_folder(encoder):
+        return parse_encoder(encoder or DEFAULT, withheld)
+    if withheld is not None:
+        raise InputError(
+            f"The encoder in {encoder} is trained already: phenotypes are withheld from one that is yet to be trained."
+        )
+    return load_encoder(Path(encoder))
 
 
 def wanted_index(

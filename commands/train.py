@@ -57,20 +57,18 @@ def fit(
 ) -> None:
     """Train an encoder on a source and keep it, for shards and other sources to share."""
     from cohorts.commands.output.progress import progress
-    from cohorts.encoders.registry import (
-        check_ready,
-        download_checkpoints,
-        make_encoder,
-        suited_to,
-        told_lacking,
-    )
+    from cohorts.encoders.base import check_ready
+    from cohorts.encoders.registry import as_encoder, download_checkpoints, suited_to, told_lacking
+    from cohorts.encoders.specs import EncoderSpec
     from cohorts.loaders.run import train_only
 
     log.choose(log_format)
     asked = asked_encoder(encoder, withhold, withhold_text)
+    if not isinstance(asked, EncoderSpec):
+        raise InputError(f"The encoder in {encoder} is trained already: use it as --encoder {encoder}.")
+    made, lacks = as_encoder(asked), ""
     if download:
-        download_checkpoints([asked])
-    made, lacks = make_encoder(asked), ""
+        download_checkpoints([made])
     check_ready(made)
     with (
         opened_source(
@@ -89,7 +87,7 @@ def fit(
     ):
         if encoder is None:
             asked = suited_to(asked, records)
-            made = make_encoder(asked)
+            made = as_encoder(asked)
             lacks = told_lacking(asked, records)
         train_only(records, made, out, tick)
     if lacks:

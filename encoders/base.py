@@ -1,6 +1,6 @@
 """The Encoder seam: records in, unit vectors out. scikit-learn manners."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -115,3 +115,42 @@ class Explains(Protocol):
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
         """Return what `encode` returns, and an explanation of every row; or none at all."""
         ...
+
+
+@runtime_checkable
+class ReadsCheckpoints(Protocol):
+    """An encoder with text models within, whose checkpoints lie in folders or in the Hugging Face cache."""
+
+    @property
+    def checkpoints(self) -> Sequence[str]:
+        """Return the checkpoints by folder, preset or Hugging Face id; none where it reads no text."""
+        ...
+
+    def check_ready(self) -> None:
+        """Raise CheckpointNotFound, EncoderError or MissingExtra where it could not encode; no weights are read."""
+        ...
+
+
+def check_ready(encoder: object) -> None:
+    """Raise CheckpointNotFound, EncoderError or MissingExtra where an encoder's text models could not encode."""
+    if isinstance(encoder, ReadsCheckpoints):
+        encoder.check_ready()
+
+
+def checkpoints_of(encoder: object) -> Sequence[str]:
+    """Return the checkpoints of an encoder's text models, none where it has no such models."""
+    return encoder.checkpoints if isinstance(encoder, ReadsCheckpoints) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderKind:
+    """A kind of encoder, by whose name users ask for it: what an entry point of the group `cohorts.encoders` names.
+
+    `settings` is a frozen dataclass with defaults, which checks itself and raises EncoderError. `make` returns an
+    untrained encoder of such settings; `load` what its `save` wrote: `encoder.json` there holds the kind's name
+    (`saving.write_about`). A kind without `load` makes encoders that are saved as another kind.
+    """
+
+    settings: type[Any]
+    make: Callable[[Any], Encoder]
+    load: Callable[[Path], Encoder] | None = None

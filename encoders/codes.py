@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.encoders.base import Explanation, Vectors
+from cohorts.encoders.base import EncoderKind, Explanation, Vectors
 from cohorts.encoders.fused.code_features import COLUMNS, CodeFeatures
 from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.latent import Latent
@@ -305,3 +305,6 @@ def _years_before_last(codes: pd.DataFrame) -> npt.NDArray[np.float32]:
     last = codes.groupby("unit_id")["admitted"].transform("max")
     years = (last - codes["admitted"]).dt.total_seconds() / _YEAR_S
     return years.fillna(0).to_numpy(np.float32)
+
+
+KIND = EncoderKind(settings=Settings, make=Codes, load=Codes.load)

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Encoder, Explains, ExplainsText, Explanation, Vectors, padding_of
+from cohorts.encoders.base import (
+    Encoder,
+    Explains,
+    ExplainsText,
+    Explanation,
+    Vectors,
+    check_ready,
+    checkpoints_of,
+    padding_of,
+)
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.encoders.saving import check_unchanged, identity_of, read_about, write_about
 from cohorts.encoders.target_weights import Asked, choose_weights
@@ -25,6 +34,7 @@ from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
 
 REASONS = 200  # told of a unit
+SettingsOf = Callable[[str], Collection[str]]
 _TARGET = ",target="
 # A part and its weight; `last` is what stands before the weight's =, back to the last comma, colon or =.
 _WEIGHT = re.compile(r"(?P<spec>.*?(?P<last>[^,:=]*))=(?P<weight>\d+\.?\d*|\.\d+)")
@@ -63,8 +73,8 @@ class _About:
     settings: Settings
 
 
-def parse_parts(text: str, settings: Mapping[str, Collection[str]]) -> Settings:
-    """Read `A+B`, `A=1,B=.5` or `A+B,target=T`; `settings` are the names of the encoders' own, by encoder.
+def parse_parts(text: str, encoders: Sequence[str], settings_of: SettingsOf) -> Settings:
+    """Read `A+B`, `A=1,B=.5` or `A+B,target=T`; `settings_of` names the settings of an encoder.
 
     A part begins with an encoder's name, behind + or a comma; what follows that begins with none belongs to it, and a
     number behind its last = is its weight, unless a setting of its own is named before it. Raises EncoderError.
@@ -74,9 +84,9 @@ def parse_parts(text: str, settings: Mapping[str, Collection[str]]) -> Settings:
         raise EncoderError(
             "concat: target= names nothing: write died, principal, or a label, as in target=died."
         )
-    names = "|".join(map(re.escape, settings))
+    names = "|".join(map(re.escape, encoders))
     parts = re.split(rf"[+,]\s*(?=(?:{names})\s*(?:[:=+,]|$))", text) if text else []
-    read = [_parse_part(part.strip(), settings) for part in parts]
+    read = [_parse_part(part.strip(), encoders, settings_of) for part in parts]
     if target and any(weight is not None for _, weight in read):
         raise EncoderError(
             "concat: weights are given, or chosen for a target, and not both: leave one of them out."
@@ -86,15 +96,15 @@ def parse_parts(text: str, settings: Mapping[str, Collection[str]]) -> Settings:
     )
 
 
-def _parse_part(part: str, settings: Mapping[str, Collection[str]]) -> tuple[str, float | None]:
+def _parse_part(part: str, encoders: Sequence[str], settings_of: SettingsOf) -> tuple[str, float | None]:
     """Return a part as it is asked for, and its weight, None where none is given."""
     name = re.split("[:=]", part, maxsplit=1)[0]
-    if name not in settings:
+    if name not in encoders:
         raise EncoderError(
-            f"concat: {part!r} begins with no encoder's name. Encoders: {', '.join(settings)}."
+            f"concat: {part!r} begins with no encoder's name. Encoders: {', '.join(encoders)}."
         )
     found = _WEIGHT.fullmatch(part)
-    if found is None or found["last"] in settings[name]:
+    if found is None or found["last"] in settings_of(name):
         return part, None
     return found["spec"], float(found["weight"])
 
@@ -116,6 +126,16 @@ class Concat:
     def parts(self) -> list[Encoder]:
         """Return the encoders side by side."""
         return list(self._parts)
+
+    @property
+    def checkpoints(self) -> Sequence[str]:
+        """Return those of the parts."""
+        return [one for part in self._parts for one in checkpoints_of(part)]
+
+    def check_ready(self) -> None:
+        """Raise CheckpointNotFound, EncoderError or MissingExtra where a part's text models could not encode."""
+        for part in self._parts:
+            check_ready(part)
 
     @property
     def uses_transformer(self) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Vectors
+from cohorts.encoders.base import EncoderKind, Vectors
 from cohorts.encoders.latent import Latent
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.saving import (
@@ -181,3 +181,6 @@ class Lsa:
         if self._learnt is None:
             raise EncoderError("This lsa is not trained yet: call fit, or load a saved one.")
         return self._learnt
+
+
+KIND = EncoderKind(settings=Settings, make=Lsa, load=Lsa.load)

@@ -1,84 +1,123 @@
-"""The encoders by name, as `--encoder` knows them."""
+"""The encoders by name: those that are built in, and those that other packages bring.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+A further encoder is a package with an entry point in the group `cohorts.encoders`, named as users ask for it, whose
+object is an `EncoderKind`. `tests/encoder_contract.py` is the suite that it inherits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cohorts.encoders import codes, lsa, word2vec
-from cohorts.encoders.base import Encoder
-from cohorts.encoders.bert import clinicalnotebert
-from cohorts.encoders.bert import encoder as bert
-from cohorts.encoders.bert.checkpoints import find_checkpoint
-from cohorts.encoders.bert.encoder import Bert
-from cohorts.encoders.codes import Codes
-from cohorts.encoders.concat import Concat, parse_parts
-from cohorts.encoders.fineehr import training as fineehr_training
-from cohorts.encoders.fineehr.encoder import FineEhr
-from cohorts.encoders.fused import settings as fusion_settings
-from cohorts.encoders.fused.encoder import Fused
-from cohorts.encoders.lsa import Lsa
+from cohorts.encoders.base import Encoder, EncoderKind, checkpoints_of
+from cohorts.encoders.concat import Concat, Settings, parse_parts
 from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, is_folder, read_about
-from cohorts.encoders.settings import read_settings
-from cohorts.encoders.withholding import Withholding, parse_asked, restore_withheld
-from cohorts.encoders.word2vec import Word2Vec
+from cohorts.encoders.settings import check_values, read_values
+from cohorts.encoders.specs import EncoderSpec
+from cohorts.encoders.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.records.base import Source
+from cohorts.records.withheld import Withheld
 
 DEFAULT = "concat:lsa+codes"
-_MAKERS: Mapping[str, tuple[type[Any], Callable[[Any], Encoder]]] = {
-    "lsa": (lsa.Settings, Lsa),
-    "codes": (codes.Settings, Codes),
-    "word2vec": (word2vec.Settings, Word2Vec),
-    "fineehr": (fineehr_training.Settings, FineEhr),
-    "bert": (bert.Settings, Bert),
-    "clinicalnotebert": (clinicalnotebert.Settings, clinicalnotebert.make_clinicalnotebert),
-    "fused": (fusion_settings.Settings, Fused),
-}
-_LOADERS: Mapping[str, Callable[[Path], Encoder]] = {
-    "lsa": Lsa.load,
-    "codes": Codes.load,
-    "concat": lambda folder: Concat.load(folder, load_encoder),
-    "word2vec": Word2Vec.load,
-    "fineehr": FineEhr.load,
-    "bert": Bert.load,
-    "fused": Fused.load,
+ENTRY_POINTS = "cohorts.encoders"
+_BUILT_IN: Mapping[str, str] = {  # the modules of their kinds, imported when one is asked for
+    "lsa": "cohorts.encoders.lsa",
+    "codes": "cohorts.encoders.codes",
+    "word2vec": "cohorts.encoders.word2vec",
+    "fineehr": "cohorts.encoders.fineehr.encoder",
+    "bert": "cohorts.encoders.bert.encoder",
+    "clinicalnotebert": "cohorts.encoders.bert.clinicalnotebert",
+    "fused": "cohorts.encoders.fused.encoder",
 }
 
 
-def make_encoder(spec: str) -> Encoder:
-    """Make an untrained encoder from its name and settings, as in `word2vec:dim=64`, `fineehr:full` or `bert:biobert`.
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    The first setting may stand without its name where it is text. What is withheld from it follows, as in
-    `fused:gated without sepsis+stroke`.
+
+def encoder_names() -> list[str]:
+    """Return the names of all encoders that can be made here, those of other packages last."""
+    others = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - {*_BUILT_IN, Concat.name}
+    return [*_BUILT_IN, Concat.name, *sorted(others)]
+
+
+def parse_encoder(text: str, withheld: Withheld | None = None) -> EncoderSpec:
+    """Read a name and settings, as in `word2vec:dim=64`, `fineehr:full`, `bert:biobert` or `concat:lsa+codes`.
+
+    The first setting may stand without its name where it is text. Raises EncoderError, which names what there is.
+    """
+    name, _, rest = text.partition(":")
+    if name == Concat.name:
+        asked = parse_parts(rest, [one for one in encoder_names() if one != Concat.name], _settings_of)
+        values = {"parts": asked.parts, "weights": asked.weights, "target": asked.target}
+    elif (kind := _kind_of(name)) is not None:
+        values = read_values(kind.settings, rest)
+    elif is_folder(text):
+        raise EncoderError(f"The encoder in {text} is trained already: load it, and nothing can be set.")
+    else:
+        known = ", ".join(encoder_names())
+        raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
+    return EncoderSpec(name, values, withheld, asked=text)
+
+
+def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
+    """Make an untrained encoder from a spec, from a text as `parse_encoder` reads it, or from a name and settings.
 
     Raises EncoderError, which names what there is.
     """
-    spec, withheld = parse_asked(spec)
-    if withheld is not None:
-        return Withholding(make_encoder(spec), withheld)
-    name, _, rest = spec.partition(":")
-    if is_folder(spec):
-        raise EncoderError(
-            f"The encoder in {spec} is trained already: phenotypes are withheld from one that is yet to be trained."
-        )
-    if name == Concat.name:
-        return _make_concat(rest)
-    if name not in _MAKERS:
-        known = ", ".join((*_MAKERS, Concat.name))
-        raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
-    settings, make = _MAKERS[name]
-    return make(read_settings(settings, rest))
+    if isinstance(asked, str):
+        asked = EncoderSpec(asked) if settings and ":" not in asked else parse_encoder(asked)
+    spec = replace(asked, settings={**asked.settings, **settings}, asked="") if settings else asked
+    made = _make_concat(spec.settings) if spec.name == Concat.name else _make(spec)
+    return made if spec.withheld is None else Withholding(made, spec.withheld)
 
 
-def _make_concat(text: str) -> Concat:
-    own = {name: [field.name for field in fields(settings)] for name, (settings, _) in _MAKERS.items()}
-    settings = parse_parts(text, own)
-    return Concat(settings, [make_encoder(part) for part in settings.parts])
+def _make(spec: EncoderSpec) -> Encoder:
+    kind = _kind_of(spec.name)
+    if kind is None:
+        raise EncoderError(f"There is no encoder {spec.name!r}. Encoders: {', '.join(encoder_names())}.")
+    return kind.make(kind.settings(**check_values(kind.settings, spec.settings)))
 
 
-def suited_to(asked: str, source: Source) -> str:
+def _make_concat(settings: Mapping[str, Any]) -> Concat:
+    """Make a `concat` of `parts` (texts or specs), weighing 1 each where no `weights` are given."""
+    values = {"weights": [], "target": "", **settings}
+    if values.keys() != {"parts", "weights", "target"}:
+        raise EncoderError(f"concat has the settings parts, weights and target; got {', '.join(settings)}.")
+    parts: list[EncoderSpec | str] = list(values["parts"])
+    weights = [float(weight) for weight in values["weights"]] or [1.0] * len(parts)
+    asked = Settings([str(part) for part in parts], weights, values["target"])
+    return Concat(asked, [make_encoder(part) for part in parts])
+
+
+def _kind_of(name: str) -> EncoderKind | None:
+    """Return what is built in by this name, or what another package brings; None for neither."""
+    if name in _BUILT_IN:
+        kind: EncoderKind = import_module(_BUILT_IN[name]).KIND
+        return kind
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        found = entry.load()
+        if not isinstance(found, EncoderKind):
+            raise EncoderError(
+                f"The entry point {name} = {entry.value} is no EncoderKind: {type(found).__name__}."
+            )
+        return found
+    return None
+
+
+@cache
+def _settings_of(name: str) -> list[str]:
+    kind = _kind_of(name)
+    return [] if kind is None else [field.name for field in fields(kind.settings)]
+
+
+def suited_to(asked: EncoderSpec, source: Source) -> EncoderSpec:
     """Return the default encoder, with what is withheld, less the part of which a source has nothing.
 
     Raises EncoderError where it holds neither notes nor codes.
@@ -87,10 +126,10 @@ def suited_to(asked: str, source: Source) -> str:
         return asked
     if not source.has_notes and not source.has_codes:
         raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
-    return asked.replace(DEFAULT, Lsa.name if source.has_notes else Codes.name, 1)
+    return EncoderSpec("lsa" if source.has_notes else "codes", withheld=asked.withheld)
 
 
-def told_lacking(asked: str, source: Source) -> str:
+def told_lacking(asked: EncoderSpec, source: Source) -> str:
     """Return what the default encoder does without, which is now `asked`, and why; "" where it lacks nothing."""
     if source.has_notes and source.has_codes:
         return ""
@@ -98,44 +137,24 @@ def told_lacking(asked: str, source: Source) -> str:
     return f"The source has no {lacks}: the encoder is {asked}, not {DEFAULT}.{where}"
 
 
-def download_checkpoints(specs: Sequence[str]) -> None:
-    """Fetch those of the untrained text encoders among these into the Hugging Face cache.
+def as_encoder(asked: Encoder | EncoderSpec) -> Encoder:
+    """Return an encoder as it is, or the untrained one that a spec asks for. Raises EncoderError."""
+    return make_encoder(asked) if isinstance(asked, EncoderSpec) else asked
+
+
+def download_checkpoints(encoders: Sequence[_Named]) -> None:
+    """Fetch the checkpoints of the text models among these encoders into the Hugging Face cache.
 
     Raises EncoderError, also where none of them has a checkpoint.
     """
-    made = [make_encoder(parse_asked(spec)[0]) for spec in specs]
-    models = [text.settings.model for one in made for text in _text_models(one)]
+    from cohorts.encoders.bert.checkpoints import find_checkpoint
+
+    models = [model for one in encoders for model in checkpoints_of(one)]
     if not models:
-        names = " or ".join(one.name for one in made) or "asked for"
+        names = " or ".join(one.name for one in encoders) or "asked for"
         raise EncoderError(f"Encoder {names} has no checkpoint to download: leave --download out.")
     for model in dict.fromkeys(models):
         find_checkpoint(model, download=True)
-
-
-def ready_encoder(spec: str) -> Encoder:
-    """Return the encoder of a text or of a folder, after a look at all that it will need but the source.
-
-    Asked before a source is read. Raises EncoderError, CheckpointNotFound, MissingExtra.
-    """
-    encoder = load_encoder(Path(spec)) if is_folder(spec) else make_encoder(spec)
-    check_ready(encoder)
-    return encoder
-
-
-def check_ready(encoder: object) -> None:
-    """Raise CheckpointNotFound, EncoderError or MissingExtra where an encoder's text model could not encode."""
-    for text in _text_models(encoder):
-        text.check_ready()
-
-
-def _text_models(encoder: object) -> list[Bert]:
-    """Return the text models that an encoder is, or has within."""
-    if isinstance(encoder, Withholding):
-        return _text_models(encoder.encoder)
-    if isinstance(encoder, Concat):
-        return [text for part in encoder.parts for text in _text_models(part)]
-    inner = encoder.text if isinstance(encoder, Fused) else encoder
-    return [inner] if isinstance(inner, Bert) else []
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -145,8 +164,16 @@ def load_encoder(folder: Path) -> Encoder:
         raise EncoderError(
             f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
         )
-    load = _LOADERS.get(str(read_about(folder, dict[str, Any]).get("name")))
-    if load is None:
-        raise EncoderError(f"{about} names no encoder that this version knows: {', '.join(_LOADERS)}.")
-    encoder, withheld = load(folder), restore_withheld(folder)
+    name = str(read_about(folder, dict[str, Any]).get("name"))
+    encoder, withheld = _load(name, folder), restore_withheld(folder)
     return encoder if withheld is None else Withholding(encoder, withheld)
+
+
+def _load(name: str, folder: Path) -> Encoder:
+    if name == Concat.name:
+        return Concat.load(folder, load_encoder)
+    kind = _kind_of(name)
+    if kind is None or kind.load is None:
+        known = ", ".join(encoder_names())
+        raise EncoderError(f"{folder / ABOUT} names no encoder that this version knows: {known}.")
+    return kind.load(folder)

@@ -22,12 +22,14 @@ TENSORS = "model.safetensors"
 AGAIN = "Train the encoder again, or copy it again from where it is whole."
 
 
-class _Configured(Protocol):
-    name: str
-    settings: Any
-
+class _Fingerprinted(Protocol):
     @property
     def fingerprint(self) -> str: ...
+
+
+class _Configured(_Fingerprinted, Protocol):
+    name: str
+    settings: Any
 
 
 def identity_of(encoder: _Configured) -> dict[str, Any]:
@@ -37,6 +39,14 @@ def identity_of(encoder: _Configured) -> dict[str, Any]:
         "fingerprint": encoder.fingerprint,
         "settings": asdict(encoder.settings),
     }
+
+
+def is_trained(encoder: _Fingerprinted) -> bool:
+    """Tell whether an encoder has a fingerprint, which it has from its training on."""
+    try:
+        return bool(encoder.fingerprint)
+    except EncoderError:
+        return False
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

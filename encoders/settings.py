@@ -1,8 +1,9 @@
 """How the settings of encoders and trainings are read, and what they are checked by."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 from cohorts.errors import EncoderError
@@ -36,13 +37,17 @@ def check_share(encoder: str, settings: object, *names: str) -> None:
 
 
 def read_settings(kind: type[Any], text: str) -> Any:
-    """Return settings of a kind (a dataclass) from `key=value,…`. Raises EncoderError.
+    """Return settings of a kind (a dataclass) from `key=value,…`, as `read_values` reads them. Raises EncoderError."""
+    return kind(**read_values(kind, text))
+
+
+def read_values(kind: type[Any], text: str) -> dict[str, Any]:
+    """Return what `key=value,…` says of the settings of a kind (a dataclass). Raises EncoderError.
 
     The first one may stand without its name where it is text. A value may be an encoder's name with settings of its
     own, as in `model=clinicalnotebert:tiny,simcse=note`: a key that is none of the kind's own belongs to it.
     """
-    hints = get_type_hints(kind)
-    known: dict[str, Any] = {field.name: hints[field.name] for field in fields(kind)}
+    known = _known(kind)
     values: dict[str, Any] = {}
     parts = [part.strip() for part in text.split(",") if part.strip()]
     first, kind_of_first = next(iter(known.items()))
@@ -64,4 +69,31 @@ def read_settings(kind: type[Any], text: str) -> Any:
             raise EncoderError(f"{key}={value}: it is {_KINDS[known[key]]}.") from error
         if _NAMED.match(value):
             nested = key
-    return kind(**values)
+    return values
+
+
+def check_values(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of the settings of a kind (a dataclass), numbers of numpy as Python's.
+
+    Raises EncoderError for a key that it does not have, and for a value of another type.
+    """
+    known = _known(kind)
+    for key in values:
+        if key not in known:
+            raise EncoderError(f"{key!r} is no setting: there are {', '.join(known)}.")
+    return {key: _typed(key, value, known[key]) for key, value in values.items()}
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    fits = {int: Integral, float: Real, str: str}.get(kind)
+    if fits is None:
+        return value
+    if not isinstance(value, fits) or isinstance(value, bool):
+        raise EncoderError(f"{key} is {value!r}, a {type(value).__name__}: it is {_KINDS[kind]}.")
+    return kind(value)
+
+
+def _known(kind: type[Any]) -> dict[str, Any]:
+    """Return the types of a dataclass's fields by name, in their order."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}

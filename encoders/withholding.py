@@ -1,106 +1,30 @@
-"""What is asked for must not stand in what it is asked of: codes, and mentions in notes, of withheld phenotypes.
-
-The codes that define a cohort, and those that imply it (septic shock), are removed from the input. The words stand in
-the notes still ("Admission Dx: Sepsis"): with `text`, they are masked too, as far as the phenotype's terms name them.
-"""
+"""Any encoder, kept from the codes and mentions of withheld phenotypes."""
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from cohorts.documents import read_json
-from cohorts.encoders.base import Encoder, Explains, ExplainsText, Explanation, Pads, Vectors
+from cohorts.encoders.base import (
+    Encoder,
+    Explains,
+    ExplainsText,
+    Explanation,
+    Pads,
+    Vectors,
+    check_ready,
+    checkpoints_of,
+)
 from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
-from cohorts.records.codes.phenotypes import load_phenotypes, stating
-from cohorts.records.transforms import View
+from cohorts.records.withheld import Withheld, WithheldSource
 
-MASK = " "
 FILE = "withheld.json"
-_WITHOUT, _IN_NOTES = " without ", " in notes too"  # of the text that asks for an encoder
-
-
-@dataclass(frozen=True)
-class Withheld:
-    """Phenotypes by name, whether their mentions in notes are masked too, and whether codes that imply them go as well.
-
-    Encoders that were saved before there was `implied` go on without it. Raises EncoderError for none, and for
-    unknown ones.
-    """
-
-    phenotypes: tuple[str, ...]
-    text: bool = False
-    implied: bool = True
-
-    def __post_init__(self) -> None:
-        known = [one.name for one in load_phenotypes()]
-        if not self.phenotypes:
-            raise EncoderError(f"Name the phenotypes to withhold, or all. Phenotypes: {', '.join(known)}.")
-        for name in self.phenotypes:
-            if name not in known:
-                raise EncoderError(
-                    f"There is no phenotype {name!r} to withhold. Phenotypes: {', '.join(known)}."
-                )
-
-    def apply(self, batch: Batch) -> Batch:
-        """Return the batch without the codes, and without the words, that are withheld."""
-        codes = batch.codes[~stating(batch.codes, self.phenotypes, implied=self.implied).to_numpy()]
-        notes = batch.notes
-        if self.text:
-            notes = notes.assign(text=[self.mask(text) for text in notes["text"]])
-        return replace(batch, codes=codes.reset_index(drop=True), notes=notes)
-
-    def mask(self, text: str) -> str:
-        """Return a text without the terms of the phenotypes, in whatever case they stand, where texts are masked."""
-        return self.pattern.sub(MASK, text) if self.text else text
-
-    def asked_of(self, encoder: str) -> str:
-        """Return the text that asks for an encoder with this withheld from it; `parse_asked` reads it."""
-        return f"{encoder}{_WITHOUT}{'+'.join(self.phenotypes)}{_IN_NOTES if self.text else ''}"
-
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """Return what finds a mention of the phenotypes, the longest term first."""
-        terms: Sequence[str] = [
-            term for one in load_phenotypes() if one.name in self.phenotypes for term in one.terms
-        ]
-        longest_first = sorted(terms, key=len, reverse=True)
-        words = (r"\s+".join(map(re.escape, term.split())) for term in longest_first)
-        return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
-
-
-def parse_withheld(names: str, *, text: bool) -> Withheld:
-    """Read names of phenotypes, separated by commas, or `all`. Raises EncoderError."""
-    every = [one.name for one in load_phenotypes()]
-    chosen = every if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
-    return Withheld(tuple(sorted(set(chosen))), text)
-
-
-def parse_asked(asked: str) -> tuple[str, Withheld | None]:
-    """Return the encoder that is asked for, and what is to be withheld from it. Raises EncoderError."""
-    encoder, _, names = asked.partition(_WITHOUT)
-    if not names:
-        return encoder, None
-    return encoder, Withheld(tuple(names.removesuffix(_IN_NOTES).split("+")), names.endswith(_IN_NOTES))
-
-
-class WithheldSource(View):
-    """A source without what is withheld."""
-
-    def __init__(self, source: Source, withheld: Withheld) -> None:
-        super().__init__(source)
-        self._withheld = withheld
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield the source's batches."""
-        return map(self._withheld.apply, self._source.batches())
 
 
 class Withholding:
@@ -122,6 +46,15 @@ class Withholding:
     def dim(self) -> int:
         """Return the encoder's own."""
         return self.encoder.dim
+
+    @property
+    def checkpoints(self) -> Sequence[str]:
+        """Return the encoder's own."""
+        return checkpoints_of(self.encoder)
+
+    def check_ready(self) -> None:
+        """Raise CheckpointNotFound, EncoderError or MissingExtra where the encoder's text models could not encode."""
+        check_ready(self.encoder)
 
     @property
     def uses_transformer(self) -> bool:

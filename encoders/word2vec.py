@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Vectors
+from cohorts.encoders.base import EncoderKind, Vectors
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import (
@@ -314,3 +314,6 @@ def _code_sentences(batch: Batch) -> Iterator[list[str]]:
     words_of = batch.codes.assign(word=_code_words(batch), **keys)
     for _, group in words_of.groupby(["unit_id", "admission_id"], sort=False):
         yield group["word"].tolist()
+
+
+KIND = EncoderKind(settings=Settings, make=Word2Vec, load=Word2Vec.load)

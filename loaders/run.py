@@ -13,11 +13,12 @@ from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.connectors.spread import look
-from cohorts.encoders.base import Encoder
+from cohorts.encoders.base import Encoder, check_ready
 from cohorts.encoders.fingerprint import check_fingerprint, check_kind
 from cohorts.encoders.needs import check_notes
-from cohorts.encoders.registry import load_encoder, make_encoder, ready_encoder, suited_to, told_lacking
-from cohorts.encoders.saving import is_folder
+from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, suited_to, told_lacking
+from cohorts.encoders.saving import is_trained
+from cohorts.encoders.specs import EncoderSpec
 from cohorts.errors import InputError
 from cohorts.loaders.attach import check_guest, write_as_guest
 from cohorts.loaders.holding import Held, holding
@@ -58,24 +59,32 @@ _VERSIONS = (
 
 
 class Making(NamedTuple):
-    """How units become vectors: the encoder asked for, which is trained already or not, and who encodes on Ray."""
+    """How units become vectors: the encoder, what it was made from, and who encodes on Ray.
+
+    `asked` tells how it was asked for; `spec` is None for an encoder that was given as an object.
+    """
 
     asked: str
     encoder: Encoder
-    trained: bool
+    spec: EncoderSpec | None
     ray: Ray | None
     by_default: bool = False
 
+    @property
+    def trained(self) -> bool:
+        """Return whether the encoder was given trained; one that is made from a spec is always trained here."""
+        return self.spec is None and is_trained(self.encoder)
+
     def lacks(self, source: Source) -> str:
         """Return what the default encoder does without, and why; "" for nothing."""
-        return told_lacking(self.asked, source) if self.by_default else ""
+        return told_lacking(self.spec, source) if self.by_default and self.spec else ""
 
     def suited_to(self, source: Source) -> "Making":
         """Return the same, but the default encoder less the part of which a source has nothing. Raises EncoderError."""
-        if not self.by_default:
+        if not self.by_default or self.spec is None:
             return self
-        asked = suited_to(self.asked, source)
-        return self._replace(asked=asked, encoder=make_encoder(asked))
+        spec = suited_to(self.spec, source)
+        return self._replace(asked=str(spec), spec=spec, encoder=make_encoder(spec))
 
 
 class Run:
@@ -109,19 +118,30 @@ class Run:
         self._summary.units = read_only(source, self._summary, tick)
         self._account(source)
 
-    def prepare(self, asked: str, ray: Ray | None = None, *, by_default: bool = False) -> "Making":
+    def prepare(
+        self,
+        encoder: Encoder | EncoderSpec,
+        ray: Ray | None = None,
+        *,
+        by_default: bool = False,
+        asked: str = "",
+    ) -> Making:
         """Return how vectors are to be made, after a look at all that can be refused before a source is read.
 
+        `asked` tells where an encoder that is given as an object comes from.
         Raises InputError, EncoderError, CheckpointNotFound, MissingExtra.
         """
-        if self.goal.shard and not is_folder(asked):
+        spec = encoder if isinstance(encoder, EncoderSpec) else None
+        made = as_encoder(encoder)
+        if self.goal.shard and (spec is not None or not is_trained(made)):
             raise InputError(
                 "Every shard needs the same encoder: train it once with cohorts fit, and give its folder by --encoder."
             )
         check_writable(self.folder)
         if ray is not None:
             check_installed()
-        return Making(asked, ready_encoder(asked), is_folder(asked), ray, by_default)
+        check_ready(made)
+        return Making(asked or str(spec or made.name), made, spec, ray, by_default)
 
     def ingest(self, source: Source, making: "Making", connector: Connector, tick: ProgressCallback) -> None:
         """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""

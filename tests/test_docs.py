@@ -10,7 +10,7 @@ import pytest
 import typer
 import typer.main
 from cohorts.cli import app
-from cohorts.encoders.registry import _MAKERS, make_encoder
+from cohorts.encoders.registry import encoder_names, make_encoder
 
 ROOT = Path(__file__).parents[1]
 UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
@@ -56,7 +56,7 @@ def test_commands_in_documents_exist(file: Path) -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=[file.name for file in DOCUMENTS])
 def test_encoders_in_documents_can_be_made(file: Path) -> None:
-    known = {"concat", *_MAKERS}
+    known = encoder_names()
     for words in commands(file.read_text(encoding="utf-8")):
         for option, spec in pairwise(words):
             if option == "--encoder" and re.split("[:=]", spec)[0] in known:

@@ -9,6 +9,7 @@ Source: github.com/JHLiu7/ClinicalNoteBERT, simcse_utils.py and encode_notes_ber
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from cohorts.encoders.base import EncoderKind
 from cohorts.encoders.bert import encoder as bert
 from cohorts.encoders.bert.checkpoints import PRESETS, find_checkpoint
 from cohorts.encoders.settings import one_of
@@ -110,3 +111,6 @@ def _is_here(hub_id: str) -> bool:
     except CheckpointNotFound:
         return False
     return True
+
+
+KIND = EncoderKind(settings=Settings, make=make_clinicalnotebert)  # saved as bert

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Vectors
+from cohorts.encoders.base import EncoderKind, Vectors
 from cohorts.encoders.bert.checkpoints import (
     Checkpoint,
     content_hash,
@@ -93,6 +93,11 @@ class Bert:
             asked, precision=best_precision() if asked.precision == "auto" else asked.precision
         )
         self.counts: Counter[str] = Counter()
+
+    @property
+    def checkpoints(self) -> Sequence[str]:
+        """Return its checkpoint, by folder, preset or Hugging Face id."""
+        return [self.settings.model]
 
     def check_ready(self) -> None:
         """Raise CheckpointNotFound, EncoderError or MissingExtra where it could not encode; no weights are read."""
@@ -247,3 +252,6 @@ def pool_notes(batch: Batch, notes: Vectors) -> Vectors:
     place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
     rows = np.array([place[unit] for unit in batch.notes["unit_id"]], np.intp)
     return unit_rows(group_means(notes, rows, len(batch)))
+
+
+KIND = EncoderKind(settings=Settings, make=Bert, load=Bert.load)

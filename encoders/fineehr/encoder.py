@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Vectors
+from cohorts.encoders.base import EncoderKind, Vectors
 from cohorts.encoders.fineehr.category_weights import category_means, pool
 from cohorts.encoders.fineehr.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.fineehr.siamese import Refiner, Trace
@@ -237,3 +237,6 @@ def _refiner(folder: Path, tensors: Mapping[str, Vectors], key: str, dim: int) -
 def _strength(weight: Vectors) -> float:
     """Return a scalar weight, or the factor by which a map changes the length of a vector of random direction."""
     return float(weight) if weight.ndim == 0 else float(np.linalg.norm(weight) / len(weight) ** 0.5)
+
+
+KIND = EncoderKind(settings=Settings, make=FineEhr, load=FineEhr.load)

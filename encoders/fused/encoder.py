@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.encoders.base import Explanation, Vectors
+from cohorts.encoders.base import EncoderKind, Explanation, Vectors
 from cohorts.encoders.bert.encoder import Bert, pool_notes
 from cohorts.encoders.fused.explain import categories_of, explain
 from cohorts.encoders.fused.inputs import Inputs, RecordFacts, RecordFeatures
@@ -75,6 +75,16 @@ class Fused:
         self.text = (text or Bert(self.settings.bert)) if self.settings.reads_text else None
         self._parts: Parts | None = None
         self._lacking: Counter[str] = Counter()
+
+    @property
+    def checkpoints(self) -> Sequence[str]:
+        """Return the checkpoint of its text model, none where it reads no text."""
+        return [] if self.text is None else self.text.checkpoints
+
+    def check_ready(self) -> None:
+        """Raise CheckpointNotFound, EncoderError or MissingExtra where its text model could not encode."""
+        if self.text is not None:
+            self.text.check_ready()
 
     @property
     def parts(self) -> Parts:
@@ -296,3 +306,6 @@ def _no_records(units: int, columns: int) -> Any:
     from scipy.sparse import csr_array
 
     return csr_array((units, columns), dtype=np.float32)
+
+
+KIND = EncoderKind(settings=Settings, make=Fused, load=Fused.load)

@@ -19,7 +19,6 @@ from cohorts.encoders.fineehr.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.fineehr.training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.training import TrainingIds
-from cohorts.encoders.withholding import WithheldSource, parse_withheld
 from cohorts.errors import EncoderError, InputError
 from cohorts.harness.evaluate.data.baselines import TFIDF, scorers_of
 from cohorts.harness.evaluate.data.classifiers import CLASSIFIERS, score
@@ -31,6 +30,7 @@ from cohorts.harness.evaluate.retrieval.scorers import WITHOUT_BM25, ByVectors, 
 from cohorts.harness.reports.stages import Stages
 from cohorts.records.base import Source
 from cohorts.records.transforms import AsOf
+from cohorts.records.withheld import WithheldSource, parse_withheld
 
 CONCATENATION = "concatenation"
 WORD2VEC = "word2vec"

@@ -20,7 +20,6 @@ from cohorts.encoders.fused.training import Known, train_fusion
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
-from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.baselines import Baselines
 from cohorts.harness.evaluate.data.classifiers import score
@@ -36,6 +35,7 @@ from cohorts.harness.reports.stages import Stages
 from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
+from cohorts.records.withheld import Withheld, WithheldSource
 
 RAW, CENTRED, RECORDS = "notes, raw", "notes, centred", "records, cosine"
 CODES_WITHHELD, MENTIONS_TOO = "codes withheld", "codes and mentions withheld"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from cohorts.encoders.base import check_ready
 from cohorts.encoders.bert.clinicalnotebert import NO_SIMCSE, PARAMETERS, SIMCSE
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.fused.encoder import Fused
-from cohorts.encoders.registry import check_ready
 from cohorts.errors import CheckpointNotFound, InputError
 from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names, parse_contestant
 from cohorts.harness.evaluate.space.geometry import Values

@@ -38,7 +38,7 @@ from cohorts.encoders.fused.settings import Settings as FusedSettings
 from cohorts.encoders.fused.training import FusionTrace
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.sif import Sif
-from cohorts.encoders.withholding import Withholding, parse_withheld
+from cohorts.encoders.withholding import Withholding
 from cohorts.encoders.word2vec import Settings as WordSettings
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError, EngineError
@@ -47,6 +47,7 @@ from cohorts.loaders.files.format import DEFINITION, definition_of
 from cohorts.loaders.journal.chunks import chunk_of_points
 from cohorts.loaders.journal.digests import traces_of
 from cohorts.loaders.journal.journal import Journal, Target
+from cohorts.records.withheld import parse_withheld
 from loading import vectors
 from small_sources import Small, diagnosis
 from tampering import RUBBISH, only_clear_errors, tampered

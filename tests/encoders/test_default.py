@@ -13,13 +13,14 @@ import pytest
 from cohorts.connectors.padding import padding_of
 from cohorts.connectors.registry import connect
 from cohorts.encoders.fused.code_features import tokens_of
-from cohorts.encoders.registry import DEFAULT, load_encoder, make_encoder, suited_to
+from cohorts.encoders.registry import DEFAULT, load_encoder, make_encoder, parse_encoder, suited_to
 from cohorts.encoders.withholding import Withholding
 from cohorts.errors import EncoderError
 from cohorts.loaders.journal import chunks
 from cohorts.loaders.points import records as ingest
 from cohorts.records.notes.cleaning import count_words
 from cohorts.records.sources.registry import open_source
+from cohorts.records.withheld import Withheld
 from cohorts.search.neighbours import of_patient
 from command_line import ok, refused, run
 from small_sources import Small
@@ -78,13 +79,12 @@ def test_the_default_is_less_what_the_source_lacks() -> None:
         (Small(["a"]), "lsa"),
         (Small(codes=[[]]), "codes"),
     ):
-        assert suited_to(DEFAULT, source) == asked
-        assert suited_to(f"{DEFAULT} without sepsis+stroke in notes too", source) == (
-            f"{asked} without sepsis+stroke in notes too"
-        )
-        make_encoder(suited_to(f"{DEFAULT} without sepsis", source))
+        assert suited_to(parse_encoder(DEFAULT), source) == parse_encoder(asked)
+        withheld = parse_encoder(DEFAULT, Withheld(("sepsis", "stroke"), text=True))
+        assert str(suited_to(withheld, source)) == f"{asked} without sepsis+stroke in notes too"
+        assert make_encoder(suited_to(withheld, source)).name == asked.partition(":")[0]
     with pytest.raises(EncoderError, match="neither notes nor codes"):
-        suited_to(DEFAULT, Small())
+        suited_to(parse_encoder(DEFAULT), Small())
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Encoder, ExplainsText, Pads, padding_of
 from cohorts.encoders.fused.code_features import tokens_of
-from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
 from cohorts.encoders.withholding import Withholding
 from cohorts.loaders.points.payload import codes_of, shared_codes
 from cohorts.records.base import Source
 from cohorts.records.notes.cleaning import clean, words
 from cohorts.records.sources.registry import open_source
+from cohorts.records.withheld import Withheld
 from cohorts.search.neighbours import Neighbours
 from command_line import ok, refused
 from small_hospitals import mimic3
@@ -77,7 +78,7 @@ def source(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def withholding(spec: str) -> Withholding:
-    encoder = make_encoder(f"{spec} without sepsis in notes too")
+    encoder = make_encoder(parse_encoder(spec, Withheld(("sepsis",), text=True)))
     assert isinstance(encoder, Withholding)
     return encoder
 

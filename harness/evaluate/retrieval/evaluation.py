@@ -19,7 +19,6 @@ from cohorts.connectors.padding import as_questions
 from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
-from cohorts.encoders.withholding import WithheldSource
 from cohorts.errors import EncoderError, InputError
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.data.splits import listed
@@ -49,6 +48,7 @@ from cohorts.harness.evaluate.retrieval.scorers import (
 from cohorts.harness.reports.stages import Stages
 from cohorts.provenance import write_manifest
 from cohorts.records.base import Batch, Source
+from cohorts.records.withheld import WithheldSource
 
 EXACT = "exact"
 IDENTITY = "questions.json"

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.encoders.withholding import Withheld
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.retrieval.population import Population, Rows
 from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
@@ -21,6 +20,7 @@ from cohorts.measures.ranking import Values
 from cohorts.records.base import Batch, Source
 from cohorts.records.tables.cells import text_ids
 from cohorts.records.tables.reading import read_all
+from cohorts.records.withheld import Withheld
 
 Grades = npt.NDArray[np.float32]
 COLUMNS = ("patient", "other", "grade")

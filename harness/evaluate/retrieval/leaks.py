@@ -12,12 +12,12 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import pandas as pd
-from cohorts.encoders.withholding import Withheld
 from cohorts.harness.evaluate.retrieval.population import Population
 from cohorts.harness.evaluate.retrieval.questions import Fold
 from cohorts.records.base import Batch
 from cohorts.records.codes.phenotypes import load_phenotypes
 from cohorts.records.codes.prefixes import FIELDS
+from cohorts.records.withheld import Withheld
 
 
 class Leak(NamedTuple):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
 from cohorts.connectors.registry import connect
-from cohorts.encoders.withholding import Withheld, parse_withheld
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names
 from cohorts.loaders.versions import IndexRequest
+from cohorts.records.withheld import Withheld, parse_withheld
 
 KS = (10, 50, 100, 200)
 

@@ -567,11 +567,11 @@ def test_only_text_encoders_have_something_to_download(visits: str) -> None:
 
 
 def test_of_several_encoders_those_with_a_checkpoint_are_fetched(tiny: Path) -> None:
-    download_checkpoints(["word2vec", f"fused:gated,model={tiny}", f"bert:{tiny}"])
+    download_checkpoints(list(map(make_encoder, ["word2vec", f"fused:gated,model={tiny}", f"bert:{tiny}"])))
     with pytest.raises(EncoderError, match="Encoder word2vec or fineehr has no checkpoint"):
-        download_checkpoints(["word2vec", "fineehr:full"])
+        download_checkpoints([make_encoder("word2vec"), make_encoder("fineehr:full")])
     with pytest.raises(CheckpointNotFound, match="nobody/nothing"):
-        download_checkpoints(["word2vec", "bert:nobody/nothing"])
+        download_checkpoints([make_encoder("word2vec"), make_encoder("bert:nobody/nothing")])
 
 
 def test_a_text_has_one_vector_whichever_process_met_it_first(own_cache: Path) -> None:

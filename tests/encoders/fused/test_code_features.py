@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from cohorts.encoders.fused.code_features import CodeFeatures, tokens_of
 from cohorts.encoders.registry import load_encoder
-from cohorts.encoders.withholding import FILE, Withheld, Withholding
+from cohorts.encoders.withholding import FILE, Withholding
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch
 from cohorts.records.codes.phenotypes import load_phenotypes, phenotypes_of, stating
 from cohorts.records.sources.registry import open_source
+from cohorts.records.withheld import Withheld
 
 ROWS = [
     ("1", "diagnosis", "ICD-9", "4280"),

@@ -19,9 +19,9 @@ from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.fused.code_features import tokens_of
 from cohorts.encoders.fused.encoder import Fused
 from cohorts.encoders.fused.settings import FUSIONS, OBJECTIVES, PRESETS, Settings
-from cohorts.encoders.registry import load_encoder, make_encoder
+from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
 from cohorts.encoders.training import TrainingIds
-from cohorts.encoders.withholding import Withheld, Withholding, parse_withheld
+from cohorts.encoders.withholding import Withholding
 from cohorts.errors import EncoderError, LeakageError
 from cohorts.records.base import Batch, Unit
 from cohorts.records.codes.phenotypes import phenotypes_of
@@ -29,6 +29,7 @@ from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
 from cohorts.records.transforms import Subset, take_units
+from cohorts.records.withheld import Withheld, parse_withheld
 from command_line import ok, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
@@ -347,7 +348,7 @@ def test_no_withheld_code_or_mention_reaches_a_trained_part(
     """Withholding gives, bit for bit, what a hospital gives whose tables never had those codes and words."""
     withheld = parse_withheld("sepsis,heart_failure", text=True)
     spec = spec.format(tiny=tiny)
-    encoder = make_encoder(withheld.asked_of(spec))
+    encoder = make_encoder(parse_encoder(spec, withheld))
     assert isinstance(encoder, Withholding)
     encoder.fit(source)
     folder = tmp_path / "without"

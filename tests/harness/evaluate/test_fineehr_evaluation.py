@@ -14,7 +14,6 @@ import pytest
 from cohorts.encoders.fineehr.encoder import FineEhr
 from cohorts.encoders.fineehr.note_vectors import NoteVectors
 from cohorts.encoders.fineehr.training import SETTINGS, Settings
-from cohorts.encoders.withholding import parse_withheld
 from cohorts.errors import InputError, LeakageError
 from cohorts.harness.evaluate import fineehr
 from cohorts.harness.evaluate.data.classifiers import CLASSIFIERS, score
@@ -30,6 +29,7 @@ from cohorts.records.base import Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
+from cohorts.records.withheld import parse_withheld
 from command_line import ok, refused
 from scipy.sparse import csr_array
 from scipy.stats import ttest_rel

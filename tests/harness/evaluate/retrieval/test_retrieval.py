@@ -18,7 +18,6 @@ from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.connectors.registry import connect
 from cohorts.encoders.fused.code_features import tokens_of
 from cohorts.encoders.pooling import unit_rows
-from cohorts.encoders.withholding import Withheld, WithheldSource
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.encoders import parse_contestant
 from cohorts.harness.evaluate.retrieval import as_published, grades, leaks, proxies, questions, rankings
@@ -50,6 +49,7 @@ from cohorts.records.notes.cleaning import clean, words
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
 from cohorts.records.tables import partition
+from cohorts.records.withheld import Withheld, WithheldSource
 from command_line import ok, refused, run
 from hypothesis import given
 from hypothesis import strategies as st
