@@ -109,7 +109,6 @@ def evaluate_fused(
     from cohorts.encoders.bert.encoder import Bert
     from cohorts.encoders.fused.encoder import Fused
     from cohorts.encoders.registry import download_checkpoints, make_encoder
-    from cohorts.encoders.withholding import parse_withheld
     from cohorts.harness.evaluate.fused import Plan, evaluate
     from cohorts.harness.evaluate.fused_report import (
         manifest_of,
@@ -119,6 +118,7 @@ def evaluate_fused(
         write_report,
     )
     from cohorts.harness.evaluate.retrieval.population import CohortBy
+    from cohorts.records.withheld import parse_withheld
 
     log.choose(log_format)
     _check_says_who_died(source)

@@ -27,6 +27,7 @@ from cohorts.commands.output import log
 from cohorts.commands.parsing import asked_encoder
 from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
+from cohorts.errors import InputError
 
 app = Commands("Encoders")
 

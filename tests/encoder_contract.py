@@ -49,7 +49,8 @@ class EncoderContract:
 
     def test_rows_are_float32_and_of_length_1_or_0(self, trained: Encoder) -> None:
         vectors = trained.encode(source().batch)
-        assert (vectors.shape, vectors.dtype) == ((len(NOTES), trained.dim), np.float32)
+        assert vectors.shape == (len(NOTES), trained.dim)
+        assert vectors.dtype == np.float32
         lengths = np.linalg.norm(vectors, axis=1)
         assert np.all((np.abs(lengths - 1) < 1e-5) | (lengths == 0))
         assert lengths.any()
@@ -99,7 +100,8 @@ class EncoderContract:
             vectors = trained.encode_text([TOPICS[0][0], ""])
         except NoText:
             return
-        assert (vectors.shape, vectors.dtype) == ((2, trained.dim), np.float32)
+        assert vectors.shape == (2, trained.dim)
+        assert vectors.dtype == np.float32
         assert vectors[0].any()
         assert not vectors[1].any()
         assert padding_of(trained) is None or not vectors[:, padding_of(trained)].any()

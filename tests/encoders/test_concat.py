@@ -84,7 +84,7 @@ def test_a_part_may_be_a_folder_of_a_model() -> None:
     known = {"lsa": ["dim"], "codes": [], "bert": ["model", "pooling"]}
     read = parse_parts("lsa=1,codes=.5,bert:/path/x=.25", list(known), known.__getitem__)
     assert read == Settings(["lsa", "codes", "bert:/path/x"], [1, 0.5, 0.25])
-    read = parse_parts("bert:/path/x,pooling=mean+lsa:dim=9,target=a b", known)
+    read = parse_parts("bert:/path/x,pooling=mean+lsa:dim=9,target=a b", list(known), known.__getitem__)
     assert read == Settings(["bert:/path/x,pooling=mean", "lsa:dim=9"], [1, 1], "a b")
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts.encoders.registry import make_encoder
+from cohorts.encoders.registry import make_encoder, parse_encoder
+from cohorts.encoders.specs import EncoderSpec
 from cohorts.errors import EncoderError, SourceError
 from cohorts.records.base import Batch, Unit
 from cohorts.records.sources.registry import open_source
 from cohorts.records.tables import partition
 from cohorts.records.tables.shards import Shard
+from cohorts.records.withheld import Withheld
 from command_line import ok, refused, run
 from small_hospitals import Read, mimic3, mimic4, without_column
 
@@ -220,12 +222,13 @@ def test_tables_that_are_lacking_are_told(
         "fineehr",
         "fused:gated",
         "bert:no-such-model",
-        "word2vec without sepsis in notes too",
+        parse_encoder("word2vec", Withheld(("sepsis",), text=True)),
     ],
+    ids=str,
 )
 @pytest.mark.parametrize("lacking", ["table", "rows"])
 def test_an_encoder_of_notes_is_refused_before_the_work_where_there_are_none(
-    tmp_path: Path, encoder: str, lacking: str
+    tmp_path: Path, encoder: str | EncoderSpec, lacking: str
 ) -> None:
     header = "SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,CATEGORY,ISERROR,TEXT"
     folder = mimic3(tmp_path / "cut", NOTEEVENTS=None if lacking == "table" else header)
