@@ -1,24 +1,22 @@
 """Tables of an evaluation, and what an encoder says of itself."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
+from cohorts.commands.output import log
 from cohorts.commands.output.plain_table import PlainTable, plain, show
+from cohorts.commands.output.report_table import report_table
 from cohorts.commands.output.tables import SYNTHETIC
-from cohorts.harness.evaluate.fineehr_report import (
-    category_name,
-    prediction_lines,
-    retrieval_lines,
-    show_p,
-    trace_ends,
-    unimproved_lines,
-)
+from cohorts.harness.evaluate.base import Run, Task, write_report
+from cohorts.harness.evaluate.fineehr_tables import category_name, trace_ends
 from cohorts.harness.evaluate.fused_report import Line, SearchLine
 from cohorts.harness.evaluate.retrieval import report
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from cohorts.harness.evaluate.similarity import Row
 from cohorts.harness.evaluate.space import report as space_report
-from cohorts.harness.evaluate.statistics import Cell, PredictionSummary, RetrievalSummary
+from cohorts.harness.evaluate.statistics import Cell
 from cohorts.harness.reports.published import NOTE_TASKS, RETRIEVAL_K
 from rich.console import Console
 
@@ -29,7 +27,6 @@ _FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
     "pair_auc": "pair\nAUC",
     "auc": "death\nAUC",
 }
-_SIDE_BY_SIDE = 8  # encoders in one table; as many again follow below
 _BEST = 5  # ways to rank, by cohort
 _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "uniformity": "uni-\nformity",
@@ -43,43 +40,17 @@ _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
 }
 
 
-def show_predictions(rows: Sequence[PredictionSummary], *, synthetic: bool) -> None:
-    """Print settings × classifiers to stdout, the kinds of notes side by side."""
-    notes = list(dict.fromkeys(row.notes for row in rows))
-    table = _table("Who dies in hospital: mean ± sd over the seeds, %; p against baseline", synthetic)
-    table.add_column("\nvectors\n  classifier", no_wrap=True)
-    for name in notes:
-        above = name.replace(" ", "\n").replace("+", "\n+")
-        for column in (f"{above}\nAUC", "\n\nAUC-PR", "\n\np"):
-            table.add_column(column, justify="right", no_wrap=True)
-    for line in prediction_lines(rows, notes):
-        if line["first"]:
-            table.add_row(line["encoder"] + line["mark"], style="bold")
-        cells = [text for cell in line["cells"] for text in _prediction(cell)]
-        table.add_row(f"  {line['classifier']}", *cells)
-    show(table)
-    for told in unimproved_lines(rows):
-        Console().print(plain(f"† {told}"))
-
-
-def show_retrieval(rows: Sequence[RetrievalSummary], *, synthetic: bool) -> None:
-    """Print precision@10 by phenotype to stdout, encoders side by side; of the first kind of notes."""
-    phenotypes, notes = list(dict.fromkeys(row.phenotype for row in rows)), rows[0].notes
-    every = retrieval_lines(rows, notes, phenotypes)
-    for lines in (every[first : first + _SIDE_BY_SIDE] for first in range(0, len(every), _SIDE_BY_SIDE)):
-        table = _table(f"Precision@10, one phenotype in common, exact search, {notes}, %", synthetic)
-        table.add_column("phenotype")
-        for line in lines:
-            table.add_column(line["encoder"], justify="right")
-        table.add_column("base rate", justify="right")
-        for place, phenotype in enumerate(phenotypes):
-            cells = [line["cells"][place] for line in lines]
-            table.add_row(
-                phenotype.replace("_", " "),
-                *(f"{100 * cell.precision:.1f}" for cell in cells),
-                f"{100 * cells[0].base:.1f}",
-            )
-        show(table)
+def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
+    """Write the report of an evaluation, print its tables to stdout, and tell of what else there is to know."""
+    told = task.told(run)
+    page = write_report(folder, task, run, told)
+    for made in chain(*told.tables.values()):
+        if any(column.short is not None for column in made.columns):
+            show(report_table(made, synthetic=run.manifest["synthetic"], stacked=len(made.names) > 1))
+    for warning in told.warnings:
+        log.say("warning", warning)
+    files = ", ".join(str(folder / f"{name}.csv") for name in task.sheets)
+    log.say("note", f"Report: {page}; every measurement: {files}.")
 
 
 def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
@@ -304,11 +275,3 @@ def _table(title: str, synthetic: bool) -> PlainTable:
     if synthetic:
         title = f"{title}\n{SYNTHETIC}"
     return PlainTable(title, collapse_padding=True)
-
-
-def _prediction(cell: PredictionSummary | None) -> tuple[str, str, str]:
-    if cell is None:
-        return "", "", ""
-    numbers = ((cell.auc, cell.auc_sd), (cell.auc_pr, cell.auc_pr_sd))
-    auc, auc_pr = (f"{100 * mean:.1f}" + ("" if sd != sd else f"±{100 * sd:.1f}") for mean, sd in numbers)
-    return auc, auc_pr, show_p(cell.p)

@@ -24,11 +24,11 @@ from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.baselines import Baselines
 from cohorts.harness.evaluate.data.classifiers import score
 from cohorts.harness.evaluate.data.pairs import broad_groups, pair_auc, without_hard
+from cohorts.harness.evaluate.data.precision import precision_by_phenotype
 from cohorts.harness.evaluate.data.splits import Split, SplitBy, listed, split
 from cohorts.harness.evaluate.data.units import Units, read_units
 from cohorts.harness.evaluate.fused_search import Questions, why_not
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, members
-from cohorts.harness.evaluate.retrieval.precision import precision_by_phenotype
 from cohorts.harness.evaluate.retrieval.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
 from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
 from cohorts.harness.reports.stages import Stages

@@ -1,0 +1,147 @@
+"""The skeleton of every evaluation: a task says what it measures and how that is read; all else is done here.
+
+A task yields figures, which are rows of one long table (harness/reports/long_table.py) with the `sheet` they belong to.
+Its tables on the page and in the terminal, its CSV files (`Sheet`) and its first sentence are made from that table
+alone:
+
+    class Lengths(Task[Source]):
+        name, packages = "lengths", ("cohorts", "numpy")       # of the template; their versions go to the manifest
+        sheets = {"lengths": Sheet(("encoder", "seed"), ("mean",))}
+
+        def measure(self, given, run):
+            run.begin("judging", told="seed 1 of 1")
+            yield from figures("lengths", {"encoder": "codes", "seed": 0}, mean=0.5)
+
+    task = Lengths()
+    run = evaluate(task, source)
+    write_report(folder, task, run, task.told(run))      # report.html, lengths.csv, manifest.json
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import pandas as pd
+from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.reports.long_table import Record, ReportTable, long_table, wide
+from cohorts.harness.reports.page import keep, render
+from cohorts.harness.reports.published import FINEEHR_CATEGORIES
+from cohorts.harness.reports.stages import Stages
+from cohorts.provenance import made_from, made_with
+from cohorts.records.base import Source
+
+Given = TypeVar("Given")  # what is measured on: a source, or scored pairs
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A CSV file: a row for each of its settings, and a column per measure; see `wide` of the long table."""
+
+    settings: tuple[str, ...]
+    measures: tuple[str, ...]
+    intervals: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """How a run is read: the first sentence, the tables by the section of the page, and what else its template takes.
+
+    Tables with a column that has a short title stand in the terminal too; `warnings` are told there.
+    """
+
+    finding: str
+    tables: Mapping[str, Sequence[ReportTable]]
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A measurement under way, and what it found. `facts` are no figures, and stand in the manifest."""
+
+    records: list[Record] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    tell: Tell = lambda _: None
+
+    def begin(self, stage: str, told: str = "") -> None:
+        """Begin a stage, whose time and memory are kept, and tell of it."""
+        if told:
+            self.tell(told)
+        self.stages.begin(stage)
+
+    def table(self, sheet: str) -> pd.DataFrame:
+        """Return the figures of one sheet, in the order in which they were measured."""
+        return long_table(record for record in self.records if record["sheet"] == sheet)
+
+
+class Task(Generic[Given]):
+    """One evaluation. `name` is that of its template; `packages` are those whose versions matter."""
+
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    sheets: ClassVar[Mapping[str, Sheet]]
+
+    def measure(self, given: Given, run: Run) -> Iterator[Record]:
+        """Yield every figure. Raises InputError, EncoderError."""
+        raise NotImplementedError
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for, as the manifest keeps it."""
+        raise NotImplementedError
+
+    def origin(self, given: Given) -> dict[str, Any]:
+        """Return what tells what was measured on from others, and whether it is synthetic."""
+        return made_from(cast(Source, given))  # where a task says nothing else
+
+    def told(self, run: Run) -> Told:
+        """Return how the figures are read."""
+        raise NotImplementedError
+
+
+def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str) -> Iterator[Record]:
+    """Yield a row of the long table for each measure; a text stands in place of a number, an empty one is none."""
+    for measure, value in measured.items():
+        if value != "":
+            shown = {"text": value} if isinstance(value, str) else {"value": value}
+            yield {"sheet": sheet, **setting, "measure": measure, **shown}
+
+
+def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Run:
+    """Measure everything. Raises InputError, EncoderError."""
+    run = Run(tell=tell)
+    run.records += task.measure(given, run)
+    run.stages.end()
+    run.manifest = {
+        **made_with(task.packages),
+        **task.origin(given),
+        "plan": task.asked(),
+        "counts": run.counts,
+        **run.facts,
+        **run.stages.facts,
+    }
+    return run
+
+
+def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
+    """Write report.html, manifest.json and a CSV file per sheet; return the page's path."""
+    page = render(
+        f"{task.name}.html",
+        manifest=run.manifest,
+        finding=told.finding,
+        categories=category_lines(run.manifest.get("note_categories", ())),
+        categories_table=FINEEHR_CATEGORIES,
+        files=[f"{name}.csv" for name in task.sheets],
+        **told.tables,
+        **told.drawn,
+    )
+    files = [
+        (name, wide(run.table(name), one.settings, one.measures, intervals=one.intervals, counts=one.counts))
+        for name, one in task.sheets.items()
+    ]
+    return keep(folder, page, run.manifest, files)

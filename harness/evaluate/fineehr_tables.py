@@ -1,0 +1,232 @@
+"""How FineEHR's table is read: what was found, ours beside what the paper printed, and how the networks learnt."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from cohorts.encoders.fineehr.training import ANY
+from cohorts.harness.evaluate import seeds
+from cohorts.harness.evaluate.base import Run, Told, figures
+from cohorts.harness.reports.formats import decimals
+from cohorts.harness.reports.long_table import (
+    ColumnSpec,
+    ReportTable,
+    TableSpec,
+    chosen,
+    long_table,
+    nothing,
+)
+from cohorts.harness.reports.published import (
+    FINEEHR_AVERAGES,
+    FINEEHR_OTHERS,
+    FINEEHR_SETTINGS,
+    Figure,
+    Names,
+)
+
+AVERAGE = "average"
+BASELINE = "baseline"
+_APPROACHES = {"baseline": "Baseline", "metric": "Only Metric", "weight": "Only Weight", "full": "FineEHR"}
+_CLASSIFIERS = {"random forest": "RF", "logistic regression": "LR", "MLP": "MLP", "gradient boosting": "GBDT"}
+_BESIDE_OTHERS: dict[Names, str] = {("Baseline", "Only Text"): "baseline", ("FINEEHR", "Only Text"): "full"}
+_MEASURES = {"auc": "AUC", "auc_pr": "AUC-PR"}
+_SIDE_BY_SIDE = 8  # encoders in one table of neighbours; as many again follow below
+_PERCENT = decimals(1, 100)
+
+
+def finding(predictions: pd.DataFrame) -> str:
+    """Return whether any vectors tell better than the baseline's who dies, from the first kind of notes.
+
+    Those that all classifiers were given are compared, by the mean of these.
+    """
+    notes = predictions["notes"].iloc[0]
+    auc = chosen(predictions, {"notes": notes, "measure": "auc"})
+    many = auc.groupby("encoder", sort=False)["classifier"].nunique()
+    auc = auc[auc["encoder"].isin(many.index[many == many.max()])]
+    return seeds.finding(
+        f"AUC for death in hospital ({notes}, average of the classifiers)",
+        _averaged(auc),
+        BASELINE,
+        percent=True,
+    )
+
+
+def read(run: Run) -> Told:
+    """Return how the figures are read; neighbours and others are of the first kind of notes."""
+    predictions, retrieval, learnt = run.table("predictions"), run.table("retrieval"), run.facts["learnt"]
+    means, first, without = summary(predictions), predictions["notes"].iloc[0], unimproved(predictions)
+    near = chosen(retrieval, {"notes": first})
+    encoders = list(dict.fromkeys(near["encoder"]))
+    return Told(
+        finding=finding(predictions),
+        tables={
+            "predictions": [prediction_table(means, without)],
+            "others": [_others(chosen(means, {"notes": first, "classifier": "random forest"}))],
+            "neighbours": [
+                _neighbours(near, encoders[start : start + _SIDE_BY_SIDE])
+                for start in range(0, len(encoders), _SIDE_BY_SIDE)
+            ],
+        },
+        drawn={
+            "kinds": list(dict.fromkeys(means["notes"])),
+            "unimproved": [f"{encoder}, {notes}: {text}." for (encoder, notes), text in without.items()],
+            "traces": {
+                notes: {category: trace_ends(trace) for category, trace in facts["training"].items()}
+                for notes, facts in learnt.items()
+            },
+            "published": {
+                "settings": FINEEHR_SETTINGS,
+                "averages": FINEEHR_AVERAGES,
+                "others": FINEEHR_OTHERS,
+            },
+        },
+        warnings=[
+            *(f"† {encoder}, {notes}: {text}." for (encoder, notes), text in without.items()),
+            *(f"{notes} could not be measured: {why}" for notes, why in run.facts["not_measured"].items()),
+        ],
+    )
+
+
+def summary(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over the seeds, encoder by encoder, and those of all classifiers where there are several.
+
+    `p` is against the baseline setting with the same classifier, and a measure of its own too, `auc_p`.
+    """
+    told = chosen(predictions, {"measure": tuple(_MEASURES)})
+    several = told.groupby(["notes", "encoder"])["classifier"].transform("nunique") > 1
+    means = seeds.over_seeds(
+        pd.concat([told, _averaged(told[several])]), ["notes", "encoder", "classifier"], {"encoder": BASELINE}
+    )
+    tests = chosen(means, {"measure": "auc"}).assign(measure="auc_p", value=lambda frame: frame["p"])
+    place = {name: at for at, name in enumerate(dict.fromkeys(means["encoder"]))}
+    return pd.concat([means, tests]).sort_values("encoder", key=lambda one: one.map(place), kind="stable")
+
+
+def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of the classifiers of every encoder, seed by seed."""
+    by = ["notes", "encoder", "seed", "measure"]
+    return frame.groupby(by, sort=False)["value"].mean().reset_index().assign(classifier=AVERAGE, text="")
+
+
+def unimproved(predictions: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return, by encoder and kind of notes, whose training brought nothing, and in how many seeds."""
+    told = chosen(predictions, {"measure": "unimproved"}).drop_duplicates(["notes", "encoder", "seed"])
+    many = predictions["seed"].nunique()
+    return {
+        (str(encoder), str(notes)): "; ".join(
+            f"{text} ({count} of {many} seeds)" for text, count in group["text"].value_counts().items()
+        )
+        for (encoder, notes), group in told.groupby(["encoder", "notes"], sort=False)
+    }
+
+
+def prediction_table(means: pd.DataFrame, unimproved: Mapping[tuple[str, str], str]) -> ReportTable:
+    """Return settings × classifiers, the kinds of notes side by side, and what was published; † is `unimproved`."""
+    marked = {encoder for encoder, _ in unimproved}
+    names = means[["encoder", "classifier"]].drop_duplicates().itertuples(index=False, name=None)
+    printed = [
+        one
+        for encoder, classifier in names
+        for one in figures(
+            "published",
+            {"encoder": encoder, "classifier": classifier},
+            **{
+                f"published_{name}": figure.printed if figure else ""
+                for name, figure in zip(_MEASURES, published_scores(encoder, classifier), strict=True)
+            },
+        )
+    ]
+    beside: dict[str, Any] = {"group": FINEEHR_SETTINGS.label, "published": True, "missing": ""}
+    return TableSpec(
+        title="Who dies in hospital: mean ± sd over the seeds, %; p against baseline",
+        rows={
+            "vectors": lambda one: one["encoder"] + " †" * (one["encoder"] in marked),
+            "classifier": "classifier",
+        },
+        columns=[
+            *(column for notes in dict.fromkeys(means["notes"]) for column in _measured(notes)),
+            *(
+                ColumnSpec(title=title, measure=f"published_{name}", **beside)
+                for name, title in _MEASURES.items()
+            ),
+        ],
+    ).of(pd.concat([means, long_table(printed)]))
+
+
+def _measured(notes: str) -> Iterator[ColumnSpec]:
+    above = notes.replace(" ", "\n").replace("+", "\n+")
+    here: dict[str, Any] = {"group": notes, "where": {"notes": notes}}
+    for name, title in _MEASURES.items():
+        short = f"{above}\n{title}" if name == "auc" else f"\n\n{title}"
+        show: dict[str, Any] = {"show": _PERCENT, "beside": seeds.by_deviation, "missing": ""}
+        yield ColumnSpec(title=title, measure=name, short=short, **show, **here)
+    yield ColumnSpec(title="p", measure="auc_p", short="\n\np", show=show_p, beside=nothing, **here)
+
+
+def show_p(p: float) -> str:
+    """Return a p-value as it is printed."""
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def published_scores(encoder: str, classifier: str) -> tuple[Figure | None, ...]:
+    """Return what the paper tells of a setting and a classifier, or of all four: AUC and AUC-PR."""
+    row = (_APPROACHES.get(encoder, encoder),)
+    if classifier == AVERAGE:
+        return tuple(FINEEHR_AVERAGES.figure(row, column) for column in FINEEHR_AVERAGES.columns)
+    columns = (f"{_CLASSIFIERS[classifier]} {title}" for title in _MEASURES.values())
+    return tuple(FINEEHR_SETTINGS.figure(row, column) for column in columns)
+
+
+def _others(means: pd.DataFrame) -> ReportTable:
+    """Return the paper's comparison with others, with ours where it is of a random forest here too."""
+    ours = chosen(means, {"measure": "auc"}).set_index("encoder")["value"]
+    lines = [
+        one
+        for (whom, source), (printed,) in FINEEHR_OTHERS.rows.items()
+        for one in figures(
+            "others",
+            {"whom": whom, "from": source},
+            ours=ours.get(_BESIDE_OTHERS.get((whom, source), ""), ""),
+            published=printed,
+        )
+    ]
+    return TableSpec(
+        title="What the paper compares itself with",
+        rows={"of whom": "whom", "from": "from"},
+        columns=[
+            ColumnSpec(title="AUC, ours", measure="ours", show=_PERCENT, missing=""),
+            ColumnSpec(title=f"AUC, {FINEEHR_OTHERS.label}", measure="published", published=True, missing=""),
+        ],
+    ).of(long_table(lines))
+
+
+def _neighbours(retrieval: pd.DataFrame, encoders: Sequence[str]) -> ReportTable:
+    """Return precision@10 by phenotype, encoders side by side, and the base rate."""
+    means = seeds.over_seeds(chosen(retrieval, {"encoder": tuple(encoders)}), ["encoder", "phenotype"])
+    shown: dict[str, Any] = {"show": _PERCENT, "beside": nothing}
+    columns = [(name, "precision", name) for name in encoders] + [("base rate", "base", encoders[0])]
+    return TableSpec(
+        title=f"Precision@10, one phenotype in common, exact search, {retrieval['notes'].iloc[0]}, %",
+        rows={"phenotype": lambda one: one["phenotype"].replace("_", " ")},
+        columns=[
+            ColumnSpec(title=title, measure=measure, where={"encoder": name}, short=title, **shown)
+            for title, measure, name in columns
+        ],
+    ).of(means)
+
+
+def category_name(category: str) -> str:
+    """Return a category of notes as it is printed."""
+    return "any other" if category == ANY else category
+
+
+def trace_ends(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return loss and effective rank of a training at its start, at the step kept, and at its end."""
+    at = (0, trace["steps"].index(trace["kept_step"]), -1)
+    return {
+        "notes": trace["notes"],
+        "kept_step": trace["kept_step"],
+        "last_step": trace["steps"][-1],
+        "loss": [trace["validation_loss"][place] for place in at],
+        "rank": [trace["effective_rank"][place] for place in at],
+    }

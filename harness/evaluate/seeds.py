@@ -1,0 +1,65 @@
+"""Several seeds in one figure: the mean, its 95 % interval (Student's t), and a paired t-test against a baseline."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from cohorts.harness.evaluate.statistics import half_interval, paired_p
+from cohorts.harness.reports.findings import Score, against
+from cohorts.harness.reports.formats import HELD, Show
+from cohorts.harness.reports.long_table import Record
+
+
+def over_seeds(
+    frame: pd.DataFrame, settings: Sequence[str], base: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Return the long table of the means of every measure over `seed`, a row per setting, in order.
+
+    `low` and `high` are of the mean, NaN for one seed; `sd` is that of the seeds. `p` is that of a two-sided paired
+    test against the setting that `base` changes this one to (`{"encoder": "baseline"}`), NaN where there is none.
+    """
+    by = [*settings, "measure"]
+    groups = {
+        key: group.sort_values("seed")["value"]
+        for key, group in frame[frame["text"] == ""].groupby(by, sort=False, dropna=False)
+    }
+    rows = []
+    for key, values in groups.items():
+        setting = dict(zip(by, key, strict=True))
+        other = groups.get(tuple((setting | dict(base)).values())) if base else None
+        mean, half = float(values.mean()), half_interval(values)
+        rows.append(
+            {**setting, "value": mean, "low": mean - half, "high": mean + half, "text": "", "note": ""}
+            | {"sd": float(values.std()), "p": float("nan") if other is None else paired_p(values, other)}
+        )
+    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "text", "note", "sd", "p"])
+
+
+def by_deviation(cell: Record, show: Show) -> str:
+    """Return the standard deviation of a cell over the seeds: `± 2.1`; – of one seed."""
+    return f"±{HELD}{show(cell['sd']) if cell['sd'] == cell['sd'] else '–'}"
+
+
+def finding(
+    measure: str, frame: pd.DataFrame, base: str, *, among: Sequence[str] | None = None, percent: bool = False
+) -> str:
+    """Return whether any encoder reaches more than `base` does, by the values of one measure (`encoder`, `seed`).
+
+    `among` are those that are compared; all others where there is none.
+    """
+    means = {
+        one["encoder"]: one for one in over_seeds(frame, ["encoder"], {"encoder": base}).to_dict("records")
+    }
+    scale = 100 if percent else 1
+
+    def score(name: str) -> Score:
+        return Score(name, *(scale * means[name][part] for part in ("value", "low", "high")), percent)
+
+    names = [name for name in means if name != base] if among is None else among
+    return against(
+        measure,
+        [score(name) for name in names],
+        score(base),
+        [means[name]["p"] for name in names],
+        "paired t-test over the seeds, Bonferroni's correction",
+    )
