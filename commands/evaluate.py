@@ -54,13 +54,12 @@ def evaluate_fineehr(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """FineEHR's Table II on a source: settings × classifiers, baselines, and whether neighbours are alike."""
-    from cohorts.commands.output.evaluation import show_predictions, show_retrieval
+    from cohorts.commands.output.evaluation import tell_evaluation
     from cohorts.encoders.fineehr.encoder import FineEhr
     from cohorts.encoders.registry import make_encoder
+    from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.splits import SplitBy
-    from cohorts.harness.evaluate.fineehr import Plan, evaluate
-    from cohorts.harness.evaluate.fineehr_report import manifest_of, write_report
-    from cohorts.harness.evaluate.statistics import summarize_predictions, summarize_retrieval
+    from cohorts.harness.evaluate.fineehr import FineEhrTask
     from cohorts.records.transforms import parse_as_of
 
     log.choose(log_format)
@@ -68,16 +67,15 @@ def evaluate_fineehr(
     asked = make_encoder(encoder)
     if not isinstance(asked, FineEhr):
         raise InputError(f"--encoder {encoder}: this table is of fineehr, as in fineehr:dim=64.")
-    plan = Plan(seeds, SplitBy(split.value), asked.settings, parse_as_of(as_of) if as_of else None)
+    task = FineEhrTask(
+        seeds=seeds,
+        split_by=SplitBy(split.value),
+        settings=asked.settings,
+        as_of=parse_as_of(as_of) if as_of else None,
+    )
     with opened_source(source, path, out, unit=UnitName.ADMISSION, notes=notes, dates=dates) as records:
-        result = evaluate(records, plan, lambda stage: log.say("note", stage))
-        manifest = manifest_of(records, plan, result)
-    page = write_report(out, manifest, result)
-    show_predictions(summarize_predictions(result.predictions), synthetic=manifest["synthetic"])
-    show_retrieval(summarize_retrieval(result.retrieval), synthetic=manifest["synthetic"])
-    for kind, reason in result.not_measured.items():
-        log.say("warning", f"{kind} could not be measured: {reason}")
-    log.say("note", f"Report: {page}; every measurement: {out}/predictions.csv, {out}/retrieval.csv.")
+        run = evaluate(task, records, lambda stage: log.say("note", stage))
+    tell_evaluation(out, task, run)
 
 
 @app.command("fused")

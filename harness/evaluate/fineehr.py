@@ -140,8 +140,8 @@ class _View:
 
     @cached_property
     def baselines(self) -> dict[str, Scorer]:
-        """Return what ranks without vectors, the codes of the phenotypes that neighbours are judged by withheld."""
-        return scorers_of(WithheldSource(self.source, parse_withheld("all", text=False)))
+        """Return what ranks without vectors."""
+        return baselines_of(self.source)
 
     def measure(self, seed: int, parts: Split) -> Iterator[Record]:
         """Train, encode, predict, retrieve."""
@@ -197,6 +197,11 @@ class _View:
             scored = score(classifier, seed, *sides)
             setting = {"notes": self.notes, "encoder": name, "classifier": classifier, "seed": seed}
             yield from figures("predictions", setting, **scored._asdict(), unimproved=unimproved)
+
+
+def baselines_of(view: Source) -> dict[str, Scorer]:
+    """Return what ranks without vectors, the codes of the phenotypes that neighbours are judged by withheld."""
+    return scorers_of(WithheldSource(view, parse_withheld("all", text=False)))
 
 
 def as_of_text(after_admission: timedelta) -> str:

@@ -36,8 +36,8 @@ def over_seeds(
 
 
 def by_deviation(cell: Record, show: Show) -> str:
-    """Return the standard deviation of a cell over the seeds: `± 2.1`; – of one seed."""
-    return f"±{HELD}{show(cell['sd']) if cell['sd'] == cell['sd'] else '–'}"
+    """Return the standard deviation of a cell over the seeds: `± 2.1`."""
+    return "" if cell["sd"] != cell["sd"] else f"±{HELD}{show(cell['sd'])}"
 
 
 def finding(
@@ -53,7 +53,8 @@ def finding(
     scale = 100 if percent else 1
 
     def score(name: str) -> Score:
-        return Score(name, *(scale * means[name][part] for part in ("value", "low", "high")), percent)
+        mean, low, high = (scale * means[name][part] for part in ("value", "low", "high"))
+        return Score(name, mean, low, high, percent)
 
     names = [name for name in means if name != base] if among is None else among
     return against(

@@ -16,15 +16,16 @@ from cohorts.encoders.fineehr.note_vectors import NoteVectors
 from cohorts.encoders.fineehr.training import SETTINGS, Settings
 from cohorts.errors import InputError, LeakageError
 from cohorts.harness.evaluate import fineehr
+from cohorts.harness.evaluate.base import evaluate, figures
 from cohorts.harness.evaluate.data.classifiers import CLASSIFIERS, score
+from cohorts.harness.evaluate.data.precision import precision_by_phenotype
 from cohorts.harness.evaluate.data.splits import Split, SplitBy, split
 from cohorts.harness.evaluate.data.tfidf import tfidf, word_counts
-from cohorts.harness.evaluate.fineehr import Plan, PredictionRow, concatenation, evaluate
-from cohorts.harness.evaluate.fineehr_report import prediction_lines, unimproved_lines
-from cohorts.harness.evaluate.retrieval.precision import precision_by_phenotype
+from cohorts.harness.evaluate.fineehr import FineEhrTask, concatenation
+from cohorts.harness.evaluate.fineehr_tables import prediction_table, summary, unimproved
 from cohorts.harness.evaluate.retrieval.scorers import ByCodes, ByVectors
-from cohorts.harness.evaluate.statistics import summarize_predictions
 from cohorts.harness.reports import published
+from cohorts.harness.reports.long_table import Record, long_table
 from cohorts.records.base import Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
@@ -94,7 +95,7 @@ def test_scores_are_half_by_chance_and_whole_where_the_label_is_told(classifier:
 
 
 def test_precision_counts_other_patients_of_the_same_phenotype(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cohorts.harness.evaluate.retrieval.precision.K", 2)
+    monkeypatch.setattr("cohorts.harness.evaluate.data.precision.K", 2)
     angles = np.deg2rad([0, 1, 2, 5, 90, 91, 93, 180])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     vectors[7] = 0
@@ -132,7 +133,7 @@ class Given:
 
 def test_precision_of_any_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be compared fills no place; a tie at 0, or a score below it, is a place as any other."""
-    monkeypatch.setattr("cohorts.harness.evaluate.retrieval.precision.K", 2)
+    monkeypatch.setattr("cohorts.harness.evaluate.data.precision.K", 2)
     out = -np.inf
     scorer = Given([[9, 5, out, out], [5, 9, 0, 0], [out, 0, 9, 0], [-1, -2, -3, 9]])
     phenotype = np.array(["a", "a", "a", "b"])
@@ -191,6 +192,11 @@ def test_concatenation_has_means_side_by_side_and_flags() -> None:
     np.testing.assert_array_equal(made, [[2, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 5, 0, 1]])
 
 
+def prediction(encoder: str, classifier: str, seed: int, **measured: float | str) -> list[Record]:
+    setting = {"notes": "all notes", "encoder": encoder, "classifier": classifier, "seed": seed}
+    return list(figures("predictions", setting, **measured))
+
+
 def test_a_summary_of_seeds() -> None:
     auc = {("baseline", "MLP"): [0.5, 0.6, 0.7], ("baseline", "forest"): [0.5, 0.5, 0.6]}
     auc |= {
@@ -199,46 +205,46 @@ def test_a_summary_of_seeds() -> None:
         ("TF-IDF", "MLP"): [0.9, 0.9, 0.9],
     }
     rows = [
-        PredictionRow("all notes", encoder, classifier, seed, value, value - 0.1)
+        row
         for (encoder, classifier), values in auc.items()
         for seed, value in enumerate(values)
+        for row in prediction(encoder, classifier, seed, auc=value, auc_pr=value - 0.1)
     ]
-    found = {(row.encoder, row.classifier): row for row in summarize_predictions(rows)}
-    one = found["full", "MLP"]
-    assert one.auc == pytest.approx(np.mean(auc["full", "MLP"]))
-    assert one.auc_sd == pytest.approx(np.std(auc["full", "MLP"], ddof=1))
-    assert one.auc_pr == pytest.approx(one.auc - 0.1)
-    assert one.p == pytest.approx(ttest_rel(auc["full", "MLP"], auc["baseline", "MLP"]).pvalue)
-    assert np.isnan(found["baseline", "MLP"].p)
-    assert found["full", "average"].auc == pytest.approx(np.mean([auc["full", "MLP"], auc["full", "forest"]]))
-    assert ("TF-IDF", "average") not in found
-    (single, *_) = summarize_predictions(rows[:1])
-    assert np.isnan(single.auc_sd)
-    assert np.isnan(single.p)
+    means = summary(long_table(rows)).to_dict("records")
+    found = {(row["encoder"], row["classifier"], row["measure"]): row for row in means}
+    one = found["full", "MLP", "auc"]
+    assert one["value"] == pytest.approx(np.mean(auc["full", "MLP"]))
+    assert one["sd"] == pytest.approx(np.std(auc["full", "MLP"], ddof=1))
+    assert found["full", "MLP", "auc_pr"]["value"] == pytest.approx(one["value"] - 0.1)
+    assert one["p"] == pytest.approx(ttest_rel(auc["full", "MLP"], auc["baseline", "MLP"]).pvalue)
+    assert found["full", "MLP", "auc_p"]["value"] == one["p"]
+    assert np.isnan(found["baseline", "MLP", "auc"]["p"])
+    both = [auc["full", "MLP"], auc["full", "forest"]]
+    assert found["full", "average", "auc"]["value"] == pytest.approx(np.mean(both))
+    assert ("TF-IDF", "average", "auc") not in found
+    (single, *_) = summary(long_table(rows[:2])).to_dict("records")
+    assert np.isnan(single["sd"])
+    assert np.isnan(single["p"])
 
 
 def test_training_that_brought_nothing_is_told_of_its_rows() -> None:
     told = "no step of the training of the category weights was an improvement: it is equal to categories"
-    rows = [PredictionRow("all notes", "baseline", "MLP", seed, 0.5, 0.5) for seed in range(3)]
-    rows += [
-        PredictionRow("all notes", "weight", "MLP", seed, 0.6, 0.6, told * (seed < 2)) for seed in range(3)
+    rows = [
+        row
+        for seed in range(3)
+        for encoder, text in (("baseline", ""), ("weight", told * (seed < 2)))
+        for row in prediction(encoder, "MLP", seed, auc=0.5, auc_pr=0.5, unimproved=text)
     ]
-    summary = summarize_predictions(rows)
-    assert {row.encoder: row.unimproved for row in summary} == {
-        "baseline": "",
-        "weight": f"{told} (2 of 3 seeds)",
-    }
-    assert unimproved_lines(summary) == [f"weight, all notes: {told} (2 of 3 seeds)."]
-    assert {line["encoder"]: line["mark"] for line in prediction_lines(summary, ["all notes"])} == {
-        "baseline": "",
-        "weight": " †",
-    }
+    of = unimproved(long_table(rows))
+    assert of == {("weight", "all notes"): f"{told} (2 of 3 seeds)"}
+    made = prediction_table(summary(long_table(rows)), of)
+    assert [line.names for line in made.lines] == [("baseline", "MLP"), ("weight †", "MLP")]
 
 
 def test_codes_are_judged_without_those_that_neighbours_are_judged_by(hospital: Path, tmp_path: Path) -> None:
     rows = np.arange(50)
     with admissions(hospital, tmp_path) as source:
-        made = fineehr._baselines(source)["codes, Jaccard"].scores(rows)
+        made = fineehr.baselines_of(source)["codes, Jaccard"].scores(rows)
         withheld = parse_withheld("all", text=False)
         batches = list(source.batches())
     bare = ByCodes([withheld.apply(batch) for batch in batches])
@@ -258,7 +264,7 @@ def test_test_ids_that_reach_the_classifiers_stop_the_measurement(
     monkeypatch.setattr(fineehr, "split", leaking)
     settings = Settings(dim=16, epochs=1, steps=50, patience=1)
     with admissions(hospital, tmp_path) as source, pytest.raises(LeakageError, match="the classifiers"):
-        evaluate(source, Plan(seeds=1, settings=settings))
+        evaluate(FineEhrTask(seeds=1, settings=settings), source)
 
 
 def test_learning_from_those_who_are_judged_by_flatters(hospital: Path, tmp_path: Path) -> None:
@@ -319,7 +325,7 @@ def test_the_table_in_the_terminal(evaluated: tuple[Path, str]) -> None:
 def test_every_measurement_is_kept(evaluated: tuple[Path, str]) -> None:
     folder, _ = evaluated
     predictions = pd.read_csv(folder / "predictions.csv")
-    assert list(predictions) == list(PredictionRow._fields)
+    assert list(predictions) == ["notes", "encoder", "classifier", "seed", "auc", "auc_pr", "unimproved"]
     four = [
         (encoder, classifier)
         for encoder in (*SETTINGS, "word2vec", "concatenation")
@@ -427,4 +433,4 @@ def test_a_source_that_does_not_say_who_died(tmp_path: Path) -> None:
         ) as source,
         pytest.raises(InputError, match="not known whether they ended with death"),
     ):
-        evaluate(source, Plan(as_of=timedelta(hours=24)))
+        evaluate(FineEhrTask(as_of=timedelta(hours=24)), source)

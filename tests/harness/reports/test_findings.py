@@ -11,16 +11,18 @@ import pytest
 from cohorts.harness.bench.report.comparison import Estimate, Noise
 from cohorts.harness.bench.report.equal_recall import AtRecall, Series
 from cohorts.harness.bench.report.page import finding as bench_finding
-from cohorts.harness.evaluate import fineehr_report as report
-from cohorts.harness.evaluate import fused_report
-from cohorts.harness.evaluate.fineehr import PredictionRow, Result, RetrievalRow
+from cohorts.harness.evaluate import fineehr_tables, fused_report
+from cohorts.harness.evaluate.base import Run, figures, write_report
+from cohorts.harness.evaluate.fineehr import FineEhrTask
 from cohorts.harness.evaluate.fused import CENTRED, Row
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 from cohorts.harness.evaluate.retrieval.report import finding as quality_finding
 from cohorts.harness.evaluate.space import report as space_report
 from cohorts.harness.evaluate.space.evaluation import FewRow
+from cohorts.harness.reports import findings
 from cohorts.harness.reports.findings import Score, against, ranked
+from cohorts.harness.reports.long_table import Record, long_table
 
 BEST, SECOND = Score("BM25", 0.4, 0.37, 0.43), Score("TF-IDF", 0.35, 0.32, 0.38)
 
@@ -117,18 +119,22 @@ def test_retrieval_takes_the_test_of_the_two_best_of_the_first_view() -> None:
     assert "more than z, 0.400 [0.380, 0.420] (Wilcoxon's test, Holm's correction: p = 0.004)" in told
 
 
+def prediction(encoder: str, classifier: str, seed: int, auc: float) -> list[Record]:
+    setting = {"notes": "all notes", "encoder": encoder, "classifier": classifier, "seed": seed}
+    return list(figures("predictions", setting, auc=auc, auc_pr=0.5))
+
+
 def test_fineehr_compares_the_mean_over_the_classifiers_with_the_baseline() -> None:
     auc = {"baseline": 0.6, "full": 0.8, "word2vec": 0.5}
     rows = [
-        PredictionRow(
-            "all notes", name, classifier, seed, mean + shift + seed / 100 * (1 + (name == "full")), 0.5
-        )
+        row
         for name, mean in auc.items()
         for classifier, shift in (("MLP", -0.02), ("random forest", 0.02))
         for seed in range(4)
+        for row in prediction(name, classifier, seed, mean + shift + seed / 100 * (1 + (name == "full")))
     ]
-    rows.append(PredictionRow("all notes", "TF-IDF", "MLP", 0, 0.99, 0.5))  # of one classifier alone
-    told = report.finding(Result(predictions=rows))
+    rows += prediction("TF-IDF", "MLP", 0, 0.99)  # of one classifier alone
+    told = fineehr_tables.finding(long_table(rows))
     assert told.startswith(
         "full reaches the highest AUC for death in hospital (all notes, average of the classifiers)"
     )
@@ -136,22 +142,24 @@ def test_fineehr_compares_the_mean_over_the_classifiers_with_the_baseline() -> N
 
 
 def test_the_page_of_fineehr_names_the_half_that_could_not_be_measured(tmp_path: Path) -> None:
-    result = Result(not_measured={"admission+24h": "Too few notes."})
+    run = Run(facts={"not_measured": {"admission+24h": "Too few notes."}, "learnt": {}})
     for name in ("baseline", "full"):
-        result.predictions.append(PredictionRow("all notes", name, "MLP", 0, 0.6, 0.6))
-        result.retrieval.append(RetrievalRow("all notes", name, "sepsis", 0, 10, 0.5, 0.1))
-    manifest = {
+        run.records += prediction(name, "MLP", 0, 0.6)
+        of = {"notes": "all notes", "encoder": name, "phenotype": "sepsis", "seed": 0}
+        run.records += figures("retrieval", of, queries=10, precision=0.5, base=0.1)
+    run.manifest = {
         "source": {"name": "mimic3"},
         "counts": {"admissions": 9, "patients": 9, "died": 3},
         "plan": {"split_by": "patient", "seeds": 1},
         "started": "today",
         "synthetic": False,
-        "not_measured": result.not_measured,
         "note_categories": {},
+        **run.facts,
         "seconds": {},
         "peak_rss_mib": {},
     }
-    page = report.write_report(tmp_path, manifest, result).read_text(encoding="utf-8")
+    task = FineEhrTask()
+    page = write_report(tmp_path, task, run, task.told(run)).read_text(encoding="utf-8")
     assert "<strong>admission+24h could not be measured.</strong> Too few notes." in page
 
 
@@ -214,7 +222,7 @@ def test_what_is_fastest_at_equal_recall(ratio: Any, told: str) -> None:
     assert bench_finding(_Summary(), equal).startswith(told)  # type: ignore[arg-type]
 
 
-PAGES = sorted(Path(report.__file__).parent.glob("templates/*.html"))
+PAGES = sorted(Path(findings.__file__).parent.glob("templates/*.html"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])

@@ -1,7 +1,7 @@
 """What can be refused is refused before the work: here the source is not even there, or reading it fails the test."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from cohorts.errors import EncoderError
 from cohorts.harness.evaluate import fineehr
+from cohorts.harness.evaluate.base import Run, figures
 from cohorts.harness.evaluate.data.units import Units
+from cohorts.harness.reports.long_table import Record
 from cohorts.records.sources.partitioned import PartitionedSource
 from command_line import ok, refused, run
 from qdrant_client import models
@@ -157,11 +159,11 @@ def test_a_split_that_can_not_be_made_is_told_before_words_are_counted(
     units = Units(list("abcdef"), pd.Series(list("abcdef")), np.zeros(6, np.bool_), np.array([""] * 6))
     monkeypatch.setattr(fineehr, "read_units", lambda _: units)
     with pytest.raises(Exception, match="0 ended with death"):
-        fineehr.evaluate(WITH_NOTES, fineehr.Plan())
+        list(fineehr.FineEhrTask().measure(WITH_NOTES, Run()))
 
 
 @pytest.fixture
-def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], fineehr.Result]:
+def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], Run]:
     """Return what evaluates 200 admissions with two seeds, where some kinds of notes teach nothing at the second."""
     people, died = [str(one) for one in range(200)], np.arange(200) % 2 == 0
     units = Units(people, pd.Series(people), died, np.array([""] * 200))
@@ -169,32 +171,29 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], fineehr.Resu
     monkeypatch.setattr(fineehr, "word_counts", lambda _: csr_array((200, 1)))
     monkeypatch.setattr(fineehr, "AsOf", lambda *_: None)
 
-    def evaluate(poor: set[str]) -> fineehr.Result:
-        def run_seed(seed: Any) -> None:
-            if seed._notes in poor and seed._seed:
+    def evaluate(poor: set[str]) -> Run:
+        def measure(view: Any, seed: int, _: Any) -> Iterator[Record]:
+            if view.notes in poor and seed:
                 raise EncoderError("too few notes")
-            seed._result.learnt[seed._notes] = {}
-            seed._result.predictions.append(
-                fineehr.PredictionRow(seed._notes, "full", "MLP", seed._seed, 0.6, 0.6)
-            )
+            yield from figures("predictions", {"notes": view.notes, "seed": seed}, auc=0.6)
 
-        monkeypatch.setattr(fineehr._Seed, "run", run_seed)
-        return fineehr.evaluate(WITH_NOTES, fineehr.Plan(seeds=2, as_of=timedelta(hours=24)))
+        monkeypatch.setattr(fineehr._View, "measure", measure)
+        run = Run()
+        run.records += fineehr.FineEhrTask(seeds=2, as_of=timedelta(hours=24)).measure(WITH_NOTES, run)
+        return run
 
     return evaluate
 
 
 @pytest.mark.parametrize(("poor", "left"), [("admission+24h", "all notes"), ("all notes", "admission+24h")])
-def test_the_half_that_works_is_reported(
-    halves: Callable[[set[str]], fineehr.Result], poor: str, left: str
-) -> None:
-    result = halves({poor})
-    assert result.not_measured == {poor: "too few notes"}
-    assert [(row.notes, row.seed) for row in result.predictions] == [(left, 0), (left, 1)]
-    assert list(result.learnt) == [left]
+def test_the_half_that_works_is_reported(halves: Callable[[set[str]], Run], poor: str, left: str) -> None:
+    run = halves({poor})
+    assert run.facts["not_measured"] == {poor: "too few notes"}
+    assert [(row["notes"], row["seed"]) for row in run.records] == [(left, 0), (left, 1)]
+    assert list(run.facts["learnt"]) == [left]
 
 
-def test_where_neither_half_works_that_is_the_error(halves: Callable[[set[str]], fineehr.Result]) -> None:
+def test_where_neither_half_works_that_is_the_error(halves: Callable[[set[str]], Run]) -> None:
     with pytest.raises(EncoderError, match="too few notes"):
         halves({"all notes", "admission+24h"})
 
