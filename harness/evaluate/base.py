@@ -5,7 +5,7 @@ Its tables on the page and in the terminal, its CSV files (`Sheet`) and its firs
 alone:
 
     class Lengths(Task[Source]):
-        name, packages = "lengths", ("cohorts", "numpy")       # of the template; their versions go to the manifest
+        name, packages = "lengths", ("numpy",)       # of the template; their versions go to the manifest
         sheets = {"lengths": Sheet(("encoder", "seed"), ("mean",))}
 
         def measure(self, given, run):
@@ -24,7 +24,8 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
 from cohorts.harness.evaluate.note_categories import category_lines
-from cohorts.harness.reports.long_table import Record, ReportTable, long_table, wide
+from cohorts.harness.reports.csv_table import wide
+from cohorts.harness.reports.long_table import Record, ReportTable, long_table
 from cohorts.harness.reports.page import keep, render
 from cohorts.harness.reports.published import FINEEHR_CATEGORIES
 from cohorts.harness.reports.stages import Stages

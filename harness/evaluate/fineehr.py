@@ -47,7 +47,7 @@ class FineEhrTask(Task[Source]):
     """
 
     name = "fineehr"
-    packages = ("cohorts", "gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+    packages = ("gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch")
     sheets = {  # noqa: RUF012 - never changed
         "predictions": Sheet(("notes", "encoder", "classifier", "seed"), ("auc", "auc_pr", "unimproved")),
         "retrieval": Sheet(

@@ -7,7 +7,7 @@ import pandas as pd
 from cohorts.harness.evaluate.statistics import half_interval, paired_p
 from cohorts.harness.reports.findings import Score, against
 from cohorts.harness.reports.formats import HELD, Show
-from cohorts.harness.reports.long_table import Record
+from cohorts.harness.reports.long_table import Record, records
 
 
 def over_seeds(
@@ -47,9 +47,7 @@ def finding(
 
     `among` are those that are compared; all others where there is none.
     """
-    means = {
-        one["encoder"]: one for one in over_seeds(frame, ["encoder"], {"encoder": base}).to_dict("records")
-    }
+    means = {one["encoder"]: one for one in records(over_seeds(frame, ["encoder"], {"encoder": base}))}
     scale = 100 if percent else 1
 
     def score(name: str) -> Score:
