@@ -1,6 +1,6 @@
 """The encoder `codes`: diagnoses and procedures by their groups, and drugs, weighed by how rare they are.
 
-Truncated SVD of unit rows (encoders/latent.py): ICD-9 and ICD-10 in one space, no notes, no network. Laboratory values
+Truncated SVD of unit rows (features/latent.py): ICD-9 and ICD-10 in one space, no notes, no network. Laboratory values
 that are low or high may stand beside the codes, as flags.
 """
 
@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.base import EncoderKind, Explanation, Vectors
-from cohorts.encoders.fused.code_features import COLUMNS, CodeFeatures
-from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
-from cohorts.encoders.latent import Latent
-from cohorts.encoders.lot import Lot
+from cohorts.encoders.features.codes import COLUMNS, CodeFeatures
+from cohorts.encoders.features.labs import LabFacts, LabFeatures
+from cohorts.encoders.features.latent import Latent
+from cohorts.encoders.features.lot import Lot
 from cohorts.encoders.needs import check_codes
 from cohorts.encoders.saving import (
     check_unchanged,

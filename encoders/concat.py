@@ -1,7 +1,7 @@
 """The encoder `concat`: several encoders side by side in one vector, as in `concat:lsa=1,codes=.5`.
 
 The inner product of a question and a unit is the mean of the parts' inner products, by their weights. A unit that lacks
-a part (no notes, no codes) has zeros there, and what it lacks to length 1 stands in the padding (encoders/latent.py),
+a part (no notes, no codes) has zeros there, and what it lacks to length 1 stands in the padding (features/latent.py),
 which is zero in what is asked: the other parts count no more for it.
 """
 

@@ -1,6 +1,6 @@
 """The encoder `lsa`: latent semantic analysis of notes. A unit is the words of all its notes.
 
-TF-IDF with 1 + ln(count), then truncated SVD (encoders/latent.py). The source is read once: the words are counted in
+TF-IDF with 1 + ln(count), then truncated SVD (features/latent.py). The source is read once: the words are counted in
 bounded memory, and the SVD is of at most `sample` units, drawn by lot.
 """
 
@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import EncoderKind, Vectors
-from cohorts.encoders.latent import Latent
+from cohorts.encoders.features.latent import Latent
+from cohorts.encoders.features.words import Vocabulary, WordSample
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.saving import (
     check_cleaning,
@@ -25,7 +26,6 @@ from cohorts.encoders.saving import (
     write_tensors,
 )
 from cohorts.encoders.settings import at_least_one, check_share
-from cohorts.encoders.word_counts import Vocabulary, WordSample
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.notes.cleaning import cleaning_version

@@ -5,11 +5,25 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
+from collections.abc import Container
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+MOST_LINES, MOST_MODULES = 500, 18
+TO_SPLIT = {  # not yet below it
+    "connectors/milvus/server.py",
+    "connectors/qdrant/server.py",
+    "tests/encoders/bert/test_bert.py",
+    "tests/harness/bench/test_drive.py",
+    "tests/harness/bench/test_report.py",
+    "tests/harness/evaluate/retrieval/test_retrieval.py",
+    "tests/loaders/files/test_vector_files.py",
+    "tests/loaders/test_loading.py",
+}
 EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras"}
 ROOMS = {
     "records",
@@ -68,6 +82,41 @@ def imported_parts(file: Path) -> set[str]:
 def test_data_flows_one_way(file: Path) -> None:
     part = file.relative_to(ROOT).parts[0].removesuffix(".py")
     assert imported_parts(file) <= MAY_IMPORT[part] | {part}
+
+
+def module_name(file: Path) -> str:
+    parts = ("cohorts", *file.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(file: Path, names: Container[str]) -> set[str]:
+    """Return the modules of ours that are imported together with this one."""
+    found: set[str] = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in names else node.module for name in within}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in names}
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    files = {module_name(file): file for file in modules()}
+    graph = {name: imports_of(file, files) - {name, "cohorts"} for name, file in files.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
+
+def test_no_file_and_no_folder_is_too_large() -> None:
+    files = [*modules(), *sorted((ROOT / "tests").rglob("*.py"))]
+    long = {str(file.relative_to(ROOT)): lines for file in files if (lines := lines_of(file)) > MOST_LINES}
+    assert long.keys() - TO_SPLIT == set()
+    folders = Counter(file.parent for file in files)
+    assert {str(folder): many for folder, many in folders.items() if many > MOST_MODULES} == {}
+
+
+def lines_of(file: Path) -> int:
+    return len(file.read_text(encoding="utf-8").splitlines())
 
 
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.fused.code_features import CodeFeatures
-from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
+from cohorts.encoders.features.codes import CodeFeatures
+from cohorts.encoders.features.labs import LabFacts, LabFeatures
 from cohorts.encoders.fused.settings import Settings
 from cohorts.records.base import Batch
 

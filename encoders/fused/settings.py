@@ -6,7 +6,7 @@ from typing import Any
 
 from cohorts.encoders.bert import clinicalnotebert
 from cohorts.encoders.bert import encoder as bert
-from cohorts.encoders.fused.code_features import COLUMNS
+from cohorts.encoders.features.codes import COLUMNS
 from cohorts.encoders.saving import is_folder
 from cohorts.encoders.settings import at_least_one, one_of, read_settings
 from cohorts.errors import EncoderError

@@ -21,6 +21,7 @@ from typing import Any
 
 from cohorts.errors import InputError
 from cohorts.private_files import open_private, private_folder, write_private
+from cohorts.records.synthetic.admission import Admission
 from cohorts.records.synthetic.notes import write_notes
 
 MARKER = "SYNTHETIC.json"  # the readers look for it
@@ -60,23 +61,6 @@ class SynthReport:
 
     def __str__(self) -> str:
         return ", ".join(f"{table} {count:,}" for table, count in self.rows.items())
-
-
-@dataclass(frozen=True)
-class Admission:
-    """One invented stay: what the patient has, how ill, when, and how it ended."""
-
-    patient: int
-    number: int
-    admitted: datetime
-    discharged: datetime
-    principal: str
-    others: tuple[str, ...]
-    background: tuple[str, ...]  # codes of chronic conditions
-    severe: bool
-    died: bool
-    age: int
-    sex: str
 
 
 @cache

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cohorts.records.synthetic.hospital import Admission
+from cohorts.records.synthetic.admission import Admission
 
 Condition = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -30,7 +29,7 @@ ABOUT_OTHER = 0.22
 TRUE_SEVERITY = 0.85  # chance that what a note says of the severity is so
 
 
-def write_notes(rng: Random, stay: "Admission", hospital: Mapping[str, Any]) -> list[Row]:
+def write_notes(rng: Random, stay: Admission, hospital: Mapping[str, Any]) -> list[Row]:
     """Return the stay's rows of NOTEEVENTS, without a row number."""
     writer = _Writer(rng, stay, hospital)
     rows = []
@@ -46,7 +45,7 @@ def write_notes(rng: Random, stay: "Admission", hospital: Mapping[str, Any]) -> 
     return rows
 
 
-def _row(rng: Random, stay: "Admission", category: str, when: datetime, text: str) -> Row:
+def _row(rng: Random, stay: Admission, category: str, when: datetime, text: str) -> Row:
     time = "" if category in NO_TIME else when.strftime("%Y-%m-%d %H:%M:%S")
     error = "1" if rng.random() < ERROR_RATE else ""
     description = DESCRIPTIONS.get(category, "Report")
@@ -57,7 +56,7 @@ def _row(rng: Random, stay: "Admission", category: str, when: datetime, text: st
 class _Writer:
     """Writes one stay's notes; every line is drawn anew."""
 
-    def __init__(self, rng: Random, stay: "Admission", hospital: Mapping[str, Any]) -> None:
+    def __init__(self, rng: Random, stay: Admission, hospital: Mapping[str, Any]) -> None:
         self._rng = rng
         self._stay = stay
         self._principal = hospital["conditions"][stay.principal]

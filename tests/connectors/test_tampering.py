@@ -24,15 +24,15 @@ from cohorts.encoders import saving
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.bert.checkpoints import load_checkpoint
 from cohorts.encoders.bert.note_cache import FOLDER
+from cohorts.encoders.features.codes import CodeFeatures
+from cohorts.encoders.features.labs import LabFacts, LabFeatures
 from cohorts.encoders.fineehr.encoder import FineEhr
 from cohorts.encoders.fineehr.siamese import Trace, identity
 from cohorts.encoders.fineehr.training import ANY, Parts
 from cohorts.encoders.fineehr.training import Settings as FineEhrSettings
-from cohorts.encoders.fused.code_features import CodeFeatures
 from cohorts.encoders.fused.encoder import Fused
 from cohorts.encoders.fused.encoder import Parts as FusedParts
 from cohorts.encoders.fused.inputs import RecordFeatures
-from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
 from cohorts.encoders.fused.network import Fusion
 from cohorts.encoders.fused.settings import Settings as FusedSettings
 from cohorts.encoders.fused.training import FusionTrace

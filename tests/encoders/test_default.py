@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cohorts.connectors.padding import padding_of
 from cohorts.connectors.registry import connect
-from cohorts.encoders.fused.code_features import tokens_of
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.registry import DEFAULT, load_encoder, make_encoder, parse_encoder, suited_to
 from cohorts.encoders.withholding import Withholding
 from cohorts.errors import EncoderError

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts.encoders import word_counts
-from cohorts.encoders.latent import Latent
+from cohorts.encoders.features import words as word_counts
+from cohorts.encoders.features.latent import Latent
+from cohorts.encoders.features.words import WordSample, hash_of, words_of
 from cohorts.encoders.lsa import Lsa, Settings
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import ABOUT, TENSORS
-from cohorts.encoders.word_counts import WordSample, hash_of, words_of
 from cohorts.errors import EncoderError
 from cohorts.records.notes.cleaning import clean, words
 from small_sources import Small

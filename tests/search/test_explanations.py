@@ -16,7 +16,7 @@ from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Encoder, ExplainsText, Pads, padding_of
-from cohorts.encoders.fused.code_features import tokens_of
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
 from cohorts.encoders.withholding import Withholding
 from cohorts.loaders.points.payload import codes_of, shared_codes

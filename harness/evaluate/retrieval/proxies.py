@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.encoders.fused.code_features import tokens_of
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.harness.evaluate.retrieval.population import Mask, Population
 from cohorts.records.base import Batch, Source
 from cohorts.records.notes.cleaning import count_words

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.encoders.fused.code_features import CodeFeatures
+from cohorts.encoders.features.codes import CodeFeatures
 from cohorts.encoders.pooling import filled_rows
 from cohorts.extras import install_command
 from cohorts.harness.evaluate.data.text_baselines import Bm25

@@ -16,7 +16,7 @@ import pytest
 from checkpoints import make_checkpoint
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.bert.note_cache import FOLDER
-from cohorts.encoders.fused.code_features import tokens_of
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.fused.encoder import Fused
 from cohorts.encoders.fused.settings import FUSIONS, OBJECTIVES, PRESETS, Settings
 from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder

@@ -16,7 +16,7 @@ import pytest
 from cohorts.connectors.base import Collection
 from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.connectors.registry import connect
-from cohorts.encoders.fused.code_features import tokens_of
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.encoders import parse_contestant

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.encoders.lot import Lot
+from cohorts.encoders.features.lot import Lot
 from cohorts.records.notes.cleaning import clean, count_words, words
 
 _Row = tuple[

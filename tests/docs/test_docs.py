@@ -12,7 +12,7 @@ import typer.main
 from cohorts.cli import app
 from cohorts.encoders.registry import encoder_names, make_encoder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UsageError: Any = typer.BadParameter.__base__  # of the click that typer brings with it
 _BLOCK = re.compile(r"^```(?:text|console|sh|bash|)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

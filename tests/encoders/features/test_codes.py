@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts.encoders.fused.code_features import CodeFeatures, tokens_of
+from cohorts.encoders.features.codes import CodeFeatures, tokens_of
 from cohorts.encoders.registry import load_encoder
 from cohorts.encoders.withholding import FILE, Withholding
 from cohorts.encoders.word2vec import Settings, Word2Vec

@@ -10,7 +10,7 @@ from engine_contract import cloud
 from qdrant_client import models
 from servers import Milvus, QdrantNode
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # The same commands, on fewer invented patients and with less training.
 QUICK = "fineehr:{}dim=24,epochs=2,steps=200,patience=3"
 QUICKER = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts.documents import parse_json
-from cohorts.encoders.fused.lab_features import LabFacts, LabFeatures
+from cohorts.encoders.features.labs import LabFacts, LabFeatures
 from cohorts.errors import EncoderError
 from cohorts.records.base import MEASUREMENT_COLUMNS, Batch
 from cohorts.records.sources.registry import open_source
