@@ -5,8 +5,22 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
+from typing import Annotated
 
-from cohorts.commands import bench, collections, doctor, evaluate, ingest, live, query, train, transfer
+import cohorts
+import typer
+from cohorts.commands import (
+    bench,
+    collections,
+    config,
+    doctor,
+    evaluate,
+    ingest,
+    live,
+    query,
+    train,
+    transfer,
+)
 from cohorts.commands.output import log
 from cohorts.commands.output.interrupts import interruptible
 from cohorts.commands.typer_app import Commands
@@ -14,12 +28,27 @@ from cohorts.errors import CohortsError
 
 SHOW_ALL = "COHORTS_TRACEBACK"
 
-app = Commands(
-    help="Find patients like this one, on the vector database that you already run.", add_completion=False
-)
+app = Commands(help="Find patients like this one, on the vector database that you already run.")
 for group in (ingest, train, transfer, query, collections, live, bench, doctor):
     app.add_typer(group.app)
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Measure")
+app.add_typer(config.app, name="config", rich_help_panel="Set up")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"cohorts {cohorts.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
     IndexText,
     LogAs,
@@ -23,8 +24,16 @@ app = Commands("Collections")
 
 @app.command()
 def attach(
-    store: Annotated[str, store_option(help="Store address of a server, or of an embedded Milvus file.")],
-    collection: Annotated[str, store_option(help="A collection that someone else made.")],
+    store: Annotated[
+        str,
+        store_option(
+            envvar=variable("store"), help="Store address of a server, or of an embedded Milvus file."
+        ),
+    ],
+    collection: Annotated[
+        str,
+        store_option(envvar=variable("collection"), help="A collection that someone else made."),
+    ],
     vector: Annotated[str | None, store_option(help="Which of its vectors to read.")] = None,
     patient_field: Annotated[
         str | None,

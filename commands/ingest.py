@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
     MAX_BAD_SHARE,
     Columns,
@@ -65,9 +66,10 @@ def ingest(
     encoder: Annotated[
         str | None,
         encoder_option(
+            envvar=variable("encoder"),
             help="lsa, codes, concat:A+B[+C], word2vec, fineehr or fused[:FUSION,…], trained on the source; "
             "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder [default: concat:lsa+codes, "
-            "without the part of which the source has nothing]."
+            "without the part of which the source has nothing].",
         ),
     ] = None,
     withhold: Withhold = None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cohorts.commands.configuration import variable
 from cohorts.commands.output import log
 
 MAX_BAD_SHARE = 0.1  # of the rows of a table
@@ -73,11 +74,14 @@ class Format(StrEnum):
 Store = Annotated[
     str,
     store_option(
+        envvar=variable("store"),
         help="Store address: qdrant:PATH, milvus:PATH.db, qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT, "
         "milvus+http://HOST:PORT.",
     ),
 ]
-Name = Annotated[str, store_option("--collection", help="Name of the collection.")]
+Name = Annotated[
+    str, store_option("--collection", envvar=variable("collection"), help="Name of the collection.")
+]
 IndexText = Annotated[
     str | None,
     index_option("--index", help="flat, hnsw:m=32,ef_construction=400, ivf:nlist=1024, annoy:n_trees=100."),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
     Columns,
     Context,
@@ -40,8 +41,9 @@ def fit(
     encoder: Annotated[
         str | None,
         encoder_option(
+            envvar=variable("encoder"),
             help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], bert[:MODEL,…], "
-            "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing]."
+            "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing].",
         ),
     ] = None,
     withhold: Withhold = None,

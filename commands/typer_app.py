@@ -1,13 +1,14 @@
-"""The options of commands: one that takes one value is given once, and brackets in what help says are no markup."""
+"""Commands and groups on typer: options given once, values out of the configuration, and how help shows them."""
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
+from cohorts.commands import configuration
 from cohorts.errors import InputError
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 PANELS = ("Source", "Encoder", "Store", "Index", "Query", "Run")  # of options, in the order that help shows
 _TAG = re.compile(r"\[(?=[a-z#/@][^\[]*?\])")  # what rich takes for a style, and leaves out
@@ -23,16 +24,14 @@ class _Command(TyperCommand):
             if one.help:
                 one.help = _TAG.sub(r"\\[", one.help)
         self.params.sort(key=lambda one: _place(getattr(one, "rich_help_panel", None)))
-        for option in self.params:
-            if isinstance(option, TyperOption) and option.is_flag:
-                option.metavar = ""  # takes no value: help has none to show
+        _hide_types_of_flags(self.params)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return `--help`, which stands among the options of a run."""
         option: Any = super().get_help_option(ctx)
         if option is not None:
             option.rich_help_panel = PANELS[-1]
-            option.metavar = ""
+            _hide_types_of_flags([option])
         return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -43,7 +42,25 @@ class _Command(TyperCommand):
                 raise InputError(
                     f"{' / '.join(option.opts)} was given {times} times; it takes one value. Leave all but one out."
                 )
+        if not ctx.resilient_parsing and self.get_help_option(ctx) not in given:
+            ctx.default_map = configuration.from_file(self.params)
         return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    """A group of commands, in whose help flags show no type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its options."""
+        params: list[Any] = super().get_params(ctx)
+        _hide_types_of_flags(params)
+        return params
+
+
+def _hide_types_of_flags(params: Sequence[Any]) -> None:
+    for option in params:
+        if isinstance(option, TyperOption) and option.is_flag:
+            option.metavar = ""
 
 
 def _place(panel: str | None) -> int:
@@ -55,7 +72,7 @@ class Commands(typer.Typer):
     """A group of such commands; in `cohorts --help` they stand in one panel."""
 
     def __init__(self, panel: str | None = None, **settings: Any) -> None:
-        super().__init__(no_args_is_help=True, pretty_exceptions_enable=False, **settings)
+        super().__init__(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, **settings)
         self._panel = panel
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:

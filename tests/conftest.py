@@ -10,6 +10,7 @@ from typing import Any
 import costs
 import pytest
 import servers
+from cohorts.commands import configuration
 from cohorts.loaders.interrupt import end_on_signals
 from cohorts.records.base import Batch, Report
 from cohorts.records.sources.registry import open_source
@@ -39,6 +40,14 @@ SHARED_PAPERS = SHARED / "papers"
 def data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a test maps apart from the user's own, and from what other tests mapped on the same server."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / secrets.token_hex(8)))
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run commands without what the user set in the environment and in a file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / secrets.token_hex(8)))
+    for key in configuration.KEYS:
+        monkeypatch.delenv(configuration.variable(key), raising=False)
 
 
 @pytest.fixture(autouse=True, scope="session")
