@@ -5,7 +5,6 @@ import json
 import pickle
 import re
 import shutil
-import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,60 +15,18 @@ import pandas as pd
 import pytest
 import torch
 from checkpoints import in_cache, make_checkpoint
-from cohorts.encoders.bert import encoder as bert
 from cohorts.encoders.bert.checkpoints import PRESETS, content_hash, find_checkpoint, load_checkpoint
 from cohorts.encoders.bert.clinicalnotebert import known_models
 from cohorts.encoders.bert.encoder import CLEANING, Bert
-from cohorts.encoders.bert.note_cache import FOLDER, Embedded, NoteCache
+from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.bert.transformer import Transformer, best_precision, windows_of
 from cohorts.encoders.bert.windows import passages, windows_at
 from cohorts.encoders.registry import download_checkpoints, load_encoder, make_encoder
-from cohorts.errors import CheckpointNotFound, EncoderError, InputError, MissingExtra
-from cohorts.records.base import CODE_COLUMNS, Batch
+from cohorts.errors import CheckpointNotFound, EncoderError, MissingExtra
 from cohorts.records.notes.cleaning import clean, cleaning_version, sentences
 from command_line import ok, refused, run
+from small_bert import LONG, SHORT, encoder_of, notes
 from transformers import AutoModel, AutoTokenizer
-
-SHORT = ["Patient denies Chest pain.", "BP 120/80, afebrile.", "No known drug allergies"]
-LONG = " ".join(
-    f"Day {day}: patient stable, chest clear, denies pain; continue furosemide." for day in range(90)
-)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("bert") / "tiny", [*SHORT, LONG])
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER, str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever wants the network says so here."""
-    connect = socket.socket.connect
-
-    def refuse(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith("127."):
-            raise AssertionError("the network was tried")
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-
-
-def encoder_of(folder: Path, **settings: Any) -> Bert:
-    return Bert(bert.Settings(str(folder), **{"precision": "fp32", **settings}))
-
-
-def notes(*units: list[str]) -> Batch:
-    """A batch of units with these notes."""
-    rows = [(str(unit), text) for unit, texts in enumerate(units) for text in texts]
-    frame = pd.DataFrame(rows, columns=["unit_id", "text"])
-    ids = pd.DataFrame({"unit_id": [str(unit) for unit in range(len(units))]})
-    return Batch(ids, pd.DataFrame(columns=list(CODE_COLUMNS)), frame, pd.DataFrame())
 
 
 def by_transformers(folder: Path, text: str) -> "np.ndarray[Any, np.dtype[np.float32]]":
@@ -368,60 +325,6 @@ def test_cls_truncate_is_the_first_token_of_the_first_window_of_all_notes(tiny: 
     assert encoder.counts["notes cut"] == 2
 
 
-def test_a_text_is_embedded_once(tiny: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = encoder_of(tiny).encode(notes([SHORT[0], LONG], [SHORT[0]]))
-    (file,) = own_cache.glob("*.sqlite")
-    assert file.stat().st_mode & 0o777 == 0o600
-    held = b"".join(one.read_bytes() for one in own_cache.iterdir())
-    assert b"furosemide" not in held
-    assert b"Chest" not in held
-
-    def embed(self: Transformer, windows: list[Any], pooling: str) -> Any:
-        assert not windows
-        return np.zeros((0, 64), np.float32)
-
-    monkeypatch.setattr(Transformer, "embed", embed)
-    again = encoder_of(tiny).encode(notes([SHORT[0], LONG], [SHORT[0]]))
-    assert again.tobytes() == first.tobytes()
-    with pytest.raises(AssertionError):
-        encoder_of(tiny, max_windows=3).encode_text([LONG])  # another way of embedding shares nothing
-
-
-def test_what_was_cut_is_told_whether_or_not_the_vector_is_known(tiny: Path) -> None:
-    first, again = (encoder_of(tiny, max_windows=1) for _ in range(2))
-    for encoder in (first, again):
-        encoder.encode_text([LONG, SHORT[0], LONG])
-    assert first.counts == again.counts
-    assert first.counts["notes cut"] == 2
-    assert first.counts["windows of notes left out"] >= 2
-
-
-def test_a_run_that_ends_early_keeps_what_it_embedded(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cohorts.encoders.bert.encoder._KEPT_AT_ONCE", 2)
-    embed, calls = Transformer.embed, []
-
-    def stop_at_the_second(self: Transformer, windows: Any, pooling: str) -> Any:
-        calls.append(len(windows))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return embed(self, windows, pooling)
-
-    monkeypatch.setattr(Transformer, "embed", stop_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        encoder_of(tiny).encode_text(SHORT)
-    encoder_of(tiny).encode_text(SHORT)
-    assert calls == [2, 1, 1]  # the first two were kept, the third is embedded by the second run
-
-
-def test_a_cache_that_cannot_be_written_is_told(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv(FOLDER, str(tmp_path / "file" / "cache"))
-    with pytest.raises(InputError, match=f"Name another folder by {FOLDER}"):
-        encoder_of(tiny).encode_text(SHORT)
-
-
 def test_saved_and_loaded_it_encodes_the_same_bytes(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,12 +475,3 @@ def test_of_several_encoders_those_with_a_checkpoint_are_fetched(tiny: Path) -> 
         download_checkpoints([make_encoder("word2vec"), make_encoder("fineehr:full")])
     with pytest.raises(CheckpointNotFound, match="nobody/nothing"):
         download_checkpoints([make_encoder("word2vec"), make_encoder("bert:nobody/nothing")])
-
-
-def test_a_text_has_one_vector_whichever_process_met_it_first(own_cache: Path) -> None:
-    one, other = NoteCache("f"), NoteCache("f")
-    first, second = (Embedded(np.full(4, value, np.float32), 0) for value in (1, 2))
-    assert one.keep({b"a": first})[b"a"].vector.tolist() == [1, 1, 1, 1]
-    kept = other.keep({b"a": second, b"b": second})
-    assert {key: made.vector[0] for key, made in kept.items()} == {b"a": 1, b"b": 2}
-    assert {key: made.vector[0] for key, made in one.get([b"a", b"b", b"c"]).items()} == {b"a": 1, b"b": 2}
