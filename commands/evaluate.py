@@ -103,18 +103,12 @@ def evaluate_fused(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """The ablation of the fusion on a source: five fusions, three objectives, and what they have to beat."""
-    from cohorts.commands.output.evaluation import show_fused, show_fused_search
+    from cohorts.commands.output.evaluation import tell_evaluation
     from cohorts.encoders.bert.encoder import Bert
     from cohorts.encoders.fused.encoder import Fused
     from cohorts.encoders.registry import download_checkpoints, make_encoder
-    from cohorts.harness.evaluate.fused import Plan, evaluate
-    from cohorts.harness.evaluate.fused_report import (
-        manifest_of,
-        search_ceilings,
-        summarize,
-        summarize_search,
-        write_report,
-    )
+    from cohorts.harness.evaluate.base import evaluate
+    from cohorts.harness.evaluate.fused import FusedTask
     from cohorts.harness.evaluate.retrieval.population import CohortBy
     from cohorts.records.withheld import parse_withheld
 
@@ -126,17 +120,17 @@ def evaluate_fused(
     if download:
         download_checkpoints([asked])
     withheld = parse_withheld(withhold, text=False)
-    plan = Plan(asked.settings, withheld, seeds, withhold_text, CohortBy(cohort_by.value))
+    task = FusedTask(
+        settings=asked.settings,
+        withheld=withheld,
+        seeds=seeds,
+        mask_notes=withhold_text,
+        cohort_by=CohortBy(cohort_by.value),
+    )
     Bert(asked.settings.bert).check_ready()
     with opened_source(source, path, out, notes=notes, dates=dates) as records:
-        result = evaluate(records, plan, lambda stage: log.say("note", stage))
-        manifest = manifest_of(records, plan, result)
-    page = write_report(out, manifest, result)
-    show_fused(summarize(result.rows), synthetic=manifest["synthetic"])
-    show_fused_search(
-        summarize_search(result.searched), search_ceilings(result.searched), synthetic=manifest["synthetic"]
-    )
-    log.say("note", f"Report: {page}; every measurement: {out}/fused.csv.")
+        run = evaluate(task, records, lambda stage: log.say("note", stage))
+    tell_evaluation(out, task, run)
 
 
 @app.command("space")

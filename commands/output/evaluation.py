@@ -11,22 +11,15 @@ from cohorts.commands.output.report_table import report_table
 from cohorts.commands.output.tables import SYNTHETIC
 from cohorts.harness.evaluate.base import Run, Task, write_report
 from cohorts.harness.evaluate.fineehr_tables import category_name, trace_ends
-from cohorts.harness.evaluate.fused_report import Line, SearchLine
 from cohorts.harness.evaluate.retrieval import report
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from cohorts.harness.evaluate.similarity import Row
 from cohorts.harness.evaluate.space import report as space_report
 from cohorts.harness.evaluate.statistics import Cell
-from cohorts.harness.reports.published import NOTE_TASKS, RETRIEVAL_K
+from cohorts.harness.reports.published import NOTE_TASKS
 from rich.console import Console
 
 _BAR_CELLS = 30
-_FUSED = {  # of MEASURES: what stands in 80 columns; the page has them all
-    "precision": "P@10",
-    "precision_text": "by a\nnote",
-    "pair_auc": "pair\nAUC",
-    "auc": "death\nAUC",
-}
 _BEST = 5  # ways to rank, by cohort
 _BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
     "uniformity": "uni-\nformity",
@@ -51,37 +44,6 @@ def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
         log.say("warning", warning)
     files = ", ".join(str(folder / f"{name}.csv") for name in task.sheets)
     log.say("note", f"Report: {page}; every measurement: {files}.")
-
-
-def show_fused(lines: Sequence[Line], *, synthetic: bool) -> None:
-    """Print the ablation of the fusion to stdout, a table for each way of withholding."""
-    for withheld in dict.fromkeys(line.withheld for line in lines):
-        table = _table(f"{withheld}: mean ± half of the 95 % interval over the seeds, %", synthetic)
-        table.add_column("vectors", no_wrap=True)
-        for heading in (*_FUSED.values(), "training\ns"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        here = [line for line in lines if line.withheld == withheld]
-        for line in here:
-            seconds = "" if line.train_s != line.train_s else f"{line.train_s:.1f}"
-            table.add_row(line.encoder, *(_measured(line.cells[name]) for name in _FUSED), seconds)
-        chance = f"{100 * here[0].base:.1f}"
-        table.add_row("chance", chance, chance, "50.0", "50.0", "", style="dim")
-        show(table)
-
-
-def show_fused_search(lines: Sequence[SearchLine], ceilings: Mapping[str, float], *, synthetic: bool) -> None:
-    """Print F1@100 by cohort through HNSW to stdout, a table for each way of withholding."""
-    for withheld in dict.fromkeys(line.withheld for line in lines):
-        table = _table(f"{withheld}: F1@{RETRIEVAL_K} through HNSW, mean over the seeds", synthetic)
-        table.add_column("vectors", no_wrap=True)
-        for cohort in ceilings:
-            table.add_column(cohort.replace("_", " "), justify="right")
-        for line in lines:
-            if line.withheld == withheld:
-                means = (line.cells[one].mean if one in line.cells else float("nan") for one in ceilings)
-                table.add_row(line.encoder, *("" if mean != mean else f"{mean:.3f}" for mean in means))
-        table.add_row("at most", *(f"{most:.3f}" for most in ceilings.values()), style="dim")
-        show(table)
 
 
 def _measured(cell: Cell) -> str:

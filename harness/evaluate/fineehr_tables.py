@@ -136,7 +136,6 @@ def prediction_table(means: pd.DataFrame, unimproved: Mapping[tuple[str, str], s
             },
         )
     ]
-    beside: dict[str, Any] = {"group": FINEEHR_SETTINGS.label, "published": True, "missing": ""}
     return TableSpec(
         title="Who dies in hospital: mean ± sd over the seeds, %; p against baseline",
         rows={
@@ -146,7 +145,7 @@ def prediction_table(means: pd.DataFrame, unimproved: Mapping[tuple[str, str], s
         columns=[
             *(column for notes in dict.fromkeys(means["notes"]) for column in _measured(notes)),
             *(
-                ColumnSpec(title=title, measure=f"published_{name}", **beside)
+                seeds.printed_column(title, f"published_{name}", FINEEHR_SETTINGS)
                 for name, title in _MEASURES.items()
             ),
         ],
@@ -158,8 +157,7 @@ def _measured(notes: str) -> Iterator[ColumnSpec]:
     here: dict[str, Any] = {"group": notes, "where": {"notes": notes}}
     for name, title in _MEASURES.items():
         short = f"{above}\n{title}" if name == "auc" else f"\n\n{title}"
-        show: dict[str, Any] = {"show": _PERCENT, "beside": seeds.by_deviation, "missing": ""}
-        yield ColumnSpec(title=title, measure=name, short=short, **show, **here)
+        yield seeds.mean_column(title, name, _PERCENT, short=short, beside=seeds.by_deviation, **here)
     yield ColumnSpec(title="p", measure="auc_p", short="\n\np", show=show_p, beside=nothing, **here)
 
 
@@ -194,8 +192,8 @@ def _others(means: pd.DataFrame) -> ReportTable:
         title="What the paper compares itself with",
         rows={"of whom": "whom", "from": "from"},
         columns=[
-            ColumnSpec(title="AUC, ours", measure="ours", show=_PERCENT, missing=""),
-            ColumnSpec(title=f"AUC, {FINEEHR_OTHERS.label}", measure="published", published=True, missing=""),
+            seeds.mean_column("AUC, ours", "ours", _PERCENT),
+            seeds.printed_column("AUC", "published", FINEEHR_OTHERS),
         ],
     ).of(long_table(lines))
 
@@ -203,13 +201,12 @@ def _others(means: pd.DataFrame) -> ReportTable:
 def _neighbours(retrieval: pd.DataFrame, encoders: Sequence[str]) -> ReportTable:
     """Return precision@10 by phenotype, encoders side by side, and the base rate."""
     means = seeds.over_seeds(chosen(retrieval, {"encoder": tuple(encoders)}), ["encoder", "phenotype"])
-    shown: dict[str, Any] = {"show": _PERCENT, "beside": nothing}
     columns = [(name, "precision", name) for name in encoders] + [("base rate", "base", encoders[0])]
     return TableSpec(
         title=f"Precision@10, one phenotype in common, exact search, {retrieval['notes'].iloc[0]}, %",
         rows={"phenotype": lambda one: one["phenotype"].replace("_", " ")},
         columns=[
-            ColumnSpec(title=title, measure=measure, where={"encoder": name}, short=title, **shown)
+            seeds.mean_column(title, measure, _PERCENT, short=title, where={"encoder": name}, beside=nothing)
             for title, measure, name in columns
         ],
     ).of(means)

@@ -6,9 +6,9 @@ trained sees training patients alone; TrainingIds checks it.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from cohorts.encoders.base import Vectors
@@ -21,6 +21,7 @@ from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import InputError
+from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
 from cohorts.harness.evaluate.data.baselines import Baselines
 from cohorts.harness.evaluate.data.classifiers import score
 from cohorts.harness.evaluate.data.pairs import broad_groups, pair_auc, without_hard
@@ -28,29 +29,51 @@ from cohorts.harness.evaluate.data.precision import precision_by_phenotype
 from cohorts.harness.evaluate.data.splits import Split, SplitBy, listed, split
 from cohorts.harness.evaluate.data.units import Units, read_units
 from cohorts.harness.evaluate.fused_search import Questions, why_not
+from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, read
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, members
 from cohorts.harness.evaluate.retrieval.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
+from cohorts.harness.reports.long_table import Record
 from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
-from cohorts.harness.reports.stages import Stages
 from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
 from cohorts.records.withheld import Withheld, WithheldSource
 
-RAW, CENTRED, RECORDS = "notes, raw", "notes, centred", "records, cosine"
+RECORDS = "records, cosine"
 CODES_WITHHELD, MENTIONS_TOO = "codes withheld", "codes and mentions withheld"
 BINS = 20
 
-Tell = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class FusedTask(Task[Source]):
     """What to measure: the settings that all fusions share, what is withheld, and how many splits and trainings.
 
-    `cohort_by` says whose F1@100 is told; all else is judged by the principal diagnosis.
+    `cohort_by` says whose F1@100 is told; all else is judged by the principal diagnosis. In the sheet `fused`, all but
+    the seconds and the epoch are 0 to 1: `precision` is precision@10 for one principal phenotype in common,
+    `precision_text` that of queries by one note, `pair_auc` is of the pairwise validator, `auc` and `auc_pr` of a
+    logistic regression for death. Baselines that have no vectors have precision alone; nothing but an encoder that was
+    trained has `train_s`. `gates` counts patients of the first seed by the weight of their notes. The manifest's
+    `no_search` says why nothing was searched through HNSW, "" where something was; `without_hard` are the phenotypes
+    for which the pairwise validator had no hard negatives.
     """
 
+    name = "fused"
+    packages = ("numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
+    sheets = {  # noqa: RUF012 - never changed
+        "fused": Sheet(
+            ("withheld", "encoder", "seed"),
+            (
+                *("precision", "precision_text", "base", "pair_auc", "pair_auc_hard", "auc", "auc_pr"),
+                *("train_s", "kept_epoch"),
+            ),
+        ),
+        "f1_through_hnsw": Sheet(
+            ("withheld", "encoder", "seed", "cohort"),
+            ("questions", "f1", "ceiling", "neighbours"),
+            counts=("questions",),
+        ),
+        "gates": Sheet(("withheld", "encoder", "weight_from"), ("patients",), counts=("patients",)),
+    }
     settings: Settings
     withheld: Withheld
     seeds: int = 3
@@ -61,58 +84,62 @@ class Plan:
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds were asked for; at least 1 is needed.")
 
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for."""
+        return {
+            "seeds": self.seeds,
+            "withheld": list(self.withheld.phenotypes),
+            "mask_notes": self.mask_notes,
+            "cohort_by": self.cohort_by,
+            "encoder": asdict(self.settings),
+        }
 
-class Row(NamedTuple):
-    """What one seed measured of one encoder; nan where there is none. All but the seconds and the epoch are 0 to 1.
+    def told(self, run: Run) -> Told:
+        """Return the ablation, F1@100 through HNSW, and the gates."""
+        return read(run)
 
-    Baselines that have no vectors have precision alone; nothing but an encoder that was trained has `train_s`.
-
-    `precision` is precision@10 for one principal phenotype in common, `precision_text` that of queries by one note;
-    `auc` and `auc_pr` are of a logistic regression for death, `pair_auc` of the pairwise validator.
-    """
-
-    withheld: str
-    encoder: str
-    seed: int
-    precision: float
-    precision_text: float
-    base: float
-    pair_auc: float
-    pair_auc_hard: float
-    auc: float
-    auc_pr: float
-    train_s: float
-    kept_epoch: float
-
-
-class SearchRow(NamedTuple):
-    """F1@100 of one seed, encoder and cohort through HNSW; see `harness/evaluate/fused_search.py`."""
-
-    withheld: str
-    encoder: str
-    seed: int
-    cohort: str
-    questions: int
-    f1: float
-    ceiling: float
-    neighbours: float
-
-
-@dataclass
-class Result:
-    """All that was measured. `gates` counts patients of the first seed by the weight of their notes, in 20 bins.
-
-    `no_search` says why nothing was searched through HNSW, "" where something was; `without_hard` are the phenotypes
-    for which the pairwise validator had no hard negatives.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    searched: list[SearchRow] = field(default_factory=list)
-    no_search: str = ""
-    without_hard: list[str] = field(default_factory=list)
-    gates: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    stages: Stages = field(default_factory=Stages)
+    def measure(self, given: Source, run: Run) -> Iterator[Record]:
+        """Yield every figure, seed by seed. Raises InputError, EncoderError."""
+        check_notes(given, "evaluate fused")
+        run.begin("reading")
+        patients = read_units(given)
+        run.counts |= {
+            "patients": len(patients.ids),
+            "died": int(patients.died.sum()),
+            "with a phenotype": int((patients.phenotype != "").sum()),
+        }
+        # All at once: what can't be split is told before hours of embedding.
+        splits = [
+            split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(self.seeds)
+        ]
+        _check_asked_about(patients, splits)
+        member = None if self.cohort_by is CohortBy.PRIMARY else members_of(given)
+        no_search = why_not(patients, member)
+        run.facts |= {"no_search": no_search, "without_hard": without_hard(patients.phenotype)}
+        if no_search:
+            run.tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {no_search}.")
+        if not bm25_installed():
+            run.tell(WITHOUT_BM25)
+        modes = {CODES_WITHHELD: replace(self.withheld, text=False)}
+        if self.mask_notes:
+            modes[MENTIONS_TOO] = replace(self.withheld, text=True)
+        for mode, withheld in modes.items():
+            view = WithheldSource(given, withheld)
+            run.tell(f"{mode}: notes to vectors")
+            notes = _Notes.read(view, Bert(self.settings.bert), run)
+            for seed, parts in enumerate(splits):
+                questions = None if no_search else Questions.of(patients, parts, seed, member)
+                yield from _Seed(
+                    task=self,
+                    run=run,
+                    view=view,
+                    mode=mode,
+                    notes=notes,
+                    patients=patients,
+                    seed=seed,
+                    parts=parts,
+                    questions=questions,
+                ).measure()
 
 
 def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
@@ -123,35 +150,7 @@ def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
                 yield f"{fusion}, {objective}", replace(settings, fusion=fusion, objective=objective)
 
 
-def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
-    """Measure everything, seed by seed. Raises InputError, EncoderError."""
-    check_notes(source, "evaluate fused")
-    result, text = Result(), Bert(plan.settings.bert)
-    patients = _read_patients(source, result)
-    # All at once: what can't be split is told before hours of embedding.
-    splits = [split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(plan.seeds)]
-    _check_asked_about(patients, splits)
-    member = None if plan.cohort_by is CohortBy.PRIMARY else _members(source)
-    result.no_search, result.without_hard = why_not(patients, member), without_hard(patients.phenotype)
-    if result.no_search:
-        tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {result.no_search}.")
-    if not bm25_installed():
-        tell(WITHOUT_BM25)
-    modes = {CODES_WITHHELD: replace(plan.withheld, text=False)}
-    if plan.mask_notes:
-        modes[MENTIONS_TOO] = replace(plan.withheld, text=True)
-    for mode, withheld in modes.items():
-        view = WithheldSource(source, withheld)
-        tell(f"{mode}: notes to vectors")
-        notes = _Notes.read(view, text, result.stages)
-        for seed, parts in enumerate(splits):
-            questions = None if result.no_search else Questions.of(patients, parts, seed, member)
-            _Seed(view, notes, patients, parts, questions, plan, seed, mode, result, tell).run()
-    result.stages.end()
-    return result
-
-
-def _members(source: Source) -> Mask:
+def members_of(source: Source) -> Mask:
     """Return who has any diagnosis of the cohorts of F1@100, (n, 3)."""
     return np.concatenate([members(batch, list(PHENOTYPES), CohortBy.ANY) for batch in source.batches()])
 
@@ -166,18 +165,7 @@ def _check_asked_about(patients: Units, splits: Sequence[Split]) -> None:
         )
 
 
-def _read_patients(source: Source, result: Result) -> Units:
-    result.stages.begin("reading")
-    patients = read_units(source)
-    result.counts |= {
-        "patients": len(patients.ids),
-        "died": int(patients.died.sum()),
-        "with a phenotype": int((patients.phenotype != "").sum()),
-    }
-    return patients
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Notes:
     """The notes of every unit as one vector, the longest one alone, and what else is known; the same for all seeds.
 
@@ -190,8 +178,8 @@ class _Notes:
     beaten: Baselines
 
     @classmethod
-    def read(cls, view: Source, text: Bert, stages: Stages) -> "_Notes":
-        stages.begin("notes to vectors")
+    def read(cls, view: Source, text: Bert, run: Run) -> "_Notes":
+        run.begin("notes to vectors")
         vectors, longest, known, texts = [], [], [], list[str]()
         for batch in view.batches():
             vectors.append(text.encode(batch))
@@ -203,117 +191,117 @@ class _Notes:
             longest.append(text.encode_text(alone))
             known.append(Known.of(batch))
             texts += alone
-        stages.begin("baselines")
-        beaten = Baselines(view, texts)
-        return cls(np.concatenate(vectors), np.concatenate(longest), Known.join(known), beaten)
+        run.begin("baselines")
+        return cls(
+            vectors=np.concatenate(vectors),
+            longest=np.concatenate(longest),
+            known=Known.join(known),
+            beaten=Baselines(view, texts),
+        )
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Seed:
-    """One split of the patients, and all that is measured with it."""
+    """One split of the patients, and all that is measured with it in one way of withholding (`mode`)."""
 
-    def __init__(
-        self,
-        view: Source,
-        notes: _Notes,
-        patients: Units,
-        parts: Split,
-        questions: Questions | None,
-        plan: Plan,
-        seed: int,
-        mode: str,
-        result: Result,
-        tell: Tell,
-    ) -> None:
-        self._view, self._notes, self._patients, self._plan = view, notes, patients, plan
-        self._seed, self._mode, self._result = seed, mode, result
-        self._tell, self._which = tell, f"{mode}, seed {seed + 1} of {plan.seeds}"
-        self._split = parts
-        self._allowed = TrainingIds(listed(patients.ids, parts.training))
-        self._group = broad_groups(patients.phenotype)
-        self._questions = questions
+    task: FusedTask
+    run: Run
+    view: Source
+    mode: str
+    notes: _Notes
+    patients: Units
+    seed: int
+    parts: Split
+    questions: Questions | None
 
-    def run(self) -> None:
+    @property
+    def _training(self) -> frozenset[str]:
+        return listed(self.patients.ids, self.parts.training)
+
+    def measure(self) -> Iterator[Record]:
         """Train and judge every encoder."""
         self._begin("codes and values to columns")
-        inputs = Inputs(self._notes.vectors, self._records())
-        queries = Inputs(self._notes.longest, inputs.records * 0)
+        inputs = Inputs(self.notes.vectors, self._records())
+        queries = Inputs(self.notes.longest, inputs.records * 0)
         for name, vectors, asked in self._untrained(inputs):
-            self._judge(name, vectors, asked, float("nan"), float("nan"))
-        for name, scorer, by_note in self._notes.beaten.learnt_from(self._split.training):
-            self._judge_precision(name, scorer, by_note)
-        for name, settings in encoders_of(replace(self._plan.settings, seed=self._seed)):
-            self._begin("training", of=name)
+            yield from self._judge(name, vectors, asked)
+        for name, scorer, by_note in self.notes.beaten.learnt_from(self.parts.training):
+            self.run.begin("judging")
+            yield from self._figures(name, **self._found(scorer, by_note))
+        for name, settings in encoders_of(replace(self.task.settings, seed=self.seed)):
+            self._begin(f"training {name}", stage="training")
             began = time.perf_counter()
-            learnt = _narrowed(inputs, settings).take(self._split.training)
-            self._allowed.check(listed(self._patients.ids, self._split.training), "the fusion")
-            fusion, trace = train_fusion(learnt, self._notes.known.take(self._split.training), settings)
-            train_s = time.perf_counter() - began
+            learnt = _narrowed(inputs, settings).take(self.parts.training)
+            TrainingIds(self._training).check(self._training, "the fusion")
+            fusion, trace = train_fusion(learnt, self.notes.known.take(self.parts.training), settings)
+            trained = {"train_s": time.perf_counter() - began, "kept_epoch": trace.kept_epoch}
             vectors = fuse(fusion, _narrowed(inputs, settings))
             asked = fuse(fusion, _narrowed(queries, settings)) if settings.reads_text else None
-            self._judge(name, vectors, asked, train_s, trace.kept_epoch)
-            if settings.fusion == "gated" and self._seed == 0:
-                self._keep_gates(name, fusion, inputs)
+            yield from self._judge(name, vectors, asked, **trained)
+            if settings.fusion == "gated" and self.seed == 0:
+                yield from self._gates(name, fusion, inputs)
 
-    def _begin(self, stage: str, of: str = "") -> None:
-        self._tell(f"{self._which}: {stage} {of}".rstrip())
-        self._result.stages.begin(stage)
+    def _begin(self, told: str, stage: str = "") -> None:
+        self.run.begin(stage or told, f"{self.mode}, seed {self.seed + 1} of {self.task.seeds}: {told}")
+
+    def _figures(self, name: str, **measured: float) -> Iterator[Record]:
+        return figures("fused", {"withheld": self.mode, "encoder": name, "seed": self.seed}, **measured)
 
     def _records(self) -> Any:
         from scipy.sparse import vstack
 
-        settings, training = self._plan.settings, listed(self._patients.ids, self._split.training)
-        seen = Checked(Subset(self._view, training), self._allowed, "the columns")
-        features = RecordFeatures.learn(seen.batches, settings)
-        return vstack([features.transform(batch) for batch in self._view.batches()], format="csr")
+        seen = Checked(Subset(self.view, self._training), TrainingIds(self._training), "the columns")
+        features = RecordFeatures.learn(seen.batches, self.task.settings)
+        return vstack([features.transform(batch) for batch in self.view.batches()], format="csr")
 
     def _untrained(self, inputs: Inputs) -> Iterator[tuple[str, Vectors, Vectors | None]]:
         """Yield what the notes' vectors and the columns do by themselves, and the queries by text, where there are."""
-        mean = inputs.text[self._split.training].mean(axis=0)
-        yield RAW, inputs.text, self._notes.longest
-        yield CENTRED, unit_rows(inputs.text - mean), unit_rows(self._notes.longest - mean)
+        mean = inputs.text[self.parts.training].mean(axis=0)
+        yield RAW, inputs.text, self.notes.longest
+        yield CENTRED, unit_rows(inputs.text - mean), unit_rows(self.notes.longest - mean)
         yield RECORDS, unit_rows(inputs.records.toarray()), None
 
-    def _judge(self, name: str, vectors: Vectors, asked: Vectors | None, train_s: float, kept: float) -> None:
-        self._result.stages.begin("judging")
-        people, held_out, seed = self._patients, self._split.held_out, self._seed
+    def _judge(
+        self, name: str, vectors: Vectors, asked: Vectors | None, **trained: float
+    ) -> Iterator[Record]:
+        self.run.begin("judging")
+        people, parts = self.patients, self.parts
         found = self._found(ByVectors(vectors), None if asked is None else ByVectors(vectors, asked))
+        group = broad_groups(people.phenotype)
         pairs = pair_auc(
-            vectors, people.phenotype, self._group, people.patient, self._split.training, held_out, seed
+            vectors, people.phenotype, group, people.patient, parts.training, parts.held_out, self.seed
         )
-        sides = [(vectors[rows], people.died[rows]) for rows in (self._split.train, self._split.test)]
-        death = score("logistic regression", seed, *sides)
-        measured = (*found, pairs.auc, pairs.auc_hard, *death, train_s, kept)
-        self._result.rows.append(Row(self._mode, name, seed, *measured))
-        if self._questions and name != RECORDS:  # whose columns are too many for an index
-            self._search(name, vectors, self._questions)
+        sides = [(vectors[rows], people.died[rows]) for rows in (parts.train, parts.test)]
+        death = score("logistic regression", self.seed, *sides)
+        measured = {"pair_auc": pairs.auc, "pair_auc_hard": pairs.auc_hard, **death._asdict(), **trained}
+        yield from self._figures(name, **found, **measured)
+        if self.questions and name != RECORDS:  # whose columns are too many for an index
+            yield from self._search(name, vectors, self.questions)
 
-    def _judge_precision(self, name: str, scorer: Scorer, by_note: Scorer | None) -> None:
-        self._result.stages.begin("judging")
-        rest = [float("nan")] * 6  # which take vectors
-        self._result.rows.append(Row(self._mode, name, self._seed, *self._found(scorer, by_note), *rest))
-
-    def _found(self, scorer: Scorer, by_note: Scorer | None) -> tuple[float, float, float]:
-        """Return precision@10, that of queries by one note (nan where none can be asked), and the base rate."""
-        labels = (self._patients.phenotype, self._patients.patient, self._split.held_out)
+    def _found(self, scorer: Scorer, by_note: Scorer | None) -> dict[str, float]:
+        """Return precision@10 and its base rate, and that of queries by one note where they can be asked."""
+        labels = (self.patients.phenotype, self.patients.patient, self.parts.held_out)
         found = precision_by_phenotype(scorer, *labels)[0]
-        by_text = precision_by_phenotype(by_note, *labels)[0].precision if by_note else float("nan")
-        return found.precision, by_text, found.base
+        by_text = {"precision_text": precision_by_phenotype(by_note, *labels)[0].precision} if by_note else {}
+        return {"precision": found.precision, "base": found.base, **by_text}
 
-    def _search(self, name: str, vectors: Vectors, questions: Questions) -> None:
-        self._result.stages.begin("asking through HNSW")
-        with Scratch(self._view.work_dir) as folder:
-            self._result.searched += [
-                SearchRow(self._mode, name, self._seed, *found)
-                for found in questions.through_hnsw(vectors, folder / "qdrant")
-            ]
+    def _search(self, name: str, vectors: Vectors, questions: Questions) -> Iterator[Record]:
+        self.run.begin("asking through HNSW")
+        with Scratch(self.view.work_dir) as folder:
+            for found in questions.through_hnsw(vectors, folder / "qdrant"):
+                measured = asdict(found)
+                of = {"withheld": self.mode, "encoder": name, "seed": self.seed}
+                yield from figures("f1_through_hnsw", of | {"cohort": measured.pop("cohort")}, **measured)
 
-    def _keep_gates(self, name: str, fusion: Any, inputs: Inputs) -> None:
+    def _gates(self, name: str, fusion: Any, inputs: Inputs) -> Iterator[Record]:
         import torch
 
         both = np.flatnonzero(inputs.has_text & inputs.has_records)
         with torch.inference_mode():
             weight = 1 - fusion(inputs.tensors(both)).gate.mean(dim=1).numpy()
-        self._result.gates[self._mode, name] = np.histogram(weight, BINS, (0, 1))[0].tolist()
+        for place, many in enumerate(np.histogram(weight, BINS, (0, 1))[0].tolist()):
+            of = {"withheld": self.mode, "encoder": name, "weight_from": place / BINS}
+            yield from figures("gates", of, patients=many)
 
 
 def _narrowed(inputs: Inputs, settings: Settings) -> Inputs:

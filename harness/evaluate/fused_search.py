@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from cohorts.connectors.base import Collection
@@ -30,7 +29,8 @@ _QUERIES = 100  # of a cohort, at most: section 4.2
 _COLLECTION = "cohorts_fused"
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Found:
     """F1@100 of one cohort: the mean over its questions, the most it could be, and of the exact neighbours those found.
 
     All three are 0 to 1.
@@ -98,4 +98,10 @@ class Questions:
         for name in dict.fromkeys(self.fold.cohort.tolist()):
             own = self.fold.cohort == name
             neighbours = float(np.nanmean(found.recall[RETRIEVAL_K][own]))
-            yield Found(name, int(own.sum()), float(f1[own].mean()), float(ceiling[own].mean()), neighbours)
+            yield Found(
+                cohort=name,
+                questions=int(own.sum()),
+                f1=float(f1[own].mean()),
+                ceiling=float(ceiling[own].mean()),
+                neighbours=neighbours,
+            )

@@ -7,7 +7,8 @@ import pandas as pd
 from cohorts.harness.evaluate.statistics import half_interval, paired_p
 from cohorts.harness.reports.findings import Score, against
 from cohorts.harness.reports.formats import HELD, Show
-from cohorts.harness.reports.long_table import Record, records
+from cohorts.harness.reports.long_table import ColumnSpec, Record, by_half_width, long_table, records
+from cohorts.harness.reports.published import Table
 
 
 def over_seeds(
@@ -29,10 +30,21 @@ def over_seeds(
         other = groups.get(tuple((setting | dict(base)).values())) if base else None
         mean, half = float(values.mean()), half_interval(values)
         rows.append(
-            {**setting, "value": mean, "low": mean - half, "high": mean + half, "text": "", "note": ""}
-            | {"sd": float(values.std()), "p": float("nan") if other is None else paired_p(values, other)}
+            {**setting, "value": mean, "low": mean - half, "high": mean + half, "sd": float(values.std())}
+            | {"p": float("nan") if other is None else paired_p(values, other), "quiet": False}
         )
-    return pd.DataFrame(rows, columns=[*by, "value", "low", "high", "text", "note", "sd", "p"])
+    return long_table(rows)
+
+
+def mean_column(title: str, measure: str, show: Show, **more: Any) -> ColumnSpec:
+    """Return a column of means with half of their interval, empty where there is none."""
+    settings: dict[str, Any] = {"beside": by_half_width, "missing": ""} | more
+    return ColumnSpec(title=title, measure=measure, show=show, **settings)
+
+
+def printed_column(title: str, measure: str, table: Table, **more: Any) -> ColumnSpec:
+    """Return a column of published figures, under the name of what they were published of."""
+    return ColumnSpec(title=title, measure=measure, group=table.label, published=True, missing="", **more)
 
 
 def by_deviation(cell: Record, show: Show) -> str:

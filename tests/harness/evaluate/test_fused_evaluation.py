@@ -10,21 +10,14 @@ import pytest
 from checkpoints import make_checkpoint
 from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.fused.settings import Settings
-from cohorts.harness.evaluate import fused
+from cohorts.harness.evaluate.base import figures
 from cohorts.harness.evaluate.data.splits import Split
 from cohorts.harness.evaluate.data.units import Units, read_units
-from cohorts.harness.evaluate.fused import (
-    CENTRED,
-    CODES_WITHHELD,
-    MENTIONS_TOO,
-    RAW,
-    RECORDS,
-    Row,
-    encoders_of,
-)
-from cohorts.harness.evaluate.fused_report import MEASURES, summarize
+from cohorts.harness.evaluate.fused import CODES_WITHHELD, MENTIONS_TOO, RECORDS, encoders_of, members_of
 from cohorts.harness.evaluate.fused_search import Questions, principal, why_not
+from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, summary
 from cohorts.harness.reports import published
+from cohorts.harness.reports.long_table import Record, long_table, records
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
 from command_line import refused, run
@@ -164,7 +157,7 @@ def test_f1_through_hnsw_by_hand(tmp_path: Path) -> None:
 
 def test_f1_through_hnsw_may_be_of_cohorts_by_any_diagnosis(hospital: Path, tmp_path: Path) -> None:
     with open_source("mimic3", hospital, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
-        patients, member = read_units(source), fused._members(source)
+        patients, member = read_units(source), members_of(source)
     by_principal = principal(patients)
     assert (member.sum(axis=0) > by_principal.sum(axis=0)).all()
     assert not (by_principal & ~member).any()
@@ -188,25 +181,26 @@ def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ehr-cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
 
 
-def row(encoder: str, seed: int, precision: float) -> Row:
-    nothing = float("nan")
-    return Row("codes withheld", encoder, seed, precision, nothing, 0.1, 0.5, 0.5, 0.6, 0.6, nothing, nothing)
+def row(encoder: str, seed: int, precision: float) -> list[Record]:
+    of = {"withheld": "codes withheld", "encoder": encoder, "seed": seed}
+    return list(figures("fused", of, precision=precision, base=0.1, pair_auc=0.5, auc=0.6))
 
 
 def test_intervals_are_students_and_tests_are_paired() -> None:
     found = [0.30, 0.36, 0.33]
-    rows = [row("gated", seed, one) for seed, one in enumerate(found)]
-    rows += [row(CENTRED, seed, one) for seed, one in enumerate([0.2, 0.25, 0.26])]
-    line = next(one for one in summarize(rows) if one.encoder == "gated")
-    assert list(line.cells) == list(MEASURES)
-    cell = line.cells["precision"]
-    assert cell.mean == pytest.approx(0.33)
-    assert cell.half == pytest.approx(4.302653 * np.std(found, ddof=1) / 3**0.5, rel=1e-5)  # t(.975, 2)
+    rows = [one for seed, value in enumerate(found) for one in row("gated", seed, value)]
+    rows += [one for seed, value in enumerate([0.2, 0.25, 0.26]) for one in row(CENTRED, seed, value)]
+    cells = {one["measure"]: one for one in records(summary(long_table(rows))) if one["encoder"] == "gated"}
+    assert list(cells) == ["precision", "base", "pair_auc", "auc"]
+    cell = cells["precision"]
+    assert cell["value"] == pytest.approx(0.33)
+    half = 4.302653 * np.std(found, ddof=1) / 3**0.5  # t(.975, 2)
+    assert (cell["high"] - cell["low"]) / 2 == pytest.approx(half, rel=1e-5)
+    assert cell["low"] == pytest.approx(0.33 - half, rel=1e-5)
     differences = np.array([0.10, 0.11, 0.07])
     t = differences.mean() / (differences.std(ddof=1) / 3**0.5)
     assert t == pytest.approx(7.766, abs=1e-3)
-    assert cell.p == pytest.approx(0.0162, abs=5e-4)  # two-sided, 2 degrees of freedom
-    assert np.isnan(line.cells["precision_text"].mean)
+    assert cell["p"] == pytest.approx(0.0162, abs=5e-4)  # two-sided, 2 degrees of freedom
 
 
 def test_what_can_not_be_measured_is_told(hospital: Path, tmp_path: Path) -> None:

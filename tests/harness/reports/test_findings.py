@@ -11,10 +11,10 @@ import pytest
 from cohorts.harness.bench.report.comparison import Estimate, Noise
 from cohorts.harness.bench.report.equal_recall import AtRecall, Series
 from cohorts.harness.bench.report.page import finding as bench_finding
-from cohorts.harness.evaluate import fineehr_tables, fused_report
+from cohorts.harness.evaluate import fineehr_tables, fused_tables
 from cohorts.harness.evaluate.base import Run, figures, write_report
 from cohorts.harness.evaluate.fineehr import FineEhrTask
-from cohorts.harness.evaluate.fused import CENTRED, Row
+from cohorts.harness.evaluate.fused_tables import CENTRED
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 from cohorts.harness.evaluate.retrieval.report import finding as quality_finding
@@ -166,19 +166,26 @@ def test_the_page_of_fineehr_names_the_half_that_could_not_be_measured(tmp_path:
 def test_fusion_is_compared_with_the_best_that_was_not_trained() -> None:
     spread = (0.0, 0.01, -0.01)
     rows = [
-        Row("codes withheld", name, seed, mean + more, nan, 0.1, 0.5, 0.5, 0.6, 0.6, trained, nan)
+        row
         for name, mean, trained in (
-            (CENTRED, 0.3, nan),
-            ("BM25", 0.4, nan),
-            ("gated", 0.401, 1.0),
-            ("text", 0.2, 1.0),
+            (CENTRED, 0.3, {}),
+            ("BM25", 0.4, {}),
+            ("gated", 0.401, {"train_s": 1.0}),
+            ("text", 0.2, {"train_s": 1.0}),
         )
-        for seed, more in enumerate(spread[::-1] if trained == 1 else spread)
+        for seed, more in enumerate(spread[::-1] if trained else spread)
+        for row in figures(
+            "fused",
+            {"withheld": "codes withheld", "encoder": name, "seed": seed},
+            precision=mean + more,
+            base=0.1,
+            **trained,
+        )
     ]
-    told = fused_report.finding(rows)
+    told = fused_tables.finding(long_table(rows))
     assert told.startswith("gated reaches the highest precision@10 (codes withheld; by chance 10.0 %), 40.1")
     assert "BM25, 40.0 [37.5, 42.5] %, can't be told from it" in told
-    fewer = fused_report.finding([row for row in rows if row.encoder != "gated"])
+    fewer = fused_tables.finding(long_table(row for row in rows if row["encoder"] != "gated"))
     assert fewer.startswith("Nothing reaches more than BM25 does")
 
 
