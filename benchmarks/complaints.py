@@ -22,7 +22,7 @@ from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.fineehr.category_weights import unit_rows
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
-from cohorts.measures import ranking
+from cohorts.measures import intervals, paired, ranking
 from cohorts.records.notes.cleaning import clean, words
 from pooling import Notes
 
@@ -110,7 +110,7 @@ def show(notes: list[str], alike: np.ndarray) -> None:
     found = {"chance": by_chance(ranked[BASELINE])} | {name: figures(hits) for name, hits in ranked.items()}
     others = [name for name in found if name != BASELINE]
     tests = [
-        ranking.against(found[BASELINE][which], {name: found[name][which] for name in others})
+        paired.against(found[BASELINE][which], {name: found[name][which] for name in others})
         for which in (1, 4)
     ]
     rng = np.random.default_rng(0)
@@ -118,14 +118,13 @@ def show(notes: list[str], alike: np.ndarray) -> None:
     for name, values in found.items():
         shown = []
         for of_k in values[:2]:
-            low, high = ranking.interval(of_k, rng)
+            low, high = intervals.of_mean(of_k, rng)
             shown.append(f"{of_k.mean():.3f} [{low:.3f}, {high:.3f}]")
         means = [f"{value.mean():.3f}" for value in values[2:]]
         p = [f"{test[name]:.2g}" if name in test else "-" for test in tests]
         print(f"{name:<15} {shown[0]} {shown[1]} {' '.join(means)}    {p[0]:<10} {p[1]}", flush=True)
     (p_of_precision, p_of_map) = (
-        ranking.against(found["BM25"][which], {"MiniLM": found["MiniLM"][which]})["MiniLM"]
-        for which in (1, 4)
+        paired.against(found["BM25"][which], {"MiniLM": found["MiniLM"][which]})["MiniLM"] for which in (1, 4)
     )
     print(f"MiniLM against BM25, uncorrected: p of P@10 {p_of_precision:.2g}, p of MAP {p_of_map:.2g}")
 

@@ -1,1 +1,1 @@
-"""Measures as pure functions of arrays."""
+"""Measures as pure functions of arrays: recall, ranking, intervals, paired tests, corrections, growth, noise."""

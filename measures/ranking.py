@@ -5,8 +5,6 @@ without it, all of them are ranked. A query without a match has no figure: it is
 best ranking reaches. What chance reaches is exact, for all candidates in random order.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import InputError
@@ -15,9 +13,6 @@ from cohorts.measures.recall import TIE
 Hits = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-
-_RESAMPLES = 10_000
-_AT_ONCE = 100  # of them: 10,000 queries would take 1.6 GB
 
 
 def ranked_hits(similarity: npt.NDArray[np.floating], alike: Hits) -> Hits:
@@ -121,50 +116,6 @@ def chance_average_precision(hits: Hits) -> Values:
 def chance_ndcg(hits: Hits, k: int) -> Values:
     """Return the expected nDCG, (queries,)."""
     return np.asarray(hits.mean(axis=1) * _discount(k, hits).sum() / _best_gain(hits, k))
-
-
-def interval(values: Values, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the bootstrap 95 % interval of the mean, over queries; it takes them for independent."""
-    means = np.empty(_RESAMPLES)
-    for first in range(0, _RESAMPLES, _AT_ONCE):
-        drawn = rng.integers(0, len(values), (_AT_ONCE, len(values)))
-        means[first : first + _AT_ONCE] = values[drawn].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def intervals(values: Values, rng: np.random.Generator) -> tuple[Values, Values]:
-    """Return the bootstrap 95 % interval of the mean of every column of (queries, m), (m,) both; NaN is no query."""
-    there = ~np.isnan(values)
-    filled, means = np.where(there, values, 0), np.empty((_RESAMPLES, values.shape[1]), np.float32)
-    even = np.full(len(values), 1 / len(values))
-    for first in range(0, _RESAMPLES, _AT_ONCE):
-        times = rng.multinomial(len(values), even, _AT_ONCE).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            means[first : first + _AT_ONCE] = times @ filled / (times @ there)
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    return low, high
-
-
-def against(base: Values, others: Mapping[str, Values]) -> dict[str, float]:
-    """Return the p-value of each against `base`, query by query: Wilcoxon's signed-rank test, Holm's correction."""
-    return dict(zip(others, holm([signed_rank_p(values, base) for values in others.values()]), strict=True))
-
-
-def signed_rank_p(first: Values, second: Values) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test, query by query; 1 where nothing differs."""
-    from scipy.stats import wilcoxon
-
-    return float(wilcoxon(first, second).pvalue) if np.any(first != second) else 1.0
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number. Source: Holm, 1979, A simple sequentially rejective procedure."""
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected.tolist()
 
 
 def _discount(k: int, hits: Hits) -> Values:

@@ -29,7 +29,7 @@ from cohorts.connectors.index import (
 )
 from cohorts.errors import CohortsError, InputError, UnsupportedIndex
 from cohorts.extras import install_command
-from cohorts.measures.recall import TIE
+from cohorts.measures.recall import Scores, kth_score, near_rows
 
 SAMPLE = 20_000
 QUERIES = 200
@@ -112,19 +112,9 @@ def split(sample: Vectors, k: int, seed: int) -> tuple[Vectors, Vectors]:
     return sample[order[held:]], sample[order[:held]]
 
 
-def kth_score(base: Vectors, queries: Vectors, k: int) -> npt.NDArray[np.float32]:
-    """Return the (q,) similarity of each query's k-th neighbour, by exact search."""
-    scores = queries @ base.T
-    return np.partition(scores, -k, axis=1)[:, -k]
-
-
-def _recall(
-    search: Neighbours, base: Vectors, queries: Vectors, nearest: npt.NDArray[np.float32], k: int
-) -> float:
+def _recall(search: Neighbours, base: Vectors, queries: Vectors, nearest: Scores, k: int) -> float:
     """Return the share of the k found that are as near as the true k-th, by distance: tie-safe."""
-    rows = search(queries, k)
-    scores = np.einsum("qd,qkd->qk", queries, base[rows])
-    return float(((scores >= nearest[:, None] - TIE) & (rows >= 0)).mean())
+    return float(near_rows(base, queries, search(queries, k), nearest).mean())
 
 
 def _reference(wanted: Ivf | Annoy, search: SearchParams, base: Vectors, seed: int) -> Neighbours:

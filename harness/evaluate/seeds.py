@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from cohorts.harness.evaluate.statistics import half_interval, paired_p
 from cohorts.harness.reports.findings import Score, against
 from cohorts.harness.reports.formats import HELD, Show
 from cohorts.harness.reports.long_table import ColumnSpec, Record, by_half_width, long_table, records
 from cohorts.harness.reports.published import Table
+from cohorts.measures.intervals import student
+from cohorts.measures.paired import t_p
 
 
 def over_seeds(
@@ -28,11 +29,9 @@ def over_seeds(
     for key, values in groups.items():
         setting = dict(zip(by, key, strict=True))
         other = groups.get(tuple((setting | dict(base)).values())) if base else None
-        mean, half = float(values.mean()), half_interval(values)
-        rows.append(
-            {**setting, "value": mean, "low": mean - half, "high": mean + half, "sd": float(values.std())}
-            | {"p": float("nan") if other is None else paired_p(values, other), "quiet": False}
-        )
+        p = float("nan") if other is None else t_p(values, other)
+        told = student(values)._asdict() | {"sd": float(values.std()), "p": p}
+        rows.append({**setting, **told, "quiet": False})
     return long_table(rows)
 
 

@@ -26,7 +26,7 @@ from cohorts.harness.live.reader import (
     is_scanned,
     recall_by_query,
 )
-from cohorts.measures import ranking
+from cohorts.measures import intervals
 from cohorts.plain_text import csv_cell
 from cohorts.private_files import open_private, private_folder
 from cohorts.provenance import made_with, write_manifest
@@ -193,7 +193,7 @@ def _row(
     recall: Floats,
     k: int,
 ) -> Row:
-    low, high = ranking.interval(recall, np.random.default_rng(0))
+    low, high = intervals.of_mean(recall, np.random.default_rng(0))
     got, there = (np.array([len(ids) for ids in lists]) for lists in (given.ids, exact.ids))
     worst = [query for query in np.argsort(recall, kind="stable")[:WORST] if recall[query] < 1]
     p50, p95 = np.percentile(given.latency_ms, [50, 95])

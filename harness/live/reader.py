@@ -21,7 +21,7 @@ from cohorts.connectors.spread import look
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import OWN, Sample
-from cohorts.measures.recall import TIE
+from cohorts.measures.recall import is_near, share_found
 from cohorts.search.absent_values import Lookup
 
 PAGE = 1_000
@@ -278,13 +278,12 @@ def recall_by_query(reader: Reader, sample: Sample, exact: Exact, given: Answers
         point = doubtful.get(key)
         if point is None or (exact.where is not None and not matches(exact.where, point.payload)):
             return False
-        return bool(point.vector @ sample.vectors[query] >= exact.last[query] - TIE)
+        return bool(is_near(point.vector @ sample.vectors[query], exact.last[query]))
 
-    recall = []
-    for query, (true, found) in enumerate(pairs):
-        near = sum(key in true or counts(query, key) for key in found)
-        recall.append(min(near, len(true)) / len(true))
-    return np.array(recall)
+    near = [
+        sum(key in true or counts(query, key) for key in found) for query, (true, found) in enumerate(pairs)
+    ]
+    return share_found(np.array(near), np.array([len(true) for true, _ in pairs]))
 
 
 def _asked_for(own: str | None, k: int) -> int:

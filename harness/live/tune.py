@@ -8,9 +8,8 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from cohorts.connectors.base import Connector, Description, Vectors
-from cohorts.connectors.calibration.match import Neighbours, calibration, kth_score, least, split
+from cohorts.connectors.calibration.match import Neighbours, calibration, least, split
 from cohorts.connectors.filters.conditions import Filter, parse_filter
 from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
 from cohorts.connectors.padding import padding_of
@@ -28,8 +27,8 @@ from cohorts.harness.live.reader import (
     first_vectors,
     recall_by_query,
 )
-from cohorts.measures import ranking
-from cohorts.measures.recall import TIE
+from cohorts.measures import intervals
+from cohorts.measures.recall import Scores, kth_score, near_rows
 
 AS_FAST = 1.2  # times the latency of the fastest: so much is given for a smaller index
 _M = (8, 16, 32)
@@ -244,7 +243,7 @@ def _sampled(
     search_with: Callable[[SearchParams], Neighbours],
     base: Vectors,
     queries: Vectors,
-    nearest: npt.NDArray[np.float32],
+    nearest: Scores,
     k: int,
     params: SearchParams,
 ) -> Step:
@@ -253,12 +252,10 @@ def _sampled(
         began = perf_counter()
         rows.append(search(query[None, :], k)[0])
         latency_ms.append(1_000 * (perf_counter() - began))
-    found = np.stack(rows)
-    scores = np.einsum("qd,qkd->qk", queries, base[found])
-    near = (scores >= nearest[:, None] - TIE) & (found >= 0)
+    near = near_rows(base, queries, np.stack(rows), nearest)
     return _step(params, np.asarray(near.mean(axis=1)), np.array(latency_ms))
 
 
 def _step(params: SearchParams, recall: Floats, latency_ms: Floats) -> Step:
-    low, high = ranking.interval(recall, np.random.default_rng(0))  # the same draws for every step
+    low, high = intervals.of_mean(recall, np.random.default_rng(0))  # the same draws for every step
     return Step(params, float(recall.mean()), low, high, float(np.median(latency_ms)))

@@ -1,4 +1,4 @@
-"""Rankings, what chance reaches, paired tests, and notes by their words alone: cases by hand."""
+"""Rankings, what chance reaches, and notes by their words alone: cases by hand."""
 
 import math
 import sys
@@ -10,7 +10,6 @@ from cohorts.errors import InputError, MissingExtra
 from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
 from cohorts.measures.ranking import (
     Hits,
-    against,
     average_precision,
     capped_recall,
     chance_average_precision,
@@ -18,8 +17,6 @@ from cohorts.measures.ranking import (
     chance_ndcg,
     chance_precision,
     expected_precision,
-    holm,
-    interval,
     ndcg,
     precision,
     ranked_hits,
@@ -96,31 +93,6 @@ def test_chance_is_the_mean_over_all_orders(matches: int) -> None:
         np.testing.assert_allclose(chance_capped_recall(one, k), capped_recall(orders, k).mean())
         np.testing.assert_allclose(chance_ndcg(one, k), ndcg(orders, k).mean())
     np.testing.assert_allclose(chance_average_precision(one), average_precision(orders).mean())
-
-
-def test_intervals_hold_the_mean_and_shrink_with_queries() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.random(400)
-    low, high = interval(values, rng)
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
-    assert interval(np.full(20, 0.3), rng) == pytest.approx((0.3, 0.3))
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.5]) == pytest.approx([1, 1])
-
-
-def test_paired_tests() -> None:
-    rng = np.random.default_rng(0)
-    base = rng.random(40)
-    found = against(base, {"better": base + 0.1 + rng.random(40) / 10, "same": base, "noise": rng.random(40)})
-    assert found["better"] < 1e-6
-    assert found["same"] == 1
-    assert found["noise"] > 0.05
-    alone = against(base, {"noise": rng.random(40)})
-    assert 0 < alone["noise"] <= 1
 
 
 def test_bm25_is_its_formula() -> None:

@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from cohorts.harness.bench.plan.matrix import Closed
-from cohorts.harness.bench.report.comparison import Estimate, Point, Setting, at_recall, front, speed_up_at
+from cohorts.harness.bench.report.comparison import Point, Setting, at_recall, front, speed_up_at
 from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary
+from cohorts.measures.intervals import Estimate
 
 RECALLS = (0.9, 0.95, 0.99, 0.999)
 Loads = Mapping[tuple[str, str, int], Row]

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from cohorts.connectors.index import show_index
 from cohorts.harness.bench.plan.matrix import Closed, Open, Writing
-from cohorts.harness.bench.report.comparison import Estimate
 from cohorts.harness.bench.report.equal_recall import AtRecall
 from cohorts.harness.bench.report.setting import Measured, Row, asked_search
 from cohorts.harness.bench.report.summary import Summary
+from cohorts.measures.intervals import Estimate
 
 
 def settings_frame(summary: Summary) -> pd.DataFrame:

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 from cohorts.documents import conform, read_json
 from cohorts.errors import InputError
-from cohorts.harness.bench.report.comparison import Growth, growth
 from cohorts.harness.bench.run.runner import DATA
+from cohorts.measures.growth import LEAST_SIZES, Growth, growth
 
 SETTINGS, BUILDS = "settings", "builds"  # the CSV files of a report
 RECALL = "recall"
 _OF_BUILDS = {"build_s": "build, s", "rss_anon_mib": "RssAnon, MiB"}
 _OF_SETTINGS = {"p50_ms": "p50, ms", "recall": RECALL}
-LEAST_SIZES = 3
 
 
 class Grown(NamedTuple):

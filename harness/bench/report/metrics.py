@@ -9,7 +9,7 @@ from cohorts.errors import MeasurementError
 from cohorts.harness.bench.plan.dataset import Dataset, Rows
 from cohorts.harness.bench.plan.ground_truth import Truth, scores_of
 from cohorts.harness.bench.results import Answers, Floats
-from cohorts.measures.recall import TIE
+from cohorts.measures.recall import is_near, share_found
 
 LEAST_FOR_P999 = 1_000
 
@@ -42,7 +42,7 @@ def recall_by_query(answers: Answers, truth: Truth, data: Dataset) -> Floats:
     answer, expected = answer_of_each(answers), _expected(answers, truth)
     true = scores_of(data, answers.query[answer], rows)
     last = truth.scores[answers.query, expected - 1]
-    counts = _passing(truth, data, rows) & (true >= last[answer] - TIE)
+    counts = _passing(truth, data, rows) & is_near(true, last[answer])
     return found_by_query(answers, rows, counts, expected)
 
 
@@ -53,7 +53,7 @@ def found_by_query(answers: Answers, rows: Rows, counts: npt.NDArray[np.bool_], 
     """
     counts = counts & _first_of_its_kind(answers, rows)
     found = np.bincount(answer_of_each(answers)[counts], minlength=len(answers))
-    return by_query(answers, np.minimum(found, expected) / expected)
+    return by_query(answers, share_found(found, expected))
 
 
 def answer_of_each(answers: Answers) -> Rows:

@@ -10,7 +10,6 @@ from typing import Any
 
 from cohorts.harness.bench.report import tables as views
 from cohorts.harness.bench.report.as_published import published_lines
-from cohorts.harness.bench.report.comparison import Estimate
 from cohorts.harness.bench.report.equal_recall import AtRecall, at_equal_recall
 from cohorts.harness.bench.report.figures import build_figure, figures_of, growth_figures, legend
 from cohorts.harness.bench.report.frames import builds_frame, equal_frame, settings_frame
@@ -20,6 +19,7 @@ from cohorts.harness.bench.report.tables import View
 from cohorts.harness.reports import charts
 from cohorts.harness.reports.page import keep, render
 from cohorts.harness.reports.published import RESOURCES, SEARCH
+from cohorts.measures.intervals import Estimate
 from cohorts.plain_text import printable
 from cohorts.private_files import write_private
 

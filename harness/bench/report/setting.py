@@ -15,7 +15,7 @@ from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import Truth, cached
 from cohorts.harness.bench.plan.matrix import Cell, Closed, Open, Single, Writing, asked
-from cohorts.harness.bench.report.comparison import Estimate, Setting, estimate, over_repeats
+from cohorts.harness.bench.report.comparison import Setting
 from cohorts.harness.bench.report.metrics import (
     LEAST_FOR_P999,
     by_query,
@@ -26,9 +26,9 @@ from cohorts.harness.bench.report.metrics import (
 )
 from cohorts.harness.bench.report.under_writes import UnderWrites, under_writes
 from cohorts.harness.bench.results import Answers, Floats, Manifest, Written
+from cohorts.measures.intervals import UNTOLD, Estimate, of_statistic, over_repeats
 
 TRUTH = "truth"
-UNTOLD = Estimate(nan, nan, nan)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Reader:
             answers=len(every),
             recall=recall,
             recall_p5=recall_p5,
-            p50_ms=estimate(sample.latency_ms) if sample else _p50(repeats),
+            p50_ms=of_statistic(sample.latency_ms) if sample else _p50(repeats),
             p95_ms=float(p95),
             p99_ms=float(p99),
             p999_ms=float(p999) if len(every) >= LEAST_FOR_P999 else nan,
@@ -232,7 +232,7 @@ class Reader:
     ) -> tuple[Estimate, float]:
         if sample:
             by_number = sample.recall.mean(axis=0)
-            return estimate(sample.recall, np.mean), float(np.percentile(by_number, 5))
+            return of_statistic(sample.recall, np.mean), float(np.percentile(by_number, 5))
         if isinstance(cell.mode, Closed):
             return UNTOLD, nan
         found = [one.recall for one in changing] or [

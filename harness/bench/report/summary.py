@@ -13,10 +13,10 @@ from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.matrix import Build, Cell, builds, cells, modes
-from cohorts.harness.bench.report.comparison import Noise, noise
 from cohorts.harness.bench.report.setting import Reader, Row, asked_search
 from cohorts.harness.bench.results import Manifest
 from cohorts.harness.bench.run.runner import BUILDS, failed_file
+from cohorts.measures.noise import Noise, noise
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from cohorts.connectors.index import show_index
 from cohorts.harness.bench.plan.experiment import plain
 from cohorts.harness.bench.plan.matrix import Cell, Closed, Open, Writing
-from cohorts.harness.bench.report.comparison import Estimate
 from cohorts.harness.bench.report.equal_recall import AtRecall, Loads, fastest_load, load_key
 from cohorts.harness.bench.report.growth import RECALL, Grown
-from cohorts.harness.bench.report.setting import UNTOLD, Measured, Row, asked_search
+from cohorts.harness.bench.report.setting import Measured, Row, asked_search
 from cohorts.harness.bench.report.summary import BuildRow, Summary
+from cohorts.measures.intervals import UNTOLD, Estimate
 
 NONE = "–"
 _HELD = "\u00a0"  # a space at which no line breaks

@@ -9,7 +9,7 @@ from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.ground_truth import Truth, scores_of
 from cohorts.harness.bench.report.metrics import answer_of_each, found_by_query, rows_of
 from cohorts.harness.bench.results import Answers, Floats, Written
-from cohorts.measures.recall import TIE
+from cohorts.measures.recall import is_near
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ def under_writes(answers: Answers, written: Written, truth: Truth, data: Dataset
         must = (at.written[near] <= answers.started_s[number]) & (at.delete_begun[near] >= ended_s[number])
         last[number] = truth.scores[query, must][asked - 1]
     gone = (at.write_begun[rows] > ended_s[answer]) | (at.deleted[rows] <= answers.started_s[answer])
-    counts = ~gone & (scores_of(data, answers.query[answer], rows) >= last[answer] - TIE)
+    counts = ~gone & is_near(scores_of(data, answers.query[answer], rows), last[answer])
     return UnderWrites(
         found_by_query(answers, rows, counts, answers.asked), float(gone.mean()) if len(gone) else 0.0
     )

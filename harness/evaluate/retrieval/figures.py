@@ -9,14 +9,14 @@ import pandas as pd
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT, Cell, Result
 from cohorts.harness.evaluate.retrieval.grades import Judged, OfRecords, gains, graded, graded_ndcg
 from cohorts.harness.evaluate.retrieval.rankings import hits_of, matches_of
-from cohorts.measures import ranking
-from cohorts.measures.ranking import Counts, Hits, Values, holm
+from cohorts.measures import intervals, paired, ranking
+from cohorts.measures.corrections import holm
+from cohorts.measures.ranking import Counts, Hits, Values
 
 ALL = "all"
 SMALLEST_CELL = 10  # questions of a subgroup; fewer say nothing, and may point at a person
 EXTREMES = 3  # questions answered best, and worst
 _SEED = 0  # of the bootstrap
-_ROUNDING = 1e-9  # between differences that are one and the same
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def comparisons(ways: Ways, k: int) -> pd.DataFrame:
             continue
         precision = {way: ranking.precision(ways.answers[way].hits, k) for pair in pairs for way in pair}
         apart = np.stack([precision[first] - precision[second] for first, second in pairs], axis=1)
-        low, high = ranking.intervals(apart, np.random.default_rng(_SEED))
+        low, high = intervals.of_means(apart, np.random.default_rng(_SEED))
         tested = [
             {"difference": float(apart[:, at].mean()), "low": low[at], "high": high[at]}
             | _paired(precision[first], precision[second])
@@ -202,16 +202,11 @@ def _indexes(ways: Ways, view: str) -> Iterator[tuple[tuple[str, str, str], tupl
 
 
 def _paired(first: Values, second: Values) -> dict[str, float]:
-    from scipy.stats import ttest_rel
-
-    apart = first - second
-    if not np.any(apart):
-        return {"d": 0.0, "p_wilcoxon": 1.0, "p_t": 1.0}
-    spread = float(apart.std(ddof=1)) if np.ptp(apart) > _ROUNDING else 0.0
+    p_t = paired.t_p(first, second)
     return {
-        "d": float(apart.mean() / spread) if spread else float("nan"),
-        "p_wilcoxon": ranking.signed_rank_p(first, second),
-        "p_t": float(ttest_rel(first, second).pvalue) if spread else 1.0,
+        "d": paired.effect_size(first, second),
+        "p_wilcoxon": paired.signed_rank_p(first, second),
+        "p_t": 1.0 if p_t != p_t else p_t,
     }
 
 
@@ -254,7 +249,7 @@ def _named(way: tuple[str, str, str]) -> dict[str, str]:
 
 def _told(values: Values) -> dict[str, Values]:
     """Return mean, standard deviation and interval of each column, (questions, m), over those that have a value."""
-    low, high = ranking.intervals(values, np.random.default_rng(_SEED))
+    low, high = intervals.of_means(values, np.random.default_rng(_SEED))
     frame = pd.DataFrame(values)
     return {
         "questions": frame.count().to_numpy(),

@@ -14,7 +14,7 @@ from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
 from cohorts.harness.evaluate.retrieval.scorers import Scorer
 from cohorts.measures import ranking
 from cohorts.measures.ranking import Values
-from cohorts.measures.recall import TIE
+from cohorts.measures.recall import neighbour_recall
 from cohorts.private_files import private_folder, replace_private
 
 
@@ -78,23 +78,6 @@ def rank_through(
     nothing = np.full(len(fold), np.nan)
     recall = {k: neighbour_recall(vectors, asked, exact.found[:, :k], found[:, :k]) for k in ks}
     return Ranking(found, nothing, recall, collection.translation)
-
-
-def neighbour_recall(vectors: Vectors, asked: Vectors, exact: Rows, found: Rows) -> Values:
-    """Return the share of the exact neighbours, (q,), that were found, or others as near; NaN where there are none.
-
-    `vectors` are (n, dim), `asked` (q, dim), `exact` and `found` rows of `vectors`, (q, k).
-    """
-
-    def cosines(rows: Rows) -> Values:
-        near = np.einsum("qd,qkd->qk", asked, vectors[np.maximum(rows, 0)]).astype(np.float64)
-        return np.where(rows >= 0, near, np.nan)
-
-    there = (exact >= 0).sum(axis=1)
-    last = np.where(there > 0, np.nanmin(np.where(exact >= 0, cosines(exact), np.inf), axis=1), np.nan)
-    reached = (cosines(found) >= last[:, None] - TIE).sum(axis=1)
-    share = np.divide(np.minimum(reached, there), there, out=np.full(len(asked), np.nan), where=there > 0)
-    return np.asarray(share)
 
 
 def hits_of(found: Rows, population: Population, fold: Fold) -> ranking.Hits:

@@ -11,9 +11,10 @@ from cohorts.harness.evaluate.data.encoders import CENTRED
 from cohorts.harness.evaluate.data.text_baselines import TfIdf
 from cohorts.harness.evaluate.space.evaluation import THRESHOLDS, FewRow, Picture, Plan, Result, Row
 from cohorts.harness.evaluate.space.geometry import BINS, Graph
-from cohorts.harness.evaluate.statistics import Cell, cell_of, paired_p
+from cohorts.harness.evaluate.statistics import Cell, cell_of
 from cohorts.harness.reports.findings import Score, against
 from cohorts.harness.reports.page import keep, render
+from cohorts.measures.paired import t_p
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
@@ -91,7 +92,7 @@ def finding(rows: Sequence[FewRow]) -> str:
         f"F1 macro from all {most:,} labels",
         [Score.of(name, cell_of(values)) for name, values in f1.items()],
         Score.of(TfIdf.name, cell_of(base)),
-        [paired_p(values, base) for values in f1.values()],
+        [t_p(values, base) for values in f1.values()],
         "paired t-test over the seeds, Bonferroni's correction",
     )
 

@@ -30,7 +30,6 @@ from cohorts.harness.bench.results import (
     read,
     write,
 )
-from cohorts.measures.ranking import interval
 from engine_contract import cloud
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -228,13 +227,6 @@ def test_the_truth_itself_has_recall_1_and_a_permutation_changes_nothing(sets: A
 def test_ids_are_rows_as_text_or_numbers() -> None:
     assert rows_of(np.array(["3", "0"]), 4).tolist() == rows_of(np.array([3, 0]), 4).tolist() == [3, 0]
     assert rows_of(np.array([], np.str_), 4).tolist() == []
-
-
-def test_intervals_are_drawn_in_parts_as_at_once() -> None:
-    values = np.random.default_rng(0).random(30)
-    drawn = values[np.random.default_rng(5).integers(0, 30, (10_000, 30))].mean(axis=1)
-    expected = np.percentile(drawn, [2.5, 97.5])
-    assert interval(values, np.random.default_rng(5)) == pytest.approx(tuple(expected), abs=0)
 
 
 # ---- on disk

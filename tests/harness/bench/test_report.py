@@ -151,7 +151,7 @@ class Planter:
 @pytest.fixture
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planter:
     monkeypatch.setattr(
-        "cohorts.harness.bench.report.comparison._RESAMPLES", 40
+        "cohorts.measures.intervals.RESAMPLES", 40
     )  # intervals are tested where they are made
     planter = Planter(experiment_of(tmp_path), tmp_path / "planted")
     planter.all()

@@ -29,7 +29,7 @@ from cohorts.harness.live.reader import (
     recall_by_query,
 )
 from cohorts.harness.live.tune import Built, Step, Tuned, advice, grid, rebuild, tune, winner, write_default
-from cohorts.measures.ranking import interval
+from cohorts.measures.intervals import of_mean
 from command_line import ok, refused
 from engine_contract import cloud
 from hypothesis import given
@@ -320,7 +320,7 @@ def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) 
         lows = {}
         for nprobe in range(1, 17):
             given_ = answers(reader, sample, K, None, SearchParams(nprobe=nprobe))
-            lows[nprobe], _ = interval(
+            lows[nprobe], _ = of_mean(
                 recall_by_query(reader, sample, exact, given_), np.random.default_rng(0)
             )
         target = lows[5]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts.harness.bench.report.comparison import Estimate, Noise
 from cohorts.harness.bench.report.equal_recall import AtRecall, Series
 from cohorts.harness.bench.report.page import finding as bench_finding
 from cohorts.harness.evaluate import fineehr_tables, fused_tables
@@ -23,6 +22,8 @@ from cohorts.harness.evaluate.space.evaluation import FewRow
 from cohorts.harness.reports import findings
 from cohorts.harness.reports.findings import Score, against, ranked
 from cohorts.harness.reports.long_table import Record, long_table
+from cohorts.measures.intervals import Estimate
+from cohorts.measures.noise import Noise
 
 BEST, SECOND = Score("BM25", 0.4, 0.37, 0.43), Score("TF-IDF", 0.35, 0.32, 0.38)
 

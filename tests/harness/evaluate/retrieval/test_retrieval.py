@@ -40,7 +40,7 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     known_baselines,
 )
 from cohorts.harness.reports import published
-from cohorts.measures import ranking
+from cohorts.measures import intervals, ranking
 from cohorts.records.base import Batch, Source
 from cohorts.records.codes import phenotypes as phenotyping
 from cohorts.records.codes.phenotypes import load_phenotypes
@@ -116,16 +116,6 @@ def test_no_figure_exceeds_its_ceiling(case: tuple[list[bool], int, int]) -> Non
     best = np.sort(hits, axis=1)[:, ::-1]
     if not unseen:
         assert ranking.precision(best, k) == pytest.approx(ranking.precision_ceiling(matches, k))
-
-
-def test_many_intervals_are_those_of_each_by_itself() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.random((80, 2))
-    values[:30, 1] = np.nan
-    low, high = ranking.intervals(values, rng)
-    for column in range(2):
-        alone = ranking.interval(values[~np.isnan(values[:, column]), column], rng)
-        assert (low[column], high[column]) == pytest.approx(alone, abs=0.01)
 
 
 def test_a_cohort_by_principal_diagnosis_is_that_of_the_last_admission(source: Source, tables: Path) -> None:
@@ -223,7 +213,7 @@ def test_random_rankings_reach_the_base_rate() -> None:
     (fold,) = questions.deal(population, 1, 1_000, seed=0)
     made = rankings.rank_exactly(AtRandom(600, 0), population, fold, 50, seed=0)
     hits, matches = rankings.hits_of(made.found, population, fold), rankings.matches_of(population, fold)
-    low, high = ranking.interval(ranking.precision(hits, 50), np.random.default_rng(0))
+    low, high = intervals.of_mean(ranking.precision(hits, 50), np.random.default_rng(0))
     assert low <= (matches / 598).mean() <= high
 
 
