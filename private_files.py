@@ -109,13 +109,22 @@ class Scratch:
 def lock_folder() -> Path:
     """Return this user's private folder for locks, the same for all processes of a session. Raises OSError.
 
-    It is XDG_RUNTIME_DIR, which the system keeps for the user alone, or a folder in the one for temporary files. There
-    everybody may write: one that is not ours, or open to others, is refused.
+    It is XDG_RUNTIME_DIR, which the system keeps for the user alone, or a folder in the one for temporary files.
     """
     place = os.environ.get("XDG_RUNTIME_DIR", "")
     if place and _is_ours(Path(place)):
         return private_folder(Path(place) / "cohorts-locks")
-    folder = Path(tempfile.gettempdir()) / f"cohorts-locks-{os.geteuid()}"
+    return _own_folder("locks")
+
+
+def work_folder() -> Path:
+    """Return this user's private folder for temporary files, below the system's (TMPDIR). Raises OSError."""
+    return _own_folder("work")
+
+
+def _own_folder(name: str) -> Path:
+    """Return a folder among temporary files, where everybody may write: one that is not this user's is refused."""
+    folder = Path(tempfile.gettempdir()) / f"cohorts-{name}-{os.geteuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=_FOLDER)
     if not _is_ours(folder):

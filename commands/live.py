@@ -135,12 +135,14 @@ def _queries_of(
     """Read the queries of a file; texts are encoded by the collection's own encoder."""
     from cohorts.harness.live.queries import read_queries
     from cohorts.search.store import own_encoder
+    from cohorts.workspace import encoder_dir
 
     if file is None:
         return None
     description = reader.describe()
 
     def encode(texts: Sequence[str]) -> "Vectors":
-        return own_encoder(store, name, description.collection).encode_text(list(texts))
+        kept = encoder_dir(store, name, description.collection)
+        return own_encoder(description.collection, kept).encode_text(list(texts))
 
     return read_queries(file, description.collection.dim, queries, seed, encode)

@@ -50,13 +50,14 @@ def query(
     output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient, or like a text."""
-    from cohorts.analysis.word_shares import word_shares
+    from cohorts.analysis.words import word_shares
     from cohorts.commands.output.tables import show_neighbours
     from cohorts.connectors.filters.conditions import parse_filter
     from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
     from cohorts.search import neighbours
     from cohorts.search.store import open_store, own_encoder
+    from cohorts.workspace import encoder_dir
 
     note = _query_text(patient, text, note_file)
     condition = parse_filter(where) if where is not None else None
@@ -66,7 +67,8 @@ def query(
         description = connector.describe(collection)
         made_by = None
         if encoder or note is not None:
-            made_by = own_encoder(store, collection, description.collection, encoder)
+            kept = encoder or encoder_dir(store, collection, description.collection)
+            made_by = own_encoder(description.collection, kept)
         words = None
         if note is None or made_by is None:
             found = neighbours.of_patient(

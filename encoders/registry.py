@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from cohorts.encoders.base import Encoder, EncoderKind, checkpoints_of
 from cohorts.encoders.concat import Concat, Settings, parse_parts
 from cohorts.encoders.needs import where_notes_are
-from cohorts.encoders.saving import ABOUT, is_folder, read_about
+from cohorts.encoders.saving import ABOUT, OBJECT, is_folder, read_about
 from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.encoders.withholding import Withholding, restore_withheld
@@ -164,8 +164,13 @@ def load_encoder(folder: Path) -> Encoder:
         raise EncoderError(
             f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
         )
-    name = str(read_about(folder, dict[str, Any]).get("name"))
-    encoder, withheld = _load(name, folder), restore_withheld(folder)
+    told = read_about(folder, dict[str, Any])
+    if OBJECT in told:
+        raise EncoderError(
+            f"{folder} holds what {told[OBJECT]}, an object of your own, has saved, which your own code alone can "
+            "load: give the object, as in store.collection(NAME, encoder=OBJECT)."
+        )
+    encoder, withheld = _load(str(told.get("name")), folder), restore_withheld(folder)
     return encoder if withheld is None else Withholding(encoder, withheld)
 
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 ABOUT = "encoder.json"
 TENSORS = "model.safetensors"
+OBJECT = "object"  # of what encoder.json tells: the class of an object of the user's own
 AGAIN = "Train the encoder again, or copy it again from where it is whole."
 
 

@@ -15,17 +15,15 @@ from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder
 from cohorts.errors import EncoderError, InputError
 from cohorts.private_files import Scratch, make_private, private_folder
-from cohorts.workspace import default_run_dir, encoder_dir, is_fingerprint, kept_encoder
+from cohorts.workspace import encoder_dir, is_fingerprint, kept_encoder
 
 
-def keep_encoder(encoder: Encoder, run_dir: Path, store: str, name: str) -> None:
-    """Keep an encoder for the runs in `run_dir`, and for the queries of collection `name`. Raises InputError.
+def keep_encoder(encoder: Encoder, run_dir: Path, queried_from: Path) -> None:
+    """Keep an encoder for the runs in `run_dir`, and where queries of the collection look for it. Raises InputError.
 
     Where the working folder can't take the second copy, a warning says how to query without it.
     """
-    kept, asked_for = (
-        kept_encoder(folder, encoder.fingerprint) for folder in (run_dir, default_run_dir(store, name))
-    )
+    kept, asked_for = (kept_encoder(folder, encoder.fingerprint) for folder in (run_dir, queried_from))
     with told_where(kept):
         _keep(encoder, kept)
     try:

@@ -44,7 +44,7 @@ from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import Source
-from cohorts.workspace import check_writable, file_of_shard, kept_encoder, kept_mapping
+from cohorts.workspace import check_writable, default_run_dir, file_of_shard, kept_encoder, kept_mapping
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
 _VERSIONS = (
@@ -90,11 +90,15 @@ class Making(NamedTuple):
 class Run:
     """Loads a collection, and keeps journal, manifest, trained encoder and what was rejected in `folder`.
 
+    Queries look for the encoder in `queried_from`, by default the folder of the collection's runs.
     Raises InputError for a name that neither a collection of ours nor an attached one can have.
     """
 
-    def __init__(self, folder: Path, store: str, goal: LoadRequest) -> None:
+    def __init__(
+        self, folder: Path, store: str, goal: LoadRequest, *, queried_from: Path | None = None
+    ) -> None:
         self.folder, self.goal = folder, goal
+        self._queried_from = queried_from or default_run_dir(store, goal.name)
         if kept_mapping(store, goal.name) is None:
             check_new_name(goal.name)
         self.manifest: dict[str, Any] = {
@@ -155,7 +159,7 @@ class Run:
             encoder = self._encoder(source, making, connector, journal, identity, tick)
             if encoder.needs_notes:  # one that was trained elsewhere
                 check_notes(source, encoder.name)
-            keep_encoder(encoder, self.folder, self.manifest["store"], self.goal.name)
+            keep_encoder(encoder, self.folder, self._queried_from)
             self.manifest["encoder"] = {
                 "asked": asked,
                 "name": encoder.name,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cohorts.connectors import attachment
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.registry import connect
-from cohorts.workspace import encoder_dir, kept_mapping
+from cohorts.workspace import kept_mapping
 
 if TYPE_CHECKING:
     from cohorts.encoders.base import Encoder
@@ -26,14 +26,20 @@ def take_mapping(connector: Connector, store: str, name: str) -> None:
         attachment.attachable(connector).attach(attachment.load(file))
 
 
-def own_encoder(store: str, name: str, collection: Collection, folder: Path | None = None) -> "Encoder":
-    """Return the encoder that made a collection's vectors: the one that its ingest kept, or the one in `folder`.
+def own_encoder(collection: Collection, folder: Path) -> "Encoder":
+    """Return the encoder in a folder, which made a collection's vectors: vectors of two can't be compared.
 
     Raises EncoderError where there is none, and FingerprintMismatch for another one.
     """
-    from cohorts.encoders.fingerprint import check_fingerprint
     from cohorts.encoders.registry import load_encoder
 
-    encoder = load_encoder(folder or encoder_dir(store, name, collection))
-    check_fingerprint(collection.name, collection.metadata, encoder)
+    encoder = load_encoder(folder)
+    check_is_own(collection, encoder)
     return encoder
+
+
+def check_is_own(collection: Collection, encoder: "Encoder") -> None:
+    """Raise FingerprintMismatch where an encoder is not the one that made a collection's vectors."""
+    from cohorts.encoders.fingerprint import check_fingerprint
+
+    check_fingerprint(collection.name, collection.metadata, encoder)

@@ -21,7 +21,7 @@ TO_SPLIT = {  # not yet below it
     "tests/harness/bench/test_report.py",
     "tests/harness/evaluate/retrieval/test_retrieval.py",
 }
-EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras"}
+EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras", "lazy"}
 ROOMS = {
     "records",
     "measures",
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "private_files": set(),
     "plain_text": set(),
     "progress": set(),
+    "lazy": set(),
     "documents": {"errors"},
     "extras": {"errors"},
     "measures": {"errors"},
@@ -51,9 +52,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": READ,
     "analysis": {"search", *READ},
     "harness": {"search", "loaders", "analysis", *READ},
+    "given": {"connectors", *EVERYWHERE},
+    "store": {"given", "search", *READ},
+    "api": {"given", "store", "loaders", "search", *READ},
     "commands": {*ROOMS, *READ},
     "cli": {*ROOMS, *READ},
-    "__init__": {*ROOMS, *READ},
+    "__init__": {"api", "store", "search", *READ},
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from cohorts.analysis.word_shares import Words
+from cohorts.analysis.words import Words
 from cohorts.commands.output.plain_table import PlainTable, plain, show
 from cohorts.connectors.base import Description, Hit, Payload
 from cohorts.errors import InputError

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
-from cohorts.analysis.word_shares import Words
+from cohorts.analysis.words import Words
 from cohorts.commands.output import log
 from cohorts.commands.output.doctor import Finding
 from cohorts.commands.output.explanations import as_cells, check_explained, show_told, told_of, why

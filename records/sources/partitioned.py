@@ -99,7 +99,7 @@ class PartitionedSource:
         self._dates = dates
         self._settings = settings
         self.work_dir = work_dir
-        self._quarantine = quarantine
+        self.quarantine = quarantine
         self._shard = shard
         self._partition: Partition | None = None
         self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
@@ -136,11 +136,11 @@ class PartitionedSource:
             del frames, assembled
         partition.release()
         for table, rows in self._rows.items():
-            self._quarantine.check_share(table, rows)
+            self.quarantine.check_share(table, rows)
 
     def close(self) -> None:
         """Remove the files on disk."""
-        self._quarantine.close()
+        self.quarantine.close()
         if self._partition:
             self._partition.close()
             self._partition = None
@@ -168,7 +168,7 @@ class PartitionedSource:
             if feed.kind == "codes":
                 zeros.see(frame)
             wrong = feed.is_bad(frame)
-            self._quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
+            self.quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
             partition.add(table, self._of_shard(frame[~wrong]))
             self._rows[table] += len(chunk.frame) + len(chunk.bad)
             faults += int(wrong.sum())
@@ -176,12 +176,12 @@ class PartitionedSource:
         partition.finish(table)
         if not self._rows[table]:
             self.report.warnings.append(f"{table} has a header and no rows")
-        self.report.quarantined = dict(self._quarantine.counts)
+        self.report.quarantined = dict(self.quarantine.counts)
         self.report.warnings += zeros.warnings(table)
         if faults:
             self.report.warnings.append(f"{table}: {faults:,} rows with {feed.bad_reason}")
         self.report.warnings += [f"{table}: {many:,} {remark}" for remark, many in remarks.items()]
-        self._quarantine.check_share(table, self._rows[table])
+        self.quarantine.check_share(table, self._rows[table])
 
     def _of_shard(self, frame: pd.DataFrame) -> pd.DataFrame:
         if self._shard is None:
@@ -204,8 +204,8 @@ class PartitionedSource:
         if part in self._counted:
             return
         self._counted.add(part)
-        self._quarantine.add(assembled.bad)
-        self.report.quarantined = dict(self._quarantine.counts)
+        self.quarantine.add(assembled.bad)
+        self.report.quarantined = dict(self.quarantine.counts)
         units = assembled.batch.units
         self.report.categories.add(assembled.batch.notes, units.set_index("unit_id")["patient_id"])
         for target, more in (

@@ -29,6 +29,17 @@ class Quarantine:
         stream.flush()
         self.counts.update(row.table for row in rows)
 
+    def go_on_in(self, file: Path) -> None:
+        """Write the list to another file from now on, which begins with what was written so far. Raises InputError."""
+        before, self.file, written = self.file, file, self._stream is not None
+        if not written or before == file:
+            return
+        self.close()
+        rows = before.read_text(encoding="utf-8")
+        stream = self._open()
+        stream.write(rows.partition("\n")[2])
+        stream.flush()
+
     def check_share(self, table: str, rows: int) -> None:
         """Raise TooManyBadRows where more than `max_bad_share` of the table's rows are bad."""
         bad = self.counts[table]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cohorts.encoders.registry import load_encoder
 from cohorts.loaders.kept_encoders import keep_encoder
+from cohorts.workspace import default_run_dir
 from command_line import ok, refused
 
 TEXT = '--text "chest pain"'
@@ -80,11 +81,11 @@ def test_shards_and_copies_answer(here: Path) -> None:
 
 def test_an_encoder_that_is_there_is_left_for_those_who_read_it(here: Path) -> None:
     encoder = load_encoder(here / "kept")
-    keep_encoder(encoder, here / "run", "qdrant:./s", "c")
+    keep_encoder(encoder, here / "run", default_run_dir("qdrant:./s", "c"))
     folders = [here / "run" / "encoders", here / "s.runs" / "c" / "encoders"]
     files = [folder / encoder.fingerprint / "encoder.json" for folder in folders]
     before = [file.stat().st_ino for file in files]
-    keep_encoder(encoder, here / "run", "qdrant:./s", "c")
+    keep_encoder(encoder, here / "run", default_run_dir("qdrant:./s", "c"))
     assert [file.stat().st_ino for file in files] == before
     assert [list(folder.iterdir()) for folder in folders] == [[file.parent] for file in files]
 
@@ -92,4 +93,4 @@ def test_an_encoder_that_is_there_is_left_for_those_who_read_it(here: Path) -> N
 def test_a_folder_that_takes_no_copy_is_told_with_what_to_do(here: Path) -> None:
     (here / "s.runs").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="Queries by text need --encoder run/encoders/"):
-        keep_encoder(load_encoder(here / "kept"), Path("run"), "qdrant:./s", "c")
+        keep_encoder(load_encoder(here / "kept"), Path("run"), default_run_dir("qdrant:./s", "c"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cohorts.analysis.word_shares import word_shares
+from cohorts.analysis.words import word_shares
 from cohorts.commands.output.tables import show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector

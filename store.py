@@ -1,0 +1,225 @@
+"""A store of collections, and a collection that is asked."""
+
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from cohorts import given
+from cohorts.connectors.base import Connector, Description, Points
+from cohorts.connectors.checks import check_name
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.index import SearchParams
+from cohorts.connectors.padding import as_questions, padding_of
+from cohorts.documents import read_json
+from cohorts.given import Count, Id
+from cohorts.search import neighbours
+from cohorts.search.found import Found, to_found
+from cohorts.search.store import check_is_own, own_encoder, take_mapping
+from cohorts.workspace import default_run_dir, kept_encoder
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+    from cohorts.encoders.base import Encoder
+
+
+class Store:
+    """A store of collections, as `connect` returns it; a context manager that closes it."""
+
+    def __init__(self, connector: Connector, address: str, runs: Path | None = None) -> None:
+        self.connector, self.address, self._runs = connector, address, runs
+        weakref.finalize(self, connector.close)
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections, sorted; of others too, where the engine holds some."""
+        aliases = self.connector.aliases()
+        return sorted({*self.connector.collections(), *aliases} - {*aliases.values()})
+
+    def collection(self, name: str, *, encoder: "Encoder | object | None" = None) -> "CollectionHandle":
+        """Return a collection that is there, to be asked: one of ours, or one mapped by `cohorts attach`.
+
+        Its own encoder is found by its fingerprint where the ingest kept it, and checked, at the first query by text.
+        An object of yours that made the vectors is not found so: give it as `encoder`.
+
+        Raises:
+            CollectionNotFound: The store has no collection of this name.
+            FingerprintMismatch: `encoder` is not the one that made the vectors.
+        """
+        check_name(given.as_text("name", name))
+        take_mapping(self.connector, self.address, name)
+        about = self.connector.describe(name)
+        if encoder is None:
+            return CollectionHandle(self, name)
+        from cohorts.encoders.adapted import adapt
+
+        own = adapt(encoder, fitted=True)
+        check_is_own(about.collection, own)
+        return CollectionHandle(self, name, own)
+
+    def run_dir(self, name: str) -> Path:
+        """Return the folder of a collection's encoder, journal, manifest and list of bad rows."""
+        check_name(name)
+        return default_run_dir(self.address, name) if self._runs is None else self._runs / name
+
+    def close(self) -> None:
+        """Release the engine; safe to call twice. A client that was passed in is left open."""
+        self.connector.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.address}>"
+
+
+class CollectionHandle:
+    """A collection of a store, to be asked; `store.collection` and `ingest` return it."""
+
+    def __init__(self, store: Store, name: str, encoder: "Encoder | None" = None) -> None:
+        self.store, self.name = store, name
+        self._encoder = encoder
+
+    def like_patient(
+        self,
+        patient: Id,
+        k: Count = 10,
+        *,
+        where: str | Filter | None = None,
+        search: SearchParams | Mapping[str, Any] | str | None = None,
+        per_unit: bool = False,
+        suggest: bool = False,
+    ) -> Found:
+        """Return the k patients most like one, who is never an answer.
+
+        Several units of the patient (admissions, pieces of text) count by their mean direction.
+
+        Args:
+            patient: The patient's id, as text or as a whole number.
+            k: How many neighbours.
+            where: Only among these, as in `"age >= 60 and sex = 'F'"`.
+            search: How hard to search, as in `"ef_search=128"` or `"exact=true"`.
+            per_unit: Return every unit that is near, not each patient once by the best one.
+            suggest: Where the patient is not there, name the nearest ids, which are other patients'.
+
+        Raises:
+            PatientNotFound: The collection holds no such patient.
+            FilterError: `where` can't be understood.
+        """
+        found = neighbours.of_patient(
+            self.store.connector,
+            self.name,
+            given.as_id("patient", patient),
+            given.as_count("k", k),
+            where=given.as_filter(where),
+            params=given.as_search(search),
+            per_unit=given.as_flag("per_unit", per_unit),
+            suggest=given.as_flag("suggest", suggest),
+        )
+        return to_found(found, self.describe(), self.name)
+
+    def like_text(
+        self,
+        text: str,
+        k: Count = 10,
+        *,
+        where: str | Filter | None = None,
+        search: SearchParams | Mapping[str, Any] | str | None = None,
+        per_unit: bool = False,
+    ) -> Found:
+        """Return the k patients most like a description, which the collection's own encoder reads.
+
+        Args are those of `like_patient`.
+
+        Raises:
+            NoText: The encoder reads no text.
+            EncoderError: The encoder that made the vectors is not where the ingest kept it.
+            FingerprintMismatch: What is kept there is another one.
+        """
+        asked = given.as_text("text", text)
+        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
+        return self._near(self.encoder.encode_text([asked])[0], *ready, per_unit)
+
+    def like_vector(
+        self,
+        vector: "npt.ArrayLike | pd.Series[Any]",
+        k: Count = 10,
+        *,
+        where: str | Filter | None = None,
+        search: SearchParams | Mapping[str, Any] | str | None = None,
+        per_unit: bool = False,
+    ) -> Found:
+        """Return the k patients most like a vector of the encoder's space.
+
+        Args:
+            vector: Numbers (dim,) or (1, dim), of any length but 0: the direction counts. An array, a list or a column.
+            k: How many neighbours; this and the rest are as in `like_patient`.
+
+        Raises:
+            VectorError: It is of another size, holds NaN, or is all zeros.
+        """
+        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
+        asked = given.as_vector(vector)
+        padding = padding_of(self.describe().collection)
+        if padding is not None and asked[padding : padding + 1].any():
+            asked = as_questions(asked[None, :], padding)[0]
+        return self._near(asked, *ready, per_unit)
+
+    def fetch(self, ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]") -> Points:
+        """Return the units that are there among some ids, in the order asked: `ids`, `vectors`, `payloads`.
+
+        The vectors are (n, dim) float32 unit rows. A unit's id is the patient's, or the admission's where one vector
+        stands for an admission.
+        """
+        return self.store.connector.fetch(self.name, given.as_ids("ids", ids))
+
+    def count(self, where: str | Filter | None = None) -> int:
+        """Return the exact number of units, of those that match `where` if it is given."""
+        return self.store.connector.count(self.name, given.as_filter(where))
+
+    def describe(self) -> Description:
+        """Return what the engine says of the collection: dimension, index, metric, count, metadata."""
+        return self.store.connector.describe(self.name)
+
+    @property
+    def encoder(self) -> "Encoder":
+        """Return the encoder that made the vectors, loaded once. Raises EncoderError, FingerprintMismatch."""
+        if self._encoder is None:
+            collection = self.describe().collection
+            made_by = collection.metadata.get("encoder_fingerprint")
+            self._encoder = own_encoder(collection, kept_encoder(self.store.run_dir(self.name), made_by))
+        return self._encoder
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Return what the last ingest on this machine read, wrote and took; empty where there was none."""
+        file = self.store.run_dir(self.name) / "manifest.json"
+        return read_json(file, dict[str, Any]) if file.exists() else {}
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.name} in {self.store.address}>"
+
+    def _near(
+        self,
+        vector: "npt.NDArray[Any]",
+        k: int,
+        where: Filter | None,
+        search: SearchParams | None,
+        per_unit: bool,
+    ) -> Found:
+        found = neighbours.of_vector(
+            self.store.connector,
+            self.name,
+            vector,
+            k,
+            where=where,
+            params=search,
+            per_unit=given.as_flag("per_unit", per_unit),
+        )
+        return to_found(found, self.describe(), self.name)
