@@ -8,7 +8,6 @@ from cohorts.errors import MissingExtra
 DISTRIBUTION = "ehr-cohorts"  # the name `cohorts` on the package index is another project's
 
 Extra = Literal[
-    "bm25",
     "deidentify",
     "hdf5",
     "milvus-embedded",

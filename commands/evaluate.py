@@ -268,7 +268,7 @@ def evaluate_retrieval(
     from cohorts.commands.output.evaluation import show_quality
     from cohorts.encoders.base import check_ready
     from cohorts.encoders.registry import download_checkpoints
-    from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
+    from cohorts.harness.evaluate.data.encoders import parse_contestant
     from cohorts.harness.evaluate.retrieval.evaluation import evaluate
     from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
     from cohorts.harness.evaluate.retrieval.plan import KS, Plan, check_routes, routes_through, views_of
@@ -276,9 +276,9 @@ def evaluate_retrieval(
     from cohorts.harness.evaluate.retrieval.report import manifest_of, tables, write_report
 
     log.choose(log_format)
-    contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder or [])]
+    contestants = [parse_contestant(one) for one in encoder or []]
     if download:
-        download_checkpoints([one.encoder for one in contestants if one.spec and not one.trained])
+        download_checkpoints([one.encoder for one in contestants if not one.trained])
     for one in contestants:
         check_ready(one.encoder)
     if labels and cohort_by:

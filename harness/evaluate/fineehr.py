@@ -27,7 +27,7 @@ from cohorts.harness.evaluate.data.splits import Split, SplitBy, listed, split
 from cohorts.harness.evaluate.data.tfidf import tfidf, word_counts
 from cohorts.harness.evaluate.data.units import Units, read_units
 from cohorts.harness.evaluate.fineehr_tables import read
-from cohorts.harness.evaluate.retrieval.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
+from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
 from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source
 from cohorts.records.transforms import AsOf
@@ -75,8 +75,6 @@ class FineEhrTask(Task[Source]):
     def measure(self, given: Source, run: Run) -> Iterator[Record]:
         """Yield every figure, one kind of notes after the other. Raises InputError, EncoderError."""
         check_notes(given, "evaluate fineehr")
-        if not bm25_installed():
-            run.tell(WITHOUT_BM25)
         units = self._read(given, run)
         # All at once: what can't be split is told before the words of all notes are counted.
         splits = [split(units.patients, units.died, self.split_by, seed) for seed in range(self.seeds)]

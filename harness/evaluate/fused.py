@@ -31,7 +31,7 @@ from cohorts.harness.evaluate.data.units import Units, read_units
 from cohorts.harness.evaluate.fused_search import Questions, why_not
 from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, read
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, members
-from cohorts.harness.evaluate.retrieval.scorers import WITHOUT_BM25, ByVectors, Scorer, bm25_installed
+from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
 from cohorts.harness.reports.long_table import Record
 from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
 from cohorts.private_files import Scratch
@@ -118,8 +118,6 @@ class FusedTask(Task[Source]):
         run.facts |= {"no_search": no_search, "without_hard": without_hard(patients.phenotype)}
         if no_search:
             run.tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {no_search}.")
-        if not bm25_installed():
-            run.tell(WITHOUT_BM25)
         modes = {CODES_WITHHELD: replace(self.withheld, text=False)}
         if self.mask_notes:
             modes[MENTIONS_TOO] = replace(self.withheld, text=True)

@@ -1,12 +1,11 @@
 """Rankings, what chance reaches, and notes by their words alone: cases by hand."""
 
 import math
-import sys
 from itertools import permutations
 
 import numpy as np
 import pytest
-from cohorts.errors import InputError, MissingExtra
+from cohorts.errors import InputError
 from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
 from cohorts.measures.ranking import (
     Hits,
@@ -123,9 +122,3 @@ def test_tfidf_is_its_formula() -> None:
     np.testing.assert_allclose(made[0, 1], 2 * common**2 / (lengths[0] * lengths[1]))
     np.testing.assert_allclose(np.diag(made), 1)
     assert made[0, 2] == 0
-
-
-def test_bm25_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bm25s", None)
-    with pytest.raises(MissingExtra, match="cohorts"):
-        bm25_similarity(NOTES)

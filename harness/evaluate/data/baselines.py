@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from cohorts.harness.evaluate.data.text_baselines import TfIdf
 from cohorts.harness.evaluate.data.tfidf import text_counts, tfidf, word_counts
+from cohorts.harness.evaluate.data.words import Bm25, WordCounter
 from cohorts.harness.evaluate.retrieval.population import Rows
-from cohorts.harness.evaluate.retrieval.scorers import ByVectors, ByWords, Scorer, known_baselines
+from cohorts.harness.evaluate.retrieval.scorers import OF_CODES, OF_NOTES, ByVectors, Scorer, Seen
 from cohorts.records.base import Source
 
 TFIDF = TfIdf.name
@@ -16,9 +17,9 @@ TFIDF = TfIdf.name
 
 def scorers_of(view: Source) -> dict[str, Scorer]:
     """Return the baselines that learn from nobody, by name: of codes where the view has any, and BM25."""
-    batches = list(view.batches())
-    known = known_baselines(codes=any(len(batch.codes) for batch in batches), notes=True)
-    return {name: make(batches) for name, make in known.items()}
+    seen = Seen.read(view)
+    known = (OF_CODES if seen.has_codes else {}) | OF_NOTES
+    return {name: make(seen) for name, make in known.items()}
 
 
 class Baselines:
@@ -26,8 +27,9 @@ class Baselines:
 
     def __init__(self, view: Source, notes: Sequence[str]) -> None:
         self._counts, self._asked = word_counts(view), text_counts([text] for text in notes)
+        words = WordCounter().add(notes).counts()
         self._fixed = [
-            (name, scorer, scorer.asked_by(notes) if isinstance(scorer, ByWords) else None)
+            (name, scorer, scorer.asked_by(words) if isinstance(scorer, Bm25) else None)
             for name, scorer in scorers_of(view).items()
         ]
 

@@ -20,9 +20,9 @@ from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import EncoderError, InputError
+from cohorts.harness.evaluate.data.baselines import TFIDF
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.data.splits import listed
-from cohorts.harness.evaluate.data.text_baselines import TfIdf
 from cohorts.harness.evaluate.retrieval.leaks import Late, Leak, find_leaks, shared_patients
 from cohorts.harness.evaluate.retrieval.plan import Plan, Route
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Population
@@ -37,17 +37,17 @@ from cohorts.harness.evaluate.retrieval.rankings import (
 )
 from cohorts.harness.evaluate.retrieval.reasons import explain, keep_reasons, read_reasons
 from cohorts.harness.evaluate.retrieval.scorers import (
+    OF_CODES,
+    OF_NOTES,
     RANDOM,
-    WITHOUT_BM25,
     AtRandom,
     ByVectors,
     Scorer,
-    bm25_installed,
-    known_baselines,
+    Seen,
 )
 from cohorts.harness.reports.stages import Stages
 from cohorts.provenance import write_manifest
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Source
 from cohorts.records.withheld import WithheldSource
 
 EXACT = "exact"
@@ -107,21 +107,17 @@ def evaluate(
     _check_same(out, source, population, plan)
     if not population.has_notes:
         tell("The source has no notes: TF-IDF and BM25 are left out.")
-        plan = replace(
-            plan, contestants=[one for one in plan.contestants if not isinstance(one.encoder, TfIdf)]
-        )
-    elif not bm25_installed():
-        tell(WITHOUT_BM25)
     for view, withheld in plan.views.items():
         seen = WithheldSource(source, withheld) if withheld else source
+        run = _View(view, seen, plan, out, result, tell)
         if not population.any_shared:
             result.stages.begin("looking for leaks")
             leaks, late = find_leaks(view, population.cohorts, source.batches(), seen.batches())
             result.leaks += leaks
             result.late.append(late)
             result.stages.begin("looking for proxies")
-            result.proxies += find_proxies(view, population, seen)
-        _View(view, seen, plan, out, result, tell).run()
+            result.proxies += find_proxies(view, population, seen, run.read.words)
+        run.run()
     result.stages.end()
     _check_any_measured(plan, result)
     return result
@@ -129,7 +125,7 @@ def evaluate(
 
 def _check_any_measured(plan: Plan, result: Result) -> None:
     """Raise EncoderError where none of the encoders asked for could be measured: baselines alone answer nothing."""
-    asked = {(view, one.name) for view in plan.views for one in plan.contestants if one.spec}
+    asked = {(view, one.name) for view in plan.views for one in plan.contestants}
     if asked and asked <= set(result.not_measured):
         told = "; ".join(f"{name}, {view}: {reason}" for (view, name), reason in result.not_measured.items())
         raise EncoderError(f"No encoder could be measured. {told}")
@@ -178,23 +174,27 @@ class _View:
 
     def run(self) -> None:
         for fold in self._result.folds:
-            for name, scorer in self._baselines():
+            for name, scorer in self._baselines(fold):
                 self._rank(Cell(self._name, name, EXACT, fold.number), fold, scorer)
             for contestant in self._plan.contestants:
                 if (self._name, contestant.name) not in self._result.not_measured:
                     self._rank_contestant(contestant, fold)
 
-    def _baselines(self) -> Iterator[tuple[str, Callable[[], Scorer]]]:
+    def _baselines(self, fold: Fold) -> Iterator[tuple[str, Callable[[], Scorer]]]:
         population = self._population
-        known = known_baselines(codes=not population.any_shared, notes=population.has_notes)
         yield RANDOM, lambda: AtRandom(len(population), self._plan.seed)
+        known = ({} if population.any_shared else OF_CODES) | (OF_NOTES if population.has_notes else {})
         for name, make in known.items():
-            yield name, lambda make=make: make(self._batches)  # type: ignore[misc]
+            yield name, lambda make=make: make(self.read)  # type: ignore[misc]
+        if population.has_notes:
+            learnt = np.isin(np.arange(len(population)), fold.training)
+            yield TFIDF, lambda: ByVectors(self.read.words.tfidf(learnt))
 
     @cached_property
-    def _batches(self) -> list[Batch]:
-        """Return all units at once, as the baselines need them."""
-        return list(self._seen.batches())
+    def read(self) -> Seen:
+        """Return what the baselines compare, read when it is first asked for."""
+        self._result.stages.begin("reading for the baselines")
+        return Seen.read(self._seen)
 
     def _rank_contestant(self, contestant: NamedEncoder, fold: Fold) -> None:
         """Fit and encode only where a ranking is missing; those that are there are read."""
@@ -216,9 +216,8 @@ class _View:
         for name, vectors in _variants(contestant, made, fold):
             cell = Cell(self._name, name, EXACT, fold.number, contestant.spec)
             exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors, asked))  # type: ignore[misc]
-            if not hasattr(vectors, "toarray"):
-                for route in self._plan.routes:
-                    self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact, asked)
+            for route in self._plan.routes:
+                self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact, asked)
         reasons = explain(contestant.encoder, self._seen, self._population, fold)
         if reasons:
             keep_reasons(file, reasons)
@@ -235,9 +234,8 @@ class _View:
         }
 
     def _cells(self, contestant: NamedEncoder, fold: Fold) -> list[Cell]:
-        dense = not isinstance(contestant.encoder, TfIdf)
-        variants = ("", CENTRED) if dense and contestant.padding is None else ("",)
-        routes = (EXACT, *(one.name for one in self._plan.routes)) if dense else (EXACT,)
+        variants = ("", CENTRED) if contestant.padding is None else ("",)
+        routes = (EXACT, *(one.name for one in self._plan.routes))
         return [
             Cell(self._name, contestant.name + variant, route, fold.number, contestant.spec)
             for variant in variants
@@ -288,7 +286,7 @@ def _variants(contestant: NamedEncoder, vectors: Any, fold: Fold) -> Iterator[tu
     """Yield the vectors as they are, and less the mean of those learnt from where zeros stay zero and lengths 1."""
     name = contestant.name
     yield name, vectors
-    if hasattr(vectors, "toarray") or contestant.padding is not None:
+    if contestant.padding is not None:
         return
     filled = filled_rows(vectors)
     mean = vectors[fold.training][filled[fold.training]].mean(axis=0)

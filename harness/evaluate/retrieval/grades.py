@@ -6,7 +6,7 @@ or neither did. A part that is unknown of both, or of one, counts 0.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ import pandas as pd
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.retrieval.population import Population, Rows
 from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
-from cohorts.harness.evaluate.retrieval.scorers import ByCodes
+from cohorts.harness.evaluate.retrieval.scorers import ByCodes, GroupCounter, groups_of
 from cohorts.measures.ranking import Values
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Source
 from cohorts.records.tables.cells import text_ids
 from cohorts.records.tables.reading import read_all
-from cohorts.records.withheld import Withheld
+from cohorts.records.withheld import Withheld, WithheldSource
 
 Grades = npt.NDArray[np.float32]
 COLUMNS = ("patient", "other", "grade")
@@ -30,11 +30,14 @@ class OfRecords:
     """Grades of n units by their records, (some, n) at a time."""
 
     def __init__(self, source: Source, cohorts: Sequence[str]) -> None:
-        withheld = Withheld(tuple(cohorts))
-        batches = [_bare(withheld.apply(batch)) for batch in source.batches()]
-        self._parts = [ByCodes([_only(kind, batch) for batch in batches]) for kind in ("diagnosis", "drug")]
-        died = pd.concat([batch.units["died"] for batch in batches])
-        self._died = died.astype("float32").to_numpy(np.float32, na_value=np.nan)
+        counter, died = GroupCounter(), []
+        for batch in WithheldSource(source, Withheld(tuple(cohorts))).batches():
+            counter.add(groups_of(batch))
+            died.append(batch.units["died"].astype("float32").to_numpy(np.float32, na_value=np.nan))
+        groups, rows = counter.rows()
+        kinds = np.array([group.partition(":")[0] for group in groups])
+        self._parts = [ByCodes(rows[:, kinds == kind]) for kind in ("diagnosis", "drug")]
+        self._died = np.concatenate(died)
 
     def of(self, rows: Rows) -> Grades:
         """Return (len(rows), n)."""
@@ -132,15 +135,6 @@ def agreement(judged: Judged, records: OfRecords) -> tuple[float, int]:
     if len(ours) < 3 or not np.ptp(ours) or not np.ptp(judged.grade):
         return float("nan"), len(ours)
     return float(spearmanr(judged.grade, ours).statistic), len(ours)
-
-
-def _bare(batch: Batch) -> Batch:
-    """Return the batch without the notes, which nothing here needs."""
-    return replace(batch, notes=batch.notes.iloc[:0])
-
-
-def _only(kind: str, batch: Batch) -> Batch:
-    return replace(batch, codes=batch.codes[batch.codes["kind"] == kind])
 
 
 def _read_pairs(file: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
 from cohorts.connectors.registry import connect
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names
+from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names, tfidf_baseline
 from cohorts.loaders.versions import IndexRequest
 from cohorts.records.withheld import Withheld, parse_withheld
 
@@ -43,7 +43,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_names(self.contestants)
+        check_names([*self.contestants, tfidf_baseline()])
 
 
 def views_of(

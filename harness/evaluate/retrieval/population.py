@@ -18,6 +18,7 @@ Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 
 AGE_BANDS = (0, 45, 65, 80, 200)
+_KEPT = ["unit_id", "patient_id", "sex", "age", "admission_type"]  # of units
 
 
 class CohortBy(StrEnum):
@@ -55,7 +56,9 @@ def read_patients(source: Source, cohorts: Sequence[str] = (), by: CohortBy = Co
     for name in names:
         if name not in known:
             raise InputError(f"There is no phenotype {name!r}. Phenotypes: {', '.join(known)}.")
-    batches = [(batch.units, members(batch, names, by), len(batch.notes)) for batch in source.batches()]
+    batches = [
+        (batch.units[_KEPT], members(batch, names, by), len(batch.notes)) for batch in source.batches()
+    ]
     units = _together(source, [frame for frame, _, _ in batches])
     member = np.concatenate([part for _, part, _ in batches])
     if not member.any():
@@ -79,16 +82,16 @@ def read_labelled(source: Source, labels: Sequence[str]) -> Population:
     Case and blanks are folded; `none` is none. Raises InputError where the source keeps no such label, or no two units
     share one.
     """
-    frames = []
+    frames, columns = [], [f"label_{label}" for label in labels]
     for batch in source.batches():
         for label in labels:
             if f"label_{label}" not in batch.units:
                 raise InputError(f"The source {source.name} keeps no label {label!r} with its documents.")
-        frames.append(batch.units)
+        frames.append(batch.units[["unit_id", "patient_id", *columns]])
     units = _together(source, frames)
     sets = [
         {name for text in row if isinstance(text, str) for name in split_labels(text)}
-        for row in units[[f"label_{label}" for label in labels]].itertuples(index=False)
+        for row in units[columns].itertuples(index=False)
     ]
     names = sorted(set().union(*sets))
     place = {name: number for number, name in enumerate(names)}

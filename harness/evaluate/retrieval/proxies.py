@@ -4,14 +4,15 @@ Where one stands, codes are withheld in name only: neighbours may be found by it
 list says which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.encoders.features.codes import tokens_of
+from cohorts.harness.evaluate.data.words import WordCounts, hash_of
 from cohorts.harness.evaluate.retrieval.population import Mask, Population
+from cohorts.harness.evaluate.retrieval.scorers import groups_of
 from cohorts.records.base import Batch, Source
 from cohorts.records.notes.cleaning import count_words
 
@@ -19,7 +20,6 @@ PRECISION, RECALL = 0.9, 0.1
 FEWEST = 5  # units that have a feature: fewer are chance, and a word of theirs may be a name
 SMALL = 10  # units of which no figure is told
 SHOWN = 3  # of a cohort, in a sentence
-_SLOTS = 1 << 22
 
 
 class Proxy(NamedTuple):
@@ -34,18 +34,16 @@ class Proxy(NamedTuple):
     base_rate: float
 
 
-def find_proxies(view: str, population: Population, seen: Source) -> list[Proxy]:
+def find_proxies(view: str, population: Population, seen: Source, counts: WordCounts) -> list[Proxy]:
     """Return every proxy in what encoders see, by cohort, those of the highest recall first.
 
-    The source is read twice: first units are counted by hashes of their words (16 MiB), then exactly those of the
-    words, codes and drugs that may be listed. So memory grows with words that many units have, and with no others.
+    `counts` are those of the notes' words, which may share a column: the source is read once more, and exactly those
+    that may be listed are counted. So memory grows with words that many units have, and with no others.
     """
     row_of = {unit: row for row, unit in enumerate(population.ids)}
     sizes = population.member.sum(axis=0)
-    often = _Often(max(FEWEST, int(RECALL * sizes[sizes > 0].min(initial=len(population)))))
-    if population.has_notes:
-        for batch in seen.batches():
-            often.add(_words(batch))
+    fewest = max(FEWEST, int(RECALL * sizes[sizes > 0].min(initial=len(population))))
+    often = frozenset(counts.hashes[counts.texts_with() >= fewest].tolist())
     tally = _Tally(len(population.cohorts))
     for batch in seen.batches():
         rows = [row_of[unit] for unit in batch.units["unit_id"]]
@@ -84,21 +82,6 @@ def _recall(proxy: Proxy) -> str:
     return f"recall {proxy.recall:.2f}" if proxy.units > SMALL else f"{FEWEST} to {SMALL} units"
 
 
-class _Often:
-    """Words that at least so many units have, and some that share a slot with others."""
-
-    def __init__(self, fewest: int) -> None:
-        self._fewest = fewest
-        self._units = np.zeros(_SLOTS, np.int32)
-
-    def add(self, words_of_units: Sequence[set[str]]) -> None:
-        for own in words_of_units:
-            np.add.at(self._units, np.array([hash(word) % _SLOTS for word in own], np.int64), 1)
-
-    def __contains__(self, word: str) -> bool:
-        return bool(self._units[hash(word) % _SLOTS] >= self._fewest)
-
-
 class _Tally:
     """How many units have a feature, and how many members of each of m cohorts: counts (1 + m, features)."""
 
@@ -131,20 +114,9 @@ class _Tally:
         return sorted(found, key=lambda one: (-one[3], one[0]))
 
 
-def _features(batch: Batch, often: _Often) -> list[set[str]]:
+def _features(batch: Batch, often: Set[int]) -> list[set[str]]:
     """Return what every unit has: groups of diagnoses and procedures, drugs, and words."""
-    found: dict[str, set[str]] = {unit: set() for unit in batch.units["unit_id"]}
-    for unit, token in zip(batch.codes["unit_id"], tokens_of(batch.codes), strict=True):
-        if token is not None:
-            found[unit].add(token)
-    for own, spoken in zip(found.values(), _words(batch), strict=True):
-        own.update(f"word:{word}" for word in spoken if word in often)
-    return list(found.values())
-
-
-def _words(batch: Batch) -> list[set[str]]:
-    """Return the words of every unit's cleaned notes."""
-    found: dict[str, set[str]] = {unit: set() for unit in batch.units["unit_id"]}
+    found = dict(zip(batch.units["unit_id"], groups_of(batch), strict=True))
     for unit, text in zip(batch.notes["unit_id"], batch.notes["text"], strict=True):
-        found[unit].update(count_words(text))
+        found[unit].update(f"word:{word}" for word in count_words(text) if hash_of(word) in often)
     return list(found.values())

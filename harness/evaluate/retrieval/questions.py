@@ -12,7 +12,7 @@ from cohorts.errors import InputError
 from cohorts.harness.evaluate.retrieval.population import Mask, Names, Population, Rows
 
 FOLDS = 5
-_BLOCK = 200  # questions at once: of 50,000 units, 80 MB of scores
+_BLOCK, _CELLS = 200, 4_000_000  # questions at once, and their scores: some 240 MB with what ranks them
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def deal(population: Population, folds: int, per_cohort: int, seed: int) -> list
 
 def blocks(population: Population, fold: Fold) -> Iterator[tuple[slice, Mask, Mask]]:
     """Yield some questions at a time: which, who is alike, and who is a candidate, (some, n) both."""
-    for start in range(0, len(fold), _BLOCK):
-        some = slice(start, min(start + _BLOCK, len(fold)))
+    many = max(1, min(_BLOCK, _CELLS // len(population)))
+    for start in range(0, len(fold), many):
+        some = slice(start, min(start + many, len(fold)))
         others = population.patient[fold.units[some]][:, None] != population.patient
         alike = (fold.wanted[some].astype(np.float32) @ population.member.T.astype(np.float32)) > 0
         yield some, alike & others, others

@@ -3,20 +3,18 @@
 A scorer gives every unit's likeness to the units asked about; what it can't compare is -inf, and found by nobody.
 """
 
-from collections.abc import Callable, Sequence
-from copy import copy
-from importlib.util import find_spec
-from typing import Any, Protocol
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from cohorts.encoders.features.codes import CodeFeatures
+from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.pooling import filled_rows
-from cohorts.extras import install_command
-from cohorts.harness.evaluate.data.text_baselines import Bm25
-from cohorts.harness.evaluate.retrieval.population import Rows
-from cohorts.records.base import Batch, joined_notes
+from cohorts.harness.evaluate.data.words import Bm25, WordCounter, WordCounts, products
+from cohorts.harness.evaluate.retrieval.population import Names, Rows
+from cohorts.records.base import Batch, Source, joined_notes
 
 Scores = npt.NDArray[np.float32]
 
@@ -42,11 +40,12 @@ class ByVectors:
 
     def scores(self, rows: Rows) -> Scores:
         """Return the cosines."""
-        products = self._asked[rows] @ self._vectors.T
-        dense = np.array(products.toarray() if hasattr(products, "toarray") else products, np.float32)
-        dense[:, self._empty] = -np.inf
-        dense[self._unasked[rows]] = -np.inf
-        return dense
+        sparse = hasattr(self._vectors, "toarray")
+        asked = self._asked[rows]
+        scores = np.asarray(products(asked, self._vectors) if sparse else asked @ self._vectors.T, np.float32)
+        scores[:, self._empty] = -np.inf
+        scores[self._unasked[rows]] = -np.inf
+        return scores
 
 
 class AtRandom:
@@ -61,15 +60,15 @@ class AtRandom:
 
 
 class ByCodes:
-    """Jaccard's index of the groups of diagnoses and procedures, and the drugs, that two units have."""
+    """Jaccard's index of the groups of codes that two units have: `has` is CSR (n, groups) of ones."""
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self._has = _groups_of(batches)
-        self._many = np.asarray(self._has.sum(axis=1)).ravel()
+    def __init__(self, has: Any) -> None:
+        self._has = has
+        self._many = np.asarray(has.sum(axis=1)).ravel()
 
     def jaccard(self, rows: Rows) -> Scores:
         """Return the indices, (len(rows), n); 0 for a unit without codes."""
-        shared = (self._has[rows] @ self._has.T).toarray()
+        shared = products(self._has[rows], self._has)
         union = self._many[rows][:, None] + self._many - shared
         return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0), np.float32)
 
@@ -81,28 +80,18 @@ class ByCodes:
         return scores
 
 
-def by_rare_codes(batches: Sequence[Batch]) -> ByVectors:
+def by_rare_codes(has: Any) -> ByVectors:
     """Return the cosine of what `ByCodes` compares, each weighed by ln((1 + n) / (1 + units with it)) + 1."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    return ByVectors(TfidfTransformer().fit_transform(_groups_of(batches)))
-
-
-def _groups_of(batches: Sequence[Batch]) -> Any:
-    """Return which unit has which group of codes, or drug, scipy CSR (n, columns) float32."""
-    from scipy.sparse import vstack
-
-    features = CodeFeatures.learn(batches, 1)
-    return vstack([features.transform(batch) for batch in batches], format="csr")
+    return ByVectors(TfidfTransformer().fit_transform(has))
 
 
 class ByDemographics:
-    """Same sex first, then by age: what matching without any record reaches."""
+    """Same sex first, then by age: what matching without any record reaches. `sex` ("": unknown), `age` (n,)."""
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        units = pd.concat([batch.units for batch in batches])
-        self._sex = units["sex"].fillna("").to_numpy(dtype=np.str_)
-        self._age = units["age"].to_numpy(dtype=np.float32)
+    def __init__(self, sex: Names, age: npt.NDArray[np.float32]) -> None:
+        self._sex, self._age = sex, age
 
     def scores(self, rows: Rows) -> Scores:
         """Return 1 for the same sex, less a hundredth for a year between; an unknown age is as far as can be."""
@@ -111,42 +100,73 @@ class ByDemographics:
         return np.asarray(same - apart, np.float32)
 
 
-class ByWords:
-    """BM25: the notes of the unit asked about are the query; a unit without words is like nothing."""
-
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self._index = Bm25(text for batch in batches for text in joined_notes(batch))
-
-    def asked_by(self, texts: Sequence[str]) -> "ByWords":
-        """Return the same, with a text for every unit, (n,), as its query."""
-        other = copy(self)
-        other._index = self._index.asked_by(texts)
-        return other
-
-    def scores(self, rows: Rows) -> Scores:
-        """Return BM25; 0 where no word is shared."""
-        scores = self._index.scores(rows.tolist()).astype(np.float32)
-        scores[:, self._index.empty] = -np.inf
-        scores[self._index.unasked[rows]] = -np.inf
-        return scores
+def groups_of(batch: Batch) -> list[set[str]]:
+    """Return the groups of diagnoses and procedures, and the drugs, that every unit has, as in drug:furosemide."""
+    found: dict[str, set[str]] = {unit: set() for unit in batch.units["unit_id"]}
+    for unit, group in zip(batch.codes["unit_id"], tokens_of(batch.codes), strict=True):
+        if group is not None:
+            found[unit].add(group)
+    return list(found.values())
 
 
-Baseline = Callable[[Sequence[Batch]], Scorer]
+class GroupCounter:
+    """Notes which unit has which group of codes, some units at a time, 4 bytes each."""
+
+    def __init__(self) -> None:
+        self._place: dict[str, int] = {}
+        self._columns, self._ends = array("i"), array("q", [0])
+
+    def add(self, groups: list[set[str]]) -> None:
+        """Note these units, a row each."""
+        place = self._place
+        for own in groups:
+            self._columns.extend(place.setdefault(group, len(place)) for group in own)
+            self._ends.append(len(self._columns))
+
+    def rows(self) -> tuple[list[str], Any]:
+        """Return the m groups, by name, and who of n has them, CSR (n, m) float32 of ones."""
+        from scipy.sparse import csr_array
+
+        names = sorted(self._place)
+        column = np.argsort([self._place[name] for name in names])
+        parts = np.ones(len(self._columns), np.float32), column[np.array(self._columns)], np.array(self._ends)
+        rows = csr_array(parts, shape=(len(self._ends) - 1, len(names)))
+        rows.sort_indices()
+        return names, rows
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What baselines compare of the n units of a source: words of notes, groups of codes (n, groups), sex and age (n,).
+
+    `has_codes` is whether there is any code, with a group or without.
+    """
+
+    words: WordCounts
+    groups: list[str]
+    codes: Any
+    sex: Names
+    age: npt.NDArray[np.float32]
+    has_codes: bool
+
+    @classmethod
+    def read(cls, source: Source) -> Self:
+        """Read the source once, in bounded memory."""
+        words, groups, sex, age, has_codes = WordCounter(), GroupCounter(), [], [], False
+        for batch in source.batches():
+            words.add(joined_notes(batch))
+            groups.add(groups_of(batch))
+            sex.append(batch.units["sex"].fillna("").to_numpy(dtype=np.str_))
+            age.append(batch.units["age"].to_numpy(dtype=np.float32))
+            has_codes |= len(batch.codes) > 0
+        return cls(words.counts(), *groups.rows(), np.concatenate(sex), np.concatenate(age), has_codes)
+
+
+Baseline = Callable[[Seen], Scorer]
 RANDOM = "random"
 OF_CODES: dict[str, Baseline] = {
-    "codes, Jaccard": ByCodes,
-    "codes, idf cosine": by_rare_codes,
-    "age and sex": ByDemographics,
+    "codes, Jaccard": lambda seen: ByCodes(seen.codes),
+    "codes, idf cosine": lambda seen: by_rare_codes(seen.codes),
+    "age and sex": lambda seen: ByDemographics(seen.sex, seen.age),
 }
-OF_NOTES: dict[str, Baseline] = {"BM25": ByWords}
-WITHOUT_BM25 = f"BM25 is left out, as it is not installed: {install_command('bm25')}."
-
-
-def known_baselines(*, codes: bool, notes: bool) -> dict[str, Baseline]:
-    """Return the baselines of what there is, codes or notes, by name; BM25 only where it is installed."""
-    return (OF_CODES if codes else {}) | (OF_NOTES if notes and bm25_installed() else {})
-
-
-def bm25_installed() -> bool:
-    """Return whether the extra is there."""
-    return find_spec("bm25s") is not None
+OF_NOTES: dict[str, Baseline] = {"BM25": lambda seen: Bm25(seen.words)}

@@ -23,14 +23,14 @@ from cohorts.harness.evaluate.data.splits import Split, SplitBy, split
 from cohorts.harness.evaluate.data.tfidf import tfidf, word_counts
 from cohorts.harness.evaluate.fineehr import FineEhrTask, concatenation
 from cohorts.harness.evaluate.fineehr_tables import prediction_table, summary, unimproved
-from cohorts.harness.evaluate.retrieval.scorers import ByCodes, ByVectors
+from cohorts.harness.evaluate.retrieval.scorers import ByCodes, ByVectors, Seen
 from cohorts.harness.reports import published
 from cohorts.harness.reports.long_table import Record, long_table
 from cohorts.records.base import Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from cohorts.records.withheld import parse_withheld
+from cohorts.records.withheld import WithheldSource, parse_withheld
 from command_line import ok, refused
 from scipy.sparse import csr_array
 from scipy.stats import ttest_rel
@@ -246,10 +246,11 @@ def test_codes_are_judged_without_those_that_neighbours_are_judged_by(hospital: 
     with admissions(hospital, tmp_path) as source:
         made = fineehr.baselines_of(source)["codes, Jaccard"].scores(rows)
         withheld = parse_withheld("all", text=False)
-        batches = list(source.batches())
-    bare = ByCodes([withheld.apply(batch) for batch in batches])
-    np.testing.assert_array_equal(made, bare.scores(rows))
-    assert not np.array_equal(made, ByCodes(batches).scores(rows))
+        bare, whole = (
+            ByCodes(Seen.read(view).codes).scores(rows) for view in (WithheldSource(source, withheld), source)
+        )
+    np.testing.assert_array_equal(made, bare)
+    assert not np.array_equal(made, whole)
 
 
 def test_test_ids_that_reach_the_classifiers_stop_the_measurement(

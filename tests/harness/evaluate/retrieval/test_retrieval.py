@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,10 @@ from cohorts.connectors.registry import connect
 from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
+from cohorts.harness.evaluate.data import words as word_counts
 from cohorts.harness.evaluate.data.encoders import parse_contestant
+from cohorts.harness.evaluate.data.text_baselines import TfIdf
+from cohorts.harness.evaluate.data.words import Bm25, WordCounter
 from cohorts.harness.evaluate.retrieval import as_published, grades, leaks, proxies, questions, rankings
 from cohorts.harness.evaluate.retrieval.plan import Plan, routes_through
 from cohorts.harness.evaluate.retrieval.population import (
@@ -35,13 +39,14 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     ByCodes,
     ByDemographics,
     ByVectors,
-    ByWords,
+    GroupCounter,
+    Seen,
     by_rare_codes,
-    known_baselines,
+    groups_of,
 )
 from cohorts.harness.reports import published
 from cohorts.measures import intervals, ranking
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.codes import phenotypes as phenotyping
 from cohorts.records.codes.phenotypes import load_phenotypes
 from cohorts.records.codes.prefixes import FIELDS
@@ -304,7 +309,9 @@ def test_idf_cosine_of_codes_by_hand() -> None:
         "c": ["Heparin", "Digoxin"],
         "d": [],
     }
-    made = by_rare_codes([batch({unit: {"drugs": own} for unit, own in drugs.items()})])
+    counter = GroupCounter()
+    counter.add(groups_of(batch({unit: {"drugs": own} for unit, own in drugs.items()})))
+    made = by_rare_codes(counter.rows()[1])
     heparin, furosemide, digoxin = (np.log((1 + 4) / (1 + units_with)) + 1 for units_with in (3, 2, 1))
     scores = made.scores(np.arange(4))
     cosine = heparin**2 / (np.hypot(heparin, furosemide) * np.hypot(heparin, digoxin))
@@ -315,30 +322,62 @@ def test_idf_cosine_of_codes_by_hand() -> None:
 
 def test_bm25_ties_who_shares_no_word_and_leaves_out_who_has_none() -> None:
     texts = {"a": ["chest pain"], "b": ["pain"], "c": ["rash"], "d": [], "e": ["itching"]}
-    made = ByWords([batch({unit: {"notes": own} for unit, own in texts.items()})])
+    notes = joined_notes(batch({unit: {"notes": own} for unit, own in texts.items()}))
+    made = Bm25(WordCounter().add(notes).counts())
     scores = made.scores(np.arange(5))
     assert scores[0, 0] > scores[0, 1] > 0
     assert scores[0].tolist()[2:] == [0, -np.inf, 0]
     assert (scores[3] == -np.inf).all()
-    asked = made.asked_by(["", "rash", "pain", "rash", "unheard"]).scores(np.arange(5))
+    others = WordCounter().add(["", "rash", "pain", "rash", "unheard"]).counts()
+    asked = made.asked_by(others).scores(np.arange(5))
     assert (asked[0] == -np.inf).all()
     assert asked[1].argmax() == asked[3].argmax() == 2
     assert asked[4].tolist() == [0, 0, 0, -np.inf, 0]
     np.testing.assert_array_equal(made.scores(np.arange(5)), scores)  # the first one asks as before
 
 
-def test_bm25_that_is_not_installed_is_left_out_and_told(
-    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_words_that_share_a_column_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["pain in the chest and pain in the arm", "", "the rash"]
+    monkeypatch.setattr("cohorts.harness.evaluate.data.words.crc32", lambda _: 7)
+    counts = WordCounter().add(texts).counts()
+    assert counts.rows.toarray().tolist() == [[9], [0], [2]]
+    assert counts.texts_with().tolist() == [2]
+    assert counts.texts_with(np.array([True, True, False])).tolist() == [1]
+
+
+def test_tfidf_of_counts_is_that_of_the_encoder(tmp_path: Path) -> None:
+    """Words that nobody who is learnt from has count nothing."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice([f"w{i}" for i in range(60)], 12)) for _ in range(40)] + ["", "unheard"]
+    learnt = np.arange(42) < 30
+    made = WordCounter().add(texts).counts().tfidf(learnt)
+    encoder = TfIdf()
+    encoder._model.fit(texts[:30])
+    expected = encoder.encode_text(texts)
+    np.testing.assert_allclose((made @ made.T).toarray(), (expected @ expected.T).toarray(), atol=1e-6)
+    assert abs(made).sum(axis=1)[-2:].tolist() == [0, 0]
+
+
+def test_baselines_of_a_source_are_read_batch_by_batch(
+    source: Source, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cohorts.harness.evaluate.retrieval.scorers.find_spec", lambda _: None)
-    columns = "--columns id=id,text=text --labels topic --k 5"
-    code, _, told = run(
-        f"evaluate retrieval --source notes-csv --path {notes} {columns} --out {tmp_path}/out"
-    )
-    assert code == 0, told
-    assert "BM25 is left out, as it is not installed: pip install 'ehr-cohorts[bm25]'." in told
-    assert set(pd.read_csv(tmp_path / "out" / "figures.csv")["encoder"]) == {"random", "TF-IDF"}
-    assert set(known_baselines(codes=True, notes=True)) == set(OF_CODES)
+    whole = Seen.read(source)
+    monkeypatch.setattr(partition, "PART_BYTES", 500_000)
+    (tmp_path / "other").mkdir()
+    with open_source(
+        "mimic3", tables, work_dir=tmp_path / "other", quarantine_file=tmp_path / "b.csv"
+    ) as again:
+        batches = list(again.batches())
+        parts = Seen.read(again)
+    assert len(batches) > 2
+    unit = [one for batch in batches for one in batch.units["unit_id"]]
+    order = np.argsort(unit)  # parts have an order of their own
+    whole_order = np.argsort(read_patients(source).ids)
+    assert (parts.groups, parts.has_codes) == (whole.groups, True)
+    assert parts.groups == sorted({str(token) for one in batches for token in tokens_of(one.codes)})
+    assert (parts.codes[order] != whole.codes[whole_order]).nnz == 0
+    assert (parts.words.rows[order] != whole.words.rows[whole_order]).nnz == 0
+    np.testing.assert_array_equal(parts.age[order], whole.age[whole_order])
 
 
 def test_a_planted_leak_is_found(source: Source) -> None:
@@ -492,7 +531,8 @@ def test_planted_proxies_are_named_with_their_figures(
 
 def test_proxies_are_those_of_a_naive_count(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every feature of every unit, over several batches, with hashes that fall on one another."""
-    monkeypatch.setattr(proxies, "_SLOTS", 64)
+    for module in (proxies, word_counts):
+        monkeypatch.setattr(module, "hash_of", lambda word: crc32(word.encode()) % 64)
     monkeypatch.setattr(partition, "PART_BYTES", 500_000)
     assert len(list(source.batches())) > 2
     population = read_patients(source, ["sepsis", "asthma"])
@@ -511,7 +551,9 @@ def test_proxies_are_those_of_a_naive_count(source: Source, monkeypatch: pytest.
             precision, recall = len(units & theirs) / len(units), len(units & theirs) / len(theirs)
             if len(units) >= 5 and precision >= 0.9 and recall >= 0.1:
                 expected.add((name, feature, len(units), precision, recall))
-    found = proxies.find_proxies("seen", population, seen)
+    counts = Seen.read(seen).words
+    assert len(counts.hashes) == 64
+    found = proxies.find_proxies("seen", population, seen, counts)
     assert {one[1:6] for one in found} == expected
     assert {name for name, *_ in expected} == {"sepsis", "asthma"}
     assert {feature.partition(":")[0] for _, feature, *_ in expected} >= {"drug", "word"}
@@ -593,11 +635,14 @@ def test_grades_by_hand(source: Source) -> None:
     units = pd.concat([batch.units for batch in bare], ignore_index=True)
     expected = []
     for kind in ("diagnosis", "drug"):
-        part = ByCodes([grades._only(kind, batch) for batch in bare]).jaccard(rows)
-        expected.append(part)
+        counter = GroupCounter()
+        for one in bare:
+            counter.add(groups_of(replace(one, codes=one.codes[one.codes["kind"] == kind])))
+        expected.append(ByCodes(counter.rows()[1]).jaccard(rows))
     ended = (units["died"].to_numpy()[rows][:, None] == units["died"].to_numpy()).astype(float)
     np.testing.assert_allclose(made, (expected[0] + expected[1] + ended) / 3, atol=1e-6)
-    assert ByDemographics(batches).scores(rows)[0, 0] == 1
+    seen = Seen.read(source)
+    assert ByDemographics(seen.sex, seen.age).scores(rows)[0, 0] == 1
 
 
 def test_ndcg_by_grades_by_hand() -> None:
