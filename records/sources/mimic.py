@@ -1,16 +1,18 @@
 """What MIMIC-III and MIMIC-IV have in common: identifiers, dictionaries, and tables of one shape."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.documents import read_json
 from cohorts.errors import SourceError
+from cohorts.records.base import Unit
 from cohorts.records.sources.admission_ids import AdmissionIds
-from cohorts.records.sources.folders import Places
+from cohorts.records.sources.assemble import assemble
+from cohorts.records.sources.folders import Places, locate
 from cohorts.records.sources.lacking import fit_table
-from cohorts.records.sources.partitioned import Feed
+from cohorts.records.sources.partitioned import Assembled, Feed, Frames
 from cohorts.records.synthetic.hospital import MARKER
 from cohorts.records.tables.columns import Kind, Table, Without, read_table
 from cohorts.records.tables.leading_zeros import LeadingZeros
@@ -87,6 +89,47 @@ class Wanted(NamedTuple):
     table: Table
     adapt: Adapt
     without: str = ""
+
+
+class Layout:
+    """A folder with the tables of MIMIC; a subclass names those that differ between its versions."""
+
+    name: str
+    patients: Wanted
+    others: tuple[Wanted, ...]  # codes, drugs and, where they are in the same folder, notes
+    titles: Table
+    icd_column: str
+    other: tuple[str, str]  # the column of codes that the other MIMIC has, and its name
+
+    def __init__(self, folder: Path, unit: Unit, parts: Sequence[str] = ()) -> None:
+        self.unit = unit
+        self._places = locate(folder, [self.patients.table.name], parts)
+        self.synthetic = is_synthetic(self._places.root)
+        self.warnings = list(self._places.told)
+        self._titles: dict[tuple[str, str], str] = {}
+        self._admission_ids = AdmissionIds()
+
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the files to read. Raises SourceError where one is missing."""
+        refuse_other(self._places, self.icd_column, *self.other)
+        self._titles = read_titles(self._places, self.titles, self.icd_column, self.warnings)
+        wanted = (
+            self.patients,
+            Wanted("admissions", ADMISSIONS, admissions(self._admission_ids)),
+            *self.others,
+            Wanted(
+                "measurements",
+                LABS,
+                measurements(read_labels(self._places, self.warnings)),
+                "no measurements",
+            ),
+            Wanted("stays", STAYS, stays, "no stays"),
+        )
+        yield from feeds(self._places, wanted, self.warnings)
+
+    def assemble(self, frames: Frames) -> Assembled:
+        """Turn all rows of some patients into a batch."""
+        return assemble(frames, self.unit, self._titles, self._admission_ids)
 
 
 def feeds(places: Places, wanted: Iterable[Wanted], warnings: list[str]) -> Iterator[Feed]:

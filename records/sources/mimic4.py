@@ -10,11 +10,9 @@ import pandas as pd
 from cohorts.errors import SourceError
 from cohorts.records.base import Unit
 from cohorts.records.sources import mimic
-from cohorts.records.sources.admission_ids import AdmissionIds
-from cohorts.records.sources.assemble import assemble
 from cohorts.records.sources.folders import locate
 from cohorts.records.sources.mimic import Wanted
-from cohorts.records.sources.partitioned import Assembled, Feed, Frames
+from cohorts.records.sources.partitioned import Feed
 from cohorts.records.tables.columns import Kind, Table, Without
 
 _PATIENTS = Table(
@@ -47,64 +45,6 @@ _TITLES = Table(
 _PARTS = ("core", "hosp", "icu")  # core up to version 1.0
 
 
-class Mimic4:
-    """The layout of a folder with MIMIC-IV's tables, in `hosp/` and `icu/` or all in one, and of MIMIC-IV-Note."""
-
-    name = "mimic4"
-
-    def __init__(self, folder: Path, unit: Unit, notes: Path | None = None) -> None:
-        self.unit = unit
-        self._places = locate(folder, ["patients"], _PARTS)
-        self.synthetic = mimic.is_synthetic(self._places.root)
-        self.warnings = list(self._places.told)
-        self._notes = notes
-        self._titles: dict[tuple[str, str], str] = {}
-        self._admission_ids = AdmissionIds()
-
-    def feeds(self) -> Iterator[Feed]:
-        """Yield the files to read. Raises SourceError where one is missing."""
-        mimic.refuse_other(self._places, "icd_code", "icd9_code", "mimic3")
-        self._titles = mimic.read_titles(self._places, _TITLES, "icd_code", self.warnings)
-        labels = mimic.read_labels(self._places, self.warnings)
-        wanted = (
-            Wanted("patients", _PATIENTS, _patients),
-            Wanted("admissions", mimic.ADMISSIONS, mimic.admissions(self._admission_ids)),
-            Wanted("codes", Table("diagnoses_icd", _ICD, mimic.RANK), _diagnoses),
-            Wanted("codes", Table("procedures_icd", _ICD, mimic.RANK), _procedures, "no procedures"),
-            Wanted("codes", _DRUGS, mimic.drugs, "no drugs"),
-            Wanted("measurements", mimic.LABS, mimic.measurements(labels), "no measurements"),
-            Wanted("stays", mimic.STAYS, mimic.stays, "no stays"),
-        )
-        yield from mimic.feeds(self._places, wanted, self.warnings)
-        yield from self._note_feeds()
-
-    def assemble(self, frames: Frames) -> Assembled:
-        """Turn all rows of some patients into a batch."""
-        return assemble(frames, self.unit, self._titles, self._admission_ids)
-
-    def _note_feeds(self) -> list[Feed]:
-        """Return the feeds of MIMIC-IV-Note, a data set of its own: `note/` in it, or the folder itself."""
-        if self._notes is None:
-            self.warnings.append(
-                "No notes: MIMIC-IV-Note is a data set of its own; name its folder with --notes"
-            )
-            return []
-        places = locate(self._notes, list(_CATEGORIES), ["note"])
-        self.warnings += places.told
-        wanted = [
-            Wanted(
-                "notes", Table(table, _NOTE, _NOTE_TIME), _notes(category), f"no notes of category {category}"
-            )
-            for table, category in _CATEGORIES.items()
-        ]
-        feeds = list(mimic.feeds(places, wanted, self.warnings))
-        if not feeds:
-            raise SourceError(
-                f"No notes in {places}: discharge.csv(.gz) or radiology.csv(.gz) was looked for."
-            )
-        return feeds
-
-
 def _patients(frame: pd.DataFrame) -> pd.DataFrame:
     # Born on New Year's Day: age at a date is then anchor_age plus the years since anchor_year, as MIMIC-IV defines.
     year = frame["anchor_year"] - frame["anchor_age"]
@@ -128,3 +68,49 @@ def _notes(category: str) -> mimic.Adapt:
         return renamed.assign(category=category, is_error=False)
 
     return adapt
+
+
+class Mimic4(mimic.Layout):
+    """The layout of a folder with MIMIC-IV's tables, in `hosp/` and `icu/` or all in one, and of MIMIC-IV-Note."""
+
+    name = "mimic4"
+    patients = Wanted("patients", _PATIENTS, _patients)
+    others = (
+        Wanted("codes", Table("diagnoses_icd", _ICD, mimic.RANK), _diagnoses),
+        Wanted("codes", Table("procedures_icd", _ICD, mimic.RANK), _procedures, "no procedures"),
+        Wanted("codes", _DRUGS, mimic.drugs, "no drugs"),
+    )
+    titles = _TITLES
+    icd_column = "icd_code"
+    other = "icd9_code", "mimic3"
+
+    def __init__(self, folder: Path, unit: Unit, notes: Path | None = None) -> None:
+        super().__init__(folder, unit, _PARTS)
+        self._notes = notes
+
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the files to read. Raises SourceError where one is missing."""
+        yield from super().feeds()
+        yield from self._note_feeds()
+
+    def _note_feeds(self) -> list[Feed]:
+        """Return the feeds of MIMIC-IV-Note, a data set of its own: `note/` in it, or the folder itself."""
+        if self._notes is None:
+            self.warnings.append(
+                "No notes: MIMIC-IV-Note is a data set of its own; name its folder with --notes"
+            )
+            return []
+        places = locate(self._notes, list(_CATEGORIES), ["note"])
+        self.warnings += places.told
+        wanted = [
+            Wanted(
+                "notes", Table(table, _NOTE, _NOTE_TIME), _notes(category), f"no notes of category {category}"
+            )
+            for table, category in _CATEGORIES.items()
+        ]
+        feeds = list(mimic.feeds(places, wanted, self.warnings))
+        if not feeds:
+            raise SourceError(
+                f"No notes in {places}: discharge.csv(.gz) or radiology.csv(.gz) was looked for."
+            )
+        return feeds

@@ -1,6 +1,6 @@
 """The compose files and the Dockerfile, checked as files: no Docker engine runs where these tests do.
 
-`data/compose-spec.json` is the schema of the Compose Specification (`schema/compose-spec.json` of
+`compose-spec.json` is the schema of the Compose Specification (`schema/compose-spec.json` of
 https://github.com/compose-spec/compose-spec, Apache-2.0), byte for byte as check-jsonschema 0.39.0 on PyPI ships it.
 """
 
@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-SCHEMA = json.loads((ROOT / "tests/data/compose-spec.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "tests/docs/compose-spec.json").read_text(encoding="utf-8"))
 SETUPS = {
     "qdrant-single": {"qdrant"},
     "qdrant-cluster": {"qdrant-1", "qdrant-2", "qdrant-3"},

@@ -241,7 +241,7 @@ def test_same_source_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         folder = tmp_path / hash_seed
         subprocess.run(
             [sys.executable, "-c", TRAIN, str(folder)],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])},
             check=True,
         )
         made.append([(folder / name).read_bytes() for name in (ABOUT, TENSORS)])

@@ -84,7 +84,7 @@ def test_leaves_clinical_numbers_and_placeholders(deidentifier: Deidentifier, te
     assert deidentifier.replace(text)[0] == text
 
 
-LINES = tomllib.loads((Path(__file__).parent / "data" / "deidentify.toml").read_text(encoding="utf-8"))
+LINES = tomllib.loads((Path(__file__).parent / "deidentify.toml").read_text(encoding="utf-8"))
 
 
 def measured(deidentifier: Deidentifier, part: str) -> tuple[list[str], list[str], int]:
