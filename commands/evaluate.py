@@ -193,11 +193,11 @@ def evaluate_similarity(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
-    from cohorts.commands.output.evaluation import show_similarity
+    from cohorts.commands.output.evaluation import tell_evaluation
     from cohorts.encoders.registry import download_checkpoints
+    from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.encoders import parse_contestant
-    from cohorts.harness.evaluate.similarity import Plan, evaluate, simcse_variants
-    from cohorts.harness.evaluate.similarity_report import manifest_of, write_report
+    from cohorts.harness.evaluate.similarity import SimilarityTask, simcse_variants
     from cohorts.harness.evaluate.space.sentence_pairs import read_pairs
     from cohorts.workspace import check_writable
 
@@ -206,12 +206,9 @@ def evaluate_similarity(
     asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
     if download:
         download_checkpoints([one.encoder for one in asked if not one.trained])
-    plan = Plan(scored, asked, may_lack=not encoder)
+    task = SimilarityTask(contestants=asked, may_lack=not encoder)
     check_writable(out)
-    result = evaluate(plan, lambda stage: log.say("note", stage))
-    page = write_report(out, manifest_of(pairs, plan, result), result)
-    show_similarity(result.rows)
-    log.say("note", f"Report: {page}; every figure: {out}/similarity.csv.")
+    tell_evaluation(out, task, evaluate(task, scored, lambda stage: log.say("note", stage)))
 
 
 @app.command("retrieval")

@@ -13,10 +13,8 @@ from cohorts.harness.evaluate.base import Run, Task, write_report
 from cohorts.harness.evaluate.fineehr_tables import category_name, trace_ends
 from cohorts.harness.evaluate.retrieval import report
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
-from cohorts.harness.evaluate.similarity import Row
 from cohorts.harness.evaluate.space import report as space_report
 from cohorts.harness.evaluate.statistics import Cell
-from cohorts.harness.reports.published import NOTE_TASKS
 from rich.console import Console
 
 _BAR_CELLS = 30
@@ -50,24 +48,6 @@ def _measured(cell: Cell) -> str:
     if cell.mean != cell.mean:
         return ""
     return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
-
-
-def show_similarity(rows: Sequence[Row]) -> None:
-    """Print how cosines correlate with scores to stdout, what was published in a column of its own."""
-    table = _table("cosines and scores of the pairs: correlation [95 % interval]", synthetic=False)
-    table.add_column("vectors")
-    for heading in ("Spearman", "Pearson", f"{NOTE_TASKS.columns[0]} × 100,\npublished"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        found = (
-            (row.spearman, row.spearman_low, row.spearman_high),
-            (row.pearson, row.pearson_low, row.pearson_high),
-        )
-        cells = ["" if mean != mean else f"{mean:.3f}\n[{low:.3f}, {high:.3f}]" for mean, low, high in found]
-        table.add_row(
-            f"{row.encoder}\n({row.why_not})" if row.why_not else row.encoder, *cells, row.published
-        )
-    show(table)
 
 
 def show_space(

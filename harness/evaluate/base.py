@@ -94,7 +94,7 @@ class Task(Generic[Given]):
 
     def asked(self) -> dict[str, Any]:
         """Return what was asked for, as the manifest keeps it."""
-        raise NotImplementedError
+        return {}
 
     def origin(self, given: Given) -> dict[str, Any]:
         """Return what tells what was measured on from others, and whether it is synthetic."""
@@ -121,8 +121,8 @@ def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Ru
     run.manifest = {
         **made_with(task.packages),
         **task.origin(given),
-        "plan": task.asked(),
-        "counts": run.counts,
+        **({"plan": asked} if (asked := task.asked()) else {}),
+        **({"counts": run.counts} if run.counts else {}),
         **run.facts,
         **run.stages.facts,
     }

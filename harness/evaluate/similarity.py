@@ -1,42 +1,55 @@
 """How alike do encoders find pairs of texts that people scored? One line for each, all on the same pairs."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 from cohorts.encoders.base import check_ready
 from cohorts.encoders.bert.clinicalnotebert import NO_SIMCSE, PARAMETERS, SIMCSE
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.fused.encoder import Fused
 from cohorts.errors import CheckpointNotFound, InputError
+from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
 from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names, parse_contestant
+from cohorts.harness.evaluate.seeds import printed_column
 from cohorts.harness.evaluate.space.geometry import Values
 from cohorts.harness.evaluate.space.sentence_pairs import (
-    Correlation,
     ScoredPairs,
     cosines_of,
     pearson,
     spearman,
     words_in_common,
 )
-from cohorts.harness.reports.published import Figure, of_checkpoint
-from cohorts.harness.reports.stages import Stages
+from cohorts.harness.reports.formats import count, decimals
+from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, chosen, nothing, records
+from cohorts.harness.reports.published import NOTE_TASKS, of_checkpoint
 
 WORDS = "words in common"  # the baseline
 NOT_HERE = "its checkpoint is not here: --download fetches it"
+_MEASURES = {"spearman": spearman, "pearson": pearson}
+_SHOWN = decimals(3)
 
-Tell = Callable[[str], None]
 
+@dataclass(frozen=True, kw_only=True)
+class SimilarityTask(Task[ScoredPairs]):
+    """Encoders that need no training. Raises InputError, CheckpointNotFound before any is loaded.
 
-@dataclass(frozen=True)
-class Plan:
-    """Pairs, and encoders that need no training. Raises InputError, CheckpointNotFound before any is loaded.
-
-    With `may_lack`, encoders whose checkpoint is not on this machine are told and left out, unless none is there.
+    With `may_lack`, encoders whose checkpoint is not on this machine are told and left out, unless none is there. In
+    the sheet, `without_vector` counts pairs of which a text has none: their cosine is 0. `published` is the authors'
+    score by ClinicalSTS, as printed.
     """
 
-    pairs: ScoredPairs
+    name = "similarity"
+    packages = ("numpy", "pandas", "scipy", "torch", "transformers")
+    sheets = {  # noqa: RUF012 - never changed
+        "similarity": Sheet(
+            ("encoder",),
+            (*_MEASURES, "without_vector", "published", "why_not"),
+            intervals=tuple(_MEASURES),
+            counts=("without_vector",),
+        )
+    }
     contestants: Sequence[NamedEncoder]
     may_lack: bool = False
 
@@ -70,32 +83,61 @@ class Plan:
                 found.add(one.name)
         return frozenset(found)
 
+    def origin(self, given: ScoredPairs) -> dict[str, Any]:
+        """Return how many pairs there are, the checksum of their table, and the encoders' fingerprints."""
+        encoders = {one.name: one.encoder.fingerprint for one in self.contestants if one.name in self.here}
+        return {
+            "synthetic": False,
+            "pairs": len(given.score),
+            "checksum": given.checksum,
+            "encoders": encoders,
+        }
 
-class Row(NamedTuple):
-    """What was measured of one encoder, or why nothing was.
+    def measure(self, given: ScoredPairs, run: Run) -> Iterator[Record]:
+        """Yield the correlations of the baseline and of every encoder. Raises EncoderError."""
+        run.begin(WORDS)
+        yield from _correlations(WORDS, words_in_common(given), given, 0)
+        for one in self.contestants:
+            if one.name in self.here:
+                run.begin(one.name, one.name)
+                cosines, without = cosines_of(one.encoder.encode_text, given)
+                yield from _correlations(one.name, cosines, given, without)
+            why_not = "" if one.name in self.here else NOT_HERE
+            yield from figures(
+                "similarity", {"encoder": one.name}, published=_published(one), why_not=why_not
+            )
 
-    `without_vector` counts pairs of which a text has none: their cosine is 0. `published` is the authors' score by
-    ClinicalSTS, as printed.
-    """
-
-    encoder: str
-    spearman: float
-    spearman_low: float
-    spearman_high: float
-    pearson: float
-    pearson_low: float
-    pearson_high: float
-    without_vector: int
-    published: str
-    why_not: str = ""
-
-
-@dataclass
-class Result:
-    """A line for the baseline and each encoder, in the order asked for."""
-
-    rows: list[Row] = field(default_factory=list)
-    stages: Stages = field(default_factory=Stages)
+    def told(self, run: Run) -> Told:
+        """Return the correlations, and which encoder ranks the pairs most as people do."""
+        frame = run.table("similarity")
+        why_not = chosen(frame, {"measure": "why_not"}).set_index("encoder")["text"]
+        table = TableSpec(
+            title="Cosines and scores of the pairs: correlation [95 % interval]",
+            rows={
+                "vectors": lambda one: (
+                    one["encoder"] + (f" ({why_not[one['encoder']]})" if one["encoder"] in why_not else "")
+                )
+            },
+            columns=[
+                *(
+                    ColumnSpec(title=name.capitalize(), measure=name, show=_SHOWN, short=name.capitalize())
+                    for name in _MEASURES
+                ),
+                ColumnSpec(
+                    title="pairs without a vector",
+                    measure="without_vector",
+                    show=count,
+                    beside=nothing,
+                    missing="",
+                ),
+                printed_column("STS", "published", NOTE_TASKS, short="STS × 100,\npublished"),
+            ],
+        )
+        return Told(
+            finding=_finding(records(chosen(frame, {"measure": "spearman"}))),
+            tables={"similarity": [table.of(frame)]},
+            drawn={"published": NOTE_TASKS},
+        )
 
 
 def simcse_variants() -> list[NamedEncoder]:
@@ -104,38 +146,32 @@ def simcse_variants() -> list[NamedEncoder]:
     return [parse_contestant(f"clinicalnotebert:{size},simcse={level}") for level in SIMCSE for size in sizes]
 
 
-def evaluate(plan: Plan, tell: Tell = lambda _: None) -> Result:
-    """Measure the baseline and every encoder. Raises EncoderError."""
-    result, pairs = Result(), plan.pairs
-    result.stages.begin(WORDS)
-    result.rows.append(_row(WORDS, words_in_common(pairs), pairs, 0, ""))
-    for one in plan.contestants:
-        published = _published(one)
-        if one.name not in plan.here:
-            result.rows.append(_not_measured(one.name, published))
-            continue
-        tell(one.name)
-        result.stages.begin(one.name)
-        cosines, without = cosines_of(one.encoder.encode_text, pairs)
-        result.rows.append(_row(one.name, cosines, pairs, without, published))
-    result.stages.end()
-    return result
+def _correlations(name: str, cosines: Values, pairs: ScoredPairs, without: int) -> Iterator[Record]:
+    for measure, of in _MEASURES.items():
+        value, low, high = of(cosines, pairs.score)
+        for record in figures("similarity", {"encoder": name}, **{measure: value}):
+            yield {**record, "low": low, "high": high}
+    yield from figures("similarity", {"encoder": name}, without_vector=without)
 
 
-def _row(name: str, cosines: Values, pairs: ScoredPairs, without: int, published: str) -> Row:
-    rank, linear = spearman(cosines, pairs.score), pearson(cosines, pairs.score)
-    return Row(name, *rank, *linear, without, published)
-
-
-def _not_measured(name: str, published: str) -> Row:
-    nothing = Correlation(*[float("nan")] * 3)
-    return Row(name, *nothing, *nothing, 0, published, NOT_HERE)
+def _finding(ranks: Sequence[Record]) -> str:
+    words, *others = ranks
+    measured = [one for one in others if one["value"] == one["value"]]
+    if not measured:
+        return "Nothing can be told: all cosines are one."
+    best = max(measured, key=lambda one: one["value"])
+    value, low, high = (_SHOWN(best[part]) for part in ("value", "low", "high"))
+    reached = _SHOWN(words["value"]) if words["value"] == words["value"] else "–"
+    return (
+        f"{best['encoder']} ranks the pairs most as people do: Spearman {value} [{low}, {high}], where words in common "
+        f"reach {reached}."
+    )
 
 
 def _published(contestant: NamedEncoder) -> str:
     """Return the authors' score of a checkpoint by pairs of sentences, "" for what they did not score so."""
     encoder = contestant.encoder
-    figure: Figure | None = None
-    if isinstance(encoder, Bert) and encoder.settings.model.endswith("-simcse_sentence"):
-        figure = of_checkpoint(encoder.settings.model)
+    if not (isinstance(encoder, Bert) and encoder.settings.model.endswith("-simcse_sentence")):
+        return ""
+    figure = of_checkpoint(encoder.settings.model)
     return figure.printed if figure else ""

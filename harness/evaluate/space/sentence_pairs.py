@@ -1,5 +1,6 @@
 """Pairs of texts that people scored: how well do the cosines of their vectors rank them?"""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,12 @@ _AT_ONCE = 100  # of them
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """Pairs of texts, and how alike people found them, (pairs,); larger is more alike."""
+    """Pairs of texts, and how alike people found them, (pairs,); larger is more alike. `checksum` is their file's."""
 
     left: list[str]
     right: list[str]
     score: Values
+    checksum: str
 
 
 class Correlation(NamedTuple):
@@ -55,7 +57,11 @@ def read_pairs(file: Path, columns: Mapping[str, str] | None = None) -> ScoredPa
         )
     if len(frame) < _FEWEST or score.nunique() < 2:
         raise InputError(f"{file}: at least {_FEWEST} pairs are needed, and two different scores.")
-    return ScoredPairs(frame["text_a"].tolist(), frame["text_b"].tolist(), score.to_numpy(np.float64))
+    with file.open("rb") as stream:
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ScoredPairs(
+        frame["text_a"].tolist(), frame["text_b"].tolist(), score.to_numpy(np.float64), checksum
+    )
 
 
 def cosines_of(encode_text: Callable[[Sequence[str]], Any], pairs: ScoredPairs) -> tuple[Values, int]:
