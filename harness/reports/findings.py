@@ -6,8 +6,6 @@ A difference is told from none by a test at 5 %, corrected where the best of sev
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cohorts.harness.evaluate.statistics import Cell
-
 LEVEL = 0.05
 
 
@@ -19,13 +17,6 @@ class Score(NamedTuple):
     low: float
     high: float
     percent: bool = False
-
-    @classmethod
-    def of(cls, name: str, cell: Cell, *, percent: bool = False) -> "Score":
-        """Return the score of a mean over seeds."""
-        scale = 100 if percent else 1
-        mean, half = scale * cell.mean, scale * cell.half
-        return cls(name, mean, mean - half, mean + half, percent)
 
     @property
     def shown(self) -> str:

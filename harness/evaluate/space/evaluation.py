@@ -4,9 +4,9 @@ Every seed holds out a share of the documents. What is fitted (word2vec, TF-IDF,
 others alone; TrainingIds checks it. How a space lies is measured on those held out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from cohorts.connectors.padding import as_questions
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import InputError
+from cohorts.harness.evaluate.base import Run, Sheet, Task, Tell, Told, figures
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder, check_names
 from cohorts.harness.evaluate.data.splits import listed
 from cohorts.harness.evaluate.space import geometry as space
@@ -27,24 +28,42 @@ from cohorts.harness.evaluate.space.few_labels import (
     macro_f1,
     sizes_below,
 )
-from cohorts.harness.evaluate.space.geometry import Graph, Histograms, Names, Rows
-from cohorts.harness.reports.stages import Stages
+from cohorts.harness.evaluate.space.geometry import Names, Rows
+from cohorts.harness.evaluate.space.tables import EDGES, MEASURES, THRESHOLDS, read
+from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source, joined_notes
 from cohorts.records.transforms import Subset
 
-THRESHOLDS = tuple(np.arange(40) / 40)  # of cosines, 0 to .975
 _FEWEST_WORDS = 20  # of a document that is cut into halves
+Sides = tuple[Rows, Rows]  # learnt from, and held out
 
-Tell = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class SpaceTask(Task[Source]):
     """What to measure: by which label, of which encoders, and in how many splits.
 
     `unfreeze` are numbers of last layers that text models are trained with; `projection` is how the plane is drawn.
+
+    In the sheet `space` (see harness/evaluate/space/geometry.py), `alignment_label` is of pairs of one label,
+    `alignment_document` of the halves of one document; `modularity` is the largest over the thresholds; `empty` are
+    held-out documents without a vector, which the figures leave out. `few_labels` has F1 macro: `unfrozen` layers were
+    trained with a head; none is logistic regression on frozen vectors. All else is of the first seed's documents, and
+    is drawn; `share` is what a plane shows of the variance, NaN where the projection does not tell.
     """
 
+    name = "space"
+    packages = ("gensim", "numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers")
+    sheets = {  # noqa: RUF012 - never changed
+        "space": Sheet(("encoder", "seed"), (*MEASURES, "empty"), counts=("empty",)),
+        "few_labels": Sheet(("encoder", "seed", "labels", "unfrozen"), ("f1",), counts=("unfrozen",)),
+        "graphs": Sheet(
+            ("encoder", "threshold"),
+            ("density", "components", "largest", "modularity"),
+            counts=("components",),
+        ),
+        "cosines": Sheet(("encoder", "cosine_from"), ("within", "between"), counts=("within", "between")),
+        "plane": Sheet(("encoder", "class", "document"), ("first", "second")),
+    }
     label: str
     contestants: Sequence[NamedEncoder]
     seeds: int = 3
@@ -61,63 +80,115 @@ class Plan:
         """Return the encoders whose layers can be trained, by name."""
         return {one.name: one.encoder for one in self.contestants if isinstance(one.encoder, Bert)}
 
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for."""
+        return {
+            "seeds": self.seeds,
+            "label": self.label,
+            "encoders": {one.name: one.encoder.fingerprint for one in self.contestants},
+            "unfreeze": list(self.unfreeze),
+            "projection": self.projection,
+        }
 
-class Row(NamedTuple):
-    """What one seed measured of one space; see `harness/evaluate/space/geometry.py`. NaN where there is none.
+    def told(self, run: Run) -> Told:
+        """Return how the spaces lie, what is learnt from few labels, and the pictures."""
+        return read(run)
 
-    `alignment_label` is of pairs of one label, `alignment_document` of the halves of one document; `modularity` is the
-    largest over the thresholds; `empty` are held-out documents without a vector, which the figures leave out.
-    """
+    def measure(self, given: Source, run: Run) -> Iterator[Record]:
+        """Yield every figure, seed by seed. Raises InputError, EncoderError."""
+        if self.unfreeze:
+            self._check_unfreezing(run.tell)
+        run.begin("reading")
+        documents = _read(given, self.label, run)
+        known: dict[tuple[str, str], _Encoded] = {}
+        for seed in range(self.seeds):
+            sides = hold_out(documents.labels, seed)
+            for contestant in self.contestants:
+                name = contestant.name
+                run.begin(f"{name}: to vectors", f"seed {seed + 1} of {self.seeds}: {name}")
+                encoded = _encode(contestant, documents, sides[0], known)
+                run.begin("judging")
+                for variant, one in _variants(contestant, encoded, sides[0]):
+                    yield from self._judge(variant, one, documents, sides, seed)
+                if self.unfreeze and name in self.text_models:
+                    run.begin(f"{name}: layers trained")
+                    yield from self._unfrozen(name, documents, sides, seed)
 
-    encoder: str
-    seed: int
-    uniformity: float
-    alignment_label: float
-    alignment_document: float
-    within: float
-    between: float
-    anisotropy: float
-    first_component: float
-    modularity: float
-    empty: int
+    def _check_unfreezing(self, tell: Tell) -> None:
+        for name, encoder in self.text_models.items():
+            unfreezing.check_layers(name, encoder, max(self.unfreeze))
+        others = [one.name for one in self.contestants if one.name not in self.text_models]
+        tell(f"--unfreeze trains layers of bert and clinicalnotebert; it leaves out: {', '.join(others)}.")
+
+    def _judge(
+        self, name: str, encoded: "_Encoded", documents: "_Documents", sides: Sides, seed: int
+    ) -> Iterator[Record]:
+        learnt, held = sides
+        filled = held[filled_rows(encoded.vectors[held])]
+        vectors, classes = encoded.vectors[filled], documents.labels[filled]
+        if len(filled) < 2:
+            raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
+        graphs = space.graphs(vectors, classes, THRESHOLDS)
+        plane, shares = space.principal_plane(vectors)
+        yield from figures(
+            "space",
+            {"encoder": name, "seed": seed},
+            uniformity=space.uniformity(vectors),
+            alignment_label=space.alignment(vectors, classes),
+            alignment_document=_alignment_of_halves(encoded, np.isin(documents.halves, held)),
+            **space.mean_cosines(vectors, classes)._asdict(),
+            anisotropy=space.anisotropy(vectors),
+            first_component=float(shares[0]),
+            modularity=max((one.modularity for one in graphs if one.density), default=float("nan")),
+            empty=len(held) - len(filled),
+        )
+        for size in sizes_below(len(learnt)):
+            seen = few(documents.labels, learnt, size, seed)
+            f1 = macro_f1(encoded.vectors, documents.labels, seen, held)
+            yield from _few(name, seed, len(seen), None, f1)
+        if seed == 0:
+            share = float(shares.sum())
+            if self.projection == "umap" and share == share:  # without a plane of PCA there is but one point
+                plane, share = umap_plane.umap_plane(vectors), float("nan")
+            yield from figures("share", {"encoder": name}, share=share)
+            yield from _drawn(name, graphs, space.histograms(vectors, classes), plane, classes)
+
+    def _unfrozen(self, name: str, documents: "_Documents", sides: Sides, seed: int) -> Iterator[Record]:
+        """Train with the same few labels as the frozen classifier, and judge by the same documents."""
+        (learnt, held), encoder = sides, self.text_models[name]
+        windows = unfreezing.first_windows(encoder, documents.texts)
+        judged = [windows[row] for row in held]
+        for layers in self.unfreeze:
+            for size in sizes_below(len(learnt)):
+                seen = few(documents.labels, learnt, size, seed)
+                trained = unfreezing.train(
+                    encoder, [windows[row] for row in seen], documents.labels[seen], layers, seed
+                )
+                f1 = f1_of(documents.labels[held], trained.predict(judged))
+                yield from _few(name, seed, len(seen), layers, f1)
 
 
-class FewRow(NamedTuple):
-    """F1 macro of one seed and one number of labels.
-
-    `unfrozen` layers were trained with a head; None is logistic regression on frozen vectors.
-    """
-
-    encoder: str
-    seed: int
-    labels: int
-    f1: float
-    unfrozen: int | None = None
+def _few(name: str, seed: int, labels: int, unfrozen: int | None, f1: float) -> Iterator[Record]:
+    of = {"encoder": name, "seed": seed, "labels": labels, "unfrozen": unfrozen}
+    return figures("few_labels", of, f1=f1)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What is drawn of a space: the held-out documents of the first seed.
-
-    `plane` is (n, 2), and `share` what it shows of the variance; NaN where the projection does not tell.
-    """
-
-    cosines: Histograms
-    graphs: list[Graph]
-    plane: npt.NDArray[np.float64]
-    share: float
-    classes: Names
-
-
-@dataclass
-class Result:
-    """All that was measured, and pictures by the name of the space."""
-
-    rows: list[Row] = field(default_factory=list)
-    few: list[FewRow] = field(default_factory=list)
-    pictures: dict[str, Picture] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    stages: Stages = field(default_factory=Stages)
+def _drawn(
+    name: str,
+    graphs: Sequence[space.Graph],
+    cosines: space.Histograms,
+    plane: npt.NDArray[np.float64],
+    classes: Names,
+) -> Iterator[Record]:
+    """Yield what is drawn of a space: its graphs, its pairs by cosine, and its documents in the plane, (n, 2)."""
+    for graph in graphs:
+        measured = graph._asdict()
+        yield from figures("graphs", {"encoder": name, "threshold": measured.pop("threshold")}, **measured)
+    for start, within, between in zip(EDGES[:-1].round(2).tolist(), *cosines, strict=True):
+        yield from figures("cosines", {"encoder": name, "cosine_from": start}, within=within, between=between)
+    for place, ((first, second), label) in enumerate(zip(plane.tolist(), classes.tolist(), strict=True)):
+        of = {"encoder": name, "class": label, "document": place}
+        yield from figures("plane", of, first=first, second=second)
 
 
 @dataclass(frozen=True)
@@ -148,38 +219,7 @@ class _Encoded:
         return _Encoded(vectors, left, right)
 
 
-def evaluate(source: Source, plan: Plan, tell: Tell = lambda _: None) -> Result:
-    """Measure everything, seed by seed. Raises InputError, EncoderError."""
-    result = Result()
-    if plan.unfreeze:
-        _check_unfreezing(plan, tell)
-    result.stages.begin("reading")
-    documents = _read(source, plan.label, result)
-    known: dict[tuple[str, str], _Encoded] = {}
-    for seed in range(plan.seeds):
-        learnt, held = hold_out(documents.labels, seed)
-        for contestant in plan.contestants:
-            tell(f"seed {seed + 1} of {plan.seeds}: {contestant.name}")
-            result.stages.begin(f"{contestant.name}: to vectors")
-            encoded = _encode(contestant, documents, learnt, known)
-            result.stages.begin("judging")
-            for name, one in _variants(contestant, encoded, learnt):
-                _judge(name, one, documents, (learnt, held), plan, seed, result)
-            if plan.unfreeze and contestant.name in plan.text_models:
-                result.stages.begin(f"{contestant.name}: layers trained")
-                _unfreeze(contestant.name, documents, (learnt, held), plan, seed, result)
-    result.stages.end()
-    return result
-
-
-def _check_unfreezing(plan: Plan, tell: Tell) -> None:
-    for name, encoder in plan.text_models.items():
-        unfreezing.check_layers(name, encoder, max(plan.unfreeze))
-    others = [one.name for one in plan.contestants if one.name not in plan.text_models]
-    tell(f"--unfreeze trains layers of bert and clinicalnotebert; it leaves out: {', '.join(others)}.")
-
-
-def _read(source: Source, label: str, result: Result) -> _Documents:
+def _read(source: Source, label: str, run: Run) -> _Documents:
     column = f"label_{label}"
     ids, labels, texts = [], [], []
     for batch in source.batches():
@@ -193,7 +233,7 @@ def _read(source: Source, label: str, result: Result) -> _Documents:
     kept = np.flatnonzero(common_classes(judged))
     cut = [texts[row].split() for row in kept]
     halves = [place for place, words in enumerate(cut) if len(words) >= _FEWEST_WORDS]
-    result.counts |= {
+    run.counts |= {
         "documents": len(ids),
         "without text": int((~has_text).sum()),
         "judged": len(kept),
@@ -229,66 +269,6 @@ def _variants(contestant: NamedEncoder, encoded: _Encoded, learnt: Rows) -> Iter
     yield contestant.name, encoded
     if not hasattr(encoded.vectors, "toarray"):  # which would lose its zeros
         yield contestant.name + CENTRED, encoded.centred(learnt)
-
-
-def _judge(
-    name: str,
-    encoded: _Encoded,
-    documents: _Documents,
-    sides: tuple[Rows, Rows],
-    plan: Plan,
-    seed: int,
-    result: Result,
-) -> None:
-    learnt, held = sides
-    filled = held[filled_rows(encoded.vectors[held])]
-    vectors, classes = encoded.vectors[filled], documents.labels[filled]
-    if len(filled) < 2:
-        raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
-    graphs = space.graphs(vectors, classes, THRESHOLDS)
-    plane, shares = space.principal_plane(vectors)
-    share = float(shares.sum())
-    means = space.mean_cosines(vectors, classes)
-    modularity = [graph.modularity for graph in graphs if graph.density]
-    result.rows.append(
-        Row(
-            name,
-            seed,
-            space.uniformity(vectors),
-            space.alignment(vectors, classes),
-            _alignment_of_halves(encoded, np.isin(documents.halves, held)),
-            *means,
-            space.anisotropy(vectors),
-            float(shares[0]),
-            max(modularity, default=float("nan")),
-            len(held) - len(filled),
-        )
-    )
-    for size in sizes_below(len(learnt)):
-        seen = few(documents.labels, learnt, size, seed)
-        f1 = macro_f1(encoded.vectors, documents.labels, seen, held)
-        result.few.append(FewRow(name, seed, len(seen), f1))
-    if seed == 0:
-        if plan.projection == "umap" and share == share:  # without a plane of PCA there is but one point
-            plane, share = umap_plane.umap_plane(vectors), float("nan")
-        result.pictures[name] = Picture(space.histograms(vectors, classes), graphs, plane, share, classes)
-
-
-def _unfreeze(
-    name: str, documents: _Documents, sides: tuple[Rows, Rows], plan: Plan, seed: int, result: Result
-) -> None:
-    """Train with the same few labels as the frozen classifier, and judge by the same documents."""
-    (learnt, held), encoder = sides, plan.text_models[name]
-    windows = unfreezing.first_windows(encoder, documents.texts)
-    judged = [windows[row] for row in held]
-    for layers in plan.unfreeze:
-        for size in sizes_below(len(learnt)):
-            seen = few(documents.labels, learnt, size, seed)
-            trained = unfreezing.train(
-                encoder, [windows[row] for row in seen], documents.labels[seen], layers, seed
-            )
-            f1 = f1_of(documents.labels[held], trained.predict(judged))
-            result.few.append(FewRow(name, seed, len(seen), f1, layers))
 
 
 def _alignment_of_halves(encoded: _Encoded, chosen: npt.NDArray[np.bool_]) -> float:

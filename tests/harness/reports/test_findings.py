@@ -17,8 +17,7 @@ from cohorts.harness.evaluate.fused_tables import CENTRED
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 from cohorts.harness.evaluate.retrieval.report import finding as quality_finding
-from cohorts.harness.evaluate.space import report as space_report
-from cohorts.harness.evaluate.space.evaluation import FewRow
+from cohorts.harness.evaluate.space import tables as space_tables
 from cohorts.harness.reports import findings
 from cohorts.harness.reports.findings import Score, against, ranked
 from cohorts.harness.reports.long_table import Record, long_table
@@ -192,12 +191,17 @@ def test_fusion_is_compared_with_the_best_that_was_not_trained() -> None:
 
 def test_spaces_are_compared_with_tfidf() -> None:
     rows = [
-        FewRow(name, seed, labels, f1 + seed / 100)
+        row
         for name, f1 in (("TF-IDF", 0.7), ("tiny", 0.4))
         for labels in (16, 644)
         for seed in range(2)
+        for row in figures(
+            "few_labels",
+            {"encoder": name, "seed": seed, "labels": labels, "unfrozen": None},
+            f1=f1 + seed / 100,
+        )
     ]
-    told = space_report.finding(rows)
+    told = space_tables.finding(long_table(rows))
     assert told.startswith("Nothing reaches more than TF-IDF does: F1 macro from all 644 labels 0.705 [")
     assert "next is tiny, 0.405" in told
 

@@ -16,12 +16,13 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
+from cohorts.harness.evaluate.base import evaluate
 from cohorts.harness.evaluate.data.encoders import NamedEncoder
 from cohorts.harness.evaluate.data.text_baselines import TfIdf
 from cohorts.harness.evaluate.space import few_labels, unfreezing
 from cohorts.harness.evaluate.space import geometry as space
 from cohorts.harness.evaluate.space import umap as umap_plane
-from cohorts.harness.evaluate.space.evaluation import Plan, evaluate
+from cohorts.harness.evaluate.space.evaluation import SpaceTask
 from cohorts.records.base import Source
 from cohorts.records.sources.registry import open_source
 from command_line import ok, refused, run
@@ -379,7 +380,7 @@ def test_what_is_fitted_sees_no_document_held_out(notes: Path, tmp_path: Path) -
             seen.append({unit for batch in source.batches() for unit in batch.units["unit_id"]})
             return super().fit(source)
 
-    plan = Plan("topic", [NamedEncoder("spy", Spy())], seeds=2)
+    task = SpaceTask(label="topic", contestants=[NamedEncoder("spy", Spy())], seeds=2)
     columns = {"id": "id", "text": "note"}
     with open_source(
         "notes-csv",
@@ -389,7 +390,7 @@ def test_what_is_fitted_sees_no_document_held_out(notes: Path, tmp_path: Path) -
         columns=columns,
         labels=["topic"],
     ) as source:
-        evaluate(source, plan)
+        evaluate(task, source)
     assert [len(ids) for ids in seen] == [84, 84]
     assert seen[0] != seen[1]
 
