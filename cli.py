@@ -21,6 +21,7 @@ from cohorts.commands import (
     train,
     transfer,
 )
+from cohorts.commands.hints import told
 from cohorts.commands.output import log
 from cohorts.commands.output.interrupts import interruptible
 from cohorts.commands.typer_app import Commands
@@ -57,12 +58,12 @@ def main() -> None:
     Signals end it as an error does. What the engines write is its user's alone, as what we write is by itself.
     """
     os.umask(0o077)
-    warnings.showwarning = lambda message, *_: log.say("warning", str(message))
+    warnings.showwarning = lambda message, *_: log.say("warning", told(message))
     try:
         with interruptible(lambda error: log.say("warning", _withheld(error))):
             app()
     except CohortsError as error:
-        log.say("error", str(error), exit_code=error.exit_code)
+        log.say("error", told(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
     except Exception as error:
         if os.environ.get(SHOW_ALL):

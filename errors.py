@@ -22,16 +22,29 @@ The tree::
     ├── LeakageError               a trained part was about to see what it will be judged by  (exit code 1)
     ├── Unverified                 a collection doesn't hold what was written  (exit code 1)
     ├── MeasurementError           what was measured can't be true             (exit code 1)
-    └── Stopped                    ended on request; --resume goes on          (exit code 130)
+    └── Stopped                    ended on request, and can be gone on with   (exit code 130)
 
-A message says what was got, what is allowed, and what to do. It never holds patient text or a secret.
+A message says what was got, what is allowed, and what to do. It never holds patient text or a secret. What to do is
+said in words of the library; where a front end has its own, as options, `hint` names the sentence to put in its place.
 """
 
 
-class CohortsError(Exception):
+class _Hinted(Exception):
+    """Facts and, behind them, a remedy; `hint` and `values` let a front end say the remedy in its own words."""
+
+    def __init__(self, facts: str = "", *, remedy: str = "", hint: str = "", **values: object) -> None:
+        super().__init__(f"{facts} {remedy}".strip())
+        self.facts, self.hint, self.values = facts, hint, values
+
+
+class CohortsError(_Hinted):
     """Root of the tree; catching it catches all that `cohorts` raises on purpose."""
 
     exit_code = 1
+
+
+class CohortsWarning(_Hinted, UserWarning):
+    """What a user should know of, and no error."""
 
 
 class InputError(CohortsError):
@@ -121,6 +134,6 @@ class MeasurementError(CohortsError):
 
 
 class Stopped(CohortsError):
-    """The user asked to end; what was acknowledged stays, and `--resume` goes on."""
+    """The user asked to end; what was acknowledged stays, and the run can be resumed."""
 
     exit_code = 130

@@ -64,7 +64,9 @@ def kept_encoder(folder: Path, fingerprint: object) -> Path:
     if not is_fingerprint(fingerprint):
         raise EncoderError(
             f"{str(fingerprint)[:80]!r} is no fingerprint of an encoder, which has 16 digits from 0 to f: no encoder "
-            "of cohorts made these vectors. Query by --patient, or name the encoder's folder with --encoder."
+            "of cohorts made these vectors.",
+            remedy="Query by patient, or name the encoder's folder.",
+            hint="patient_or_encoder",
         )
     return folder / ENCODERS / str(fingerprint)
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from cohorts.commands.configuration import variable
+from cohorts.commands.hints import told
 from cohorts.commands.options import (
     IndexText,
     LogAs,
@@ -64,7 +65,7 @@ def attach(
         )
         show_inspection(found, proposed)
         for doubt in doubts(connector, found, proposed):
-            log.say("warning", doubt)
+            log.say("warning", told(doubt))
         if dry_run:
             for line in ("An ingest would write:", *(f"  {one}" for one in proposed.plan())):
                 log.say("note", line)

@@ -20,7 +20,7 @@ from cohorts.connectors.attachment import (
 from cohorts.connectors.base import Connector, FieldType, Scalar
 from cohorts.connectors.filters.conditions import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
-from cohorts.errors import FingerprintMismatch, InputError
+from cohorts.errors import CohortsWarning, FingerprintMismatch, InputError
 from cohorts.loaders.points.patients import points_of_patients
 from cohorts.loaders.points.payload import FIELDS, PATIENT_ID, check_names_patients, names_patients
 from cohorts.records.base import Unit
@@ -78,8 +78,8 @@ def look(
     return found, proposed
 
 
-def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> list[str]:
-    """Return, in sentences, for how many points the mapping does not tell whose they are."""
+def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> list[CohortsWarning]:
+    """Return for how many points the mapping does not tell whose they are."""
     field = patient_field_of(proposed.collection)
     if field is None:
         return []
@@ -87,13 +87,22 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
     held = attachable(connector).kinds(found.name, path)
     told = []
     if held.nothing:
-        told.append(f"{held.nothing:,} of {found.count:,} points have no {path}: each stands for itself.")
+        told.append(
+            CohortsWarning(
+                f"{held.nothing:,} of {found.count:,} points have no {path}: each stands for itself."
+            )
+        )
     odd, mapped = (held.others, "whole numbers") if kind is int else (held.numbers, "text")
     if odd:
         other, retyped = ("no whole number", "text") if kind is int else ("a number", "integer")
         told.append(
-            f"{odd:,} of {found.count:,} points hold {other} under {path}, which is read as {mapped}: --patient does "
-            f"not find them. Let the owner make the ids of one type; --field {field}={path}:{retyped} reads the others."
+            CohortsWarning(
+                f"{odd:,} of {found.count:,} points hold {other} under {path}, which is read as {mapped}: a query by "
+                "patient does not find them.",
+                remedy=f"Let the owner make the ids of one type; the field {field}={path}:{retyped} reads the others.",
+                hint="ids_of_one_type",
+                field=f"{field}={path}:{retyped}",
+            )
         )
     return told
 
@@ -196,8 +205,9 @@ def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scal
     if before not in (None, metadata["encoder_fingerprint"]):
         raise FingerprintMismatch(
             f"Collection {mapping.collection.name} holds vectors of the encoder with fingerprint {before}; the one at "
-            f"hand has {metadata['encoder_fingerprint']}. To write all of them anew, map the collection again with "
-            "cohorts attach --write, then ingest without --update."
+            f"hand has {metadata['encoder_fingerprint']}.",
+            remedy="To write all of them anew, map the collection again, to be written to, then ingest it whole.",
+            hint="attach_anew",
         )
     written = mapping.written_by(metadata, dim, fields)
     attachable(connector).attach(written)

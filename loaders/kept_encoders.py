@@ -13,7 +13,7 @@ from pathlib import Path
 from cohorts.connectors.base import Collection
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.registry import load_encoder
-from cohorts.errors import EncoderError, InputError
+from cohorts.errors import CohortsWarning, EncoderError, InputError
 from cohorts.private_files import Scratch, make_private, private_folder
 from cohorts.workspace import encoder_dir, is_fingerprint, kept_encoder
 
@@ -30,7 +30,12 @@ def keep_encoder(encoder: Encoder, run_dir: Path, queried_from: Path) -> None:
         _keep(encoder, asked_for)
     except OSError as error:
         warnings.warn(
-            f"The encoder could not be copied to {asked_for}: {error.strerror}. Queries by text need --encoder {kept}.",
+            CohortsWarning(
+                f"The encoder could not be copied to {asked_for}: {error.strerror}.",
+                remedy=f"Queries by text need the encoder in {kept}.",
+                hint="query_encoder",
+                folder=kept,
+            ),
             stacklevel=1,
         )
 

@@ -141,8 +141,9 @@ class Load:
                 self.summary.spend(stage, times.of(stage).busy_s)
         if self.stop.is_set():
             raise Stopped(
-                f"Stopped as asked: {self.journal.count():,} vectors stand in {self.goal.name}. The same command with "
-                "--resume goes on."
+                f"Stopped as asked: {self.journal.count():,} vectors stand in {self.goal.name}.",
+                remedy="Resume the run to go on.",
+                hint="resume",
             )
         return target
 

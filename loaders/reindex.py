@@ -40,7 +40,7 @@ def reindex(
         connector.describe(name)
         raise InputError(
             f"{name} is a collection and no alias, so nothing can take its place without a pause. Collections made by "
-            "cohorts ingest stand behind an alias."
+            "an ingest stand behind an alias."
         )
     old = standing(connector, name)
     held.lease.take(old)
@@ -78,7 +78,9 @@ def _copy(connector: Connector, name: str, fresh: str, tick: ProgressCallback, l
     if have != want:
         raise EngineError(
             f"The new version of {name} holds {have:,} vectors and the old one {want:,}: someone wrote meanwhile. "
-            "The old one stays; run cohorts reindex again when nobody writes."
+            "The old one stays.",
+            remedy="Reindex again when nobody writes.",
+            hint="reindex_again",
         )
 
 

@@ -139,7 +139,9 @@ class Run:
         made = as_encoder(encoder)
         if self.goal.shard and (spec is not None or not is_trained(made)):
             raise InputError(
-                "Every shard needs the same encoder: train it once with cohorts fit, and give its folder by --encoder."
+                "Every shard needs the same encoder.",
+                remedy="Train it once, and give the folder that it is kept in.",
+                hint="fit_once",
             )
         check_writable(self.folder)
         if ray is not None:

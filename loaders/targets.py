@@ -47,11 +47,16 @@ class LoadRequest:
         check_name(self.name)
         if self.replace and (self.update or self.shard):
             raise InputError(
-                "--replace writes a new version whole: it can't go with --update or --shard. Load the shards into "
-                "another --collection instead."
+                "A new version is written whole: to replace one goes with no update and no shard.",
+                remedy="Load the shards into another collection instead.",
+                hint="replace_whole",
             )
         if self.remove_vanished and not self.update:
-            raise InputError("--remove-vanished belongs to --update: add it, or leave this out.")
+            raise InputError(
+                "Patients that the source lost are removed by an update alone.",
+                remedy="Ask for an update, or remove none.",
+                hint="remove_vanished",
+            )
 
     @property
     def mode(self) -> str:
@@ -88,7 +93,7 @@ class Destination:
             return
         there = self.connector.describe(self.goal.name).collection
         if self.goal.replace and there.metadata.get("attached"):
-            raise InputError(f"Collection {self.goal.name} belongs to others: --replace would drop it.")
+            raise InputError(f"Collection {self.goal.name} belongs to others: to replace it would drop it.")
         if not self.goal.replace:
             self.goal.wanted.refuse_other(there)
         self.lease.take(there.name)
@@ -165,8 +170,9 @@ class Destination:
         while not is_there(self.connector, self.goal.name):
             if time.monotonic() > until:
                 raise InputError(
-                    f"Shard 1 of {self.goal.name} has not made the collection within {SHARD_PATIENCE_S:.0f} s. Start "
-                    "it, then this one again with --resume."
+                    f"Shard 1 of {self.goal.name} has not made the collection within {SHARD_PATIENCE_S:.0f} s.",
+                    remedy="Start it, then resume this one.",
+                    hint="start_first_shard",
                 )
             time.sleep(_LOOK_S)
 
@@ -187,7 +193,9 @@ class Destination:
         self.journal.look_at(target.name)
         if self.journal.count():
             raise InputError(
-                f"{target.name}, which the run before wrote to, is not there any more. Leave --resume out to load anew."
+                f"{target.name}, which the run before wrote to, is not there any more.",
+                remedy="Load anew, without resuming.",
+                hint="load_anew",
             )
         return None
 
@@ -208,11 +216,11 @@ class Destination:
         held = self.connector.count(self.goal.name)
         # A shard's journal knows its own part alone.
         if self.goal.update or (held and self.goal.shard is None):
-            option = "--update" if self.goal.update else "--resume"
             raise InputError(
                 f"{self.journal.file} does not know what is in {self.goal.name}, which holds {held:,} vectors: it is "
-                f"empty, or of other runs. Leave {option} out to send everything, or name the run folder of its loads "
-                "with --run-dir."
+                "empty, or of other runs.",
+                remedy="Send everything anew, or name the run folder of its loads.",
+                hint="update_unknown" if self.goal.update else "resume_unknown",
             )
 
     def _check_updates(self, target: Target, identity: Identity) -> None:
@@ -221,5 +229,7 @@ class Destination:
         if before is not None and before.identity.get("encoder") != identity.get("encoder"):
             raise InputError(
                 f"The run before wrote to {target.name} by encoder {before.identity.get('encoder')}; this one would by "
-                f"{identity.get('encoder')}, and leave out what has not changed. Leave --update out to send everything."
+                f"{identity.get('encoder')}, and leave out what has not changed.",
+                remedy="Send everything, without an update.",
+                hint="no_update",
             )

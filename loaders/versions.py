@@ -44,7 +44,9 @@ class IndexRequest:
             return
         raise InputError(
             f"The collection has index {there.translation or show_index(there.index)}; {show_index(self.asked)} was "
-            "asked. Change it with cohorts reindex, or write it anew with --replace."
+            "asked.",
+            remedy="Change it by a reindexing, or replace the collection.",
+            hint="reindex_or_replace",
         )
 
     def lacking(self, connector: Connector) -> bool:
@@ -103,8 +105,10 @@ def refuse_version(connector: Connector, name: str) -> None:
     if name in connector.collections() and connector.describe(name).collection.metadata.get("attached"):
         return
     raise InputError(
-        f"{name} names a version of a collection, which cohorts makes and drops by itself. Write to --collection "
-        f"{whose[1]}, or take a name that does not end in _v and a number."
+        f"{name} names a version of a collection, which cohorts makes and drops by itself.",
+        remedy=f"Write to collection {whose[1]}, or take a name that does not end in _v and a number.",
+        hint="another_name",
+        collection=whose[1],
     )
 
 

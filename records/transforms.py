@@ -136,7 +136,7 @@ def parse_as_of(text: str) -> timedelta:
     """Read `admission+24h` or `admission+2d`. Raises InputError."""
     found = _AS_OF.fullmatch(text.replace(" ", ""))
     if found is None:
-        raise InputError(f"--as-of {text!r}: write admission+24h, or admission+2d for two days.")
+        raise InputError(f"{text!r} is no time to cut at: write admission+24h, or admission+2d for two days.")
     return timedelta(**{"hours" if found[2] == "h" else "days": int(found[1])})
 
 

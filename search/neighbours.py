@@ -120,8 +120,7 @@ def of_patient(
     collection = connector.describe(name).collection
     many, own = _own(connector, name, collection, patient_id)
     if not own.ids:
-        hint = _hint(connector, name, collection, patient_id, suggest=suggest)
-        raise PatientNotFound(f"Collection {name} holds no patient {patient_id}. {hint}")
+        raise _not_found(connector, name, collection, patient_id, suggest=suggest)
     patient = as_kept(collection, patient_field(collection), patient_id)
     mean = as_questions(own.vectors.mean(axis=0, keepdims=True), padding_of(collection))[0]
     question = _Question(connector, collection, name, mean, where, params, per_unit, patient)
@@ -224,11 +223,15 @@ def _own(connector: Connector, name: str, collection: Collection, patient_id: st
     )
 
 
-def _hint(connector: Connector, name: str, collection: Collection, patient_id: str, *, suggest: bool) -> str:
+def _not_found(
+    connector: Connector, name: str, collection: Collection, patient_id: str, *, suggest: bool
+) -> PatientNotFound:
+    facts = f"Collection {name} holds no patient {patient_id}."
     if not suggest:
-        return "Add --suggest to see the nearest ids there, which are other patients'."
+        remedy = "Ask for suggestions to see the nearest ids there, which are other patients'."
+        return PatientNotFound(facts, remedy=remedy, hint="suggest")
     near = ", ".join(_nearest_ids(connector, name, collection, patient_id))
-    return f"The nearest ids: {near or 'none: the collection is empty'}."
+    return PatientNotFound(f"{facts} The nearest ids: {near or 'none: the collection is empty'}.")
 
 
 def _nearest_ids(

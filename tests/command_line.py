@@ -3,6 +3,7 @@
 import shlex
 
 from cohorts import cli
+from cohorts.commands.hints import told
 from cohorts.errors import CohortsError
 from typer.testing import CliRunner
 
@@ -11,7 +12,7 @@ def run(command: str) -> tuple[int, str, str]:
     """Run a command of `cohorts` in this process; return exit code, stdout, stderr."""
     result = CliRunner().invoke(cli.app, shlex.split(command))
     if isinstance(result.exception, CohortsError):
-        return result.exception.exit_code, result.stdout, str(result.exception)
+        return result.exception.exit_code, result.stdout, told(result.exception)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

@@ -181,7 +181,9 @@ def _batch(points: Points, columns: Sequence[_Column], schema: Any) -> Any:
 def _changed(name: str | None, what: str) -> EngineError:
     return EngineError(
         f"{f'Collection {name}' if name else 'The collection'} changed while it was exported: {what}. Nothing was "
-        "exported; run cohorts export again when nobody writes."
+        "exported.",
+        remedy="Export again when nobody writes.",
+        hint="export_again",
     )
 
 

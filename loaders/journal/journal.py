@@ -84,13 +84,15 @@ class LastRun:
         ]
         if differing and self.ended:
             raise InputError(
-                f"There is nothing to resume: the run before has ended, and was another one: {'; '.join(differing)}. "
-                "Leave --resume out to begin this one."
+                f"There is nothing to resume: the run before has ended, and was another one: {'; '.join(differing)}.",
+                remedy="Begin this one without resuming.",
+                hint="begin_anew",
             )
         if differing:
             raise InputError(
-                f"The run can't be resumed, for it is another one: {'; '.join(differing)}. Give what the run before "
-                "was given, or leave --resume out to load everything anew."
+                f"The run can't be resumed, for it is another one: {'; '.join(differing)}.",
+                remedy="Give what the run before was given, or load everything anew without resuming.",
+                hint="same_run_or_anew",
             )
 
 
@@ -156,8 +158,9 @@ class Journal:
         if last is not None and place_of(last.identity) != place_of(identity):
             store, collection = place_of(last.identity)
             raise InputError(
-                f"The journal {self.file} is of collection {collection} of {store}. Name another run folder with "
-                "--run-dir, or move this one away."
+                f"The journal {self.file} is of collection {collection} of {store}.",
+                remedy="Name another run folder, or move this one away.",
+                hint="another_run_dir_or_move",
             )
         return None
 
@@ -430,8 +433,9 @@ class Journal:
             self._db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
         elif version != _VERSION:
             raise InputError(
-                f"The journal {self.file} is of version {version}; this cohorts knows version {_VERSION}. Use the "
-                "cohorts that wrote it, or move it away and write the collection anew with --replace."
+                f"The journal {self.file} is of version {version}; this cohorts knows version {_VERSION}.",
+                remedy="Use the cohorts that wrote it, or move it away and replace the collection.",
+                hint="old_journal",
             )
         self._db.execute("pragma synchronous = normal")
         self._db.execute("create temp table seen(id text primary key) without rowid")
@@ -472,6 +476,7 @@ class Journal:
             yield
         except (sqlite3.Error, OSError) as error:
             raise InputError(
-                f"The journal {self.file} can't be used: {error}. Nothing that was acknowledged is lost: mend this, "
-                "then run the same command with --resume."
+                f"The journal {self.file} can't be used: {error}. Nothing that was acknowledged is lost.",
+                remedy="Mend this, then resume the run.",
+                hint="mend_and_resume",
             ) from error

@@ -54,7 +54,9 @@ class Verdict:
         if faults := self.faults():
             raise Unverified(
                 f"Collection {name} does not hold what was written: {'; '.join(faults)}. Somebody else may write to "
-                "it; cohorts ingest, without --resume, writes everything again."
+                "it.",
+                remedy="An ingest that resumes nothing writes everything again.",
+                hint="ingest_anew",
             )
 
 
@@ -69,8 +71,9 @@ def verify_runs(connector: Connector, name: str, folder: Path, *, full: bool) ->
         journals = [one for one in journals if one.know(version) is not None]
         if not journals:
             raise InputError(
-                f"There is no journal of {name} in {folder}: only what these runs wrote can be verified. Name the run "
-                "folder with --run-dir."
+                f"There is no journal of {name} in {folder}: only what these runs wrote can be verified.",
+                remedy="Name the run folder.",
+                hint="name_run_dir",
             )
         last_runs = [run for one in journals if (run := one.last_run()) is not None]
         _check_shards({run.identity.get("shard", "none") for run in last_runs} - {"none"}, folder)

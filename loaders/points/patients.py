@@ -44,7 +44,9 @@ def points_of_patients(connector: Connector, mapping: Attachment, unit: Unit) ->
     if kind not in (str, int):
         raise InputError(
             f"{path}, which holds the patients' ids in {name}, is a list: a point of several patients can't be given "
-            "the vector of one. Ingest into a --collection of cohorts' own."
+            "the vector of one.",
+            remedy="Ingest into a collection of cohorts' own.",
+            hint="own_collection",
         )
     assert isinstance(connector, WritableAttachable)  # noqa: S101 - others take no mapping that lets us write
     points: dict[str, str] = {}
@@ -55,7 +57,8 @@ def points_of_patients(connector: Connector, mapping: Attachment, unit: Unit) ->
     if several:
         raise InputError(
             f"{len(several):,} of {len(points):,} patients have several points in {name} by {path}, as where each is a "
-            "piece of a text: the one vector of a patient can't stand for all of them. Nothing was written. Ingest "
-            "into a --collection of cohorts' own, or let the owner make a collection with one point for each patient."
+            "piece of a text: the one vector of a patient can't stand for all of them. Nothing was written.",
+            remedy="Ingest into a collection of cohorts' own, or let the owner make one with a point for each patient.",
+            hint="own_collection_or_points",
         )
     return PatientPoints(name, path, kind, points)

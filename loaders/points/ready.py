@@ -196,15 +196,17 @@ def check_space(there: Collection, dim: int, fingerprint: Scalar) -> None:
     """Raise FingerprintMismatch where a collection's vectors are of another space, InputError where it is others'."""
     if there.metadata.get("attached"):
         raise InputError(
-            f"Collection {there.name} belongs to others: only cohorts ingest writes there, beside what is theirs. Name "
-            "another --collection."
+            f"Collection {there.name} belongs to others: only an ingest writes there, beside what is theirs.",
+            remedy="Name another collection.",
+            hint="another_collection",
         )
     made_by = _space_of(there, "")
     if (there.dim, made_by) != (dim, fingerprint):
         raise FingerprintMismatch(
             f"Collection {there.name} holds vectors of {there.dim} numbers made by {made_by}; these have {dim} and are "
-            f"made by {fingerprint}. Vectors of two encoders can't be compared: load into another --collection, or "
-            "replace this one whole with --replace."
+            f"made by {fingerprint}. Vectors of two encoders can't be compared.",
+            remedy="Load into another collection, or replace this one whole.",
+            hint="load_another_or_replace",
         )
 
 

@@ -23,7 +23,7 @@ from cohorts.records.base import Source
 from cohorts.records.transforms import RewrittenNotes
 
 LIMITS = (
-    "--deidentify finds what has a pattern: record and account numbers, phones, e-mail and web addresses, dates, "
+    "De-identification finds what has a pattern: record and account numbers, phones, e-mail and web addresses, dates, "
     "street addresses, ZIP codes, ages over 89. It finds no names of people, places or hospitals, and not every "
     "spelling of the rest: what it leaves is still patient data, and not de-identified as HIPAA's Safe Harbor asks"
 )

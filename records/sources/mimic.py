@@ -155,7 +155,10 @@ def refuse_other(places: Places, ours: str, theirs: str, source: str) -> None:
     file = places.find("DIAGNOSES_ICD")
     if file and next(read_rows(file, ["subject_id"], [ours, theirs])).lacking == (ours,):
         raise SourceError(
-            f"{file} has a column {theirs} and no {ours}: read this hospital with --source {source}."
+            f"{file} has a column {theirs} and no {ours}.",
+            remedy=f"Read this hospital as {source}.",
+            hint="another_source",
+            source=source,
         )
 
 

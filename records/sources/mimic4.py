@@ -96,9 +96,7 @@ class Mimic4(mimic.Layout):
     def _note_feeds(self) -> list[Feed]:
         """Return the feeds of MIMIC-IV-Note, a data set of its own: `note/` in it, or the folder itself."""
         if self._notes is None:
-            self.warnings.append(
-                "No notes: MIMIC-IV-Note is a data set of its own; name its folder with --notes"
-            )
+            self.warnings.append("No notes: MIMIC-IV-Note is a data set of its own; give its folder as notes")
             return []
         places = locate(self._notes, list(_CATEGORIES), ["note"])
         self.warnings += places.told

@@ -33,8 +33,10 @@ class NotesCsv:
         unknown = set(columns) - set(ROLES)
         if unknown or not {"id", "text"} <= set(columns):
             raise InputError(
-                "The column map of notes-csv names id and text, and category and time where there are such, as in "
-                f"--columns id=encounter_id,text=note. Got: {', '.join(columns) or 'nothing'}."
+                "The column map of notes-csv names id and text, and category and time where there are such. "
+                f"Got: {', '.join(columns) or 'nothing'}.",
+                remedy="Map them, as in id=encounter_id, text=note.",
+                hint="columns",
             )
         _check_labels(labels, columns["text"])
         if not file.is_file():

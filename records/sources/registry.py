@@ -1,4 +1,4 @@
-"""The sources by name, as `--source` knows them."""
+"""The sources by name."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +40,9 @@ def open_source(
     """
     if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
         raise InputError(
-            f"There is no folder {quarantine_file.parent} for the quarantine file: make it, mount it, or name another "
-            "with --quarantine."
+            f"There is no folder {quarantine_file.parent} for the quarantine file.",
+            remedy="Make it, mount it, or name another.",
+            hint="make_quarantine",
         )
     layout: Layout
     if name == "mimic3":
@@ -50,7 +51,9 @@ def open_source(
         layout = Mimic4(path, unit, notes)
     elif name == "notes-csv":
         if unit is not Unit.PATIENT:
-            raise InputError("notes-csv knows no admissions: use --unit patient.")
+            raise InputError(
+                "notes-csv knows no admissions.", remedy="Read it by patient.", hint="unit_patient"
+            )
         layout = NotesCsv(path, dict(columns or {}), labels)
     else:
         raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")

@@ -16,7 +16,7 @@ _LIKE_A_FLOAT = "rows have an id like 105.0, which is read as 105"
 _ROUNDED = "has lost digits, as 105000000001 does in 1.05E+11"
 _WITH_ZONE = "rows have times with a zone; the clock is kept as written and the zone dropped"
 _NO_DATE = {
-    Dates.ISO: "2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates",
+    Dates.ISO: "2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 say which comes first, day or month",
     Dates.DAY_FIRST: "23/10/2164 21:09 or 2164-10-23 21:09:00",
     Dates.MONTH_FIRST: "10/23/2164 21:09 or 2164-10-23 21:09:00",
 }
@@ -167,7 +167,9 @@ def _read_time(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates:
     if dates is Dates.ISO and most_end_with_year(text):
         raise SourceError(
             f"{path}: the dates in {name} look like 03/05/2094, which may be the third of May or the fifth of March. "
-            "Say which with --dates day-first or --dates month-first; nothing was read."
+            "Nothing was read.",
+            remedy="Say which: day-first or month-first.",
+            hint="dates",
         )
     times = read_times(text, dates)
     wrong = times.values.isna() & (text.notna() if kind is Kind.TIME_OR_NONE else True)

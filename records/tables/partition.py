@@ -29,7 +29,9 @@ class Partition:
             self._scratch = Scratch(parent)
         except OSError as error:
             raise InputError(
-                f"{parent} can't hold the source's parts: {error}. Name another --run-dir."
+                f"{parent} can't hold the source's parts: {error}.",
+                remedy="Name another folder to work in.",
+                hint="another_run_dir",
             ) from error
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
 
@@ -74,8 +76,9 @@ class Partition:
             yield
         except OSError as error:
             raise InputError(
-                f"The source's rows can't be dealt out in {self._scratch.folder.parent}: {error}. Make room, or "
-                "name another folder with --run-dir."
+                f"The source's rows can't be dealt out in {self._scratch.folder.parent}: {error}.",
+                remedy="Make room, or name another folder to work in.",
+                hint="room_or_run_dir",
             ) from error
 
     def _path(self, table: str, part: int) -> Path:

@@ -46,7 +46,9 @@ class Quarantine:
         if bad > self.max_bad_share * rows:
             raise TooManyBadRows(
                 f"{bad:,} of {rows:,} rows of {table} are bad, more than the allowed share of {self.max_bad_share:g}. "
-                f"The rows and the reasons are in {self.file}. Mend the table, or allow more with --max-bad-share."
+                f"The rows and the reasons are in {self.file}.",
+                remedy="Mend the table, or allow a larger share.",
+                hint="max_bad_share",
             )
 
     def close(self) -> None:
@@ -61,7 +63,9 @@ class Quarantine:
             self._stream = open_private(self.file)
         except OSError as error:
             raise InputError(
-                f"The quarantine file can't be written: {error}. Name another with --quarantine."
+                f"The quarantine file can't be written: {error}.",
+                remedy="Name another.",
+                hint="another_quarantine",
             ) from error
         csv.writer(self._stream).writerow(("table", "row", "line", "reason"))
         return self._stream

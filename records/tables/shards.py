@@ -21,7 +21,7 @@ def parse_shard(text: str) -> Shard:
     """Return the shard of `i/n`. Raises InputError."""
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"{text!r} is no shard: write i/n with i from 1 to n, as in --shard 2/4.")
+        raise InputError(f"{text!r} is no shard: write i/n with i from 1 to n, as in 2/4.")
     return Shard(int(match[1]), int(match[2]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cohorts import cli
+from cohorts.commands.hints import told
 from cohorts.commands.output import log
 from cohorts.commands.output.tables import show_description, show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
@@ -145,9 +146,9 @@ def test_ids_of_other_patients_are_shown_when_asked_for_alone() -> None:
     store = MemoryConnector()
     store.create(Collection("c", 16, metadata={"unit": "patient"}))
     store.upsert("c", Points(["100", "101"], vectors(2), [{}, {}]))
-    with pytest.raises(PatientNotFound) as told:
+    with pytest.raises(PatientNotFound) as refused:
         of_patient(store, "c", "102", 5)
-    assert "100" not in str(told.value)
-    assert "--suggest" in str(told.value)
+    assert "100" not in str(refused.value)
+    assert "--suggest" in told(refused.value)
     with pytest.raises(PatientNotFound, match="The nearest ids: 101, 100"):
         of_patient(store, "c", "102", 5, suggest=True)

@@ -6,7 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from cohorts.commands.hints import told
 from cohorts.encoders.registry import load_encoder
+from cohorts.errors import CohortsWarning
 from cohorts.loaders.kept_encoders import keep_encoder
 from cohorts.workspace import default_run_dir
 from command_line import ok, refused
@@ -92,5 +94,6 @@ def test_an_encoder_that_is_there_is_left_for_those_who_read_it(here: Path) -> N
 
 def test_a_folder_that_takes_no_copy_is_told_with_what_to_do(here: Path) -> None:
     (here / "s.runs").write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match="Queries by text need --encoder run/encoders/"):
+    with pytest.warns(CohortsWarning, match="Queries by text need the encoder in run/encoders/") as warned:
         keep_encoder(load_encoder(here / "kept"), Path("run"), default_run_dir("qdrant:./s", "c"))
+    assert "Queries by text need --encoder run/encoders/" in told(warned[0].message)

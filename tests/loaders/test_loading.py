@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cohorts.commands.hints import told
 from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
@@ -229,8 +230,9 @@ def test_stopping_writes_what_is_in_hand_and_says_how_to_go_on(tmp_path: Path) -
     stop = Event()
     origin = Rows(2_000, at=lambda number: stop.set() if number == 15 else None)
     with MemoryConnector() as engine:
-        with pytest.raises(Stopped, match="--resume goes on"):
+        with pytest.raises(Stopped, match="Resume the run to go on") as stopped:
             run(origin, engine, tmp_path, stop=stop)
+        assert "--resume goes on" in told(stopped.value)
         written = engine.count("c")
         assert 0 < written < 2_000
         with Journal(tmp_path / "journal.sqlite") as journal:

@@ -237,7 +237,7 @@ def test_a_few_dates_of_an_unknown_order_are_bad_rows_that_name_the_option(
     batch, _ = read("notes-csv", notes_csv(tmp_path, *rows), columns=COLUMNS, max_bad_share=0.5)
     assert batch.notes["text"].tolist() == ["fever", "pain"]
     assert reasons(tmp_path) == {
-        "time is not a date like 2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 there is --dates"
+        "time is not a date like 2164-10-23 21:09:00; for 23/10/2164 and 10/23/2164 say which comes first, day or month"
     }
 
 

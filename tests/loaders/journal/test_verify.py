@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cohorts.commands.hints import told
 from cohorts.connectors.base import PayloadValue, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import InputError, Unverified
@@ -181,8 +182,9 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path, version: int) -
     Journal(tmp_path / "j.sqlite").close()
     with closing(sqlite3.connect(tmp_path / "j.sqlite")) as db:
         db.execute(f"pragma user_version = {version}")
-    with pytest.raises(InputError, match=f"version {version}; .* anew with --replace"):
+    with pytest.raises(InputError, match=f"version {version}; .* replace the collection") as refused:
         Journal(tmp_path / "j.sqlite")
+    assert "anew with --replace" in told(refused.value)
 
 
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cohorts.commands import hints
 from cohorts.encoders.registry import make_encoder, parse_encoder
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.errors import EncoderError, SourceError
@@ -354,7 +355,9 @@ def test_notes_of_mimic4_are_found_below_the_folder_that_was_named(tmp_path: Pat
 
 
 def test_the_other_mimic_is_named_with_its_source(tmp_path: Path, read: Read) -> None:
-    with pytest.raises(SourceError, match=r"a column icd_code and no icd9_code.*--source mimic4"):
+    with pytest.raises(SourceError, match=r"a column icd_code and no icd9_code.*mimic4") as of_four:
         read("mimic3", mimic4(tmp_path / "four"))
-    with pytest.raises(SourceError, match=r"a column icd9_code and no icd_code.*--source mimic3"):
+    assert "--source mimic4" in hints.told(of_four.value)
+    with pytest.raises(SourceError, match=r"a column icd9_code and no icd_code.*mimic3") as of_three:
         read("mimic4", mimic3(tmp_path / "three"))
+    assert "--source mimic3" in hints.told(of_three.value)

@@ -1,0 +1,59 @@
+"""What to do about an error, in options of the command line: the library names its hint, and no option."""
+
+from collections.abc import Mapping
+
+from cohorts.errors import CohortsError, CohortsWarning
+
+HINTS: Mapping[str, str] = {
+    # Sources.
+    "another_run_dir": "Name another --run-dir.",
+    "room_or_run_dir": "Make room, or name another folder with --run-dir.",
+    "max_bad_share": "Mend the table, or allow more with --max-bad-share.",
+    "another_quarantine": "Name another with --quarantine.",
+    "make_quarantine": "Make it, mount it, or name another with --quarantine.",
+    "dates": "Say which with --dates day-first or --dates month-first.",
+    "another_source": "Read this hospital with --source {source}.",
+    "unit_patient": "Use --unit patient.",
+    "columns": "Map them, as in --columns id=encounter_id,text=note.",
+    # Runs.
+    "ingest_anew": "cohorts ingest, without --resume, writes everything again.",
+    "name_run_dir": "Name the run folder with --run-dir.",
+    "begin_anew": "Leave --resume out to begin this one.",
+    "same_run_or_anew": "Give what the run before was given, or leave --resume out to load everything anew.",
+    "another_run_dir_or_move": "Name another run folder with --run-dir, or move this one away.",
+    "old_journal": "Use the cohorts that wrote it, or move it away and write the collection anew with --replace.",
+    "mend_and_resume": "Mend this, then run the same command with --resume.",
+    "replace_whole": "Leave --update and --shard out, or load the shards into another --collection without --replace.",
+    "remove_vanished": "Add --update to --remove-vanished, or leave both out.",
+    "start_first_shard": "Start it, then this one again with --resume.",
+    "load_anew": "Leave --resume out to load anew.",
+    "update_unknown": "Leave --update out to send everything, or name the run folder of its loads with --run-dir.",
+    "resume_unknown": "Leave --resume out to send everything, or name the run folder of its loads with --run-dir.",
+    "no_update": "Leave --update out to send everything.",
+    "fit_once": "Train it once with cohorts fit, and give its folder by --encoder.",
+    "resume": "The same command with --resume goes on.",
+    "export_again": "Run cohorts export again when nobody writes.",
+    # Collections.
+    "attach_anew": "To write all of them anew, map the collection again with cohorts attach --write, then ingest "
+    "without --update.",
+    "ids_of_one_type": "Let the owner make the ids of one type; --field {field} reads the others.",
+    "reindex_or_replace": "Change it with cohorts reindex, or write it anew with --replace.",
+    "reindex_again": "Run cohorts reindex again when nobody writes.",
+    "another_name": "Write to --collection {collection}, or take a name that does not end in _v and a number.",
+    "another_collection": "Name another --collection.",
+    "own_collection": "Ingest into a --collection of cohorts' own.",
+    "own_collection_or_points": "Ingest into a --collection of cohorts' own, or let the owner make a collection with "
+    "one point for each patient.",
+    "load_another_or_replace": "Load into another --collection, or replace this one whole with --replace.",
+    # Queries.
+    "query_encoder": "Queries by text need --encoder {folder}.",
+    "patient_or_encoder": "Query by --patient, or name the encoder's folder with --encoder.",
+    "suggest": "Add --suggest to see the nearest ids there, which are other patients'.",
+}
+
+
+def told(error: BaseException | str) -> str:
+    """Return what an error or a warning says, its remedy in options where it names a hint."""
+    if isinstance(error, CohortsError | CohortsWarning) and error.hint:
+        return f"{error.facts} {HINTS[error.hint].format(**error.values)}"
+    return str(error)
