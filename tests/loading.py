@@ -104,5 +104,5 @@ def ingest_arguments(hospital: Path, *more: str) -> list[str]:
 
 def cohorts_in_chunks_of(units: int) -> list[str]:
     """Return the command itself, in chunks small enough for many to be under way when something goes wrong."""
-    small = f"from cohorts.loaders import chunks; chunks.CHUNK_UNITS = {units}"
+    small = f"from cohorts.loaders.journal import chunks; chunks.CHUNK_UNITS = {units}"
     return [sys.executable, "-c", f"{small}; from cohorts.cli import main; main()"]
