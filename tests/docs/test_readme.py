@@ -1,8 +1,9 @@
-"""Every command of the README runs as it stands there, block by block."""
+"""Every command of the README and of the guide runs as it stands there, block by block."""
 
 import re
 import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from command_line import ok
@@ -22,28 +23,41 @@ QUICKER = {
 MADE_BY = {"--path hospital": "synth hospital", "--collection icu": "--collection icu"}
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Return the README's blocks of commands, each with its heading."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^## ([^\n]*)$|^```console\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    heads = [head for head, _ in found]
-    return [
-        (next(head for head in reversed(heads[:at]) if head), block)
-        for at, (head, block) in enumerate(found)
-        if not head
-    ]
+DOCUMENTS = ("README.md", "docs/guide.md")
+
+
+class Block(NamedTuple):
+    """A block of commands, the document it stands in, its heading, and its place below that."""
+
+    document: str
+    heading: str
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document} {self.heading} {self.number}"
+
+
+def blocks() -> list[Block]:
+    """Return the blocks of commands of all documents."""
+    found = []
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        heading, number = "", 0
+        for head, block in re.findall(r"^## ([^\n]*)$|^```console\n(.*?)```", text, re.MULTILINE | re.DOTALL):
+            heading, number = (head, 0) if head else (heading, number + 1)
+            if block:
+                found.append(Block(document, heading, number, block))
+    return found
 
 
 BLOCKS = blocks()
-NAMES = [
-    f"{head} {sum(head == other for other, _ in BLOCKS[:at]) + 1}" for at, (head, _) in enumerate(BLOCKS)
-]
-SERVED = [at for at, (_, block) in enumerate(BLOCKS) if "://127.0.0.1" in block]
-ALONE = [at for at, (_, block) in enumerate(BLOCKS) if at not in SERVED and "$ make" not in block]
+SERVED = [at for at, block in enumerate(BLOCKS) if "://127.0.0.1" in block.text]
+ALONE = [at for at, block in enumerate(BLOCKS) if at not in SERVED and "$ make" not in block.text]
 
 
 def run_block(at: int, **meant: str) -> None:
-    for line in BLOCKS[at][1].splitlines():
+    for line in BLOCKS[at].text.splitlines():
         command = line.removeprefix("$ cohorts ")
         assert command != line, line
         for shown, instead in (QUICKER | meant).items():
@@ -52,26 +66,29 @@ def run_block(at: int, **meant: str) -> None:
 
 
 class Run:
-    """The blocks that ran in a folder, each once, those it takes something from before it."""
+    """The blocks of a document that ran in a folder, each once, those it takes something from before it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, document: str) -> None:
+        self.folder, self._document = folder, document
         self._ran: set[int] = set()
+
+    def _is_here(self, at: int) -> bool:
+        return BLOCKS[at].document == self._document
 
     def block(self, at: int) -> None:
         if at in self._ran:
             return
         for taken, maker in MADE_BY.items():
-            first = next((one for one in ALONE if maker in BLOCKS[one][1]), at)
-            if taken in BLOCKS[at][1] and first < at:
+            first = next((one for one in ALONE if self._is_here(one) and maker in BLOCKS[one].text), at)
+            if taken in BLOCKS[at].text and first < at:
                 self.block(first)
         self._ran.add(at)
         run_block(at)
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Run:
-    return Run(furnished(tmp_path_factory.mktemp("readme"), shared_data))
+def ran(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Run]:
+    return {one: Run(furnished(tmp_path_factory.mktemp("read"), shared_data), one) for one in DOCUMENTS}
 
 
 def furnished(folder: Path, shared_data: Path) -> Path:
@@ -82,19 +99,20 @@ def furnished(folder: Path, shared_data: Path) -> Path:
 
 
 def test_every_block_is_run() -> None:
-    (made,) = [block for at, (_, block) in enumerate(BLOCKS) if at not in (*ALONE, *SERVED)]
+    (made,) = [block.text for at, block in enumerate(BLOCKS) if at not in (*ALONE, *SERVED)]
     assert made == "$ make demo\n$ make test\n"  # which runs this very test
-    assert len(SERVED) == 2
-    assert len(ALONE) >= 9
+    assert len(SERVED) == 4
+    assert len(ALONE) >= 12
 
 
-@pytest.mark.parametrize("at", ALONE, ids=[NAMES[at] for at in ALONE])
-def test_a_block_runs(at: int, ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ran.folder)
-    ran.block(at)
+@pytest.mark.parametrize("at", ALONE, ids=[str(BLOCKS[at]) for at in ALONE])
+def test_a_block_runs(at: int, ran: dict[str, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ran[BLOCKS[at].document]
+    monkeypatch.chdir(run.folder)
+    run.block(at)
 
 
-@pytest.mark.parametrize("at", SERVED, ids=[NAMES[at] for at in SERVED])
+@pytest.mark.parametrize("at", SERVED, ids=[str(BLOCKS[at]) for at in SERVED])
 def test_a_block_runs_on_servers(
     at: int,
     shared_data: Path,
@@ -128,3 +146,14 @@ def make_their_collection(qdrant: QdrantNode) -> None:
     ]
     client.upsert("visits_of_others", points, wait=True)
     client.close()
+
+
+def test_the_lines_of_python_run(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(furnished(tmp_path, shared_data))
+    (code,) = re.findall(
+        r"^```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(names["found"]) == 20
+    names["store"].close()
