@@ -113,7 +113,7 @@ class Explains(Protocol):
     """An encoder that can tell why."""
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, and an explanation of every row; or none at all."""
+        """Return what `encode` returns, (len(batch), dim) float32, and an explanation of each row; or none at all."""
         ...
 
 

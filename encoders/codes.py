@@ -173,7 +173,10 @@ class Codes:
         )
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, and the codes of every unit, by how far its projection turns without each."""
+        """Return what `encode` returns, (len(batch), dim) float32, and the codes of every unit.
+
+        A code goes by how far the unit's projection turns without it.
+        """
         parts = self._parts
         rows = self._rows(batch, parts.codes, parts.labs)
         angles, columns = parts.space.turns(rows), parts.columns

@@ -184,7 +184,10 @@ class Concat:
         return unit_rows(made)
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, the share of each vector that notes alone made, and the parts' reasons."""
+        """Return what `encode` returns, (len(batch), dim) float32, and why.
+
+        That is the share of each vector that notes alone made, and the parts' reasons.
+        """
         blocks, told = [], []
         for part, width in zip(self._parts, self._widths, strict=True):
             vectors, reasons = part.explain(batch) if isinstance(part, Explains) else (part.encode(batch), [])

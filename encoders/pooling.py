@@ -9,7 +9,7 @@ from cohorts.encoders.base import Vectors
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
-    """Return the rows scaled to length 1; zeros stay zeros."""
+    """Return the rows, (n, dim), scaled to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 

@@ -56,7 +56,7 @@ def write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write `model.safetensors` into `folder`. Raises OSError."""
+    """Write arrays of any shape into `model.safetensors` in `folder`, by name. Raises OSError."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
@@ -78,7 +78,9 @@ def read_about(folder: Path, kind: type[T]) -> T:
 
 
 def read_tensors(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays in `model.safetensors` by name. Raises EncoderError where it is damaged, or one holds NaN."""
+    """Return the arrays in `model.safetensors` by name, shaped as written. Raises EncoderError where it is damaged, or
+    one holds NaN.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -96,7 +98,7 @@ def read_tensors(folder: Path) -> dict[str, npt.NDArray[Any]]:
 def check_shape(
     folder: Path, tensors: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
-    """Return one of the arrays. Raises EncoderError where it is not there or has another shape."""
+    """Return the array `name`. Raises EncoderError where it is not there, or has another shape than `shape`."""
     tensor = tensors.get(name)
     if tensor is None or tensor.shape != shape:
         found = "is missing" if tensor is None else f"has the shape {tensor.shape}"

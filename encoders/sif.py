@@ -37,7 +37,7 @@ class Sif:
         return self.weight[:, None] * embedding
 
     def centred(self, embedding: Vectors) -> Vectors:
-        """Return the same without what is common.
+        """Return the word vectors, (words, dim), without what is common.
 
         Sums of these rows have the direction of the weighted mean of the words, less what is common.
         """

@@ -39,13 +39,16 @@ class Asked:
         return len(self._patients) >= _MOST
 
     def add(self, batch: Batch, blocks: list[Vectors]) -> None:
-        """Take the units of a batch. Raises EncoderError where they have no such label."""
+        """Take the units of a batch, with each part's rows, (units, width). Raises EncoderError without a label."""
         self._blocks.append(blocks)
         self._patients += batch.units["patient_id"].tolist()
         self._shared += _shared(batch, self.target)
 
     def read(self, source: Source, blocks_of: Callable[[Batch], list[Vectors]]) -> Self:
-        """Take units of a source until they are enough, with what `blocks_of` makes of a batch. Raises EncoderError."""
+        """Take units of a source until they are enough, with the rows that `blocks_of` makes of a batch.
+
+        They are (len(batch), width) of each part. Raises EncoderError.
+        """
         for batch in source.batches():
             self.add(batch, blocks_of(batch))
             if self.is_enough:

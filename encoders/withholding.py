@@ -91,7 +91,7 @@ class Withholding:
         return self.encoder.encode_text([self.withheld.mask(text) for text in texts])
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, and an explanation of every row where the encoder has one to give."""
+        """Return what `encode` returns, (len(batch), dim) float32, and explanations where the encoder has some."""
         if isinstance(self.encoder, Explains):
             return self.encoder.explain(self._left(batch))
         return self.encode(batch), []

@@ -112,7 +112,7 @@ class LabFeatures:
 
     @classmethod
     def restore(cls, facts: LabFacts, tensors: Mapping[str, npt.NDArray[np.float64]]) -> Self:
-        """Make it from what `facts` and `tensors` returned. Raises EncoderError where they can't be that."""
+        """Make it from what `facts` and `tensors` returned, (items,) each. Raises EncoderError otherwise."""
         mean, deviation = tensors.get("mean"), tensors.get("deviation")
         shape = (len(facts.items), len(AGGREGATES))
         if mean is None or deviation is None or not mean.shape == deviation.shape == shape:

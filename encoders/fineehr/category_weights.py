@@ -42,7 +42,7 @@ def pool(means: Vectors, weights: Vectors) -> Vectors:
 
 
 def start_of(weight: Vectors, categories: int) -> Vectors:
-    """Return what a weight, of either kind, is before any step: one of `categories` equal shares, or the identity."""
+    """Return what a weight is before any step: equal shares, (categories,), or the identity, (dim, dim)."""
     return (
         np.full((), 1 / categories, np.float32) if weight.ndim == 0 else np.eye(len(weight), dtype=np.float32)
     )

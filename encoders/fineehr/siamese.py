@@ -91,7 +91,9 @@ def contrastive_loss(
 
 
 def draw_pairs(died: npt.NDArray[np.bool_], count: int, rng: np.random.Generator) -> Pairs:
-    """Draw balanced pairs of rows: a quarter both died, a quarter both survived, half one of each."""
+    """Draw `count` balanced pairs of rows of `died`, (n,) bool: a quarter both died, a quarter both survived, half
+    one of each.
+    """
     dead, alive = np.flatnonzero(died), np.flatnonzero(~died)
     quarter = count // 4
     sides = ((dead, dead, quarter), (alive, alive, quarter), (dead, alive, 2 * quarter))
@@ -141,7 +143,9 @@ def train_refiner(
 
 
 def effective_rank(vectors: Vectors) -> float:
-    """Return over how many directions the rows spread: e to the entropy of their spectrum; 0 where all are one point.
+    """Return over how many directions the rows, (n, dim), spread: e to the entropy of their spectrum.
+
+    It is 0 where all are one point.
 
     Source: Roy and Vetterli, 2007, "The effective rank: a measure of effective dimensionality".
     """

@@ -187,7 +187,7 @@ class _Learner:
         }
 
     def weights(self, refiners: Mapping[str, Refiner]) -> dict[str, Vectors]:
-        """Learn the weights of the categories; what has none of its own gets their mean."""
+        """Learn the weights of the categories, (dim, dim) each; what has none of its own gets their mean."""
         names = sorted(self._learnable)
         rows = np.sort(np.concatenate([self._learnable[name] for name in names]))
         notes, category = self._notes, self._notes.category[rows]

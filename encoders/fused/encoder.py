@@ -167,7 +167,7 @@ class Fused:
     def inputs_of(
         self, batch: Batch, features: RecordFeatures | None, notes: Vectors | None = None
     ) -> Inputs:
-        """Return what the network sees of a batch; `notes` are the vectors of its notes, where they are known."""
+        """Return what the network sees of a batch; `notes`, (units, width), are its notes' vectors if known."""
         if self.text is None:
             text = np.zeros((len(batch), 0), np.float32)
         else:
@@ -190,7 +190,10 @@ class Fused:
         return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, and why; categories of notes are not told with the pooling cls-truncate."""
+        """Return what `encode` returns, (len(batch), dim) float32, and why.
+
+        Categories of notes are not told with the pooling cls-truncate.
+        """
         features, notes = self.parts.features, None
         if self.text is not None and self.text.settings.pooling != "cls-truncate":
             notes = self.text.encode_notes(batch.notes["text"].tolist())

@@ -41,7 +41,7 @@ class Inputs:
         return np.asarray(np.diff(self.records.indptr) > 0)
 
     def tensors(self, rows: npt.NDArray[np.intp] | None = None) -> "Modalities":
-        """Return the inputs of some units, of all by default, as tensors."""
+        """Return the inputs of the units at `rows`, (m,), of all by default, as tensors."""
         import torch
         from cohorts.encoders.fused.network import Modalities
 
@@ -51,7 +51,7 @@ class Inputs:
         return Modalities(*map(torch.from_numpy, parts))
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Inputs":
-        """Return those of some units."""
+        """Return those of the units at `rows`, (m,)."""
         return Inputs(self.text[rows], self.records[rows])
 
     @classmethod
@@ -109,13 +109,13 @@ class RecordFeatures:
         return {"codes": self.codes.columns, "labs": self.labs.facts() if self.labs else None}
 
     def tensors(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the arrays, by name."""
+        """Return the arrays, (columns,) each, by name."""
         return self.labs.tensors() if self.labs else {}
 
     @classmethod
     def restore(
         cls, facts: RecordFacts, tensors: Mapping[str, npt.NDArray[np.float64]], settings: Settings
     ) -> Self:
-        """Make it from what `facts` and `tensors` returned. Raises EncoderError where they can't be that."""
+        """Make it from what `facts` and `tensors` returned, (columns,) each. Raises EncoderError for what can't be."""
         labs = LabFeatures.restore(facts.labs, tensors) if facts.labs else None
         return cls(CodeFeatures(facts.codes, settings.codes), labs)

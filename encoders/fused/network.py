@@ -25,7 +25,7 @@ class Modalities(NamedTuple):
     has_records: Tensor
 
     def take(self, rows: Tensor) -> "Modalities":
-        """Return those of some units."""
+        """Return those of the units at `rows`, (m,)."""
         return Modalities(*(one[rows] for one in self))
 
     def without(self, text: Tensor, records: Tensor) -> "Modalities":

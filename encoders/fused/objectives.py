@@ -21,7 +21,7 @@ class Targets(NamedTuple):
     phenotypes: Tensor
 
     def take(self, rows: Tensor) -> "Targets":
-        """Return those of some units."""
+        """Return those of the units at `rows`, (m,)."""
         return Targets(*(one[rows] for one in self))
 
 

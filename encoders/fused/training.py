@@ -57,7 +57,7 @@ class Known:
         )
 
     def take(self, rows: Rows) -> "Known":
-        """Return what is known of some units."""
+        """Return what is known of the units at `rows`, (m,)."""
         patients = [self.patients[row] for row in rows.tolist()]
         return Known(patients, self.died[rows], self.stay_days[rows], self.phenotypes[rows])
 

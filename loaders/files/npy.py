@@ -23,7 +23,7 @@ def check_matrix(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> No
 
 
 def float32(values: npt.NDArray[Any]) -> Vectors:
-    """Return a copy; what is too large for float32 becomes infinite, as which the loader finds it."""
+    """Return a copy, (rows, dim) as given; what is too large for float32 becomes infinite, and the loader finds it."""
     with np.errstate(over="ignore"):
         return np.array(values, dtype=np.float32)
 
@@ -39,7 +39,7 @@ class NpyVectors:
         self.rows, self.dim = matrix.shape
 
     def pages(self, rows: int) -> Iterator[Vectors]:
-        """Yield the vectors, `rows` at a time, the last page shorter."""
+        """Yield the vectors, (rows, dim) float32 at a time, the last page shorter."""
         with readable(self._path):
             matrix = self._map()
         for first in range(0, self.rows, rows):
