@@ -64,17 +64,17 @@ def look(
     and the type may be left out. The patient is named by `patient_field`, or by patient_id where that is mapped; else a
     point is a patient.
     """
-    guest = attachable(connector)
-    found = guest.inspect(name)
+    engine = attachable(connector)
+    found = engine.inspect(name)
     if found.ours:
         raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
-    proposed = guest.propose(name, vector)
+    proposed = engine.propose(name, vector)
     for text in fields:
-        proposed = _with_field(guest, found, proposed, text)
+        proposed = _with_field(engine, found, proposed, text)
     if patient_field is None and names_patients(proposed.collection.fields.get(PATIENT_ID)):
         patient_field = PATIENT_ID
     if patient_field is not None:
-        proposed = _with_patient(guest, found, proposed, patient_field)
+        proposed = _with_patient(engine, found, proposed, patient_field)
     return found, proposed
 
 
@@ -107,7 +107,7 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
     return told
 
 
-def _with_field(guest: Attachable, found: Inspection, proposed: Attachment, text: str) -> Attachment:
+def _with_field(engine: Attachable, found: Inspection, proposed: Attachment, text: str) -> Attachment:
     """Return the mapping with a field as it was asked for: NAME=PATH:TYPE, both but the path left out at will."""
     asked = _FIELD.fullmatch(text)
     typed = asked["type"] if asked else None
@@ -118,25 +118,25 @@ def _with_field(guest: Attachable, found: Inspection, proposed: Attachment, text
             'may be left out. A key that holds = or : stands in "double quotes"; one that holds a double quote can\'t '
             "be a field."
         )
-    name, path = asked["name"], _path(guest, found, asked["path"].strip())
-    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(guest, found, path)
+    name, path = asked["name"], _path(engine, found, asked["path"].strip())
+    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(engine, found, path)
     return proposed.with_fields({name or field_name(path, proposed.paths): (path, kind)})
 
 
-def _with_patient(guest: Attachable, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
+def _with_patient(engine: Attachable, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
     """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
     name = asked
     if asked not in proposed.paths:
-        path = _path(guest, found, asked)
+        path = _path(engine, found, asked)
         names = {path: name for name, path in proposed.paths.items()}
         name = names.get(path, field_name(path, proposed.paths))
         if path not in names:
-            proposed = proposed.with_fields({name: (path, _kind(guest, found, path))})
+            proposed = proposed.with_fields({name: (path, _kind(engine, found, path))})
     check_names_patients(name, proposed.collection.fields[name])
     return proposed.with_metadata({"patient_field": name})
 
 
-def _path(guest: Attachable, found: Inspection, asked: str) -> str:
+def _path(engine: Attachable, found: Inspection, asked: str) -> str:
     """Return the path that is meant. Raises InputError, with the nearest ones, where no point holds anything there."""
     meant = paths_meant(asked, found.fields)
     if len(meant) == 1:
@@ -144,13 +144,13 @@ def _path(guest: Attachable, found: Inspection, asked: str) -> str:
     if len(meant) > 1:
         raise InputError(f"{asked} may be one of several in {found.name}; give one: {', '.join(meant)}.")
     # The inspection has seen a sample.
-    if found.count and guest.kinds(found.name, asked).nothing >= found.count:
+    if found.count and engine.kinds(found.name, asked).nothing >= found.count:
         known = known_fields(unquoted(asked), map(unquoted, found.fields))
         raise InputError(f"No point of {found.name} has a field {asked}. {known}")
     return asked
 
 
-def _kind(guest: Attachable, found: Inspection, path: str) -> FieldType:
+def _kind(engine: Attachable, found: Inspection, path: str) -> FieldType:
     """Return the type of the values under a path: as the engine says, or as most of them are."""
     if path in found.fields:
         kind = _TYPES.get(found.fields[path].lower())
@@ -160,7 +160,7 @@ def _kind(guest: Attachable, found: Inspection, path: str) -> FieldType:
                 f"{', '.join(_OUR_TYPES)}."
             )
         return kind
-    held = guest.kinds(found.name, path)
+    held = engine.kinds(found.name, path)
     return int if held.numbers > held.others else str
 
 
@@ -172,7 +172,7 @@ def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bo
     return confirmed
 
 
-def check_guest(connector: Connector, file: Path, dim: int, unit: Unit, ids: Sequence[str]) -> None:
+def check_attached(connector: Connector, file: Path, dim: int, unit: Unit, ids: Sequence[str]) -> None:
     """Raise InputError where vectors of so many dimensions, of units of these ids, can't be written by a mapping.
 
     Asked before an encoder is trained: `ids` are some of the units'.
@@ -194,7 +194,7 @@ def check_guest(connector: Connector, file: Path, dim: int, unit: Unit, ids: Seq
         )
 
 
-def write_as_guest(connector: Connector, file: Path, metadata: Mapping[str, Scalar], dim: int) -> Attachment:
+def write_attached(connector: Connector, file: Path, metadata: Mapping[str, Scalar], dim: int) -> Attachment:
     """Let an encoder's vectors be written to a collection of others; return the mapping to keep when they are.
 
     Raises FingerprintMismatch where those of another encoder were written there.

@@ -20,7 +20,7 @@ from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, su
 from cohorts.encoders.saving import is_trained
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.errors import InputError
-from cohorts.loaders.attach import check_guest, write_as_guest
+from cohorts.loaders.attach import check_attached, write_attached
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.kept_encoders import keep_encoder, told_where
@@ -173,7 +173,7 @@ class Run:
             identity |= {"encoder asked": asked, "encoder": encoder.fingerprint}
             mapping, written, points = kept_mapping(self.manifest["store"], self.goal.name), None, None
             if mapping is not None:
-                written = write_as_guest(connector, mapping, metadata_of(source, encoder), encoder.dim)
+                written = write_attached(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
             origin = EncodedRecords(source, encoder, points)
             if ray is not None:
@@ -233,7 +233,7 @@ class Run:
         if mapping is not None:
             first = next(source.batches(), None)
             ids = [] if first is None else first.units["unit_id"].head(_LOOKED_AT).tolist()
-            check_guest(connector, mapping, encoder.dim, source.unit, ids)
+            check_attached(connector, mapping, encoder.dim, source.unit, ids)
         elif is_there(connector, goal.name) and not (goal.replace or goal.update or goal.resume):
             there = connector.describe(goal.name).collection
             if making.trained:

@@ -69,7 +69,8 @@ class IndexRequest:
     ) -> Collection:
         """Return the collection with the index in effect: the one asked for, or one matched by recall on the sample.
 
-        The sample is (rows, dim) float32; recall is that of `k` neighbours. Raises UnsupportedIndex where neither can be had.
+        The sample is (rows, dim) float32; recall is that of `k` neighbours.
+        Raises UnsupportedIndex where neither can be had.
         """
         if not self.lacking(connector):
             return replace(collection, index=self.index, search=self.search, translation="")

@@ -19,7 +19,7 @@ from cohorts.connectors.index import (
 from cohorts.connectors.milvus.server import MilvusConnector
 from cohorts.connectors.qdrant.server import QdrantConnector
 from cohorts.errors import EngineError, FingerprintMismatch, InputError
-from cohorts.loaders.attach import confirm, look, write_as_guest
+from cohorts.loaders.attach import confirm, look, write_attached
 from cohorts.loaders.lease import Lease
 from cohorts.search.store import open_store
 from cohorts.workspace import attachment_file
@@ -224,12 +224,12 @@ def test_vectors_of_two_encoders_do_not_meet_in_a_collection_of_others(
     file = tmp_path / "attachment.json"
     with QdrantConnector(client=qdrant_client) as connector:
         attached(connector, tmp_path, write=True)
-        save(write_as_guest(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM), file)
-        write_as_guest(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM)
+        save(write_attached(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM), file)
+        write_attached(connector, file, {"encoder_fingerprint": "f"}, OUR_DIM)
         with pytest.raises(FingerprintMismatch, match="encoder with fingerprint f; the one at hand has g"):
-            write_as_guest(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
+            write_attached(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
         attached(connector, tmp_path, write=True)
-        write_as_guest(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
+        write_attached(connector, file, {"encoder_fingerprint": "g"}, OUR_DIM)
 
 
 def test_a_run_holds_a_collection_of_others_by_a_lease_only_where_it_may_write(
