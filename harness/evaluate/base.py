@@ -24,10 +24,10 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
 from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.reports import published
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.long_table import Record, ReportTable, long_table
 from cohorts.harness.reports.page import keep, render
-from cohorts.harness.reports.published import FINEEHR_CATEGORIES
 from cohorts.harness.reports.stages import Stages
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
@@ -136,7 +136,8 @@ def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
         manifest=run.manifest,
         finding=told.finding,
         categories=category_lines(run.manifest.get("note_categories", ())),
-        categories_table=FINEEHR_CATEGORIES,
+        categories_table=published.FINEEHR_CATEGORIES,
+        published=published,
         files=[f"{name}.csv" for name in task.sheets],
         **told.tables,
         **told.drawn,

@@ -16,13 +16,7 @@ from cohorts.harness.reports.long_table import (
     long_table,
     nothing,
 )
-from cohorts.harness.reports.published import (
-    FINEEHR_AVERAGES,
-    FINEEHR_OTHERS,
-    FINEEHR_SETTINGS,
-    Figure,
-    Names,
-)
+from cohorts.harness.reports.published import FINEEHR_AVERAGES, FINEEHR_SETTINGS, Figure, Names
 
 AVERAGE = "average"
 BASELINE = "baseline"
@@ -56,12 +50,13 @@ def read(run: Run) -> Told:
     predictions, retrieval, learnt = run.table("predictions"), run.table("retrieval"), run.facts["learnt"]
     means, first, without = summary(predictions), predictions["notes"].iloc[0], unimproved(predictions)
     near = chosen(retrieval, {"notes": first})
+    forests = chosen(means, {"notes": first, "classifier": "random forest", "measure": "auc"})
+    auc = forests.set_index("encoder")["value"].map(_PERCENT).to_dict()
     encoders = list(dict.fromkeys(near["encoder"]))
     return Told(
         finding=finding(predictions),
         tables={
             "predictions": [prediction_table(means, without)],
-            "others": [_others(chosen(means, {"notes": first, "classifier": "random forest"}))],
             "neighbours": [
                 _neighbours(near, encoders[start : start + _SIDE_BY_SIDE])
                 for start in range(0, len(encoders), _SIDE_BY_SIDE)
@@ -74,11 +69,7 @@ def read(run: Run) -> Told:
                 notes: {category: trace_ends(trace) for category, trace in facts["training"].items()}
                 for notes, facts in learnt.items()
             },
-            "published": {
-                "settings": FINEEHR_SETTINGS,
-                "averages": FINEEHR_AVERAGES,
-                "others": FINEEHR_OTHERS,
-            },
+            "ours": {names: auc.get(encoder, "") for names, encoder in _BESIDE_OTHERS.items()},
         },
         warnings=[
             *(f"† {encoder}, {notes}: {text}." for (encoder, notes), text in without.items()),
@@ -173,29 +164,6 @@ def published_scores(encoder: str, classifier: str) -> tuple[Figure | None, ...]
         return tuple(FINEEHR_AVERAGES.figure(row, column) for column in FINEEHR_AVERAGES.columns)
     columns = (f"{_CLASSIFIERS[classifier]} {title}" for title in _MEASURES.values())
     return tuple(FINEEHR_SETTINGS.figure(row, column) for column in columns)
-
-
-def _others(means: pd.DataFrame) -> ReportTable:
-    """Return the paper's comparison with others, with ours where it is of a random forest here too."""
-    ours = chosen(means, {"measure": "auc"}).set_index("encoder")["value"]
-    lines = [
-        one
-        for (whom, source), (printed,) in FINEEHR_OTHERS.rows.items()
-        for one in figures(
-            "others",
-            {"whom": whom, "from": source},
-            ours=ours.get(_BESIDE_OTHERS.get((whom, source), ""), ""),
-            published=printed,
-        )
-    ]
-    return TableSpec(
-        title="What the paper compares itself with",
-        rows={"of whom": "whom", "from": "from"},
-        columns=[
-            seeds.mean_column("AUC, ours", "ours", _PERCENT),
-            seeds.printed_column("AUC", "published", FINEEHR_OTHERS),
-        ],
-    ).of(long_table(lines))
 
 
 def _neighbours(retrieval: pd.DataFrame, encoders: Sequence[str]) -> ReportTable:

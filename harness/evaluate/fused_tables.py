@@ -44,8 +44,6 @@ def read(run: Run) -> Told:
             "searched": [_searched(searched, way) for way in ways if len(searched)],
         },
         drawn={
-            "fusions": FUSIONS,
-            "k": RETRIEVAL_K,
             "gates": [
                 {"name": f"{name} ({way})", "bins": [int(many) for many in group["value"]]}
                 for (way, name), group in (

@@ -136,7 +136,6 @@ class SimilarityTask(Task[ScoredPairs]):
         return Told(
             finding=_finding(records(chosen(frame, {"measure": "spearman"}))),
             tables={"similarity": [table.of(frame)]},
-            drawn={"published": NOTE_TASKS},
         )
 
 

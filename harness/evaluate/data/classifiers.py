@@ -1,7 +1,7 @@
 """FineEHR's four classifiers, with scikit-learn's defaults, and what they are judged by."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,35 +17,11 @@ class Score(NamedTuple):
     auc_pr: float
 
 
-def _random_forest(seed: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(random_state=seed)
-
-
-def _logistic_regression(seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(random_state=seed)
-
-
-def _mlp(seed: int) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
-    return MLPClassifier(random_state=seed)
-
-
-def _gradient_boosting(seed: int) -> Any:
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    return GradientBoostingClassifier(random_state=seed)
-
-
-CLASSIFIERS: Mapping[str, Callable[[int], Any]] = {
-    "random forest": _random_forest,
-    "logistic regression": _logistic_regression,
-    "MLP": _mlp,
-    "gradient boosting": _gradient_boosting,
+CLASSIFIERS = {  # where scikit-learn has them
+    "random forest": ("sklearn.ensemble", "RandomForestClassifier"),
+    "logistic regression": ("sklearn.linear_model", "LogisticRegression"),
+    "MLP": ("sklearn.neural_network", "MLPClassifier"),
+    "gradient boosting": ("sklearn.ensemble", "GradientBoostingClassifier"),
 }
 
 
@@ -59,7 +35,8 @@ def score(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    model = CLASSIFIERS[classifier](seed)
+    module, name = CLASSIFIERS[classifier]
+    model = getattr(import_module(module), name)(random_state=seed)
     with warnings.catch_warnings():
         # The defaults are the protocol, their bounds included.
         warnings.simplefilter("ignore", ConvergenceWarning)

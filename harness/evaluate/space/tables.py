@@ -57,7 +57,6 @@ def read(run: Run) -> Told:
             "planes": list(_planes(run.table("plane"), colours)),
             "shares": run.table("share").set_index("encoder")["value"].to_dict(),
             "legend": colours,
-            "known": lambda number: number == number,
         },
     )
 
