@@ -22,7 +22,7 @@ def over_seeds(
     """
     by = [*settings, "measure"]
     groups = {
-        key: group.sort_values("seed")["value"]
+        tuple(None if part != part else part for part in key): group.sort_values("seed")["value"]
         for key, group in frame[frame["text"] == ""].groupby(by, sort=False, dropna=False)
     }
     rows = []
