@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cohorts.connectors.base import Collection, Connector, Vectors
 from cohorts.connectors.calibration.match import check_matchable, match_recall
 from cohorts.connectors.checks import check_index
 from cohorts.connectors.index import Hnsw, Index, Other, SearchParams, show_index
 from cohorts.errors import InputError, UnsupportedIndex
-from cohorts.loaders.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from cohorts.loaders.journal.journal import Journal
 
 FINALIZE_TIMEOUT_S = 6 * 3600.0
 
@@ -123,7 +126,7 @@ def switch(connector: Connector, name: str, fresh: str) -> None:
         connector.drop(old)
 
 
-def sweep(connector: Connector, name: str, journal: Journal, *, keep: str = "") -> None:
+def sweep(connector: Connector, name: str, journal: "Journal", *, keep: str = "") -> None:
     """Drop the versions that runs which died had begun, or replaced: they have no name that anybody queries.
 
     Only what this journal's runs made is dropped. What is there no more is forgotten.
@@ -138,7 +141,7 @@ def sweep(connector: Connector, name: str, journal: Journal, *, keep: str = "") 
         journal.drop(left.name)
 
 
-def follow(connector: Connector, journal: Journal, version: str) -> None:
+def follow(connector: Connector, journal: "Journal", version: str) -> None:
     """Let the journal follow to a copy that has taken the place of the version it was copied from."""
     copy = journal.know(version)
     if copy is None or not copy.copy_of:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pandas as pd
 from cohorts.records.notes.categories import NoteCategories
+
+if TYPE_CHECKING:  # who only asks what a unit is called need not wait for it
+    import pandas as pd
 
 
 class Unit(StrEnum):
@@ -69,10 +71,10 @@ class Batch:
     `units` may have further columns `label_*` (labels that came with the source).
     """
 
-    units: pd.DataFrame
-    codes: pd.DataFrame
-    notes: pd.DataFrame
-    measurements: pd.DataFrame
+    units: "pd.DataFrame"
+    codes: "pd.DataFrame"
+    notes: "pd.DataFrame"
+    measurements: "pd.DataFrame"
 
     def __len__(self) -> int:
         """Return the number of units."""

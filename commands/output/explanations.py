@@ -12,7 +12,7 @@ from cohorts.analysis.words import Words
 from cohorts.commands.output.plain_table import PlainTable, plain, show
 from cohorts.connectors.base import Description, Hit, Payload
 from cohorts.errors import InputError
-from cohorts.loaders.points.payload import codes_of, reasons_of, shared_codes
+from cohorts.loaders.points.reasons import codes_of, reasons_of, shared_codes
 from cohorts.plain_text import printable
 from cohorts.search.neighbours import Neighbours
 from rich.cells import cell_len

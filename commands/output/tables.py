@@ -20,7 +20,7 @@ from cohorts.connectors.index import KINDS, SearchParams, show_index, show_searc
 from cohorts.connectors.patients import patient_field
 from cohorts.harness.evaluate.note_categories import LABEL, CategoryLine, category_lines
 from cohorts.harness.reports import published
-from cohorts.loaders.points.payload import codes_of
+from cohorts.loaders.points.reasons import codes_of
 from cohorts.plain_text import csv_cell, json_text
 from cohorts.search.neighbours import Neighbours
 from rich.console import Console

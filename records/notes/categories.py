@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 KNOWN = frozenset(  # MIMIC-III's own names
     (
@@ -52,14 +53,12 @@ class NoteCategories:
         self._admissions: Counter[str] = Counter()
         self._patients: Counter[str] = Counter()
 
-    def add(self, notes: pd.DataFrame, patient_of: "pd.Series[str]") -> None:
+    def add(self, notes: "pd.DataFrame", patient_of: "pd.Series[str]") -> None:
         """Count notes of patients that come once: columns as in NOTE_COLUMNS; `patient_of` is by unit."""
-        frame = pd.DataFrame(
-            {
-                "name": notes["category"].fillna(NONE).map(self._kept),
-                "admission": notes["admission_id"],
-                "patient": notes["unit_id"].map(patient_of),
-            }
+        frame = notes[["unit_id"]].assign(
+            name=notes["category"].fillna(NONE).map(self._kept),
+            admission=notes["admission_id"],
+            patient=notes["unit_id"].map(patient_of),
         )
         self._notes.update(frame["name"].tolist())
         for column, counter in (("admission", self._admissions), ("patient", self._patients)):

@@ -1,0 +1,65 @@
+"""What a query loads: its own process runs it, and says which libraries it holds afterwards."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import ok
+
+ASK = """
+import sys
+from cohorts.cli import main
+sys.argv = ["cohorts", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names, file=sys.stderr)
+"""
+BY_PATIENT = {
+    "cohorts",
+    "numpy",
+    "qdrant_edge",
+    "rich",
+    "sqlglot",
+    "typer",
+    *("annotated_doc", "annotated_types", "pydantic", "pydantic_core", "shellingham", "typing_extensions"),
+    "typing_inspection",  # as all of the line before: what typer loads
+    *("markdown_it", "mdurl", "pygments", "mypy_extensions"),  # what rich and sqlglot load
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small hospital in embedded Qdrant, made by the commands."""
+    folder = tmp_path_factory.mktemp("light")
+    ok(f"synth {folder}/hospital --patients 60 --seed 7")
+    ok(
+        f"ingest --source mimic3 --path {folder}/hospital --encoder concat:lsa+codes "
+        f"--store qdrant:{folder}/store --collection icu"
+    )
+    return folder / "store"
+
+
+def loaded(store: Path, *asked: str) -> set[str]:
+    """Return the libraries that a query holds, without the modules that belong to no package."""
+    command = [
+        sys.executable,
+        "-c",
+        ASK,
+        "query",
+        "--store",
+        f"qdrant:{store}",
+        "--collection",
+        "icu",
+        *asked,
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "similarity" in done.stdout
+    held = set(done.stderr.split("\n")[-2].split())
+    return {name for name in held if not name.startswith("_") and "finder" not in name}
+
+
+@pytest.mark.parametrize("filters", [(), ("--where", "age >= 20")])
+def test_a_query_by_patient_loads_the_engine_and_little_else(store: Path, filters: tuple[str, ...]) -> None:
+    assert loaded(store, "--patient", "10006", *filters) <= BY_PATIENT
