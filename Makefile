@@ -11,7 +11,7 @@ PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo set-up test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo docs set-up test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU. Most modules of these
@@ -68,6 +68,9 @@ check: $(READY) .links/cohorts  ## Lint, types, import table.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_layout.py
+
+docs: $(READY) .links/cohorts  ## The documents' site, in out/site: strict, so that a link that leads nowhere ends it.
+	$(BIN)/python -m mkdocs build --strict
 
 bench: $(REFERENCE) $(SERVERS)  ## Every engine side by side on 50,000 synthetic vectors; the report is out/bench/engines/report.html.
 	PYTHONPATH=tests $(BIN)/python benchmarks/engines.py

@@ -13,7 +13,7 @@ from cohorts.connectors import registry as engines
 from cohorts.connectors.index import Index, SearchParams
 from cohorts.connectors.ready_clients import connect_client
 from cohorts.errors import InputError
-from cohorts.given import Path_
+from cohorts.given import PathLike
 from cohorts.progress import ProgressCallback
 from cohorts.search.store import take_mapping
 from cohorts.store import CollectionHandle, Store
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 def open_source(
     name: str,
-    path: Path_,
+    path: PathLike,
     *,
     unit: "Unit | str" = "patient",
-    notes: Path_ | None = None,
+    notes: PathLike | None = None,
     columns: Mapping[str, str] | str = "",
     labels: "Iterable[str] | pd.Series[Any] | str" = (),
     dates: str = "iso",
@@ -42,8 +42,8 @@ def open_source(
     deidentify: bool = False,
     context: str | None = None,
     max_bad_share: float = 0.1,
-    quarantine: Path_ | None = None,
-    work_dir: Path_ | None = None,
+    quarantine: PathLike | None = None,
+    work_dir: PathLike | None = None,
 ) -> "OpenedSource":
     """Open a hospital's tables; only headers and first rows are read yet.
 
@@ -139,7 +139,7 @@ def make_encoder(
     return registry.make_encoder(asked, **settings)
 
 
-def load_encoder(folder: Path_) -> "Encoder":
+def load_encoder(folder: PathLike) -> "Encoder":
     """Load an encoder that was saved by its `save`, by `cohorts fit`, or by an ingest.
 
     Raises:
@@ -150,7 +150,7 @@ def load_encoder(folder: Path_) -> "Encoder":
     return load_encoder(given.as_path("folder", folder))
 
 
-def synthesize(folder: Path_, patients: int = 2_000, seed: int = 0) -> Path:
+def synthesize(folder: PathLike, patients: int = 2_000, seed: int = 0) -> Path:
     """Write the tables of a synthetic hospital, in MIMIC-III's shape, to a new or empty folder, and return it.
 
     The patients are invented: the tables show that the machinery works, and nothing about medicine.
@@ -167,7 +167,7 @@ def synthesize(folder: Path_, patients: int = 2_000, seed: int = 0) -> Path:
     return place
 
 
-def connect(store: "str | QdrantClient | MilvusClient", *, runs: Path_ | None = None) -> "Store":
+def connect(store: "str | QdrantClient | MilvusClient", *, runs: PathLike | None = None) -> "Store":
     """Connect to a store: embedded, a server, or a client that is ready. Nothing is opened yet.
 
     Args:
@@ -189,7 +189,7 @@ def connect(store: "str | QdrantClient | MilvusClient", *, runs: Path_ | None = 
 
 def ingest(
     source: "Source",
-    encoder: "Encoder | EncoderSpec | Path_ | object | None",
+    encoder: "Encoder | EncoderSpec | PathLike | object | None",
     store: Store,
     collection: str = "cohorts",
     *,

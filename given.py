@@ -18,7 +18,7 @@ from cohorts.documents import conform
 from cohorts.errors import InputError, VectorError
 
 E = TypeVar("E", bound=StrEnum)
-Path_ = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 Id = str | int | np.integer[Any]
 Count = int | np.integer[Any]
 INDEX = "a text as in 'hnsw:m=32', a dict as in {'kind': 'hnsw', 'm': 32}, or cohorts.Hnsw(m=32)"

@@ -12,7 +12,7 @@ from cohorts.search.neighbours import Neighbours
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = 8  # of payload in a notebook; to_pandas has all
+_COLUMNS = 6  # of payload in a notebook; to_pandas has all
 _FIRST = ("age", "sex", "principal_code", "principal_title", "died")
 _LONG = 60  # signs of a cell there
 _CELL = 'style="text-align:left;white-space:nowrap"'

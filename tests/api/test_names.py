@@ -128,7 +128,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         ROOT, copy, ignore=shutil.ignore_patterns(".*", "tests", "build", "*.egg-info", "__pycache__", "demo")
     )
-    build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
+    build = ["-m", "build", "--wheel", "--outdir", str(copy / "dist"), str(copy)]
     subprocess.run([sys.executable, *build], check=True, capture_output=True)
     (wheel,) = (copy / "dist").glob("*.whl")
     shutil.unpack_archive(wheel, site, "zip")

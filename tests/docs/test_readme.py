@@ -148,11 +148,12 @@ def make_their_collection(qdrant: QdrantNode) -> None:
     client.close()
 
 
-def test_the_lines_of_python_run(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["README.md", "docs/index.md"])
+def test_the_lines_of_python_run(
+    file: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(furnished(tmp_path, shared_data))
-    (code,) = re.findall(
-        r"^```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S
-    )
+    (code,) = re.findall(r"^```python\n(.*?)```", (ROOT / file).read_text(encoding="utf-8"), re.M | re.S)
     names: dict[str, Any] = {}
     exec(code, names)
     assert len(names["found"]) == 20
