@@ -1,4 +1,4 @@
-"""What a process costs, read from outside by /proc (Linux), and how it was read.
+"""What a process costs, read from outside, and how it was read.
 
 A client's own memory says nothing of its server's: here the server's process is looked for by the port that it listens
 on, and what it started counts with it. What can't be seen (another machine, another network namespace, another user's
@@ -9,15 +9,16 @@ import ctypes
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
+import psutil
 from cohorts.connectors.addresses import is_server, parse_server
 from cohorts.errors import EngineError
 
@@ -25,24 +26,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 MIB = 1 << 20
 NOT_VISIBLE = "not visible: no process of this machine that can be looked into listens on the server's port"
-_PROC = Path("/proc")
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
-_LISTENING = "0A"
-# As the kernel writes them: 127.0.0.1 and any address, each also as IPv6.
-_LOOPBACK = {
-    "0100007F",
-    "00000000",
-    "00000000000000000000000001000000",
-    "00000000000000000000000000000000",
-    "0000000000000000FFFF00000100007F",
-}
 _HERE = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = {"127.0.0.1", "0.0.0.0", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104 - compared with, never bound to
 # They hold the port for a server that runs elsewhere; their own memory is not the server's.
 _FORWARDERS = {"docker-proxy", "rootlessport", "slirp4netns", "pasta", "ssh", "kubectl", "socat"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """Resident memory in MiB: anonymous pages, which are a process's own, and pages of files, which can be dropped."""
 
@@ -51,7 +42,7 @@ class Memory:
     how: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Processor:
     """Processor seconds per second: 1.0 keeps one core busy."""
 
@@ -59,48 +50,44 @@ class Processor:
     how: str
 
 
-class _Stat(NamedTuple):
-    parent: int
-    processor_s: float
-
-
 def server_pid(address: str) -> int | None:
     """Return the process behind a server's address; None where it can't be seen, or where there are several nodes."""
-    if not is_server(address):
-        return None
-    hosts = parse_server(address).hosts
-    if len(hosts) != 1 or hosts[0][0] not in _HERE:
-        return None
-    return listening_pid(hosts[0][1])
+    hosts = parse_server(address).hosts if is_server(address) else ()
+    return listening_pid(hosts[0][1]) if len(hosts) == 1 and hosts[0][0] in _HERE else None
 
 
 def listening_pid(port: int) -> int | None:
     """Return the process that listens on a port of this machine's loopback; of several, the one that began them."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
-    pids = {pid for pid in _pids() if sockets and not sockets.isdisjoint(_open_files(pid))}
-    first = [pid for pid in sorted(pids) if (stat := _stat(pid)) and stat.parent not in pids]
-    if not first or _name(first[0]).partition(".")[0] in _FORWARDERS:
-        return None
-    return first[0]
+    pids = {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.laddr.ip in _LOOPBACK and one.pid
+    }
+    for pid in sorted(pids):
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if process.ppid() not in pids:
+                return None if process.name().partition(".")[0] in _FORWARDERS else pid
+    return None
 
 
-def family(pid: int) -> list[int]:
-    """Return a process and all that descend from it, ascending; empty where it has ended."""
-    stats = {one: stat for one in _pids() if (stat := _stat(one))}
-    found = {pid} & stats.keys()
-    while more := {one for one, stat in stats.items() if stat.parent in found} - found:
-        found |= more
-    return sorted(found)
+def family(pid: int | None) -> list[psutil.Process]:
+    """Return a process and all that descend from it; empty where it has ended, and for None."""
+    with suppress(psutil.Error):
+        if pid is not None:
+            first = psutil.Process(pid)
+            return [first, *first.children(recursive=True)]
+    return []
 
 
 def memory(pid: int | None) -> Memory:
     """Return the memory of a process with all its children; None stands for a process that can't be seen."""
-    pids = [] if pid is None else family(pid)
-    sizes = [size for one in pids if (size := _resident_kib(one))]
-    if pid is None or not sizes:
-        return Memory(None, None, NOT_VISIBLE)
-    anon, file = (sum(column) / 1024 for column in zip(*sizes, strict=True))
-    return Memory(anon, file, f"RssAnon of {_shown(pid, pids)}")
+    processes = family(pid)
+    sizes = [size for one in processes if (size := _resident_mib(one))]
+    if not sizes:
+        return Memory(rss_anon_mib=None, rss_file_mib=None, how=NOT_VISIBLE)
+    anon, file = map(sum, zip(*sizes, strict=True))
+    return Memory(rss_anon_mib=anon, rss_file_mib=file, how=f"RssAnon of {_shown(processes)}")
 
 
 def own_memory() -> Memory:
@@ -108,19 +95,17 @@ def own_memory() -> Memory:
     gc.collect()
     with suppress(OSError, AttributeError):  # glibc's own; elsewhere there is no such function
         ctypes.CDLL(None).malloc_trim(0)
-    anon, file = _resident_kib(os.getpid()) or (0, 0)
-    return Memory(anon / 1024, file / 1024, f"RssAnon of this process ({os.getpid()})")
+    anon, file = _resident_mib(psutil.Process()) or (0.0, 0.0)
+    return Memory(rss_anon_mib=anon, rss_file_mib=file, how=f"RssAnon of this process ({os.getpid()})")
 
 
 def own_growth(before: Memory) -> Memory:
     """Return by how much this process has grown since `own_memory` was read."""
     now = own_memory()
-    assert now.rss_anon_mib is not None  # noqa: S101 - a process sees itself
-    assert now.rss_file_mib is not None  # noqa: S101
     return Memory(
-        now.rss_anon_mib - (before.rss_anon_mib or 0),
-        now.rss_file_mib - (before.rss_file_mib or 0),
-        "RssAnon of this process less what it held before the build",
+        rss_anon_mib=(now.rss_anon_mib or 0) - (before.rss_anon_mib or 0),
+        rss_file_mib=(now.rss_file_mib or 0) - (before.rss_file_mib or 0),
+        how="RssAnon of this process less what it held before the build",
     )
 
 
@@ -139,14 +124,18 @@ class Meter:
     def read(self) -> Processor:
         """Return the mean since the meter was made."""
         spent_s, over_s = self.spent_s(), time.perf_counter() - self._began
-        if self._pid is None or spent_s is None:
-            return Processor(None, NOT_VISIBLE)
-        shown = _shown(self._pid, family(self._pid))
-        return Processor(spent_s / over_s, f"utime and stime of {shown}")
+        if spent_s is None:
+            return Processor(cores=None, how=NOT_VISIBLE)
+        return Processor(cores=spent_s / over_s, how=f"processor time of {_shown(family(self._pid))}")
 
     def _all_s(self) -> float | None:
-        stats = [stat for one in family(self._pid) if (stat := _stat(one))] if self._pid else []
-        return sum(stat.processor_s for stat in stats) if stats else None
+        """Return the seconds of all, with those of children that have ended."""
+        spent = []
+        for one in family(self._pid):
+            with suppress(psutil.Error):
+                times = one.cpu_times()
+                spent.append(times.user + times.system + times.children_user + times.children_system)
+        return sum(spent) if spent else None
 
 
 def disk_mib(folder: Path) -> float:
@@ -170,60 +159,15 @@ def in_fresh_process(work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R
             ) from error
 
 
-def _shown(pid: int, pids: list[int]) -> str:
-    children = len(pids) - 1
-    return f"{_name(pid)} (pid {pid})" + (f" and {children} of its children" if children > 0 else "")
+def _shown(processes: list[psutil.Process]) -> str:
+    children = len(processes) - 1
+    shown = f"{processes[0].name()} (pid {processes[0].pid})"
+    return shown + (f" and {children} of its children" if children else "")
 
 
-def _pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir(_PROC) if entry.isdecimal())  # noqa: PTH208 - names are enough
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    for table in ("tcp", "tcp6"):
-        for line in _read(_PROC / "net" / table).splitlines()[1:]:
-            columns = line.split()
-            address, _, at = columns[1].partition(":")
-            if columns[3] == _LISTENING and int(at, 16) == port and address in _LOOPBACK:
-                yield columns[9]
-
-
-def _open_files(pid: int) -> set[str]:
-    found = set()
-    with suppress(OSError):  # it is another user's, or has just ended
-        for entry in (_PROC / str(pid) / "fd").iterdir():
-            with suppress(OSError):
-                found.add(os.readlink(entry))  # noqa: PTH115 - not a path: socket:[123]
-    return found
-
-
-def _stat(pid: int) -> _Stat | None:
-    """Return the parent of a process, and its time with that of its children that have ended."""
-    _, closing, rest = _read(_PROC / str(pid) / "stat").rpartition(")")  # a name may hold anything before it
-    if not closing:
-        return None
-    columns = rest.split()
-    return _Stat(int(columns[1]), sum(map(int, columns[11:15])) / _TICKS_PER_S)
-
-
-def _resident_kib(pid: int) -> tuple[int, int] | None:
-    lines = _read(_PROC / str(pid) / "status").splitlines()
-    sizes = {
-        key: int(rest.split()[0]) for key, _, rest in (line.partition(":") for line in lines) if key in _SIZES
-    }
-    return (sizes["RssAnon"], sizes["RssFile"]) if len(sizes) == len(_SIZES) else None
-
-
-_SIZES = ("RssAnon", "RssFile")
-
-
-def _name(pid: int) -> str:
-    return _read(_PROC / str(pid) / "comm").strip()
-
-
-def _read(file: Path) -> str:
-    """Return the text of a file of /proc; none where the process has ended, or is not ours to look into."""
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+def _resident_mib(process: psutil.Process) -> tuple[float, float] | None:
+    """Return anonymous pages, and those of files; None of a process that has ended, or is not ours to look into."""
+    with suppress(psutil.Error, AttributeError):  # not every system tells them apart
+        size = process.memory_info()
+        return (size.rss - size.shared) / MIB, size.shared / MIB
+    return None
