@@ -19,8 +19,8 @@ import numpy as np
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import Hnsw, SearchParams
 from cohorts.connectors.registry import connect
-from cohorts.harness.bench.load.arrivals import single
-from cohorts.harness.bench.load.clients import ConnectorClient, NullOpener
+from cohorts.harness.bench.load.clients import NullOpener, store_client
+from cohorts.harness.bench.load.modes import one_by_one
 from cohorts.harness.bench.load.samples import Recorder, merged
 from cohorts.harness.bench.run.build import Rows, build
 from query import vectors
@@ -33,8 +33,8 @@ PARAMS = SearchParams(ef_search=128)
 def measure(connector: Connector, pairs: int) -> np.ndarray:
     """Return (3, pairs) ms of a query: by the bare loop, as the harness recorded it, and the harness's whole turn."""
     queries, order = vectors(pairs + WARM_UP, 1), random.Random(0)
-    client = ConnectorClient(connector, "bench", PARAMS)
-    recorder = Recorder(client, queries, K, keep=True)
+    client = store_client(connector, "bench", PARAMS)
+    recorder = Recorder(client, queries, K)
     bare, turn = np.empty(len(queries)), np.empty(len(queries))
     gc.collect()
     gc.freeze()  # as the harness does: what is compared is the loop
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=4_000)
     asked = parser.parse_args()
-    floor = single(NullOpener(), vectors(5_000, 1), K).warm.latency_ms
+    floor = one_by_one(NullOpener(), vectors(5_000, 1), K).warm.latency_ms
     print(f"{asked.vectors:,} synthetic vectors of {DIM}, k = {K}, {asked.pairs:,} pairs")
     print(f"floor: {np.median(floor) * 1000:.2f} µs in the latency of a query that finds nothing")
     with tempfile.TemporaryDirectory() as folder:

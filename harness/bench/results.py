@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Answers:
     """Answers by columns, each (n,); the ids and scores of all of them in one row, of which `got` are each one's.
 
@@ -55,11 +55,17 @@ class Answers:
     started_s: Floats
     intended_s: Floats
 
+    @property
+    def ended_s(self) -> Floats:
+        """Return when each was answered, (n,) s since the measurement began; NaN without times."""
+        due_s = np.where(np.isnan(self.intended_s), self.started_s, self.intended_s)
+        return np.asarray(due_s + self.latency_ms / 1000)
+
     def __len__(self) -> int:
         return len(self.query)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Written:
     """The points that were to be written or deleted, by columns, each (n,). Times are s since the measurement began.
 

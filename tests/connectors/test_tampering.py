@@ -280,7 +280,16 @@ TABLES = {
 
 def test_a_measurement(tmp_path: Path) -> None:
     folder, one, whole = tmp_path / "k=10", np.zeros(1), np.ones(1, np.int64)
-    answers = raw.Answers(whole, one, whole, whole, whole, np.ones(1, np.float32), one, one)
+    answers = raw.Answers(
+        query=whole,
+        latency_ms=one,
+        asked=whole,
+        got=whole,
+        ids=whole,
+        scores=np.ones(1, np.float32),
+        started_s=one,
+        intended_s=one,
+    )
     manifest = raw.manifest_of(
         {"k": 10},
         "0",

@@ -6,7 +6,7 @@ read afterwards.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from cohorts.connectors.addresses import is_server
 from cohorts.connectors.base import Connector, Found, Vectors
 from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import SearchParams
+from cohorts.errors import InputError
 from cohorts.search.store import open_store
 
 
@@ -25,18 +26,27 @@ class Answer(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Client(Protocol):
-    """Somebody who asks. `ask` takes a (1, dim) float32 query and k; only `read` knows what it returns."""
+def _nothing() -> None:
+    """Close what needs no closing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Somebody who asks. `ask` takes a (1, dim) float32 query and k; only `read` knows what it returns.
+
+    `store` is the connector and the name of the collection, where it is one; into a library nothing is written.
+    """
 
     ask: Callable[[Vectors, int], Any]
+    read: Callable[[Any], Answer]
+    close: Callable[[], None] = _nothing
+    store: tuple[Connector, str] | None = None
 
-    def read(self, answer: Any) -> Answer:
-        """Return what `ask` returned as ids and scores."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        ...
+    def writable(self) -> tuple[Connector, str]:
+        """Return the store. Raises InputError where there is none."""
+        if self.store is None:
+            raise InputError("Nothing can be written into a library: writes need a store.")
+        return self.store
 
 
 class Opener(Protocol):
@@ -52,25 +62,17 @@ class Opener(Protocol):
         ...
 
 
-class ConnectorClient:
-    """A client of a collection; closing it closes the connector."""
+def store_client(
+    connector: Connector, name: str, params: SearchParams | None = None, where: Filter | None = None
+) -> Client:
+    """Return a client of a collection; closing it closes the connector."""
+    ask = partial(connector.search, name, params=params, where=where, with_payload=False)
+    return Client(ask=ask, read=_only_hits, close=connector.close, store=(connector, name))
 
-    def __init__(
-        self, connector: Connector, name: str, params: SearchParams | None = None, where: Filter | None = None
-    ) -> None:
-        self.connector, self.name = connector, name
-        self.ask: Callable[[Vectors, int], Any] = partial(
-            connector.search, name, params=params, where=where, with_payload=False
-        )
 
-    def read(self, answer: Found) -> Answer:
-        """Return the only query's hits."""
-        (hits,) = answer.hits
-        return Answer([hit.id for hit in hits], [hit.score for hit in hits], answer.notes)
-
-    def close(self) -> None:
-        """Close the connector."""
-        self.connector.close()
+def _only_hits(found: Found) -> Answer:
+    (hits,) = found.hits
+    return Answer([hit.id for hit in hits], [hit.score for hit in hits], found.notes)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ class StoreOpener:
         """Tell whether it is a server."""
         return is_server(self.address)
 
-    def open(self) -> ConnectorClient:
+    def open(self) -> Client:
         """Return a client with a connector of its own, which connects with its first query."""
-        return ConnectorClient(open_store(self.address, self.name), self.name, self.params, self.where)
+        return store_client(open_store(self.address, self.name), self.name, self.params, self.where)
 
 
 @dataclass(frozen=True)
@@ -100,24 +102,11 @@ class Held:
     """Lends a client that is open already, as of an index in this process; whoever opened it closes it."""
 
     client: Client
-
-    @property
-    def apart(self) -> bool:
-        """No other process can have it."""
-        return False
+    apart: bool = False
 
     def open(self) -> Client:
         """Return a client of the same connection, which closing leaves open."""
-        return _Lent(self.client)
-
-
-class _Lent:
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.ask, self.read = client.ask, client.read
-
-    def close(self) -> None:
-        """Leave it open: it is lent."""
+        return replace(self.client, close=_nothing)
 
 
 @dataclass(frozen=True)
@@ -127,32 +116,18 @@ class NullOpener:
     delay_s: float = 0.0
     apart: bool = True
 
-    def open(self) -> "NullClient":
+    def open(self) -> Client:
         """Return such a client."""
-        return NullClient(self.delay_s)
+        return Client(ask=partial(_wait, self.delay_s) if self.delay_s else _find_nothing, read=Answer._make)
 
 
-class NullClient:
-    """Answers every query with nothing."""
-
-    def __init__(self, delay_s: float = 0.0) -> None:
-        self.ask: Callable[[Vectors, int], Any] = partial(_wait, delay_s) if delay_s else _nothing
-
-    def read(self, answer: Answer) -> Answer:
-        """Return the empty answer."""
-        return answer
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-_EMPTY = Answer((), ())
-
-
-def _nothing(_query: Vectors, _k: int) -> Answer:
+def _find_nothing(_query: Vectors, _k: int) -> Answer:
     return _EMPTY
 
 
 def _wait(delay_s: float, _query: Vectors, _k: int) -> Answer:
     time.sleep(delay_s)
     return _EMPTY
+
+
+_EMPTY = Answer((), ())

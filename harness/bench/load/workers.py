@@ -4,22 +4,20 @@ Processes stay for the next measurement: to start one takes as long as what it m
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from threading import BrokenBarrierError
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from cohorts.errors import EngineError
-from cohorts.harness.bench.load.clients import Client, Opener
-from cohorts.harness.bench.load.heap import gc_paused
+from cohorts.harness.bench.load.clients import Opener
 from cohorts.harness.bench.load.processes import Meter
-from cohorts.harness.bench.load.samples import Log, clock
+from cohorts.harness.bench.load.samples import Log, Samples, clock, gc_paused, merged
 
-T = TypeVar("T", covariant=True)
 START_S = 120.0  # in which all must have connected and warmed up
 LEAD_NS = 200_000_000  # so that nobody has missed the start when it is told
 _SPIN_NS = 100_000  # a sleep wakes some 60 µs late
@@ -35,16 +33,18 @@ class StartBarrier:
         self._next = _SPAWN.Value("q", 0)
 
     def open(self) -> int:
-        """Wait until all are ready, then let them in; return the moment at which they begin."""
+        """Wait until all are ready, then let them in; return the moment at which they begin, which has come."""
         self._barrier.wait(START_S)
         self._next.value = 0
         self._began_ns.value = clock() + LEAD_NS
-        self._barrier.wait(START_S)
-        return int(self._began_ns.value)
+        return self._enter()
 
     def wait(self) -> int:
         """Wait for all others; return the moment to begin, which has come."""
         self._barrier.wait(START_S)
+        return self._enter()
+
+    def _enter(self) -> int:
         self._barrier.wait(START_S)
         sleep_until(self._began_ns.value)
         return int(self._began_ns.value)
@@ -52,35 +52,16 @@ class StartBarrier:
     def take(self) -> int:
         """Return the number of the next arrival, which is nobody else's."""
         with self._next.get_lock():
-            number = self._next.value
-            self._next.value = number + 1
-        return int(number)
+            self._next.value += 1
+            return int(self._next.value) - 1
 
     def abandon(self) -> None:
         """Let nobody wait for one who can't come."""
         self._barrier.abort()
 
 
-class Work(Protocol[T]):
-    """What one of the clients does; it passes the gate once it is warm."""
-
-    def __call__(self, client: Client, number: int, gate: StartBarrier) -> T:
-        """Return what it saw; `number` tells the clients apart."""
-        ...
-
-
-@dataclass(frozen=True)
-class WorkerPool:
-    """What all clients saw, when they began, and what they were.
-
-    `processor_s` are those of all clients, `server_s` those of the server; None where it can't be seen.
-    """
-
-    logs: list[Log]
-    began_ns: int
-    processor_s: float
-    server_s: float | None
-    how: str
+Work = Callable[[Any, int, StartBarrier], Any]
+"""What one client does: it passes the barrier once it is warm; its number tells it from others. Returns what it saw."""
 
 
 def sleep_until(moment_ns: int) -> None:
@@ -90,94 +71,105 @@ def sleep_until(moment_ns: int) -> None:
             time.sleep((left_ns - _SPIN_NS) / 1e9)
 
 
-class _Waiting(NamedTuple):
-    """Processes that wait for work, and the gate that they share."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What all clients saw since `began_ns`, and what one more saw who worked `beside` them.
 
-    gate: StartBarrier
-    pool: ProcessPoolExecutor
+    `client_cores` are processor seconds of all clients per second; of an engine that lives in the clients' process, its
+    own are among them, and `how` says so. `server_cores` are those of the server; None where it can't be seen.
+    """
+
+    samples: Samples
+    began_ns: int
+    client_cores: float
+    server_cores: float | None
+    how: str
+    beside: Any
 
 
-class Crowds:
-    """Runs crowds, one at a time, and keeps their processes until it is closed."""
+class WorkerPool:
+    """Runs many clients at a time, and keeps their processes until it is closed."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, _Waiting] = {}
+        self._idle: dict[int, tuple[StartBarrier, ProcessPoolExecutor]] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for kept in self._waiting.values():
-            kept.pool.shutdown()
+        for idle in self._idle.values():
+            idle[1].shutdown()
 
     def run(
         self,
         opener: Opener,
         clients: int,
-        work: Work[Log],
+        work: Work,
         *,
-        beside: Work[Any] | None = None,
+        beside: Work | None = None,
         server: int | None = None,
-    ) -> tuple[WorkerPool, Any]:
-        """Let all clients do the work at the same time; return it, and what one more saw who did `beside` meanwhile.
+    ) -> Run:
+        """Let all clients do the work, which returns a Log, at the same time, and one more what is `beside` it.
 
         `server` is the process that they ask. Raises what the first client that fails raises, EngineError where one
         dies.
         """
-        works: list[Work[Any]] = [work] * clients + ([beside] if beside else [])
-        if opener.apart:
-            began_ns, server_s, seen = self._in_processes(opener, works, server)
-            how = f"{clients} processes"
-        else:
-            began_ns, server_s, seen = _in_threads(opener, works, server)
-            how = f"{clients} threads of one process, in which the engine is"
-        spent_s = [log.processor_s for log in seen[:clients]]
+        works = [work] * clients + ([beside] if beside else [])
+        run = self._in_processes if opener.apart else _in_threads
+        began_ns, server_s, seen = run(opener, works, server)
+        logs: list[Log] = seen[:clients]
+        samples = merged(logs, began_ns)
+        lasted_s = float(samples.ended_s.max(initial=0)) or float("inf")
         # Every thread has read the seconds of the one process.
-        processor_s = sum(spent_s) if opener.apart else max(spent_s)
-        return WorkerPool(seen[:clients], began_ns, processor_s, server_s, how), seen[
-            clients
-        ] if beside else None
+        spent_s = (sum if opener.apart else max)(log.processor_s for log in logs)
+        return Run(
+            samples=samples,
+            began_ns=began_ns,
+            client_cores=spent_s / lasted_s,
+            server_cores=None if server_s is None else server_s / lasted_s,
+            how=f"{clients} processes"
+            if opener.apart
+            else f"{clients} threads of one process, in which the engine is",
+            beside=seen[-1],
+        )
 
-    def _in_processes(self, opener: Opener, works: Sequence[Work[Any]], server: int | None) -> "_Seen":
+    def _in_processes(self, opener: Opener, works: Sequence[Work], server: int | None) -> "_Seen":
         many = len(works)
-        waiting = self._waiting.pop(many, None) or _started(many)
-        tasks = [waiting.pool.submit(_alone, opener, one, number) for number, one in enumerate(works)]
+        barrier, pool = self._idle.pop(many) if many in self._idle else _started(many)
+        tasks = [pool.submit(_alone, opener, one, number) for number, one in enumerate(works)]
         try:
-            seen = _together(tasks, waiting.gate, server)
-        except BaseException:  # the gate is broken, or a process
-            waiting.pool.shutdown()
+            seen = _together(tasks, barrier, server)
+        except BaseException:  # the barrier is broken, or a process
+            pool.shutdown()
             raise
-        self._waiting[many] = waiting
+        self._idle[many] = barrier, pool
         return seen
 
 
-class _Seen(NamedTuple):
-    began_ns: int
-    server_s: float | None
-    seen: list[Any]
+_Seen = tuple[
+    int, float | None, list[Any]
+]  # when all began, seconds of the server's processor, what each saw
 
 
-def _started(many: int) -> _Waiting:
-    gate = StartBarrier(many + 1)
-    return _Waiting(gate, ProcessPoolExecutor(many, _SPAWN, _enter, (gate,)))
+def _started(many: int) -> tuple[StartBarrier, ProcessPoolExecutor]:
+    barrier = StartBarrier(many + 1)
+    return barrier, ProcessPoolExecutor(many, _SPAWN, _enter, (barrier,))
 
 
-def _in_threads(opener: Opener, works: Sequence[Work[Any]], server: int | None) -> _Seen:
-    gate = StartBarrier(len(works) + 1)
+def _in_threads(opener: Opener, works: Sequence[Work], server: int | None) -> _Seen:
+    barrier = StartBarrier(len(works) + 1)
     with closing(opener.open()) as client, gc_paused(), ThreadPoolExecutor(len(works)) as pool:
-        return _together(
-            [pool.submit(one, client, number, gate) for number, one in enumerate(works)], gate, server
-        )
+        tasks = [pool.submit(one, client, number, barrier) for number, one in enumerate(works)]
+        return _together(tasks, barrier, server)
 
 
-def _together(tasks: Sequence[Future[Any]], gate: StartBarrier, server: int | None) -> _Seen:
-    """Open the gate once all have come; return when, what the server spent from then on, and what each saw."""
+def _together(tasks: Sequence[Future[Any]], barrier: StartBarrier, server: int | None) -> _Seen:
+    """Let all begin once all have come."""
     for task in tasks:
-        task.add_done_callback(lambda ended: gate.abandon() if ended.exception() else None)
+        task.add_done_callback(lambda ended: barrier.abandon() if ended.exception() else None)
     meter = None
     with suppress(BrokenBarrierError):  # somebody failed: what is told is why
-        began_ns = gate.open()
-        sleep_until(began_ns)
+        began_ns = barrier.open()
         meter = Meter(server)
     errors = [error for task in tasks if (error := task.exception())]
     for error in errors:
@@ -188,17 +180,19 @@ def _together(tasks: Sequence[Future[Any]], gate: StartBarrier, server: int | No
             "A client of the measurement died, or was not ready in time: look for the system's own word of a process "
             f"killed for its memory. All clients must connect and warm up within {START_S:.0f} s."
         ) from errors[0]
-    return _Seen(began_ns, meter.spent_s() if meter else None, [task.result() for task in tasks])
+    return began_ns, meter.spent_s() if meter else None, [task.result() for task in tasks]
 
 
-_gate: StartBarrier  # of this process, where it is a client: it can't be sent to a process that runs already
+_barrier: (
+    StartBarrier  # of this process, where it is a client: it can't be sent to a process that runs already
+)
 
 
-def _enter(gate: StartBarrier) -> None:
-    global _gate
-    _gate = gate
+def _enter(barrier: StartBarrier) -> None:
+    global _barrier
+    _barrier = barrier
 
 
-def _alone(opener: Opener, work: Work[T], number: int) -> T:
+def _alone(opener: Opener, work: Work, number: int) -> Any:
     with closing(opener.open()) as client, gc_paused():
-        return work(client, number, _gate)
+        return work(client, number, _barrier)

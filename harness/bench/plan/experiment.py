@@ -23,7 +23,7 @@ from cohorts.connectors.index import (
 )
 from cohorts.connectors.registry import ADDRESSES
 from cohorts.errors import InputError
-from cohorts.harness.bench.plan.toml_table import BOOLEAN, TABLE, TEXT, Kind, Table, above, whole
+from cohorts.harness.bench.plan.toml_table import BOOLEAN, SHARE, TABLE, TEXT, Key, above, read_table, whole
 
 MAX_K = 16_384  # the most that every engine returns
 REFERENCES: dict[str, tuple[type[Index], ...]] = {
@@ -109,9 +109,36 @@ class Experiment:
     stores: tuple[Store, ...]
     plans: tuple[Plan, ...]
 
-    def rows_each(self, writes: float) -> int:
-        """Return how many rows are written at `writes` per second in one measurement; as many others are deleted."""
-        return ceil(writes * self.seconds / 2)
+
+_NUMBER = above(0, 1_000_000)
+_EXPERIMENT = {
+    "store": Key(TABLE, many=True),
+    "name": Key(TEXT),
+    "seed": Key(whole(0, 2**32 - 1), 0),
+    "repeats": Key(whole(1, 1_000), 3),
+    "queries": Key(whole(1, 1_000_000), 1_000),
+    "k": Key(whole(1, MAX_K), many=True),
+    "clients": Key(whole(1, 1_024), (), many=True),
+    "rates": Key(_NUMBER, (), many=True, empty=True),
+    "writes": Key(_NUMBER, (), many=True, empty=True),
+    "seconds": Key(above(0, 86_400), 5),
+    "data": Key(TABLE),
+    "filters": Key(TABLE, None),
+    "index": Key(TABLE, many=True),
+}
+_FILE = {"file": Key(TEXT)}
+_SYNTHETIC = {
+    "rows": Key(whole(2, 1_000_000_000)),
+    "dim": Key(whole(2, 65_536)),
+    "clusters": Key(whole(1, 1_000_000)),
+}
+_FILTERS = {"selectivities": Key(SHARE, many=True), "correlated": Key(BOOLEAN, (False,), many=True)}
+_STORE = {"name": Key(TEXT), "address": Key(TEXT)}
+_INDEX = {
+    "build": Key(TEXT),
+    "search": Key(TEXT, (), many=True, empty=True),
+    "stores": Key(TEXT, (), many=True),
+}
 
 
 def read_experiment(file: Path) -> Experiment:
@@ -121,27 +148,21 @@ def read_experiment(file: Path) -> Experiment:
     other.
     """
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"The experiment {file} can't be read: {error}.") from error
-    table = Table(values, str(file))
-    stores = _stores(table.several("store", TABLE), str(file))
+    values, where = read_table(text, _EXPERIMENT, str(file)), str(file)
+    stores = _stores(values.pop("store"), where)
     experiment = Experiment(
-        name=table.one("name", TEXT),
-        seed=table.one("seed", whole(0, 2**32 - 1), 0),
-        repeats=table.one("repeats", whole(1, 1_000), 3),
-        queries=table.one("queries", whole(1, 1_000_000), 1_000),
-        k=table.several("k", whole(1, MAX_K)),
-        clients=table.several("clients", whole(1, 1_024), ()),
-        rates=tuple(map(float, table.several("rates", above(0, 1_000_000), (), empty=True))),
-        writes=tuple(map(float, table.several("writes", above(0, 1_000_000), (), empty=True))),
-        seconds=float(table.one("seconds", above(0, 86_400), 5)),
-        data=_data(table.one("data", TABLE), file),
-        filters=_filters(table.one("filters", TABLE, {}), str(file)),
+        data=_data(values.pop("data"), file),
+        filters=_filters(values.pop("filters"), where),
         stores=stores,
-        plans=_plans(table.several("index", TABLE), stores, str(file)),
+        plans=_plans(values.pop("index"), stores, where),
+        rates=tuple(map(float, values.pop("rates"))),
+        writes=tuple(map(float, values.pop("writes"))),
+        seconds=float(values.pop("seconds")),
+        **values,
     )
-    table.done()
     slug(experiment.name)
     if experiment.writes and not experiment.rates:
         raise InputError(
@@ -161,46 +182,36 @@ def slug(name: str) -> str:
     return made
 
 
+def rows_each(writes: float, seconds: float) -> int:
+    """Return how many rows are written at `writes` per second in one measurement; as many others are deleted."""
+    return ceil(writes * seconds / 2)
+
+
 def plain(value: float) -> str:
     """Return a number without an exponent and without a needless point: `0.00001`, `50`."""
     return np.format_float_positional(value, trim="-")
 
 
 def _data(values: dict[str, Any], file: Path) -> Synthetic | FromFile:
-    table = Table(values, f"{file} [data]")
-    found: Synthetic | FromFile
-    if "file" in table:
-        found = FromFile(file.parent / table.one("file", TEXT))
-    else:
-        found = Synthetic(
-            rows=table.one("rows", whole(2, 1_000_000_000)),
-            dim=table.one("dim", whole(2, 65_536)),
-            clusters=table.one("clusters", whole(1, 1_000_000)),
-        )
-    table.done()
-    return found
+    where = f"{file} [data]"
+    if "file" in values:
+        return FromFile(file.parent / read_table(values, _FILE, where)["file"])
+    return Synthetic(**read_table(values, _SYNTHETIC, where))
 
 
-def _filters(values: dict[str, Any], where: str) -> tuple[Share, ...]:
+def _filters(values: dict[str, Any] | None, where: str) -> tuple[Share, ...]:
     if not values:
         return ()
-    table = Table(values, f"{where} [filters]")
-    share = Kind(
-        "a share between 0 and 1, both left out", lambda value: type(value) is float and 0 < value < 1
-    )
-    shares = table.several("selectivities", share)
-    correlated = table.several("correlated", BOOLEAN, (False,))
-    table.done()
-    return tuple(Share(one, how) for how in correlated for one in shares)
+    found = read_table(values, _FILTERS, f"{where} [filters]")
+    return tuple(Share(one, how) for how in found["correlated"] for one in found["selectivities"])
 
 
 def _stores(tables: Sequence[dict[str, Any]], where: str) -> tuple[Store, ...]:
     found: list[Store] = []
     for number, values in enumerate(tables, 1):
-        table = Table(values, f"{where} [[store]] {number}")
-        store = Store(table.one("name", TEXT), table.one("address", TEXT))
-        table.done()
-        _check_address(store, f"{where} [[store]] {number}")
+        here = f"{where} [[store]] {number}"
+        store = Store(**read_table(values, _STORE, here))
+        _check_address(store, here)
         if slug(store.name) in [slug(other.name) for other in found]:
             raise InputError(f"{where}: there are two stores {store.name!r}; their results need two folders.")
         found.append(store)
@@ -227,7 +238,7 @@ def _check_address(store: Store, where: str) -> None:
 def _plans(tables: Sequence[dict[str, Any]], stores: Sequence[Store], where: str) -> tuple[Plan, ...]:
     found: list[Plan] = []
     for number, values in enumerate(tables, 1):
-        plan = _plan(Table(values, f"{where} [[index]] {number}"), stores, f"{where} [[index]] {number}")
+        plan = _plan(values, stores, f"{where} [[index]] {number}")
         for other in found:
             both = set(plan.stores) & set(other.stores)
             if plan.index == other.index and both:
@@ -243,22 +254,19 @@ def _plans(tables: Sequence[dict[str, Any]], stores: Sequence[Store], where: str
     return tuple(found)
 
 
-def _plan(table: Table, stores: Sequence[Store], where: str) -> Plan:
-    text = table.one("build", TEXT)
-    index = parse_index(text)
-    searches = table.several("search", TEXT, (), empty=True)
-    named = table.several("stores", TEXT, ())
-    table.done()
-    known = {store.name: store for store in stores}
-    for name in named:
+def _plan(values: dict[str, Any], stores: Sequence[Store], where: str) -> Plan:
+    found = read_table(values, _INDEX, where)
+    index, known = parse_index(found["build"]), {store.name: store for store in stores}
+    for name in found["stores"]:
         if name not in known:
             raise InputError(f"{where}: there is no store {name!r}. Stores: {', '.join(known)}.")
         if not _has(known[name], index):
             raise InputError(f"{where}: {known[name].address} has no {show_index(index)}.")
-    fitting = tuple(named) or tuple(store.name for store in stores if _has(store, index))
+    fitting = found["stores"] or tuple(name for name, store in known.items() if _has(store, index))
     if not fitting:
         raise InputError(f"{where}: no store can build {show_index(index)}.")
-    return Plan(index, _searches(index, searches, where), fitting, default=not text.partition(":")[2].strip())
+    default = not found["build"].partition(":")[2].strip()
+    return Plan(index, _searches(index, found["search"], where), fitting, default)
 
 
 def _has(store: Store, index: Index) -> bool:
@@ -298,7 +306,7 @@ def check_rows(rows: int, experiment: Experiment) -> None:
             f"k = {most:,} neighbours were asked for; there are {rows:,} rows. Take a smaller k."
         )
     for writes in experiment.writes:
-        each = experiment.rows_each(writes)
+        each = rows_each(writes, experiment.seconds)
         if 10 * each > rows or most > rows - 2 * each:
             raise InputError(
                 f"{plain(writes)} writes per second for {plain(experiment.seconds)} s write {each:,} rows and delete "

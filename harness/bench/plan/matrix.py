@@ -10,57 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cohorts.connectors.index import Index, SearchParams, index_to_json, search_to_json
-from cohorts.harness.bench.plan.experiment import Experiment, Share, Store, plain, slug
+from cohorts.harness.bench.load.churn import Churn
+from cohorts.harness.bench.load.modes import Closed, Mode, Open, Single
+from cohorts.harness.bench.plan.experiment import Experiment, Share, Store, slug
 
-
-@dataclass(frozen=True)
-class Single:
-    """One query at a time, one client: latency and recall."""
-
-    @property
-    def label(self) -> str:
-        """Return the mode as part of a path."""
-        return "single"
-
-
-@dataclass(frozen=True)
-class Closed:
-    """`clients` processes that each ask again once answered: throughput."""
-
-    clients: int
-
-    @property
-    def label(self) -> str:
-        """Return the mode as part of a path."""
-        return f"closed,clients={self.clients}"
-
-
-@dataclass(frozen=True)
-class Open:
-    """Queries that arrive at `rate` per second, answered or not: latency under load."""
-
-    rate: float
-
-    @property
-    def label(self) -> str:
-        """Return the mode as part of a path."""
-        return f"open,rate={plain(self.rate)}"
-
-
-@dataclass(frozen=True)
-class Writing:
-    """Queries that arrive at `rate` per second while `writes` points per second are written and deleted."""
-
-    rate: float
-    writes: float
-
-    @property
-    def label(self) -> str:
-        """Return the mode as part of a path."""
-        return f"open,rate={plain(self.rate)},writes={plain(self.writes)}"
-
-
-Mode = Single | Closed | Open | Writing
+# A new mode is a new class, and its place here: they are shown in this order.
+MODES: tuple[type[Mode], ...] = (Single, Closed, Open, Churn)
 
 
 @dataclass(frozen=True)
@@ -94,7 +49,7 @@ class Cell:
     @property
     def measurable(self) -> bool:
         """Tell whether it can be measured at all: a library filters nothing, and nothing is written into it."""
-        return not (self.build.store.reference and (self.where or isinstance(self.mode, Writing)))
+        return not (self.build.store.reference and (self.where or self.mode.writes_points))
 
     @property
     def default_search(self) -> bool:
@@ -135,23 +90,17 @@ def builds(experiment: Experiment) -> tuple[Build, ...]:
 
 def modes(experiment: Experiment) -> tuple[Mode, ...]:
     """Return all modes, in the order in which they are shown."""
-    writing = (Writing(rate, writes) for rate in experiment.rates for writes in experiment.writes)
-    return (Single(), *map(Closed, experiment.clients), *map(Open, experiment.rates), *writing)
+    return tuple(mode for kind in MODES for mode in kind.asked_by(experiment))
 
 
 def cells(experiment: Experiment, build: Build, repeat: int) -> tuple[Cell, ...]:
     """Return the measurements of one repeat of a build, in an order of their own that follows from the seed."""
-    alone, *load = modes(experiment)
-    kinds: list[tuple[Share | None, Mode]] = [
-        (None, alone),
-        *((where, alone) for where in experiment.filters),
-        *((None, mode) for mode in load),
-    ]
     found = [
-        Cell(build, search, k, where, mode, repeat)
+        Cell(build=build, search=search, k=k, where=where, mode=mode, repeat=repeat)
         for search in build.searches
         for k in experiment.k
-        for where, mode in kinds
+        for mode in modes(experiment)
+        for where in (None, *(experiment.filters if mode.filtered else ()))
     ]
     random.Random(f"{experiment.seed}/{repeat}/{build.path}").shuffle(found)
     return tuple(found)
@@ -172,7 +121,7 @@ def _turn(experiment: Experiment, build: Build) -> Turn:
     repeats = range(1, experiment.repeats + 1)
     found = [cell for repeat in repeats for cell in cells(experiment, build, repeat)]
     # Writes leave other segments and deleted vectors behind: nothing else may be measured on them.
-    return Turn(build, tuple(sorted(found, key=lambda cell: isinstance(cell.mode, Writing))))
+    return Turn(build, tuple(sorted(found, key=lambda cell: cell.mode.writes_points)))
 
 
 def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
@@ -192,6 +141,6 @@ def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
         "mode": cell.mode.label,
         "repeat": cell.repeat,
         "queries": experiment.queries,
-        "seconds": None if isinstance(cell.mode, Single) else experiment.seconds,
+        "seconds": experiment.seconds if cell.mode.loaded else None,
         "seed": experiment.seed,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from cohorts.harness.bench.plan.matrix import Closed
+from cohorts.harness.bench.load.modes import Closed
 from cohorts.harness.bench.report.comparison import Point, Setting, at_recall, front, speed_up_at
 from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from cohorts.harness.bench.load.modes import Closed, Open
 from cohorts.harness.bench.plan.experiment import plain
-from cohorts.harness.bench.plan.matrix import Closed, Open
 from cohorts.harness.bench.report.comparison import Point, front
 from cohorts.harness.bench.report.equal_recall import (
     Series,

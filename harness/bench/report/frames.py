@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 from cohorts.connectors.index import show_index
-from cohorts.harness.bench.plan.matrix import Closed, Open, Writing
+from cohorts.harness.bench.load.churn import Churn
+from cohorts.harness.bench.load.modes import Closed, Open
 from cohorts.harness.bench.report.equal_recall import AtRecall
 from cohorts.harness.bench.report.setting import Measured, Row, asked_search
 from cohorts.harness.bench.report.summary import Summary
@@ -73,8 +74,8 @@ def _setting(row: Row) -> Mapping[str, Any]:
         "correlated": where.correlated if where else None,
         "mode": mode.label.partition(",")[0],
         "clients": mode.clients if isinstance(mode, Closed) else nan,
-        "rate_per_s": mode.rate if isinstance(mode, Open | Writing) else nan,
-        "writes_per_s": mode.writes if isinstance(mode, Writing) else nan,
+        "rate_per_s": mode.rate if isinstance(mode, Open | Churn) else nan,
+        "writes_per_s": mode.writes if isinstance(mode, Churn) else nan,
         "repeats": row.repeats,
         **dict(_figures(row.measured)),
         "faults": "; ".join(row.faults),

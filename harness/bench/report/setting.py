@@ -12,9 +12,9 @@ from cohorts.connectors.index import index_from_json, show_index
 from cohorts.errors import MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.plan.dataset import Dataset
-from cohorts.harness.bench.plan.experiment import Experiment
+from cohorts.harness.bench.plan.experiment import Experiment, rows_each
 from cohorts.harness.bench.plan.ground_truth import Truth, cached
-from cohorts.harness.bench.plan.matrix import Cell, Closed, Open, Single, Writing, asked
+from cohorts.harness.bench.plan.matrix import Cell, asked
 from cohorts.harness.bench.report.comparison import Setting
 from cohorts.harness.bench.report.metrics import (
     LEAST_FOR_P999,
@@ -94,7 +94,7 @@ class Row:
     @property
     def alone(self) -> bool:
         """Tell whether one client asked without a filter."""
-        return isinstance(self.cell.mode, Single) and self.cell.where is None
+        return not self.cell.mode.loaded and self.cell.where is None
 
 
 def asked_search(cell: Cell) -> str:
@@ -121,9 +121,7 @@ class Reader:
     def row(self, repeats: Sequence[Cell]) -> tuple[Row, list[Manifest]]:
         """Return a setting's figures, and the manifests of its repeats."""
         cell, read = repeats[0], [raw.read(self._folder / one.path) for one in repeats]
-        written = [
-            raw.read_written(self._folder / one.path) for one in repeats if isinstance(one.mode, Writing)
-        ]
+        written = [raw.read_written(self._folder / one.path) for one in repeats if one.mode.writes_points]
         manifests = [manifest for _, manifest in read]
         faults: list[str] = []
         sample, measured = None, None
@@ -150,17 +148,16 @@ class Reader:
 
     def _truth(self, cell: Cell) -> Truth:
         where, deep = cell.where.column if cell.where else None, max(self._experiment.k)
-        if isinstance(cell.mode, Writing):  # any of the rows written and deleted may not count
-            deep += 2 * self._experiment.rows_each(max(self._experiment.writes))
+        if cell.mode.writes_points:  # any of the rows written and deleted may not count
+            deep += 2 * rows_each(max(self._experiment.writes), self._experiment.seconds)
         if (where, deep) not in self._truths:
             self._truths[where, deep] = cached(self._folder / TRUTH, self._data, where, deep)
         return self._truths[where, deep]
 
     def _faults(self, cell: Cell, answers: Answers, manifest: Manifest) -> Sequence[str]:
         """Return what can't be true; the closed loop keeps no ids, but how many were found at least."""
-        if not isinstance(cell.mode, Closed):
-            writing = isinstance(cell.mode, Writing)
-            return faults_of(answers, self._truth(cell), self._data, writing=writing)
+        if cell.mode.keeps_ids:
+            return faults_of(answers, self._truth(cell), self._data, writing=cell.mode.writes_points)
         expected, fewest = min(cell.k, len(self._data.vectors)), manifest.fact("fewest_found")
         if not len(answers):
             return ["no query was answered"]
@@ -170,7 +167,7 @@ class Reader:
 
     def _sample(self, cell: Cell, repeats: Sequence[Answers]) -> Setting | None:
         """Return recall and latency by query, where every repeat asked all of them."""
-        if not isinstance(cell.mode, Single):
+        if cell.mode.loaded:
             return None
         wanted = len(self._data.queries)
         for answers in repeats:
@@ -209,12 +206,10 @@ class Reader:
             p999_ms=float(p999) if len(every) >= LEAST_FOR_P999 else nan,
             qps=self._qps(cell, repeats),
             cold_ms=max((one["cold_ms"][0] for one in facts if one.get("cold_ms")), default=nan),
-            behind_ms=max(manifest.fact("behind_ms") for _, manifest in read)
-            if isinstance(cell.mode, Open | Writing)
-            else nan,
+            behind_ms=max(manifest.fact("behind_ms") for _, manifest in read) if cell.mode.due else nan,
             asked=sum(int(one.asked.sum()) for one in repeats),
             got=sum(int(one.got.sum()) for one in repeats),
-            short=0.0 if isinstance(cell.mode, Closed) else self._short(cell, repeats),
+            short=0.0 if not cell.mode.keeps_ids else self._short(cell, repeats),
             written_per_s=_mean(self._written_per_s(one) for one in written),
             stale=_mean(one.stale for one in changing),
             client_cores=_mean(one.get("client_cores") for one in facts),
@@ -233,7 +228,7 @@ class Reader:
         if sample:
             by_number = sample.recall.mean(axis=0)
             return of_statistic(sample.recall, np.mean), float(np.percentile(by_number, 5))
-        if isinstance(cell.mode, Closed):
+        if not cell.mode.keeps_ids:
             return UNTOLD, nan
         found = [one.recall for one in changing] or [
             recall_by_query(answers, self._truth(cell), self._data) for answers in repeats
@@ -249,14 +244,12 @@ class Reader:
         return float((written.ended_s <= self._experiment.seconds).sum() / self._experiment.seconds)
 
     def _qps(self, cell: Cell, repeats: Sequence[Answers]) -> Estimate:
-        if isinstance(cell.mode, Single):
+        if not cell.mode.loaded:
             return UNTOLD
-        if isinstance(cell.mode, Open | Writing):
+        if cell.mode.due:
             return over_repeats([queries_per_second(answers) for answers in repeats])
         seconds = self._experiment.seconds
-        return over_repeats(
-            [float((one.started_s + one.latency_ms / 1000 <= seconds).sum() / seconds) for one in repeats]
-        )
+        return over_repeats([float((one.ended_s <= seconds).sum() / seconds) for one in repeats])
 
 
 def _p50(repeats: Sequence[Answers]) -> Estimate:

@@ -5,8 +5,10 @@ from math import floor, log10, nan
 from typing import NamedTuple
 
 from cohorts.connectors.index import show_index
+from cohorts.harness.bench.load.churn import Churn
+from cohorts.harness.bench.load.modes import Closed, Open
 from cohorts.harness.bench.plan.experiment import plain
-from cohorts.harness.bench.plan.matrix import Cell, Closed, Open, Writing
+from cohorts.harness.bench.plan.matrix import Cell
 from cohorts.harness.bench.report.equal_recall import AtRecall, Loads, fastest_load, load_key
 from cohorts.harness.bench.report.growth import RECALL, Grown
 from cohorts.harness.bench.report.setting import Measured, Row, asked_search
@@ -140,7 +142,7 @@ def written(summary: Summary, k: int) -> View:
         _figure("written per s", lambda one: one.written_per_s, number, max),
         *_cores(),
     ]
-    rows = [row for row in summary.rows if isinstance(row.cell.mode, Writing) and row.cell.k == k]
+    rows = [row for row in summary.rows if isinstance(row.cell.mode, Churn) and row.cell.k == k]
     return _view(f"While points are written and deleted, k = {k}", ("arrivals, writes per s",), columns, rows)
 
 
@@ -239,7 +241,7 @@ def narrowed(cell: Cell) -> str:
         )
     if isinstance(cell.mode, Closed):
         return str(cell.mode.clients)
-    if isinstance(cell.mode, Writing):
+    if isinstance(cell.mode, Churn):
         return f"{plain(cell.mode.rate)}, {plain(cell.mode.writes)}"
     return plain(cell.mode.rate) if isinstance(cell.mode, Open) else ""
 

@@ -18,7 +18,6 @@ from cohorts.connectors.base import Collection, Connector, Description, Points, 
 from cohorts.connectors.index import Flat, show_index
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError
-from cohorts.harness.bench.load.heap import gc_paused
 from cohorts.harness.bench.load.processes import (
     Memory,
     in_fresh_process,
@@ -27,6 +26,7 @@ from cohorts.harness.bench.load.processes import (
     own_memory,
     server_pid,
 )
+from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.loaders.journal.chunks import CHUNK_UNITS
 from cohorts.loaders.stages import StageTimes, in_flight
 
@@ -50,16 +50,14 @@ class Rows:
     def batches(self, size: int = CHUNK_UNITS) -> Iterator[Points]:
         """Yield all rows once, in order; without a size, as many to a batch as an ingest writes."""
         for start in range(0, len(self), size):
-            some = slice(start, min(start + size, len(self)))
-            ids = [str(row) for row in range(some.start, some.stop)]
-            yield Points(ids, self.vectors[some], self._payloads(some))
+            yield self.take(np.arange(start, min(start + size, len(self))))
 
-    def _payloads(self, some: slice) -> list[dict[str, Any]]:
-        parts = [column[some] for column in self.columns.values()]
-        plain = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
-        if not plain:
-            return [{} for _ in range(some.start, some.stop)]
-        return [dict(zip(self.columns, row, strict=True)) for row in zip(*plain, strict=True)]
+    def take(self, rows: npt.NDArray[np.int64]) -> Points:
+        """Return some rows, given by their numbers."""
+        columns = [np.asarray(column)[rows].tolist() for column in self.columns.values()]
+        values = zip(*columns, strict=True) if columns else [()] * len(rows)
+        payloads = [dict(zip(self.columns, one, strict=True)) for one in values]
+        return Points([str(row) for row in rows.tolist()], self.vectors[rows], payloads)
 
 
 @dataclass(frozen=True)

@@ -7,32 +7,28 @@ import time
 
 import numpy as np
 from cohorts.connectors.base import Vectors
-from cohorts.connectors.calibration.references import Reference, Search, build_reference, fewest_vectors
+from cohorts.connectors.calibration.references import Reference, build_reference, fewest_vectors
 from cohorts.connectors.checks import unit_rows
 from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf, SearchParams, show_index
 from cohorts.errors import InputError, UnsupportedIndex
 from cohorts.extras import missing
-from cohorts.harness.bench.load.clients import Answer
-from cohorts.harness.bench.load.heap import gc_paused
+from cohorts.harness.bench.load.clients import Answer, Client
+from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.harness.bench.run.build import Built
 
 LIBRARIES = {Hnsw: "faiss", Ivf: "faiss", Annoy: "annoy"}
 
 
-class ReferenceClient:
-    """A client of an index in this process; `Held` lends it to the loops. Queries must be unit rows."""
+def reference_client(reference: Reference, params: SearchParams) -> Client:
+    """Return a client of an index in this process; `Held` lends it. Queries must be unit rows."""
+    return Client(ask=reference.searching(params), read=_read)
 
-    def __init__(self, reference: Reference, params: SearchParams) -> None:
-        self.ask: Search = reference.searching(params)
 
-    def read(self, answer: tuple[Vectors, np.ndarray]) -> Answer:
-        """Return the rows that were found as the ids that an engine would have them under."""
-        (scores,), (rows,) = answer
-        found = rows >= 0
-        return Answer([str(row) for row in rows[found].tolist()], scores[found].tolist())
-
-    def close(self) -> None:
-        """Do nothing: the index lives as long as its reference."""
+def _read(answer: tuple[Vectors, np.ndarray]) -> Answer:
+    """Return the rows that were found as the ids that an engine would have them under."""
+    (scores,), (rows,) = answer
+    found = rows >= 0
+    return Answer([str(row) for row in rows[found].tolist()], scores[found].tolist())
 
 
 def build(index: Index, vectors: Vectors, seed: int = 0) -> tuple[Reference, Built]:

@@ -21,8 +21,8 @@ from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.experiment import Share
 from cohorts.harness.bench.plan.matrix import Build, Cell
 from cohorts.harness.bench.run.build import Built, Rows, build_and_weigh
-from cohorts.harness.bench.run.references import ReferenceClient
 from cohorts.harness.bench.run.references import build as build_reference
+from cohorts.harness.bench.run.references import reference_client
 from cohorts.loaders.versions import IndexRequest
 
 
@@ -116,7 +116,7 @@ class _Library:
 
     def opener(self, cell: Cell) -> Held:
         """Return an opener of the index in this process."""
-        return Held(ReferenceClient(self._reference, cell.search))
+        return Held(reference_client(self._reference, cell.search))
 
     def effect(self, cell: Cell) -> Effect:
         """Return what was asked for."""

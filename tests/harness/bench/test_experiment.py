@@ -11,8 +11,10 @@ import pytest
 from bench_answers import experiment_from
 from cohorts.connectors.index import Annoy, Hnsw, Ivf, SearchParams
 from cohorts.errors import CohortsError, InputError
-from cohorts.harness.bench.plan.experiment import FromFile, Share, Synthetic, read_experiment
-from cohorts.harness.bench.plan.matrix import Closed, Open, Single, Writing, asked, builds, cells, schedule
+from cohorts.harness.bench.load.churn import Churn
+from cohorts.harness.bench.load.modes import Closed, Open, Single
+from cohorts.harness.bench.plan.experiment import FromFile, Share, Synthetic, read_experiment, rows_each
+from cohorts.harness.bench.plan.matrix import asked, builds, cells, schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -232,19 +234,19 @@ def test_the_order_is_random_and_follows_from_the_seed(tmp_path: Path) -> None:
 def test_writes_are_crossed_with_rates_and_come_last(tmp_path: Path) -> None:
     experiment = experiment_from(tmp_path, WRITTEN)
     assert experiment.writes == (20, 500)
-    assert [experiment.rows_each(writes) for writes in (20, 500, 0.1)] == [20, 500, 1]
+    assert [rows_each(writes, experiment.seconds) for writes in (20, 500, 0.1)] == [20, 500, 1]
     for turn in schedule(experiment):
         modes = [cell.mode for cell in turn.cells if cell.search == turn.build.searches[0] and cell.k == 10]
-        written = [mode for mode in modes if isinstance(mode, Writing)]
+        written = [mode for mode in modes if isinstance(mode, Churn)]
         assert len(written) == len(set(written)) * experiment.repeats
         assert {(mode.rate, mode.writes) for mode in written} == {
             (rate, writes) for rate in (50, 0.5) for writes in (20, 500)
         }
         assert modes[-len(written) :] == written
-        repeats = [cell.repeat for cell in turn.cells if isinstance(cell.mode, Writing)]
+        repeats = [cell.repeat for cell in turn.cells if isinstance(cell.mode, Churn)]
         assert repeats == sorted(repeats)
         for cell in turn.cells:
-            if isinstance(cell.mode, Writing):
+            if isinstance(cell.mode, Churn):
                 assert cell.where is None
                 assert cell.measurable != turn.build.store.reference
     paths = {str(cell.path) for turn in schedule(experiment) for cell in turn.cells}

@@ -17,10 +17,11 @@ from bench_answers import Answer, by_columns, experiment_from
 from cohorts.connectors.index import Hnsw, SearchParams, index_to_json, search_to_json
 from cohorts.errors import EngineError, InputError, MeasurementError
 from cohorts.harness.bench import results as raw
+from cohorts.harness.bench.load.modes import Closed, Open, Single
 from cohorts.harness.bench.plan.dataset import make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import exact
-from cohorts.harness.bench.plan.matrix import Cell, Closed, Open, Single, asked, builds, cells
+from cohorts.harness.bench.plan.matrix import Cell, asked, builds, cells
 from cohorts.harness.bench.report import as_published
 from cohorts.harness.bench.report import tables as views
 from cohorts.harness.bench.report.equal_recall import at_equal_recall
@@ -337,7 +338,7 @@ def test_a_run_goes_on_behind_a_measurement_that_failed(
         raise EngineError("It is too slow.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("cohorts.harness.bench.run.runner.closed_loop", refuse)
+        patched.setattr(Closed, "measure", refuse)
         assert "FAULT It is too slow." not in ok(command)  # the terminal shows one client
     assert "It is too slow." in (folder / "report.html").read_text(encoding="utf-8")
     ok(command)

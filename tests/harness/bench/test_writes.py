@@ -14,14 +14,14 @@ from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError, MeasurementError
 from cohorts.harness.bench import results as raw
-from cohorts.harness.bench.load.arrivals import arrivals
+from cohorts.harness.bench.load.churn import BATCH, Churn, draw, taken_out
 from cohorts.harness.bench.load.clients import StoreOpener
-from cohorts.harness.bench.load.turnover import draw, taken_out
-from cohorts.harness.bench.load.writes import BATCH
+from cohorts.harness.bench.load.modes import Target, arrivals
+from cohorts.harness.bench.load.workers import WorkerPool
 from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import exact
-from cohorts.harness.bench.plan.matrix import Writing, asked, builds, cells
+from cohorts.harness.bench.plan.matrix import asked, builds, cells
 from cohorts.harness.bench.report.frames import settings_frame
 from cohorts.harness.bench.report.metrics import faults_of, recall_by_query
 from cohorts.harness.bench.report.page import tables_of
@@ -50,11 +50,11 @@ LINE = Dataset(
 )
 # Row 0 is written from 1 to 2 s, row 1 never; row 2 is deleted from 3 to 4 s, row 3 never.
 TOLD = Written(
-    np.array(["0", "1", "2", "3"]),
-    np.array([False, False, True, True]),
-    np.array([1.0, inf, 3.0, inf]),
-    np.array([1.0, inf, 3.0, inf]),
-    np.array([2.0, inf, 4.0, inf]),
+    ids=np.array(["0", "1", "2", "3"]),
+    deleted=np.array([False, False, True, True]),
+    intended_s=np.array([1.0, inf, 3.0, inf]),
+    started_s=np.array([1.0, inf, 3.0, inf]),
+    ended_s=np.array([2.0, inf, 4.0, inf]),
 )
 
 
@@ -157,7 +157,11 @@ def test_recall_under_writes_is_that_of_a_naive_loop(seed: int, k: int, new: int
     changed, times_s = rng.choice(near, new + gone, replace=False), rng.integers(0, 5, (2, new + gone)) / 1.0
     times_s[:, rng.random(new + gone) < 0.2] = inf
     told = Written(
-        changed.astype(np.str_), np.arange(new + gone) >= new, times_s[0], times_s[0], times_s[0] + times_s[1]
+        ids=changed.astype(np.str_),
+        deleted=np.arange(new + gone) >= new,
+        intended_s=times_s[0],
+        started_s=times_s[0],
+        ended_s=times_s[0] + times_s[1],
     )
     ids = rng.choice(near, k, replace=False).tolist()
     started_s, ended_s = sorted((rng.integers(0, 9, 2) / 1.0).tolist())
@@ -167,7 +171,14 @@ def test_recall_under_writes_is_that_of_a_naive_loop(seed: int, k: int, new: int
 
 
 def test_without_writes_recall_is_the_plain_one() -> None:
-    nothing = Written(np.array([], np.str_), np.array([], np.bool_), *np.empty((3, 0)))
+    no_time = np.empty(0)
+    nothing = Written(
+        ids=np.array([], np.str_),
+        deleted=np.array([], np.bool_),
+        intended_s=no_time,
+        started_s=no_time,
+        ended_s=no_time,
+    )
     answers, truth = by_columns([answer([0, 3], 0.0, 1.0), answer([1, 0], 0.0, 1.0)]), exact(LINE, None, 2)
     found = under_writes(answers, nothing, truth, LINE)
     np.testing.assert_array_equal(found.recall, recall_by_query(answers, truth, LINE))
@@ -219,7 +230,7 @@ stores = ["Engine"]
 build = "hnsw"
 stores = ["faiss"]
 """
-WRITING = Writing(150, 100)
+WRITING = Churn(150, 100)
 
 
 def experiment_of(folder: Path, address: str, repeats: int = 2) -> Experiment:
@@ -231,7 +242,13 @@ def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
     data, (written, deleted) = make_dataset(experiment), draw(500, 40, (0, 1))
     moments = np.full(80, inf)
     moments[:10], moments[40:45] = 0.0, 0.9  # of those written ten at once, of those deleted five, too late
-    told = Written(np.array([*written, *deleted], np.str_), np.arange(80) >= 40, *[moments] * 3)
+    told = Written(
+        ids=np.array([*written, *deleted], np.str_),
+        deleted=np.arange(80) >= 40,
+        intended_s=moments,
+        started_s=moments,
+        ended_s=moments,
+    )
     nearest = exact(data, None, 50).rows.tolist()
     for repeat in (1, 2):
         (cell,) = (one for one in cells(experiment, builds(experiment)[0], repeat) if one.mode == WRITING)
@@ -271,7 +288,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def few_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two clients take the arrivals: each is a process, which takes longer to start than what it measures."""
-    monkeypatch.setattr("cohorts.harness.bench.run.runner.OPEN_CLIENTS", 2)
+    monkeypatch.setattr("cohorts.harness.bench.load.modes.OPEN_CLIENTS", 2)
 
 
 def measured_while_written(experiment: Experiment, out: Path) -> tuple[Row, Summary, Path]:
@@ -324,11 +341,12 @@ def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) 
     data = make_dataset(experiment_of(tmp_path, address))
     with connect(address) as connector:
         build(connector, Collection("c", 8, Flat(), data.fields), Rows(data.vectors, data.attributes))
-    opener, turnover = StoreOpener(address, "c"), draw(500, 40, (0, 1))
-    names = [[str(row) for row in rows] for rows in turnover]
+    churn = draw(500, 40, (0, 1))
+    names = [[str(row) for row in rows] for rows in churn]
 
     def measure() -> None:
-        with taken_out(opener, data, turnover):
+        there = Target(opener=StoreOpener(address, "c"), data=data, k=10, pool=WorkerPool())
+        with taken_out(there, *churn):
             with connect(address) as connector:
                 assert connector.count("c") == 460
                 assert list(connector.fetch("c", names[0] + names[1]).ids) == names[1]
