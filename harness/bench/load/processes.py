@@ -61,7 +61,10 @@ def listening_pid(port: int) -> int | None:
     pids = {
         one.pid
         for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.laddr.ip in _LOOPBACK and one.pid
+        if one.status == psutil.CONN_LISTEN
+        and one.laddr.port == port
+        and one.laddr.ip in _LOOPBACK
+        and one.pid
     }
     for pid in sorted(pids):
         with suppress(psutil.Error):
