@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
-from bench_store import COLLECTION, ROWS, VECTORS, N, qdrant_address
+from bench_answers import COLLECTION, ROWS, VECTORS, N, qdrant_address
 from cohorts.connectors.base import Collection, Connector, Points
 from cohorts.connectors.filters.conditions import Comparison
 from cohorts.connectors.index import Flat, Hnsw

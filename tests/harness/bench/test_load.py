@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
-from bench_store import (
+from bench_answers import (
     COLLECTION,
     DIM,
     PARAMS,

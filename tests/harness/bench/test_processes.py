@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import servers
-from bench_store import qdrant_address
+from bench_answers import qdrant_address
 from cohorts.errors import EngineError
 from cohorts.harness.bench.load import processes
 

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from bench_store import INDEX, PARAMS, VECTORS, K, check_whole, kept, target
+from bench_answers import INDEX, PARAMS, VECTORS, K, check_whole, kept, target
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.errors import InputError, MissingExtra, UnsupportedIndex
 from cohorts.harness.bench.load.clients import Held
