@@ -45,7 +45,22 @@ HINTS: Mapping[str, str] = {
     "own_collection_or_points": "Ingest into a --collection of cohorts' own, or let the owner make a collection with "
     "one point for each patient.",
     "load_another_or_replace": "Load into another --collection, or replace this one whole with --replace.",
+    "reindex_search": "cohorts reindex makes a new version with others (--index, --search).",
+    "attach": "Look at it, and map it, with cohorts attach.",
+    "attach_write": "Confirm the mapping with cohorts attach --write.",
+    "vector": "Name one of them with --vector.",
+    # Encoders.
+    "notes_of_mimic4": "MIMIC-IV's are a data set of their own, which --notes names.",
+    "own_encoder": "Use the collection's own encoder, or ingest into another --collection, or replace this one whole "
+    "with cohorts ingest --replace.",
+    "encoder_folder": "Name its folder with --encoder.",
+    "no_download": "Leave --download out.",
+    "download": "Fetch it by --download where there is a network, or copy its folder here and name that.",
+    "resume_training": "Go on with --resume, or remove the folder.",
+    "category_column": "Of notes-csv, name the column by --columns id=…,text=…,category=….",
     # Queries.
+    "query_patient": "Query by --patient.",
+    "query_patient_or_lsa": "Query by --patient, or ingest notes with --encoder lsa.",
     "query_encoder": "Queries by text need --encoder {folder}.",
     "patient_or_encoder": "Query by --patient, or name the encoder's folder with --encoder.",
     "suggest": "Add --suggest to see the nearest ids there, which are other patients'.",

@@ -119,7 +119,7 @@ class Attachment:
         if there.metric.lower() != self.compared:
             raise InputError(
                 f"Vector {there.name!r} of {self.collection.name} is compared by {there.metric} now, and was by "
-                f"{self.compared} when it was mapped: run cohorts attach again."
+                f"{self.compared} when it was mapped: attach it again."
             )
 
     def with_fields(self, fields: Mapping[str, tuple[str, FieldType]]) -> "Attachment":
@@ -148,7 +148,9 @@ class Attachment:
             )
         if not self.writable:
             raise InputError(
-                f"Collection {name} is attached read-only: confirm the mapping with cohorts attach --write."
+                f"Collection {name} is attached read-only.",
+                remedy="Confirm the mapping, to be written to.",
+                hint="attach_write",
             )
         if dim != self.our_dim:
             raise InputError(
@@ -178,7 +180,7 @@ class Attachment:
         if not ours or (ours[0].dim, ours[0].metric.lower()) != (self.our_dim, "cosine"):
             raise InputError(
                 f"Collection {name} has no vector {OUR_VECTOR!r} of {self.our_dim} dimensions, compared by cosine, any "
-                "more. Nothing was written; run cohorts attach again."
+                "more. Nothing was written; attach it again."
             )
 
     def plan(self) -> list[str]:
@@ -252,7 +254,9 @@ def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None)
             "one for a point: ask the owner for a named vector of that kind."
         )
     names = ", ".join(repr(one.name) + (f" ({one.unread})" if one.unread else "") for one in vectors)
-    raise InputError(f"Name one vector of {name} with --vector. It has: {names or 'none'}.")
+    raise InputError(
+        f"Collection {name} has these vectors: {names or 'none'}.", remedy="Name one of them.", hint="vector"
+    )
 
 
 def field_names(paths: Iterable[str]) -> dict[str, str]:
@@ -361,7 +365,7 @@ class _Kept:
 
 def load(file: Path) -> Attachment:
     """Return the mapping that `save` wrote. Raises InputError."""
-    kept = read_json(file, _Kept, remedy="Run cohorts attach again.")
+    kept = read_json(file, _Kept, remedy="Attach the collection again.")
     return Attachment(**{**vars(kept), "collection": kept.collection.named(kept.collection.name)})
 
 

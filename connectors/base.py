@@ -173,8 +173,9 @@ class Connector(Protocol):
         Raises InputError where the engine can't change what it keeps of a collection, or it belongs to others.
         """
         raise InputError(
-            f"{self.abilities.engine} can't change the default search parameters of {name} in place: cohorts reindex "
-            "makes a new version with others (--index, --search)."
+            f"{self.abilities.engine} can't change the default search parameters of {name} in place.",
+            remedy="A reindexing makes a new version with others.",
+            hint="reindex_search",
         )
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:

@@ -16,7 +16,7 @@ NARROW = (
 )
 ALIKE = 0.5  # pairs that have nothing in common have narrow cosines too, around 0, and differ all the same
 KEPT_S = 300.0
-_ADVICE = ": ingest with another --encoder"
+_ADVICE = ": ingest with another encoder"
 _NOT_TRAINED = "bert"  # the one encoder of ours that learns nothing from a source
 
 _told: WeakKeyDictionary[Connector, dict[str, tuple[float, str]]] = WeakKeyDictionary()

@@ -148,7 +148,7 @@ class Codes:
         if not codes.columns:
             raise EncoderError(
                 f"codes finds no code that {settings.min_units} units of this source have: there are none, or none has "
-                "a group. Lower it, as in --encoder codes:min_units=1, or use --encoder lsa, which reads notes."
+                "a group. Lower it, as in codes:min_units=1, or use lsa, which reads notes."
             )
         labs = None
         if settings.labs or settings.target:
@@ -169,7 +169,9 @@ class Codes:
     def encode_text(self, texts: Sequence[str]) -> NoReturn:  # noqa: ARG002 - the seam has it
         """Raise NoText: codes are no words."""
         raise NoText(
-            "This encoder reads codes alone and knows no text; query by --patient, or ingest notes with --encoder lsa."
+            "This encoder reads codes alone and knows no text.",
+            remedy="Query by patient, or ingest notes with lsa.",
+            hint="query_patient_or_lsa",
         )
 
     def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:

@@ -272,7 +272,9 @@ class Concat:
             except NoText:
                 continue
         if not made:
-            raise NoText("No part of this encoder knows text; query by --patient.")
+            raise NoText(
+                "No part of this encoder knows text.", remedy="Query by patient.", hint="query_patient"
+            )
         return made
 
     def _shares(self, blocks: Sequence[Vectors]) -> Vectors:

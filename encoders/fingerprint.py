@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from cohorts.encoders.base import Encoder
 from cohorts.errors import FingerprintMismatch
 
-_ANOTHER = (
-    "Vectors of two encoders can't be compared: use the collection's own encoder, or ingest into another --collection, "
-    "or replace this one whole with cohorts ingest --replace."
-)
+_APART = "Vectors of two encoders can't be compared."
+_ANOTHER = "Use the collection's own encoder, ingest into another collection, or replace this one whole."
 
 
 def check_kind(name: str, dim: int, metadata: Mapping[str, object], encoder: Encoder) -> None:
@@ -17,7 +15,9 @@ def check_kind(name: str, dim: int, metadata: Mapping[str, object], encoder: Enc
     if (made_by, dim) != (encoder.name, encoder.dim):
         raise FingerprintMismatch(
             f"Collection {name} was made by encoder {made_by} of {dim} dimensions; the one asked "
-            f"for is {encoder.name} of {encoder.dim}. {_ANOTHER}"
+            f"for is {encoder.name} of {encoder.dim}. {_APART}",
+            remedy=_ANOTHER,
+            hint="own_encoder",
         )
 
 
@@ -27,5 +27,7 @@ def check_fingerprint(name: str, metadata: Mapping[str, object], encoder: Encode
     if made_by != encoder.fingerprint:
         raise FingerprintMismatch(
             f"Collection {name} was made by encoder {metadata.get('encoder')} with fingerprint {made_by}; "
-            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. {_ANOTHER}"
+            f"the one at hand is {encoder.name} with fingerprint {encoder.fingerprint}. {_APART}",
+            remedy=_ANOTHER,
+            hint="own_encoder",
         )

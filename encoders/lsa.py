@@ -120,13 +120,13 @@ class Lsa:
         if not len(words):
             raise EncoderError(
                 f"No word of the notes stands in {settings.min_df} units, and in no more than {settings.max_df:.0%} of "
-                f"them. There are {sample.units:,}: give others, as in --encoder lsa:min_df=1,max_df=1."
+                f"them. There are {sample.units:,}: give others, as in lsa:min_df=1,max_df=1."
             )
         space = Latent.learn(rows, having, sample.units, self.dim, sublinear=True, seed=settings.seed)
         if not space.directions.shape[1]:
             raise EncoderError(
                 f"lsa learnt nothing: of the {rows.shape[0]:,} units drawn none has a word that is kept. There are "
-                f"{sample.units:,} units: draw more, as in --encoder lsa:sample={sample.units}."
+                f"{sample.units:,} units: draw more, as in lsa:sample={sample.units}."
             )
         self._learnt, self._unseen = _Parts(words, space), 0
         return self

@@ -8,15 +8,17 @@ def check_notes(source: Source, reader: str) -> None:
     """Raise EncoderError where the source holds no notes; `reader` is what can't do without."""
     if source.has_notes:
         return
+    where = where_notes_are(source)
     raise EncoderError(
-        f"The source holds no notes, and {reader} needs them: use codes, which reads codes alone."
-        f"{where_notes_are(source)}"
+        f"The source holds no notes, and {reader} needs them: use codes, which reads codes alone.",
+        remedy=where.strip(),
+        hint="notes_of_mimic4" if where else "",
     )
 
 
 def where_notes_are(source: Source) -> str:
     """Return where the notes are of a source that ships without them, as a sentence behind another, "" if unknown."""
-    return " MIMIC-IV's are a data set of their own, which --notes names." if source.name == "mimic4" else ""
+    return " MIMIC-IV's are a data set of their own, to be given as notes." if source.name == "mimic4" else ""
 
 
 def check_codes(source: Source, reader: str) -> None:

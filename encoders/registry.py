@@ -152,7 +152,11 @@ def download_checkpoints(encoders: Sequence[_Named]) -> None:
     models = [model for one in encoders for model in checkpoints_of(one)]
     if not models:
         names = " or ".join(one.name for one in encoders) or "asked for"
-        raise EncoderError(f"Encoder {names} has no checkpoint to download: leave --download out.")
+        raise EncoderError(
+            f"Encoder {names} has no checkpoint to download.",
+            remedy="Ask for no download.",
+            hint="no_download",
+        )
     for model in dict.fromkeys(models):
         find_checkpoint(model, download=True)
 
@@ -162,7 +166,9 @@ def load_encoder(folder: Path) -> Encoder:
     about = folder / ABOUT
     if not about.is_file():
         raise EncoderError(
-            f"No encoder in {folder}: {about.name} is missing. Name its folder with --encoder."
+            f"No encoder in {folder}: {about.name} is missing.",
+            remedy="Name the folder that an encoder was saved to.",
+            hint="encoder_folder",
         )
     told = read_about(folder, dict[str, Any])
     if OBJECT in told:

@@ -152,7 +152,9 @@ class Word2Vec:
         """Return (len(texts), dim) float32 unit rows, zeros as above. Raises EncoderError if fitted on codes alone."""
         if self.settings.input == "codes":
             raise EncoderError(
-                "This word2vec was trained on codes alone and knows no text; query by --patient."
+                "This word2vec was trained on codes alone and knows no text.",
+                remedy="Query by patient.",
+                hint="query_patient",
             )
         rows = ((row, words(clean(text))) for row, text in enumerate(texts))
         return self.pool(rows, len(texts))
@@ -228,7 +230,7 @@ class Word2Vec:
             return f"word2vec finds no word in the {what} of this source: there are none, or all are empty."
         return (
             f"word2vec finds no word that stands {self.settings.min_count} times in the {what} of this source. "
-            "Lower it, as in --encoder word2vec:min_count=1."
+            "Lower it, as in word2vec:min_count=1."
         )
 
     def _hold(self, vocabulary: list[str], embedding: Vectors, sif: Sif | None = None) -> None:

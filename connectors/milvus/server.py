@@ -735,7 +735,9 @@ class MilvusConnector(Connector):
 def not_ours(name: str) -> InputError:
     """Return the error of a collection that has no mapping."""
     return InputError(
-        f"Collection {name} was not made by cohorts. Look at it, and map it, with cohorts attach."
+        f"Collection {name} was not made by cohorts.",
+        remedy="Look at it, and attach it.",
+        hint="attach",
     )
 
 

@@ -498,7 +498,9 @@ class QdrantConnector(Connector):
         kept = (self._info(target).config.metadata or {}).get(METADATA)
         if kept is None:
             raise InputError(
-                f"Collection {name} was not made by cohorts. Look at it, and map it, with cohorts attach."
+                f"Collection {name} was not made by cohorts.",
+                remedy="Look at it, and attach it.",
+                hint="attach",
             )
         of = f"What the server keeps of collection {target}"
         return from_json(target, parse_json(kept, Any, of, error=EngineError), of, EngineError)

@@ -73,10 +73,14 @@ def find_checkpoint(model: str, *, download: bool = False) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     name = PRESETS.get(model, model)
-    remedy = (
-        f"It was looked for as a folder and in the cache {HF_HUB_CACHE}. Fetch it by --download where there is a "
-        "network, or copy its folder here and name that."
-    )
+
+    def not_here(tried: str) -> CheckpointNotFound:
+        return CheckpointNotFound(
+            f"{tried}. It was looked for as a folder and in the cache {HF_HUB_CACHE}.",
+            remedy="Fetch it once where there is a network, or copy its folder here and name that.",
+            hint="download",
+        )
+
     try:
         return _complete(
             Path(snapshot_download(name, allow_patterns=list(_READ), local_files_only=not download))
@@ -87,15 +91,13 @@ def find_checkpoint(model: str, *, download: bool = False) -> Path:
         ) from error
     except LocalEntryNotFoundError as error:
         tried = (
-            f"Checkpoint {name} can't be fetched from the network. "
+            f"Checkpoint {name} can't be fetched from the network"
             if download
-            else f"There is no checkpoint {name}. "
+            else f"There is no checkpoint {name}"
         )
-        raise CheckpointNotFound(tried + remedy) from error
+        raise not_here(tried) from error
     except (HfHubHTTPError, OSError) as error:
-        raise CheckpointNotFound(
-            f"Checkpoint {name} can't be fetched: {type(error).__name__}. {remedy}"
-        ) from error
+        raise not_here(f"Checkpoint {name} can't be fetched: {type(error).__name__}") from error
 
 
 def content_hash(folder: Path) -> str:

@@ -184,7 +184,7 @@ class Fused:
         Raises NoText for fused:structured.
         """
         if self.text is None:
-            raise NoText("fused:structured knows no text; query by --patient.")
+            raise NoText("fused:structured knows no text.", remedy="Query by patient.", hint="query_patient")
         features = self.parts.features
         none = _no_records(len(texts), len(features.columns) if features else 0)
         return fuse(self.parts.fusion, Inputs(self.text.encode_text(texts), none))

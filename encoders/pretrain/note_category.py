@@ -48,8 +48,9 @@ class NoteCategory(pretraining.Objective):
         names = sorted(texts.unique("category"))
         if len(names) < 2:
             raise EncoderError(
-                "All notes are of one category: there is nothing to tell apart. Of notes-csv, name the column by "
-                "--columns id=…,text=…,category=…."
+                "All notes are of one category: there is nothing to tell apart.",
+                remedy="Of notes-csv, map the column: id=…, text=…, category=….",
+                hint="category_column",
             )
         number = {name: place for place, name in enumerate(names)}
         masking = Masking(checkpoint.tokenizer, self.settings.mask, self.settings.seed)

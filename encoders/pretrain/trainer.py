@@ -221,7 +221,9 @@ def check_out(out: Path, *, resume: bool) -> None:
     begun = (out / CHECKPOINTS / _ASKED).is_file()
     if begun and not resume:
         raise InputError(
-            f"{out} holds a training that ended early: go on with --resume, or remove the folder."
+            f"{out} holds a training that ended early.",
+            remedy="Resume it, or remove the folder.",
+            hint="resume_training",
         )
     if not begun and (resume or (out / "config.json").exists()):
         raise InputError(f"{out} holds {'no training to go on with' if resume else 'a model already'}.")

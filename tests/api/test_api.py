@@ -152,7 +152,7 @@ def test_ingest_updates_replaces_and_resumes_as_the_command_line_does(hospital: 
         assert store.collection("icu").describe().collection.dim == 16
         with pytest.raises(FingerprintMismatch):
             cohorts.ingest(source, "codes:dim=8", store, "icu")
-        with pytest.raises(InputError, match="--replace"):
+        with pytest.raises(InputError, match="to replace one goes with no update"):
             cohorts.ingest(source, "codes:dim=8", store, "icu", replace=True, update=True)
         seen: list[tuple[str, int]] = []
         cohorts.ingest(

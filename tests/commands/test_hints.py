@@ -12,7 +12,7 @@ from cohorts.commands.hints import HINTS, told
 from cohorts.errors import CohortsWarning, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = ("records", "loaders", "search")
+LIBRARY = ("records", "encoders", "connectors", "loaders", "search", "analysis")
 OPTION = re.compile(
     r"(?<![\w-])--[a-z]|\bcohorts (ingest|fit|train|load|export|copy|verify|attach|reindex|audit)\b"
 )
@@ -41,7 +41,7 @@ def hints(tree: ast.AST) -> Iterator[tuple[str, set[str]]]:
         if isinstance(node, ast.Call):
             given = {one.arg: one.value for one in node.keywords if one.arg}
             for value in ast.walk(given["hint"]) if "hint" in given else ():
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value:
                     yield value.value, set(given)
 
 

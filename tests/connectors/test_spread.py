@@ -23,7 +23,7 @@ from loading import vectors
 
 DIM = 16
 OURS: dict[str, Scalar] = {"encoder": "word2vec", "encoder_fingerprint": "f", "unit": "patient"}
-DIFFER, FEW, ADVICE = "hardly differ", "an encoder trained on so few", "ingest with another --encoder"
+DIFFER, FEW, ADVICE = "hardly differ", "an encoder trained on so few", "ingest with another encoder"
 
 
 def parallel(n: int) -> Vectors:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.commands import hints
 from cohorts.encoders import word2vec
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.word2vec import Settings, Word2Vec
@@ -272,8 +273,9 @@ def test_a_changed_or_incomplete_folder_is_refused(source: PartitionedSource, tm
     (tmp_path / "saved" / "model.safetensors").write_bytes(b"no")
     with pytest.raises(EncoderError, match="no whole tensors"):
         load_encoder(tmp_path / "saved")
-    with pytest.raises(EncoderError, match=r"No encoder in .*--encoder"):
+    with pytest.raises(EncoderError, match=r"No encoder in .*folder") as refused:
         load_encoder(tmp_path / "nowhere")
+    assert "--encoder" in hints.told(refused.value)
 
 
 def test_rare_words_of_notes_are_not_kept(source: PartitionedSource, hospital: Path, tmp_path: Path) -> None:

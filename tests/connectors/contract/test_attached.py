@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohorts.commands import hints
 from cohorts.connectors.attachment import Attachment, save
 from cohorts.connectors.base import Points
 from cohorts.connectors.filters.conditions import parse_filter
@@ -99,8 +100,9 @@ def test_qdrant_is_inspected_and_mapped_without_a_write(
 ) -> None:
     before = bytes_of(qdrant_client)
     with open_store(qdrant_store, "theirs") as connector:
-        with pytest.raises(InputError, match="cohorts attach"):
+        with pytest.raises(InputError, match="attach it") as refused:
             connector.describe("theirs")
+        assert "cohorts attach" in hints.told(refused.value)
         found, proposed = look(connector, "live")
         assert (found.name, found.count, found.aliases, found.ours) == ("theirs", N, ("live",), False)
         assert {vector.name: (vector.dim, vector.metric) for vector in found.vectors} == {
@@ -297,8 +299,9 @@ def test_milvus_is_read_by_a_mapping_and_never_written(
         milvus_client.query("theirs", filter="pk >= 0", output_fields=["*"]), default=float, sort_keys=True
     )
     with MilvusConnector(client=milvus_client) as connector:
-        with pytest.raises(InputError, match="cohorts attach"):
+        with pytest.raises(InputError, match="attach it") as refused:
             connector.count("theirs")
+        assert "cohorts attach" in hints.told(refused.value)
         found, proposed = look(connector, "theirs")
         assert (found.key, found.state, found.ours) == ("pk (INT64)", "Loaded", False)
         assert found.vectors[0].index.startswith("IVF_FLAT")

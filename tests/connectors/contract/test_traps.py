@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohorts.commands import hints
 from cohorts.connectors.attachment import Attachable
 from cohorts.connectors.base import Collection, Connector, Payload, Points
 from cohorts.connectors.filters.conditions import parse_filter
@@ -182,8 +183,9 @@ def test_collections_of_others_keep_their_names(raw_qdrant: QdrantClient, raw_mi
         with pytest.raises(CollectionExists):
             connector.create(Collection("c", DIM))
         assert connector.collections() == ["c"]
-        with pytest.raises(InputError, match="cohorts attach"):
+        with pytest.raises(InputError, match="attach it") as refused:
             connector.drop("c")
+        assert "cohorts attach" in hints.told(refused.value)
 
 
 def test_another_metric_than_cosine_is_refused(raw_qdrant: QdrantClient, raw_milvus: MilvusClient) -> None:

@@ -17,6 +17,7 @@ import pytest
 import scipy.stats
 import torch
 from checkpoints import make_checkpoint
+from cohorts.commands import hints
 from cohorts.encoders.bert import encoder as bert
 from cohorts.encoders.bert.checkpoints import load_checkpoint
 from cohorts.encoders.bert.encoder import CLEANING, Bert
@@ -130,8 +131,9 @@ def test_a_training_that_was_stopped_comes_to_the_same(
     assert [file.name for file in stopped.iterdir()] == [CHECKPOINTS]
     assert list((tmp_path / "public").iterdir()) == []
     (stopped / ".cohorts-of-a-run-that-was-killed").mkdir(mode=0o700)
-    with pytest.raises(InputError, match="go on with --resume"):
+    with pytest.raises(InputError, match="Resume it") as refused:
         trained(SPECS[name], tiny, source, stopped)
+    assert "Go on with --resume" in hints.told(refused.value)
     with pytest.raises(InputError, match="began with another settings"):
         trained(SPECS[name] + ",seed=1", tiny, source, stopped, resume=True)
     steps: list[int] = []
