@@ -146,7 +146,8 @@ class Prepared:
 def qdrant_grpc(folder: Path, data: Data) -> Iterator[list[Contender]]:
     from cohorts.connectors.base import Collection
     from cohorts.connectors.index import Hnsw
-    from cohorts.connectors.qdrant.server import _SCHEMA, QdrantConnector
+    from cohorts.connectors.qdrant.building import _SCHEMA
+    from cohorts.connectors.qdrant.server import QdrantConnector
     from langchain_qdrant import QdrantVectorStore
     from qdrant_client import QdrantClient
     from servers import QdrantNode
@@ -159,7 +160,7 @@ def qdrant_grpc(folder: Path, data: Data) -> Iterator[list[Contender]]:
     def fresh(within: str = "") -> None:
         if "bench" in connector.collections():
             client.delete_collection("bench")
-            connector._known.forget()
+            connector._layouts.forget()
         connector.create(Collection("bench", data.vectors.shape[1], Hnsw(), {} if within else dict(FIELDS)))
         for field, kind in FIELDS.items() if within else ():
             client.create_payload_index("bench", within + field, _SCHEMA[str(kind)], wait=True)
@@ -321,7 +322,7 @@ def milvus(folder: Path, data: Data) -> Iterator[list[Contender]]:
         stores.clear()
         if client.has_collection("bench"):
             client.drop_collection("bench")
-            connector._known.forget()
+            connector._layouts.forget()
         if dynamic:
             make_dynamic(client, dim)
             args = {"collection_name": "bench", "connection_args": {"uri": uri}, "enable_dynamic_field": True}

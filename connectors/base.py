@@ -3,45 +3,38 @@
 What crosses the seam are frozen dataclasses. The score is cosine similarity on every engine: larger is nearer.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType, TracebackType
-from typing import NamedTuple, Protocol, Self
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.connectors.attached.attachment import Attachment, Inspection, Kinds
+from cohorts.connectors.collection import NOTHING, Collection, FieldType, Payload, PayloadValue, Scalar
 from cohorts.connectors.filters.conditions import Filter
-from cohorts.connectors.index import Hnsw, Index, SearchParams
+from cohorts.connectors.index import Index, SearchParams
 from cohorts.errors import InputError
 
+__all__ = [
+    "NOTHING",
+    "Abilities",
+    "Collection",
+    "Connector",
+    "Description",
+    "FieldType",
+    "Found",
+    "Hit",
+    "Payload",
+    "PayloadValue",
+    "Points",
+    "Scalar",
+    "Vectors",
+    "to_hit",
+]
+
 Vectors = npt.NDArray[np.float32]
-Scalar = str | int | float | bool | None
-PayloadValue = Scalar | list[str]
-Payload = Mapping[str, PayloadValue]
-NOTHING: Payload = MappingProxyType({})
-
-
-FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type[list[str]]
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What a collection is made from.
-
-    `fields` names the payload keys to be indexed for filters and their types (a date is ISO text); `metadata` is a flat
-    JSON object kept with the collection (encoder fingerprint, source checksum, unit). `index` is the one in effect and
-    `search` its default parameters; where another index was asked for and matched by recall, `translation` says so.
-    """
-
-    name: str
-    dim: int
-    index: Index = Hnsw()
-    fields: Mapping[str, FieldType] = field(default_factory=dict)
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
-    search: SearchParams = SearchParams()
-    translation: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,8 @@ class Abilities:
 
     `writers` is how many threads may upsert at once to load fastest. `exact_by_scan` says that exact search beside an
     index reads the whole collection over the network: ask it many queries at once. `leases` says that several processes
-    can write at once, and that it keeps what they tell each other.
+    can write at once, and that it keeps what they tell each other. `attaches` says that it has
+    collections of others, which can be mapped and read.
     """
 
     engine: str
@@ -112,6 +106,7 @@ class Abilities:
     writers: int = 1
     exact_by_scan: bool = False
     leases: bool = False
+    attaches: bool = False
 
 
 class Connector(Protocol):
@@ -178,6 +173,17 @@ class Connector(Protocol):
             hint="reindex_search",
         )
 
+    def find(self, name: str, where: Filter | None = None, page: int = 10_000) -> Iterator[list[str]]:
+        """Yield the ids of the points (that match `where`), each once, in pages; no vector is read."""
+        ...
+
+    def values(self, name: str, field: str, page: int = 1_000) -> Iterator[list[tuple[str, Any]]]:
+        """Yield, in pages, the id of every point and what it holds in a payload field; no vector is read.
+
+        None stands for nothing. In a collection of others, points that lack the vector that is searched are among them.
+        """
+        ...
+
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages, with vectors as in `fetch`; the order is the engine's own."""
         ...
@@ -219,6 +225,28 @@ class Connector(Protocol):
         Raises InputError where the collection belongs to others, who have not allowed writing.
         """
         raise InputError(f"{self.abilities.engine} keeps no leases: one process alone can open its store.")
+
+    def inspect(self, name: str) -> Inspection:  # noqa: ARG002 - engines override it
+        """Return what the engine says of a collection, whoever made it; nothing is written."""
+        raise self._attaches_nothing()
+
+    def propose(self, name: str, vector: str | None = None) -> Attachment:  # noqa: ARG002 - engines override it
+        """Return a read-only mapping for a collection of others. Raises InputError where cosine can't search it."""
+        raise self._attaches_nothing()
+
+    def kinds(self, name: str, path: str) -> Kinds:  # noqa: ARG002 - engines override it
+        """Count what the points of a collection of others hold under a path, exactly."""
+        raise self._attaches_nothing()
+
+    def attach(self, attachment: Attachment) -> None:  # noqa: ARG002 - engines override it
+        """Take a mapping: from now on the collection is read, and where writable written, by it."""
+        raise self._attaches_nothing()
+
+    def _attaches_nothing(self) -> InputError:
+        return InputError(
+            f"{self.abilities.engine} holds no collections but ours. Attach to a Qdrant or Milvus server, or to an "
+            "embedded Milvus file."
+        )
 
     def close(self) -> None:
         """Release the engine. A client that was passed in is left open. Safe to call twice."""

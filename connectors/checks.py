@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Abilities, Collection, Payload, PayloadValue, Points, Vectors
+from cohorts.connectors.collection import OUR_PREFIX
 from cohorts.connectors.filters.conditions import MAX_NUMBER, is_date
 from cohorts.connectors.index import Hnsw, Index, Ivf, show_index
 from cohorts.documents import is_text, names_a_field
 from cohorts.errors import InputError, PointError, UnsupportedIndex, VectorError
-
-OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 
 MAX_DIM = 65_536  # of any engine: what Qdrant takes
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import (
@@ -111,6 +112,18 @@ class MemoryConnector(Connector):
         """Return the points that exist among `ids`."""
         held = self._of(name)
         return held.points([one for one in ids if one in held.vectors])
+
+    def find(self, name: str, where: Filter | None = None, page: int = 10_000) -> Iterator[list[str]]:
+        """Yield the ids of the points (that match `where`), in pages."""
+        ids = self._matching(self._of(name), where)
+        for start in range(0, len(ids), page):
+            yield ids[start : start + page]
+
+    def values(self, name: str, field: str, page: int = 1_000) -> Iterator[list[tuple[str, Any]]]:
+        """Yield, in pages, the id of every point and what it holds in a payload field."""
+        rows = [(key, payload.get(field)) for key, payload in self._of(name).payloads.items()]
+        for start in range(0, len(rows), page):
+            yield rows[start : start + page]
 
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once."""

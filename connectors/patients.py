@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterable
 
-import numpy as np
-from cohorts.connectors.base import Collection, Connector, Payload
+from cohorts.connectors.base import Collection, Payload
 from cohorts.connectors.filters.conditions import AnyOf, Contains, Filter, OneOf
-from cohorts.connectors.index import SearchParams
 
 
 def patient_field(collection: Collection) -> str | None:
@@ -37,11 +35,3 @@ def points_of(collection: Collection, field: str, patients: Iterable[str]) -> Fi
     if kind == list[str]:
         return AnyOf(tuple(Contains(field, one) for one in patients))
     return OneOf(field, tuple(int(one) if kind is int else one for one in patients))
-
-
-def ids_that_pass(connector: Connector, name: str, dim: int, where: Filter, many: int) -> list[str]:
-    """Return the ids of at most `many` points of a collection that pass a filter: an exact search for anything."""
-    anything = np.ones((1, dim), dtype=np.float32)
-    exact = SearchParams(exact=True)
-    found = connector.search(name, anything, many, where=where, params=exact, with_payload=False)
-    return [hit.id for hit in found.hits[0]]

@@ -4,8 +4,8 @@ import time
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from cohorts.connectors.attachment import EXTERNAL
 from cohorts.connectors.base import Collection, Connector, Vectors
+from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.errors import EngineError
 

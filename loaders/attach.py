@@ -7,16 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cohorts.connectors import attachment as attachments
-from cohorts.connectors.attachment import (
-    Attachable,
-    Attachment,
-    Inspection,
-    attachable,
-    field_name,
-    paths_meant,
-    unquoted,
-)
+from cohorts.connectors.attached import kept as attachments
+from cohorts.connectors.attached.attachment import Attachment, Inspection
+from cohorts.connectors.attached.paths import field_name, paths_meant, unquoted
 from cohorts.connectors.base import Connector, FieldType, Scalar
 from cohorts.connectors.filters.conditions import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
@@ -64,17 +57,16 @@ def look(
     and the type may be left out. The patient is named by `patient_field`, or by patient_id where that is mapped; else a
     point is a patient.
     """
-    engine = attachable(connector)
-    found = engine.inspect(name)
+    found = connector.inspect(name)
     if found.ours:
         raise InputError(f"Collection {name} was made by cohorts: it needs no mapping.")
-    proposed = engine.propose(name, vector)
+    proposed = connector.propose(name, vector)
     for text in fields:
-        proposed = _with_field(engine, found, proposed, text)
+        proposed = _with_field(connector, found, proposed, text)
     if patient_field is None and names_patients(proposed.collection.fields.get(PATIENT_ID)):
         patient_field = PATIENT_ID
     if patient_field is not None:
-        proposed = _with_patient(engine, found, proposed, patient_field)
+        proposed = _with_patient(connector, found, proposed, patient_field)
     return found, proposed
 
 
@@ -84,7 +76,7 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
     if field is None:
         return []
     path, kind = proposed.paths[field], proposed.collection.fields[field]
-    held = attachable(connector).kinds(found.name, path)
+    held = connector.kinds(found.name, path)
     told = []
     if held.nothing:
         told.append(
@@ -107,7 +99,7 @@ def doubts(connector: Connector, found: Inspection, proposed: Attachment) -> lis
     return told
 
 
-def _with_field(engine: Attachable, found: Inspection, proposed: Attachment, text: str) -> Attachment:
+def _with_field(connector: Connector, found: Inspection, proposed: Attachment, text: str) -> Attachment:
     """Return the mapping with a field as it was asked for: NAME=PATH:TYPE, both but the path left out at will."""
     asked = _FIELD.fullmatch(text)
     typed = asked["type"] if asked else None
@@ -118,25 +110,25 @@ def _with_field(engine: Attachable, found: Inspection, proposed: Attachment, tex
             'may be left out. A key that holds = or : stands in "double quotes"; one that holds a double quote can\'t '
             "be a field."
         )
-    name, path = asked["name"], _path(engine, found, asked["path"].strip())
-    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(engine, found, path)
+    name, path = asked["name"], _path(connector, found, asked["path"].strip())
+    kind = _TYPES[typed.strip().lower()] if typed is not None else _kind(connector, found, path)
     return proposed.with_fields({name or field_name(path, proposed.paths): (path, kind)})
 
 
-def _with_patient(engine: Attachable, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
+def _with_patient(connector: Connector, found: Inspection, proposed: Attachment, asked: str) -> Attachment:
     """Return the mapping with the field, named by itself or by its path, that holds the patient's id."""
     name = asked
     if asked not in proposed.paths:
-        path = _path(engine, found, asked)
+        path = _path(connector, found, asked)
         names = {path: name for name, path in proposed.paths.items()}
         name = names.get(path, field_name(path, proposed.paths))
         if path not in names:
-            proposed = proposed.with_fields({name: (path, _kind(engine, found, path))})
+            proposed = proposed.with_fields({name: (path, _kind(connector, found, path))})
     check_names_patients(name, proposed.collection.fields[name])
     return proposed.with_metadata({"patient_field": name})
 
 
-def _path(engine: Attachable, found: Inspection, asked: str) -> str:
+def _path(connector: Connector, found: Inspection, asked: str) -> str:
     """Return the path that is meant. Raises InputError, with the nearest ones, where no point holds anything there."""
     meant = paths_meant(asked, found.fields)
     if len(meant) == 1:
@@ -144,13 +136,13 @@ def _path(engine: Attachable, found: Inspection, asked: str) -> str:
     if len(meant) > 1:
         raise InputError(f"{asked} may be one of several in {found.name}; give one: {', '.join(meant)}.")
     # The inspection has seen a sample.
-    if found.count and engine.kinds(found.name, asked).nothing >= found.count:
+    if found.count and connector.kinds(found.name, asked).nothing >= found.count:
         known = known_fields(unquoted(asked), map(unquoted, found.fields))
         raise InputError(f"No point of {found.name} has a field {asked}. {known}")
     return asked
 
 
-def _kind(engine: Attachable, found: Inspection, path: str) -> FieldType:
+def _kind(connector: Connector, found: Inspection, path: str) -> FieldType:
     """Return the type of the values under a path: as the engine says, or as most of them are."""
     if path in found.fields:
         kind = _TYPES.get(found.fields[path].lower())
@@ -160,14 +152,14 @@ def _kind(engine: Attachable, found: Inspection, path: str) -> FieldType:
                 f"{', '.join(_OUR_TYPES)}."
             )
         return kind
-    held = engine.kinds(found.name, path)
+    held = connector.kinds(found.name, path)
     return int if held.numbers > held.others else str
 
 
 def confirm(connector: Connector, proposed: Attachment, file: Path, *, write: bool) -> Attachment:
     """Take a mapping up and keep it; with `write`, ours may be written beside theirs. Raises InputError."""
     confirmed = replace(proposed, writable=write)
-    attachable(connector).attach(confirmed)
+    connector.attach(confirmed)
     attachments.save(confirmed, file)
     return confirmed
 
@@ -210,5 +202,5 @@ def write_attached(connector: Connector, file: Path, metadata: Mapping[str, Scal
             hint="attach_anew",
         )
     written = mapping.written_by(metadata, dim, fields)
-    attachable(connector).attach(written)
+    connector.attach(written)
     return written

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 from cohorts.connectors.base import Collection, Connector
-from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
+from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.errors import EngineError, InputError, PatientNotFound
 from cohorts.loaders.holding import Held
 from cohorts.loaders.versions import refuse_version, standing
@@ -99,7 +99,7 @@ def _found(
             ids = connector.fetch(version, [patient]).ids
         elif field in collection.fields:
             where = points_of(collection, field, [patient])
-            ids = ids_that_pass(connector, version, collection.dim, where, _AT_ONCE)
+            ids = next(connector.find(version, where, _AT_ONCE), [])
         else:
             ids = _read_through(connector, version, field, patient)
         if not ids:

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cohorts.connectors import attachment as attachments
 from cohorts.connectors.addresses import without_settings
+from cohorts.connectors.attached import kept as attachments
 from cohorts.connectors.base import Connector, Scalar
 from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index

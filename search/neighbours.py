@@ -1,10 +1,10 @@
 """Patients like one patient, or like a vector: each once, by its best unit, and never the patient's own."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters.conditions import All, Filter, Not
 from cohorts.connectors.index import SearchParams
 from cohorts.connectors.padding import as_questions, padding_of
-from cohorts.connectors.patients import as_kept, ids_that_pass, patient_field, patients_of, points_of
+from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.connectors.spread import warning_of
 from cohorts.errors import InputError, PatientNotFound
 from cohorts.search.absent_values import Lookup
@@ -22,7 +22,7 @@ Vector = npt.NDArray[np.float32]
 WIDER = 4  # times as many points are asked for where they are of too few patients
 WIDEST = 10_000  # points asked for at once; from then on the patients found are left out by a filter
 FETCHED = 1_000
-MAX_PAGES = 500  # of a thousand rows, looked through for ids like one that is not there
+MAX_IDS = 500_000  # looked through for ids like one that is not there
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _left_out(question: _Question, best: Iterable[Hit]) -> frozenset[str]:
 
 
 def _own(connector: Connector, name: str, collection: Collection, patient_id: str) -> tuple[int, Points]:
-    """Return how many units a patient has, and those units, as many as the engine gives at once."""
+    """Return how many units a patient has, and those of them that have a vector."""
     field = patient_field(collection)
     if field is None:
         one = connector.fetch(name, [patient_id])
@@ -211,10 +211,7 @@ def _own(connector: Connector, name: str, collection: Collection, patient_id: st
     patient = as_kept(collection, field, patient_id)
     where = points_of(collection, field, () if patient is None else (patient,))
     many = 0 if patient is None else connector.count(name, where)
-    ids: list[str] = []
-    if many:
-        ids = ids_that_pass(connector, name, collection.dim, where, min(many, connector.abilities.max_k))
-    pages = [connector.fetch(name, ids[start : start + FETCHED]) for start in range(0, len(ids), FETCHED)]
+    pages = [connector.fetch(name, ids) for ids in connector.find(name, where, FETCHED)] if many else []
     nothing = np.empty((0, collection.dim), np.float32)
     return many, Points(
         [key for page in pages for key in page.ids],
@@ -234,14 +231,19 @@ def _not_found(
     return PatientNotFound(f"{facts} The nearest ids: {near or 'none: the collection is empty'}.")
 
 
+def _patient_ids(connector: Connector, name: str, field: str | None) -> Iterator[str]:
+    if field is None:
+        yield from chain.from_iterable(connector.find(name))
+        return
+    for key, value in chain.from_iterable(connector.values(name, field)):
+        yield from patients_of(field, key, {field: value})
+
+
 def _nearest_ids(
     connector: Connector, name: str, collection: Collection, patient_id: str, many: int = 5
 ) -> list[str]:
-    """Return ids that stand nearest: by value for numbers, by spelling for anything else."""
-    field = patient_field(collection)
-    ids: set[str] = set()
-    for page in islice(connector.scroll(name), MAX_PAGES):
-        ids |= {str(row[field]) for row in page.payloads if field in row} if field else set(page.ids)
+    """Return ids that stand nearest: by value for numbers, by spelling for anything else. No vector is read."""
+    ids = set(islice(_patient_ids(connector, name, patient_field(collection)), MAX_IDS))
     if patient_id.isdecimal() and all(one.isdecimal() for one in ids):
         return sorted(ids, key=lambda one: (abs(int(one) - int(patient_id)), int(one)))[:many]
     return difflib.get_close_matches(patient_id, sorted(ids), n=many, cutoff=0.0)

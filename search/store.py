@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohorts.connectors import attachment
+from cohorts.connectors.attached.kept import load
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.registry import connect
 from cohorts.workspace import kept_mapping
@@ -23,7 +23,7 @@ def take_mapping(connector: Connector, store: str, name: str) -> None:
     """Let a store read collection `name` by the mapping that `cohorts attach` kept, where it kept one."""
     file = kept_mapping(store, name)
     if file is not None:
-        attachment.attachable(connector).attach(attachment.load(file))
+        connector.attach(load(file))
 
 
 def own_encoder(collection: Collection, folder: Path) -> "Encoder":

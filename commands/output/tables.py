@@ -13,8 +13,9 @@ from cohorts.commands.output import log
 from cohorts.commands.output.doctor import Finding
 from cohorts.commands.output.explanations import as_cells, check_explained, show_told, told_of, why
 from cohorts.commands.output.plain_table import PlainTable, show
-from cohorts.connectors.attachment import EXTERNAL, Attachment, Inspection
+from cohorts.connectors.attached.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
+from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.filters.conditions import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field

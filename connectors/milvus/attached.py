@@ -1,109 +1,124 @@
-"""What the server says of a Milvus collection that someone else made, in our terms."""
+"""How a collection that someone else made is read on Milvus: nothing is written to it, for rows are replaced whole."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from cohorts.connectors.attachment import Attachment, VectorField
-from cohorts.connectors.base import FieldType, Hit, Points
-from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, Other
-from cohorts.connectors.milvus.translate import ID
+from cohorts.connectors.attached.attachment import COSINE, Attachment
+from cohorts.connectors.attached.vectors import choose_vector, with_cosines
+from cohorts.connectors.base import Hit, Points, Vectors
+from cohorts.connectors.checks import check_column, unit_rows
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.milvus.inspection import index_of, vector_field
+from cohorts.connectors.milvus.layout import Layout
+from cohorts.connectors.milvus.translate import ID, Column, Columns
+from cohorts.connectors.milvus.transport import Transport
 from cohorts.errors import InputError
 from pymilvus import DataType
 
-MAX_SHORT_TEXT = 256
-THEIR_TYPES: Mapping[DataType, FieldType] = {
-    DataType.VARCHAR: str,
-    DataType.BOOL: bool,
-    DataType.INT8: int,
-    DataType.INT16: int,
-    DataType.INT32: int,
-    DataType.INT64: int,
-    DataType.FLOAT: float,
-    DataType.DOUBLE: float,
-    DataType.ARRAY: list[str],
-}
+
+class AttachedLayout(Layout):
+    """A collection of others, by its mapping: one of its vectors, and the mapped columns alone.
+
+    The mapping is compared with `about`, what the engine says of the vector's index now. Raises InputError where they
+    disagree.
+    """
+
+    def __init__(self, attachment: Attachment, about: Mapping[str, Any]) -> None:
+        dim, kind = {"dim": attachment.collection.dim}, DataType.FLOAT_VECTOR
+        field = vector_field({"name": attachment.vector, "type": kind, "params": dim}, about)
+        attachment.check_there(choose_vector(attachment.collection.name, [field], None))
+        super().__init__(replace(attachment.collection, index=index_of(about)))
+        self._attachment = attachment
+        self.key, self.vector = attachment.key, attachment.vector
+        self.shown = sorted(attachment.paths.values())
+        self.columns = _columns(attachment)
+
+    def expression(self, where: Filter | None) -> str:
+        """Return a filter in the engine's language, where it names fields as their owner does, too."""
+        return super().expression(None if where is None else self._attachment.named(where))
+
+    def keys(self, ids: Sequence[str]) -> list[Any]:
+        """Return the keys of ids: whole numbers where the owner's are."""
+        if not self._attachment.integer_keys:
+            return super().keys(ids)
+        return [int(one) for one in dict.fromkeys(ids) if re.fullmatch(r"-?\d{1,19}", one)]
+
+    def unit(self, rows: Vectors) -> Vectors:
+        """Return rows of length 1, where the engine compares by another metric than the cosine."""
+        return rows if self._attachment.metric == COSINE else unit_rows(rows, rows.shape[1])
+
+    def points(self, rows: Sequence[Mapping[str, Any]]) -> Points:
+        """Return rows as points, with unit rows: theirs may have any length."""
+        vectors = np.array([row[self.vector] for row in rows], dtype=np.float32)
+        vectors = vectors.reshape(len(rows), self.collection.dim)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+        payloads = [_plain(self._attachment.read(row)) for row in rows]
+        return Points([str(row[self.key]) for row in rows], unit, payloads)
+
+    def value_columns(self, field: str) -> list[str]:
+        """Return the column of a field."""
+        return [self._attachment.path(field)]
+
+    def value(self, row: Mapping[str, Any], field: str) -> Any:
+        """Return what a row holds in a field: None for nothing."""
+        return _plain(self._attachment.read(row)).get(field)
+
+    def hits(self, found: Sequence[Any], with_payload: bool) -> list[list[Hit]]:
+        """Return what was found for each query, with the cosine for a score."""
+        hits = [[self._hit(hit, with_payload) for hit in row] for row in found]
+        return with_cosines(self._attachment.metric, hits)
+
+    def _hit(self, hit: Mapping[str, Any], with_payload: bool) -> Hit:
+        key = hit[self.key] if self.key in hit else hit[ID]  # servers before 2.4 don't name the key
+        payload = _plain(self._attachment.read(hit["entity"])) if with_payload else {}
+        return Hit(str(key), hit["distance"], payload)
+
+    def about_index(self, transport: Transport, name: str) -> dict[str, Any]:
+        """Return what the engine says of the vector's index, whatever its owner called it."""
+        return transport.about_vector(name, self.vector)
+
+    def build(self, by: Callable[[], None]) -> None:
+        """Do nothing: the index is the owner's to build."""
+
+    def check_changed(self) -> None:
+        """Raise InputError."""
+        raise only_read(self.collection.name)
+
+    def write(self, transport: Transport, name: str, points: Points) -> None:  # noqa: ARG002 - nothing is written
+        """Raise InputError."""
+        self.check_changed()
+
+    def delete(self, transport: Transport, name: str, ids: Sequence[str]) -> None:  # noqa: ARG002 - as `write`
+        """Raise InputError."""
+        self.check_changed()
 
 
-def is_fit(field: Mapping[str, Any]) -> bool:
-    """Tell whether a column of others is mapped unasked: long text may be a patient's note."""
-    kind = DataType(field["type"])
-    if field.get("is_primary") or kind not in THEIR_TYPES:
-        return False
-    short = int(field.get("params", {}).get("max_length", 0)) <= MAX_SHORT_TEXT
-    return short and (kind is not DataType.ARRAY or field.get("element_type") == DataType.VARCHAR)
+def only_read(name: str) -> InputError:
+    """Return the error of a collection of others that was to be changed."""
+    return InputError(f"Collection {name} belongs to others: cohorts only reads it.")
 
 
-_UNREAD: Mapping[DataType, str] = {
-    DataType.BINARY_VECTOR: "binary",
-    DataType.FLOAT16_VECTOR: "of float16",
-    DataType.BFLOAT16_VECTOR: "of bfloat16",
-    DataType.SPARSE_FLOAT_VECTOR: "sparse",
-    DataType.INT8_VECTOR: "of int8",
-}
+def check_mapping(attachment: Attachment) -> None:
+    """Raise InputError for a mapping that would write, or names what can't be a column."""
+    if attachment.writable:
+        raise InputError(
+            "Milvus replaces a row whole, with all that its owner keeps there: cohorts only reads collections of "
+            "others on Milvus. Ingest into a collection of its own beside it."
+        )
+    for column in (attachment.key, attachment.vector, *attachment.paths.values(), *attachment.present):
+        check_column(column)
 
 
-def is_vector(field: Mapping[str, Any]) -> bool:
-    """Tell whether a column holds vectors, of whatever numbers."""
-    return DataType(field["type"]) in (DataType.FLOAT_VECTOR, *_UNREAD)
-
-
-def vector_field(field: Mapping[str, Any], about: Mapping[str, Any]) -> VectorField:
-    """Return a vector column, with what the engine says of its index."""
-    hidden = {"metric_type", "index_type", "field_name", "index_name", "state"}
-    params = {key: value for key, value in about.items() if key not in hidden and not key.endswith("_rows")}
-    shown = f"{about.get('index_type', 'none')} {params or ''}".strip()
-    return VectorField(
-        field["name"],
-        int(field["params"].get("dim", 0)),
-        str(about.get("metric_type", "none")),
-        shown,
-        _UNREAD.get(DataType(field["type"]), ""),
-    )
-
-
-def their_index(about: Mapping[str, Any]) -> Index:
-    """Return the index of others in our terms; of another kind, or of parameters not told, by the engine's name."""
-    kind = str(about.get("index_type", "unknown"))
-    told = {**about, **about.get("params", {})}  # embedded Milvus nests them
-    try:
-        match kind:
-            case "FLAT":
-                return Flat()
-            case "HNSW":
-                return Hnsw(int(told["M"]), int(told["efConstruction"]))
-            case "IVF_FLAT" | "IVF_SQ8" | "IVF_PQ":
-                return Ivf(int(told["nlist"]), kind.removeprefix("IVF_").lower())
-    except (KeyError, InputError):
-        pass  # cohorts would not build it
-    return Other(kind)
-
-
-def their_hit(hit: Mapping[str, Any], attached: Attachment, with_payload: bool) -> Hit:
-    """Return one hit; servers before 2.4 don't name the key, and it comes as `id`."""
-    one = hit[attached.key] if attached.key in hit else hit[ID]
-    return Hit(str(one), hit["distance"], _plain(attached.read(hit["entity"])) if with_payload else {})
-
-
-def dynamic_types(rows: Sequence[Mapping[str, Any]], declared: Iterable[str]) -> dict[str, str]:
-    """Return the type of every key that rows hold beside the declared columns, as the engine calls such a column."""
-    kinds = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCHAR"}
-    types: dict[str, str] = {}
-    for row in rows:
-        for key, value in row.items():
-            if key not in declared and type(value) in kinds:
-                types.setdefault(key, kinds[type(value)])
-    return types
-
-
-def their_points(rows: Sequence[Mapping[str, Any]], attached: Attachment) -> Points:
-    """Return rows as points, with unit rows: theirs may have any length."""
-    dim = attached.collection.dim
-    vectors = np.array([row[attached.vector] for row in rows], dtype=np.float32).reshape(len(rows), dim)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-    payloads = [_plain(attached.read(row)) for row in rows]
-    return Points([str(row[attached.key]) for row in rows], unit, payloads)
+def _columns(attachment: Attachment) -> Columns:
+    otherwise = "exists {}" if attachment.dynamic else ""
+    return {
+        field: Column(path, attachment.present.get(path, otherwise.format(path)))
+        for field, path in attachment.paths.items()
+    }
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,106 +1,136 @@
-"""What the server says of a Qdrant collection that someone else made, in our terms."""
+"""How a collection that someone else made is read, and ours written beside theirs, on a Qdrant server."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from cohorts.connectors.attachment import VectorField, keys_of
-from cohorts.connectors.base import FieldType
-from cohorts.connectors.checks import OUR_PREFIX
-from cohorts.connectors.index import Flat, Hnsw, Index, Other, show_index
-from cohorts.connectors.qdrant.translate import to_path
+from cohorts.connectors.attached.attachment import COSINE, Attachment
+from cohorts.connectors.attached.vectors import choose_vector, with_cosines
+from cohorts.connectors.base import Hit, Payload, Points, Vectors
+from cohorts.connectors.checks import check_points, unit_rows
+from cohorts.connectors.collection import OUR_PREFIX
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.qdrant.ids import KEY_FIELD, to_point_id
+from cohorts.connectors.qdrant.inspection import index_of, vector_fields
+from cohorts.connectors.qdrant.layout import Layout
+from cohorts.connectors.qdrant.translate import key_of
+from cohorts.connectors.qdrant.transport import Transport
 from cohorts.errors import InputError
-
-THEIR_TYPES: Mapping[str, FieldType] = {
-    "keyword": str,
-    "integer": int,
-    "float": float,
-    "bool": bool,
-    "datetime": date,
-    "uuid": str,
-    "list": list[str],
-}
-_KEY = r'(?:"[^"]*"|[\w-]+)(?:\[\d*\])*'
-_PATH = re.compile(rf"{_KEY}(?:\.{_KEY})*")
-_PYTHON_TYPES = {str: "keyword", int: "integer", float: "float", bool: "bool"}
+from qdrant_client import models
 
 
-def vector_fields(info: Any) -> tuple[VectorField, ...]:
-    """Return its vectors; what one sets itself goes before what the collection sets for all."""
-    fields = []
-    for name, one in _named(info).items():
-        metric, index = str(one.distance.value), their_index(info, name)
-        unread = "several vectors a point (late interaction)" if one.multivector_config else ""
-        if one.datatype == "uint8":
-            unread = "of uint8, to which the numbers of a query would be cut"
-        shown = "none" if isinstance(index, Flat) else show_index(index)
-        fields.append(VectorField(name, int(one.size), metric, shown, unread))
-    sparse = info.config.params.sparse_vectors or {}
-    fields += [VectorField(name, 0, "Dot", "inverted", "sparse") for name in sparse]
-    return tuple(fields)
+class AttachedLayout(Layout):
+    """A collection of others, by its mapping: one of its vectors, and the mapped keys alone.
 
-
-def their_index(info: Any, name: str) -> Index:
-    """Return the index of one vector, in our terms where there are any."""
-    one, whole = _named(info)[name], info.config.hnsw_config
-    own, compressed = one.hnsw_config, one.quantization_config or info.config.quantization_config
-    m = own.m if own and own.m is not None else whole.m
-    ef = own.ef_construct if own and own.ef_construct is not None else whole.ef_construct
-    kind = type(compressed).__name__.removesuffix("Quantization").lower() if compressed else "none"
-    if not m:
-        return Other(f"no graph, {kind} quantization") if compressed else Flat()
-    try:
-        return Hnsw(m=m, ef_construction=ef, quantization=kind)
-    except InputError:  # none that cohorts would build
-        return Other(f"hnsw(m={m}, ef_construction={ef}, quantization={kind})")
-
-
-def surely_indexed(info: Any) -> int:
-    """Return how many points have the vector that is read in an index, at least.
-
-    The engine counts the vectors of all names together: those of the other names may be all indexed.
+    The mapping is compared with `info`, what the engine says now. Raises InputError where they disagree.
     """
-    others = (len(_named(info)) - 1) * int(info.points_count or 0)
-    return max(0, int(info.indexed_vectors_count or 0) - others)
 
+    def __init__(self, attachment: Attachment, info: Any) -> None:
+        there = choose_vector(attachment.collection.name, vector_fields(info), attachment.searched)
+        attachment.check_there(there)
+        super().__init__(replace(attachment.collection, index=index_of(info, there.name)))
+        self._attachment = attachment
+        self.vector, self.paths = attachment.searched, attachment.paths
+        self.payload = [*attachment.paths.values(), KEY_FIELD]
 
-def _named(info: Any) -> Mapping[str, Any]:
-    vectors = info.config.params.vectors or {}  # none where all are sparse
-    return vectors if isinstance(vectors, dict) else {"": vectors}
+    def condition(self, where: Filter | None) -> models.Filter | None:
+        """Return a filter in the engine's terms, where it names fields as their owner does, too."""
+        return super().condition(None if where is None else self._attachment.named(where))
 
+    def holding(self, where: Filter | None) -> models.Filter | None:
+        """Return the filter of the points that match and hold the vector that is searched: ours, only some may have."""
+        condition = self.condition(where)
+        if self.vector != self._attachment.our_vector or not self.vector:
+            return condition
+        ours = models.HasVectorCondition(has_vector=self.vector)
+        return models.Filter(must=[ours] if condition is None else [ours, condition])
 
-def field_types(payloads: Sequence[Mapping[str, Any]], indexed: Mapping[str, str]) -> dict[str, str]:
-    """Return the type of every path, one level of nesting down; the index says nothing of lists.
+    def unit(self, rows: Vectors) -> Vectors:
+        """Return rows of length 1, where the engine compares by another metric than the cosine."""
+        return rows if self._attachment.compared == COSINE else unit_rows(rows, rows.shape[1])
 
-    The engine has no path to a key that holds a double quote.
-    """
-    types = dict(indexed)
-    spelt = {tuple(keys_of(path)): path for path in indexed}
-    for payload in payloads:
-        for keys, value in _values(payload):
-            path = spelt.get(keys) or ".".join(map(to_path, keys))
-            if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-                types[path] = "list"
-            elif type(value) in _PYTHON_TYPES:
-                types.setdefault(path, _PYTHON_TYPES[type(value)])
-    return types
+    def path(self, field: str) -> str:
+        """Return the path to a mapped field. Raises InputError for another."""
+        return self._attachment.path(field)
 
+    def read(self, payload: Mapping[str, Any]) -> Payload:
+        """Return the mapped fields."""
+        return self._attachment.read(payload)
 
-def _values(payload: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every value of the owner with the keys that lead to it."""
-    for key, value in payload.items():
-        if key.startswith(OUR_PREFIX) or '"' in key:
-            continue
-        yield (key,), value
-        if isinstance(value, dict):
-            yield from (((key, inner), one) for inner, one in value.items() if '"' not in inner)
+    def hits(
+        self, transport: Transport, name: str, found: Sequence[Any], with_payload: bool
+    ) -> list[list[Hit]]:
+        """Return what was found for each query, with the cosine for a score."""
+        if with_payload:
+            hits = [
+                [Hit(key_of(point), point.score, self.read(point.payload or {})) for point in points]
+                for points in found
+            ]
+        else:
+            hits = super().hits(transport, name, found, with_payload)
+        return with_cosines(self._attachment.compared, hits)
 
+    def build(self, transport: Transport, name: str, timeout_s: float) -> None:
+        """Do nothing: the index is the owner's to build."""
 
-def check_path(path: str) -> None:
-    """Raise InputError for what the engine takes for no path."""
-    if not _PATH.fullmatch(path):
+    def check_changed(self) -> None:
+        """Raise InputError."""
         raise InputError(
-            f"{path[:80]} is no path on Qdrant. A key that holds anything but letters, digits, _ and - stands in "
-            'double quotes, as in metadata."Admission Type"; one that holds a double quote itself can\'t be reached.'
+            f"Collection {self.collection.name} belongs to others: cohorts changes nothing of it."
         )
+
+    def check_leased(self) -> None:
+        """Raise InputError where the mapping is read-only."""
+        if not self._attachment.writable:
+            raise InputError(f"Collection {self.collection.name} is attached read-only.")
+
+    def write(self, transport: Transport, name: str, points: Points) -> None:  # noqa: ARG002 - never by an alias
+        """Write our named vector and our payload keys to points of others; theirs stay as they are.
+
+        An upsert would replace the whole payload and drop the vectors that it was not given.
+        """
+        attachment, target = self._attachment, self.collection.name
+        ours = [attachment.ours(row) for row in points.payloads]
+        points = check_points(replace(points, payloads=ours), self.collection)
+        attachment.check_write(vector_fields(transport.info(target)))
+        self._check_there(transport, points.ids)
+        vectors = [
+            models.PointVectors(id=to_point_id(key), vector={attachment.our_vector: row})
+            for key, row in zip(points.ids, points.vectors.tolist(), strict=True)
+        ]
+        payloads = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(
+                    payload={OUR_PREFIX + field: value for field, value in row.items()},
+                    points=[to_point_id(key)],
+                )
+            )
+            for key, row in zip(points.ids, points.payloads, strict=True)
+        ]
+        transport.call(lambda client: client.update_vectors(target, vectors, wait=True))
+        transport.call(lambda client: client.batch_update_points(target, payloads, wait=True))
+
+    def _check_there(self, transport: Transport, ids: Sequence[str]) -> None:
+        records = transport.retrieve(self.collection.name, [to_point_id(key) for key in ids], [KEY_FIELD])
+        there = {key_of(record) for record in records}
+        missing = [key for key in ids if key not in there]
+        if missing:
+            raise InputError(
+                f"{len(missing):,} of {len(ids):,} ids are no points of {self.collection.name}: cohorts adds none to a "
+                "collection of others. Nothing of this batch was written."
+            )
+
+    def delete(self, transport: Transport, name: str, ids: Sequence[str]) -> None:  # noqa: ARG002 - as `write`
+        """Remove our named vector and our payload keys from points of others."""
+        attachment, target = self._attachment, self.collection.name
+        if not (attachment.writable and attachment.searched == attachment.our_vector != ""):
+            self.check_changed()
+        attachment.check_write(vector_fields(transport.info(target)))
+        points: list[Any] = [to_point_id(key) for key in ids]
+        vectors = models.DeleteVectors(points=points, vector=[attachment.our_vector])
+        keys = [path for path in attachment.paths.values() if path.startswith(OUR_PREFIX)]
+        steps: list[Any] = [
+            models.DeleteVectorsOperation(delete_vectors=vectors),
+            models.DeletePayloadOperation(delete_payload=models.DeletePayload(points=points, keys=keys)),
+        ]
+        transport.call(lambda client: client.batch_update_points(target, steps, wait=True))

@@ -243,18 +243,24 @@ class QdrantEdgeConnector(Connector):
         found = {key_of(record): record for record in records}
         return _points([found[key] for key in ids if key in found], collection.dim)
 
+    def find(self, name: str, where: Filter | None = None, page: int = 10_000) -> Iterator[list[str]]:
+        """Yield the ids of the points (that match `where`), in pages."""
+        collection, shard = self._of(name)
+        condition = self._condition(collection, where)
+        for records in _pages(shard, page, with_payload=[KEY_FIELD], with_vector=False, filter=condition):
+            yield [key_of(record) for record in records]
+
+    def values(self, name: str, field: str, page: int = 1_000) -> Iterator[list[tuple[str, Any]]]:
+        """Yield, in pages, the id of every point and what it holds in a payload field."""
+        _, shard = self._of(name)
+        for records in _pages(shard, page, with_payload=[to_path(field), KEY_FIELD], with_vector=False):
+            yield [(key_of(record), (record.payload or {}).get(field)) for record in records]
+
     def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
         """Yield every point once, in pages."""
         collection, shard = self._of(name)
-        offset = None
-        while True:
-            with _engine_errors:
-                request = edge.ScrollRequest(offset=offset, limit=page, with_payload=True, with_vector=True)
-                records, offset = shard.scroll(request)
-            if records:
-                yield _points(records, collection.dim)
-            if offset is None:
-                return
+        for records in _pages(shard, page, with_payload=True, with_vector=True):
+            yield _points(records, collection.dim)
 
     def count(self, name: str, where: Filter | None = None) -> int:
         """Return the exact number of points."""
@@ -362,6 +368,18 @@ def _batch(points: Points) -> list[edge.Point]:
         kept: Any = {**payload, KEY_FIELD: key} if is_hashed(key, point_id) else payload
         batch.append(edge.Point(point_id, row, kept))
     return batch
+
+
+def _pages(shard: edge.EdgeShard, size: int, **asked: Any) -> Iterator[list[Any]]:
+    """Yield all records that match, in pages."""
+    offset = None
+    while True:
+        with _engine_errors:
+            records, offset = shard.scroll(edge.ScrollRequest(offset=offset, limit=size, **asked))
+        if records:
+            yield records
+        if offset is None:
+            return
 
 
 def _keys_of(shard: edge.EdgeShard, ids: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import uuid
 
-from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.collection import OUR_PREFIX
 
 KEY_FIELD = OUR_PREFIX + "id"
 _NAMESPACE = uuid.UUID("5b1c8f0e-6f0c-4c55-9a43-6d2b6a3f5a0e")

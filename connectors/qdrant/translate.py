@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from cohorts.connectors.base import NOTHING, Hit, Payload, to_hit
-from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.collection import OUR_PREFIX
 from cohorts.connectors.filters.conditions import (
     All,
     AnyOf,

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenize import TokenError
 
 import pyarrow as pa
-from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.collection import OUR_PREFIX
 from cohorts.errors import InputError
 from cohorts.records.tables.file_kinds import Kind, foreign
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cohorts.connectors.attachment import Attachment, WritableAttachable
+from cohorts.connectors.attached.attachment import Attachment
 from cohorts.connectors.base import Connector
 from cohorts.errors import InputError
 from cohorts.records.base import Unit
@@ -48,12 +48,12 @@ def points_of_patients(connector: Connector, mapping: Attachment, unit: Unit) ->
             remedy="Ingest into a collection of cohorts' own.",
             hint="own_collection",
         )
-    assert isinstance(connector, WritableAttachable)  # noqa: S101 - others take no mapping that lets us write
     points: dict[str, str] = {}
     several: set[str] = set()
-    for key, value in connector.values(name, path):
-        if type(value) is kind and value != "" and points.setdefault(str(value), key) != key:
-            several.add(str(value))
+    for page in connector.values(name, str(field)):
+        for key, value in page:
+            if type(value) is kind and value != "" and points.setdefault(str(value), key) != key:
+                several.add(str(value))
     if several:
         raise InputError(
             f"{len(several):,} of {len(points):,} patients have several points in {name} by {path}, as where each is a "

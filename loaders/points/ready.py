@@ -8,9 +8,9 @@ from datetime import date
 
 import numpy as np
 from cohorts.connectors.addresses import without_settings
-from cohorts.connectors.attachment import EXTERNAL
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
 from cohorts.connectors.checks import check_points
+from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.padding import PADDING
 from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.files.vectors import VectorFile

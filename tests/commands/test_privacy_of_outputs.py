@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts.connectors.attachment import Attachment, save
+from cohorts.connectors.attached.attachment import Attachment
+from cohorts.connectors.attached.kept import save
 from cohorts.connectors.base import Collection
 from cohorts.encoders.bert.note_cache import FOLDER, NoteCache
 from cohorts.harness.reports.page import keep

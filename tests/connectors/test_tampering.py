@@ -13,8 +13,8 @@ import pytest
 import safetensors.numpy
 import torch
 from checkpoints import make_checkpoint
-from cohorts.connectors import attachment as attachments
-from cohorts.connectors.attachment import Attachment
+from cohorts.connectors.attached import kept
+from cohorts.connectors.attached.attachment import Attachment
 from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.catalog import from_json, to_json
 from cohorts.connectors.index import Hnsw, index_to_json
@@ -193,12 +193,12 @@ def test_a_mapping(tmp_path: Path) -> None:
     made = Attachment(
         about, "note", {"age": "age"}, {"age": "age is not null"}, "id", our_vector="cohorts", our_dim=4
     )
-    attachments.save(made, file)
-    assert attachments.load(file) == made
-    told = only_clear_errors(file, tampered(file.read_text()), lambda: attachments.load(file))
+    kept.save(made, file)
+    assert kept.load(file) == made
+    told = only_clear_errors(file, tampered(file.read_text()), lambda: kept.load(file))
     assert all(str(file) in one for one in told)
     injected = json.loads(file.read_text()) | {"present": {"age": "1 == 1 or age is not null"}}
-    assert only_clear_errors(file, iter([json.dumps(injected).encode()]), lambda: attachments.load(file))
+    assert only_clear_errors(file, iter([json.dumps(injected).encode()]), lambda: kept.load(file))
 
 
 def test_the_definition_that_a_server_or_an_export_keeps(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every engine promises of filters: they mean what the reference says, whatever the values and names."""
 
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -19,9 +20,7 @@ from cohorts.connectors.filters.conditions import (
     quoted,
 )
 from cohorts.connectors.index import Flat, SearchParams
-from cohorts.errors import (
-    FilterError,
-)
+from cohorts.errors import CollectionNotFound, FilterError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -133,6 +132,7 @@ class Filtering(Filled):
         assert connector.count("c", where) == len(wanted), where
         found = connector.search("c", cloud(1), 300, where=where, params=SearchParams(exact=True)).hits[0]
         assert {hit.id for hit in found} == wanted, where
+        assert sorted(chain.from_iterable(connector.find("c", where))) == sorted(wanted), where
 
     def test_hostile_strings_as_values_and_ids_mean_themselves(self, connector: Connector) -> None:
         strings = hostile_strings(500)
@@ -172,3 +172,33 @@ class Filtering(Filled):
         ):
             with pytest.raises(FilterError):
                 connector.count("c", parse_filter(text))
+
+    def test_ids_are_found_page_by_page(self, connector: Connector) -> None:
+        batch, where = points(230, seed=6), parse_filter("not (age < 40) and sex is not null")
+        keys = [f"key {i}" if i % 2 else one for i, one in enumerate(batch.ids)]
+        self.filled(connector, Points(keys, batch.vectors, batch.payloads))
+        wanted = [key for key, row in zip(keys, batch.payloads, strict=True) if matches(where, row)]
+        for size in (7, len(wanted), 1_000):
+            pages = list(connector.find("c", where, size))
+            assert sorted(chain.from_iterable(pages)) == sorted(wanted), "each once"
+            assert all(0 < len(page) <= size for page in pages)
+        assert list(connector.find("c", parse_filter("n = 99"))) == []
+        for text in ("weight > 3", "sex = 3"):
+            with pytest.raises(FilterError):
+                list(connector.find("c", parse_filter(text)))
+        connector.delete("c", wanted[:3])
+        assert sorted(chain.from_iterable(connector.find("c", where))) == sorted(wanted[3:])
+        with pytest.raises(CollectionNotFound):
+            list(connector.find("gone"))
+
+    def test_the_values_of_a_field_are_read_page_by_page(self, connector: Connector) -> None:
+        batch = points(60, seed=7)
+        rows: list[Payload] = [{**row, "a.b": i} for i, row in enumerate(batch.payloads)]
+        keys = [f"key {i}" if i % 2 else one for i, one in enumerate(batch.ids)]
+        self.filled(connector, Points(keys, batch.vectors, rows))
+        for field in (*FIELDS, "title", "a.b", "not there"):
+            pages = list(connector.values("c", field, 25))
+            assert all(0 < len(page) <= 25 for page in pages)
+            held = list(chain.from_iterable(pages))
+            wanted = {key: row.get(field) for key, row in zip(keys, rows, strict=True)}
+            assert (len(held), dict(held)) == (60, wanted), field

@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,9 @@ class Writing(Filled):
             pages = [page.ids for page in connector.scroll("c", page=size)]
             assert sorted(one for page in pages for one in page) == sorted(ids), "every point once"
             assert all(0 < len(page) <= size for page in pages)
+            found = list(connector.find("c", page=size))
+            assert sorted(chain.from_iterable(found)) == sorted(ids), "every id once"
+            assert all(0 < len(page) <= size for page in found)
 
     def test_numpy_scalars_become_plain_and_nan_missing(self, connector: Connector) -> None:
         self.filled(connector, points(1))

@@ -16,6 +16,7 @@ import pytest
 from cohorts.connectors.addresses import parse_server
 from cohorts.connectors.base import Collection, Points
 from cohorts.connectors.qdrant.server import QdrantConnector
+from cohorts.connectors.qdrant.transport import Transport
 from cohorts.connectors.registry import connect
 from cohorts.loaders.journal.journal import Journal
 from command_line import ok, refused
@@ -239,18 +240,19 @@ def test_an_index_that_a_restart_of_qdrant_stopped_is_asked_for_again(
     store = f"qdrant+http://127.0.0.1:{qdrant.http}?check_compatibility=false"
     restart = restarted(starter, qdrant, every=2, times=1)
 
-    class Restarting(QdrantConnector):
+    class Restarting(Transport):
         asked = 0
 
-        def _info(self, name: str) -> Any:
+        def info(self, name: str) -> Any:
             self.asked += 1  # first for the definition, then whether the index is ready
             restart(self.asked)
-            return super()._info(name)
+            return super().info(name)
 
     with connect(store) as engine:
         engine.create(Collection("c", 64))
         engine.upsert("c", Points([str(i) for i in range(2_000)], vectors(2_000, 64), [{}] * 2_000))
-    with Restarting(parse_server(store)) as engine:
+    with QdrantConnector(parse_server(store)) as engine:
+        engine._transport = Restarting(parse_server(store), None)
         with pytest.warns(UserWarning, match="stopped building the index of c"):
             engine.finalize("c", timeout_s=30)
         assert engine.describe("c").indexed > 1_900

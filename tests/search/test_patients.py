@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cohorts.connectors.base import Collection, FieldType, PayloadValue, Points, Vectors
+from cohorts.connectors.base import Collection, FieldType, PayloadValue, Points, Scalar, Vectors
 from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import Flat
 from cohorts.connectors.memory import MemoryConnector
+from cohorts.errors import PatientNotFound
 from cohorts.search import neighbours
 from cohorts.search.neighbours import Neighbours, of_patient, of_vector
 from command_line import ok, refused, run
@@ -175,3 +178,35 @@ def test_a_column_that_can_not_name_patients_is_refused(
     pq.write_table(pa.table(table), "v.parquet")
     assert "no column who to take" in refused("load --vectors v.parquet --patient-field who")
     assert "Field weight holds float" in refused("load --vectors v.parquet --patient-field weight")
+
+
+class Metered(MemoryConnector):
+    """Counts the bytes of vectors that it hands out."""
+
+    handed_out = 0
+
+    def _metered(self, points: Points) -> Points:
+        self.handed_out += points.vectors.nbytes
+        return points
+
+    def fetch(self, name: str, ids: Sequence[str]) -> Points:
+        return self._metered(super().fetch(name, ids))
+
+    def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+        return map(self._metered, super().scroll(name, page))
+
+
+@pytest.mark.parametrize(("field", "nearest"), [(None, "u2, u20, u21, u200, u201"), ("who", "P2, P20, P21")])
+def test_ids_like_a_mistyped_one_are_found_without_a_vector(field: str | None, nearest: str) -> None:
+    connector, many = Metered(), 3_000
+    fields: dict[str, FieldType] = {"who": str}
+    metadata: dict[str, Scalar] = {"patient_field": field} if field else {}
+    connector.create(Collection("c", DIM, Flat(), fields, metadata))
+    payloads = [{"who": f"P{row // 2}"} for row in range(many)]
+    connector.upsert("c", Points([f"u{row}" for row in range(many)], near([0.5] * many), payloads))
+    with pytest.raises(PatientNotFound) as raised:
+        of_patient(connector, "c", f"{nearest[0]}_2", 5, suggest=True)
+    assert set(nearest.split(", ")) & set(re.findall(r"[uP]\d+", str(raised.value)))
+    assert connector.handed_out == 0
+    of_patient(connector, "c", nearest.partition(",")[0], 5)
+    assert connector.handed_out > 0, "those of the patient"

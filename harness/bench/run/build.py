@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.addresses import is_server
-from cohorts.connectors.attachment import Attachable
 from cohorts.connectors.base import Collection, Connector, Description, Points, Vectors
 from cohorts.connectors.index import Flat, show_index
 from cohorts.connectors.registry import connect
@@ -156,7 +155,7 @@ def check_count(connector: Connector, name: str, wanted: int, what: str) -> None
 
 def _says(connector: Connector, name: str) -> str:
     """Return the index as the engine itself describes it, where it can be asked."""
-    return connector.inspect(name).vectors[0].index if isinstance(connector, Attachable) else ""
+    return connector.inspect(name).vectors[0].index if connector.abilities.attaches else ""
 
 
 def _check_index(description: Description, asked: Collection, says: str) -> None:

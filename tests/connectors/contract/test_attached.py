@@ -1,4 +1,4 @@
-"""Guests in collections of others: what is read, what is written beside theirs, and that theirs stays as it is."""
+"""Attached collections, which others made: what is read, what is written beside theirs, and that theirs stays."""
 
 import json
 import uuid
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cohorts.commands import hints
-from cohorts.connectors.attachment import Attachment, save
+from cohorts.connectors.attached.attachment import Attachment
+from cohorts.connectors.attached.kept import save
 from cohorts.connectors.base import Points
 from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import (
@@ -131,6 +132,13 @@ def test_queries_with_their_filters_show_mapped_fields_only(
         wanted = {i for i in range(30, N) if i % 2 == 0 and i // 2 != 20}
         assert {hit.id for hit in hits} == {str(IDS[i]) for i in wanted}
         assert "secret" not in str(hits)
+        assert {one for page in connector.find("theirs", where, 7) for one in page} == {
+            str(IDS[i]) for i in wanted
+        }
+        subjects = {key: value for page in connector.values("theirs", "subject", 7) for key, value in page}
+        assert subjects == {str(one): f"P{i // 2}" for i, one in enumerate(IDS)}
+        with pytest.raises(InputError, match="no field 'page_content'"):
+            list(connector.values("theirs", "page_content"))
         scores = dict(zip(map(str, IDS), THEIRS @ THEIRS[0], strict=True))
         assert all(hit.score == pytest.approx(scores[hit.id], abs=1e-5) for hit in hits)
         back = connector.fetch("theirs", [str(IDS[3]), str(IDS[-1]), "nobody"])
@@ -179,6 +187,7 @@ def test_writing_sets_our_vector_and_keys_and_leaves_theirs_byte_identical(
         assert connector.count("theirs") == N
         connector.delete("theirs", [str(IDS[0])])
         assert not connector.fetch("theirs", [str(IDS[0])]).ids, "nothing of ours is left"
+        assert [sorted(page) for page in connector.find("theirs")] == [sorted(map(str, IDS[1:]))]
         (record,) = qdrant_client.retrieve("theirs", [IDS[0]], with_payload=True)
         assert not any(key.startswith("_cohorts_") for key in record.payload or {})
     assert bytes_of(qdrant_client) == before
@@ -321,6 +330,12 @@ def test_milvus_is_read_by_a_mapping_and_never_written(
         assert list(back.ids) == ["7", "3"]
         np.testing.assert_allclose(back.vectors, THEIRS[[7, 3]], atol=1e-6)
         assert connector.count("theirs", parse_filter("age is null")) == 0
+        ids = [int(one) for page in connector.find("theirs", where, 5) for one in page]
+        assert sorted(ids) == sorted(int(hit.id) for hit in found_hits)
+        ages = {key: value for page in connector.values("theirs", "age", 7) for key, value in page}
+        assert ages == {str(i): i for i in range(N)}
+        with pytest.raises(InputError, match="no field 'text'"):
+            list(connector.values("theirs", "text"))
         assert sorted(int(one) for page in connector.scroll("theirs", 25) for one in page.ids) == list(
             range(N)
         )

@@ -24,7 +24,7 @@ from cohorts.connectors.index import (
     index_to_json,
     show_index,
 )
-from cohorts.connectors.milvus.attached import their_index
+from cohorts.connectors.milvus.inspection import index_of
 from cohorts.connectors.milvus.server import MilvusConnector
 from cohorts.connectors.milvus.translate import to_search
 from cohorts.connectors.qdrant.server import QdrantConnector
@@ -111,7 +111,7 @@ def sample_of(queries: Any) -> Sample:
 
 @pytest.mark.parametrize("kind", ["AUTOINDEX", "DISKANN", "SCANN", "GPU_CAGRA", "IVF_HNSW", "HNSW_SQ", "NEW"])
 def test_an_index_of_a_kind_that_is_not_known_keeps_its_name(kind: str) -> None:
-    index = their_index({"index_type": kind, "M": "16", "efConstruction": "200", "nlist": "64"})
+    index = index_of({"index_type": kind, "M": "16", "efConstruction": "200", "nlist": "64"})
     assert (index, show_index(index)) == (Other(kind), kind)
     assert index_from_json(index_to_json(index)) == index
 
@@ -130,7 +130,7 @@ def test_an_index_of_a_kind_that_is_not_known_keeps_its_name(kind: str) -> None:
     ],
 )
 def test_an_index_of_others_in_our_terms(told: dict[str, Any], index: Index) -> None:
-    assert their_index(told) == index
+    assert index_of(told) == index
 
 
 def test_a_copy_of_an_index_that_is_not_known_gets_the_default() -> None:

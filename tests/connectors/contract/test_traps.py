@@ -1,7 +1,7 @@
 """The traps of engines.md that the contract of all engines does not hold already, each by what fails unheeded.
 
 Held elsewhere: NaN and zeros, counts, ids, upserts, dimensions, payload values, ef below k, parameters that an index
-does not know, narrow filters, hostile strings, quantisation (engine_contract); payload schema of others (test_guests);
+does not know, narrow filters, hostile text, quantisation (engine_contract); payload schema of others (test_attached);
 one node down (test_cluster).
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from cohorts.commands import hints
-from cohorts.connectors.attachment import Attachable
 from cohorts.connectors.base import Collection, Connector, Payload, Points
 from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
@@ -192,7 +191,7 @@ def test_another_metric_than_cosine_is_refused(raw_qdrant: QdrantClient, raw_mil
     raw_qdrant.create_collection("c", models.VectorParams(size=DIM, distance=models.Distance.EUCLID))
     raw_milvus.create_collection("c", dimension=DIM, metric_type="L2")
     for connector in (QdrantConnector(client=raw_qdrant), MilvusConnector(client=raw_milvus)):
-        assert isinstance(connector, Attachable)
+        assert connector.abilities.attaches
         with pytest.raises(
             InputError, match=r"compared by (Euclid|L2), which orders points as cosine does only where"
         ):
@@ -228,7 +227,7 @@ def test_filters_of_patients_stand_in_no_error(raw_milvus: MilvusClient) -> None
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
     raw_milvus.create_collection("c", schema=schema)
     with pytest.raises(EngineError) as raised:
-        connector._query("c", 'nowhere == "Smith, John"', ["id"])
+        connector._transport.query("c", 'nowhere == "Smith, John"', ["id"])
     assert "Smith" not in str(raised.value)
 
 
@@ -273,7 +272,7 @@ def test_embedded_milvus_may_build_for_longer_than_a_call_may_take(
     with connect(f"milvus:{tmp_path}/store.db") as connector:
         connector.create(Collection("c", 64))
         connector.upsert("c", Points([str(i) for i in range(2_000)], cloud(2_000, 64), [{}] * 2_000))
-        monkeypatch.setattr(connector, "_timeout_s", lambda: 0.2)
+        monkeypatch.setattr(connector._transport, "timeout_s", 0.2)  # type: ignore[attr-defined]
         connector.finalize("c", timeout_s=timeout_s)
         monkeypatch.undo()
         assert connector.describe("c").indexed == 2_000

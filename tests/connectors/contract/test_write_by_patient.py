@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cohorts.connectors.attachment import Attachment
+from cohorts.connectors.attached.attachment import Attachment
 from cohorts.connectors.base import Collection
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import InputError

@@ -44,7 +44,7 @@ class OtherServer(QdrantConnector):
 
     def finalize(self, name: str, *, timeout_s: float = 60.0) -> None:
         coarse = models.HnswConfigDiff(m=8, ef_construct=50)
-        self._call(lambda client: client.update_collection(name, hnsw_config=coarse))
+        self._transport.call(lambda client: client.update_collection(name, hnsw_config=coarse))
         super().finalize(name, timeout_s=timeout_s)
 
 

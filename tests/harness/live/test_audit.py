@@ -13,7 +13,7 @@ import pytest
 from cohorts.connectors.base import Collection, Connector, Description, Found, Points
 from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams, parse_index
-from cohorts.connectors.milvus import server as milvus_server
+from cohorts.connectors.milvus import searching
 from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
 from cohorts.connectors.registry import connect
 from cohorts.errors import FilterError, InputError
@@ -305,7 +305,7 @@ def test_a_short_answer_is_not_completed_by_reading_too_many_points(
         fill(connector, "c", Ivf(nlist=64), SearchParams(nprobe=1))
         whole = connector.search("c", VECTORS[:1], 500)
         assert (len(whole.hits[0]), "scanned exactly" in whole.notes[0]) == (500, True)
-        monkeypatch.setattr(milvus_server, "MAX_SCAN", N - 1)
+        monkeypatch.setattr(searching, "MAX_SCAN", N - 1)
         short = connector.search("c", VECTORS[:1], 500)
         assert (len(short.hits[0]) < 500, "2,000 match, too many to scan" in short.notes[0]) == (True, True)
 

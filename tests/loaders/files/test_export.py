@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.base import Collection, Connector, Payload, Points
-from cohorts.connectors.checks import OUR_PREFIX
+from cohorts.connectors.collection import OUR_PREFIX
 from cohorts.connectors.index import Flat, Hnsw, SearchParams
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect

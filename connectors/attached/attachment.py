@@ -1,23 +1,15 @@
-"""Collections that someone else made: what they look like, and how we read them without touching what is theirs."""
+"""What the engine says of a collection that someone else made, and how we read it without touching what is theirs."""
 
-import json
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Scalar
-from cohorts.connectors.catalog import Definition, to_json
-from cohorts.connectors.checks import MAX_DIM, OUR_PREFIX, check_name
-from cohorts.connectors.filters.conditions import Filter, renamed
-from cohorts.connectors.metrics import COSINE, METRICS, check_metric
-from cohorts.documents import read_json
+from cohorts.connectors.attached.paths import dig, paths_meant
+from cohorts.connectors.collection import OUR_PREFIX, Collection, FieldType, Payload, Scalar
+from cohorts.connectors.filters.conditions import Filter, known_fields, renamed
 from cohorts.errors import InputError
-from cohorts.private_files import private_folder, write_private
 
-EXTERNAL = "external"  # the encoder of vectors that were loaded ready
+COSINE = "cosine"
 OUR_VECTOR = "cohorts"  # the named vector that we may write, where the owner of a collection has made one
 
 
@@ -97,6 +89,12 @@ class Attachment:
         """Return the mapped fields alone: the rest of a payload of others may be patients' text."""
         values = {field: dig(payload, path) for field, path in self.paths.items()}
         return {field: value for field, value in values.items() if value is not None}
+
+    def path(self, field: str) -> str:
+        """Return where a mapped field stands. Raises InputError for another: what is not mapped is never fetched."""
+        if field not in self.paths:
+            raise InputError(f"There is no field {field!r}. {known_fields(field, self.paths)}")
+        return self.paths[field]
 
     def ours(self, payload: Payload) -> Payload:
         """Return what of a unit's payload is written: the fields mapped to keys of ours, which can be removed."""
@@ -194,184 +192,3 @@ class Attachment:
             f"payload keys that begin with {OUR_PREFIX}, set beside those that are there",
             "nothing else: no vector, payload key, index, alias or setting of the owner is changed or removed",
         ]
-
-
-@runtime_checkable
-class Attachable(Protocol):
-    """A connector that can be a guest in collections of others. Raises as Connector does."""
-
-    def inspect(self, name: str) -> Inspection:
-        """Return what the engine says of a collection; nothing is written."""
-        ...
-
-    def propose(self, name: str, vector: str | None = None) -> Attachment:
-        """Return a mapping for a collection, read-only. Raises InputError where it can't be searched by cosine."""
-        ...
-
-    def kinds(self, name: str, path: str) -> Kinds:
-        """Count what the points of a collection hold under a path, exactly."""
-        ...
-
-    def attach(self, attachment: Attachment) -> None:
-        """Take a mapping: from now on the collection is read, and where writable written, by it."""
-        ...
-
-
-@runtime_checkable
-class WritableAttachable(Attachable, Protocol):
-    """A guest that can write beside what is the owner's."""
-
-    def values(self, name: str, path: str) -> Iterator[tuple[str, Any]]:
-        """Yield the id of every point and what it holds under a path: None for nothing."""
-        ...
-
-
-def attachable(connector: Connector) -> Attachable:
-    """Return a connector as one that reads collections of others. Raises InputError where its engine can't."""
-    if not isinstance(connector, Attachable):
-        raise InputError(
-            f"{connector.abilities.engine} holds no collections but ours. Attach to a Qdrant or Milvus server, or to "
-            "an embedded Milvus file."
-        )
-    return connector
-
-
-def choose_vector(name: str, vectors: Sequence[VectorField], wanted: str | None) -> VectorField:
-    """Return the vector of collection `name` to read: the one `wanted`, or the only one that can be read.
-
-    Raises InputError, which names those there are, and for one that does not order unit vectors as cosine does.
-    """
-    chosen = [one for one in vectors if (not one.unread if wanted is None else one.name == wanted)]
-    if wanted is None and len(chosen) > 1:
-        chosen = [one for one in chosen if one.name != OUR_VECTOR]
-    if len(chosen) == 1 and not chosen[0].unread:
-        check_metric(name, chosen[0].name, chosen[0].metric)
-        return chosen[0]
-    if any(one.unread for one in chosen) or (vectors and all(one.unread for one in vectors)):
-        unread = "; ".join(f"{one.name!r} is {one.unread}" for one in chosen or vectors)
-        raise InputError(
-            f"{name} can't be read by its vector: {unread}. cohorts reads vectors of floating-point numbers, dense and "
-            "one for a point: ask the owner for a named vector of that kind."
-        )
-    names = ", ".join(repr(one.name) + (f" ({one.unread})" if one.unread else "") for one in vectors)
-    raise InputError(
-        f"Collection {name} has these vectors: {names or 'none'}.", remedy="Name one of them.", hint="vector"
-    )
-
-
-def field_names(paths: Iterable[str]) -> dict[str, str]:
-    """Return the path of each field, by a name that every engine takes: `subject` for metadata.subject.
-
-    Where several paths end alike, the nested ones are called by the whole path (metadata_subject).
-    """
-    paths = sorted(paths, key=lambda path: (len(keys_of(path)), path))
-    ends = Counter(_end(path) for path in paths)
-    names: dict[str, str] = {}
-    for path in paths:
-        name = _end(path) if ends[_end(path)] == 1 else _as_name(unquoted(path))
-        while name in names:
-            name += "_"
-        names[name] = path
-    return names
-
-
-def field_name(path: str, taken: Mapping[str, str]) -> str:
-    """Return a name for one more path beside those `taken`: its end, or else the whole path."""
-    end = _end(path)
-    return end if taken.get(end, path) == path else _as_name(unquoted(path))
-
-
-def paths_meant(asked: str, paths: Iterable[str]) -> list[str]:
-    """Return the paths that a text may mean: the very one, or those that end so, with or without odd characters.
-
-    Quotes about a key may be left out.
-    """
-    bare = {path: unquoted(path) for path in paths}
-    if asked in bare:
-        return [asked]
-    wanted = unquoted(asked)
-    same = [path for path, text in bare.items() if text == wanted]
-    ends = same or [path for path, text in bare.items() if text.endswith(f".{wanted}")]
-    return ends or [path for path in bare if _end(path) == asked]
-
-
-def unquoted(path: str) -> str:
-    """Return a path without the quotes in which Qdrant has keys that hold blanks, dots or signs."""
-    return ".".join(keys_of(path))
-
-
-def keys_of(path: str) -> list[str]:
-    """Return the keys that a path leads through, without their quotes."""
-    return [key.strip('"') for key in re.findall(r'"[^"]*"|[^."]+', path)] or [path]
-
-
-def _end(path: str) -> str:
-    return _as_name(keys_of(path)[-1])
-
-
-def _as_name(text: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_]", "_", text)
-    return name if re.match(r"[A-Za-z_]", name) and not name.startswith(OUR_PREFIX) else f"field_{name}"
-
-
-def save(attachment: Attachment, file: Path) -> None:
-    """Keep a mapping as JSON, written whole."""
-    value = {
-        **vars(attachment),
-        "collection": to_json(attachment.collection) | {"name": attachment.collection.name},
-    }
-    private_folder(file.parent)
-    write_private(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-@dataclass(frozen=True)
-class _Named(Definition):
-    """A definition beside its name. Raises InputError where the name can't be one."""
-
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_name(self.name)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """An attachment as `save` writes it. Raises InputError for one that no `attach` made."""
-
-    collection: _Named
-    vector: str
-    paths: Mapping[str, str]
-    present: Mapping[str, str]
-    key: str
-    integer_keys: bool
-    our_vector: str
-    our_dim: int
-    writable: bool
-    metric: str = COSINE
-    units_seen: int = 0
-    dynamic: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.collection.fields.keys() <= self.paths.keys():
-            raise InputError("A field has no path.")
-        if any(text not in ("", f"{column} is not null") for column, text in self.present.items()):
-            raise InputError("What tells whether a field is there is no test for null.")
-        if self.metric not in METRICS:
-            raise InputError(f"The metric is {self.metric!r}.")
-        if not 1 <= self.collection.dim <= MAX_DIM:
-            raise InputError(f"The dimension is {self.collection.dim}.")
-
-
-def load(file: Path) -> Attachment:
-    """Return the mapping that `save` wrote. Raises InputError."""
-    kept = read_json(file, _Kept, remedy="Attach the collection again.")
-    return Attachment(**{**vars(kept), "collection": kept.collection.named(kept.collection.name)})
-
-
-def dig(payload: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path, nested by dots; None where there is none."""
-    value: Any = payload
-    for key in keys_of(path):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

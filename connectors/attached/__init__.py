@@ -1,0 +1,1 @@
+"""Collections that someone else made: how they are described, mapped, and read."""

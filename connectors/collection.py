@@ -1,0 +1,35 @@
+"""What a collection is made from, and the values that its payloads hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+
+from cohorts.connectors.index import Hnsw, Index, SearchParams
+
+Scalar = str | int | float | bool | None
+PayloadValue = Scalar | list[str]
+Payload = Mapping[str, PayloadValue]
+NOTHING: Payload = MappingProxyType({})
+FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type[list[str]]
+
+OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
+EXTERNAL = "external"  # the encoder of vectors that were loaded ready
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection is made from.
+
+    `fields` names the payload keys to be indexed for filters and their types (a date is ISO text); `metadata` is a flat
+    JSON object kept with the collection (encoder fingerprint, source checksum, unit). `index` is the one in effect and
+    `search` its default parameters; where another index was asked for and matched by recall, `translation` says so.
+    """
+
+    name: str
+    dim: int
+    index: Index = Hnsw()
+    fields: Mapping[str, FieldType] = field(default_factory=dict)
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    search: SearchParams = SearchParams()
+    translation: str = ""
