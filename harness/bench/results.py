@@ -91,7 +91,7 @@ class Made(TypedDict):
     versions: Mapping[str, str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a measurement was made with.
 
@@ -126,25 +126,20 @@ def manifest_of(
     asked: Mapping[str, Any],
     checksum: str,
     *,
-    synthetic: bool,
-    server: str,
-    effective_index: Mapping[str, Any],
-    effective_search: Mapping[str, Any],
     notes: Sequence[str] = (),
     measured: Mapping[str, Any] | None = None,
+    **facts: Any,
 ) -> Manifest:
-    """Return the manifest of a measurement on this machine; `server` is the engine and its version."""
+    """Return the manifest of a measurement on this machine, with the other `facts` of one."""
+    made = cast(Made, made_with(_PACKAGES))
     return Manifest(
-        asked,
-        checksum,
-        synthetic,
-        server,
-        effective_index,
-        effective_search,
-        list(notes),
-        measured or {},
-        cast(Made, made_with(_PACKAGES)),
+        asked=asked,
+        checksum=checksum,
+        notes=list(notes),
+        measured=measured or {},
+        made=made,
         **machine(),
+        **facts,
     )
 
 

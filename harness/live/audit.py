@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Description
-from cohorts.connectors.filters.conditions import Filter, parse_filter
+from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import SearchParams, search_to_json, show_index
 from cohorts.connectors.padding import padding_of
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import Sample, perturbed
 from cohorts.harness.live.reader import (
     Answers,
-    Exact,
     Reader,
     answers,
     check_passing,
@@ -35,7 +34,7 @@ WORST = 5  # queries that are named
 _VERSIONS = ("numpy", "pymilvus", "milvus-lite", "qdrant-client", "qdrant-edge-py")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """Recall@k for one `kind` of queries under one filter ("" for none), and latency.
 
@@ -65,7 +64,7 @@ class Row:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """What was found of a collection: for every kind of queries a row without a filter, then one for each filter.
 
@@ -123,16 +122,25 @@ def audit(
     check_size(reader, description, name, k)
     filters = {text: parse_filter(text) for text in wheres}
     counts = {"": description.count, **check_passing(reader, description, filters)}
-    conditions: dict[str, Filter | None] = {"": None, **filters}
     drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
     samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]
-    truths = exact_neighbours(reader, samples, k, list(conditions.values()), description)
+    truths = exact_neighbours(reader, samples, k, [None, *filters.values()], description)
     rows = []
     for sample, of_sample in zip(samples, truths, strict=True):
-        for text, exact in zip(conditions, of_sample, strict=True):
+        for (text, count), exact in zip(counts.items(), of_sample, strict=True):
             given = answers(reader, sample, k, exact.where, search)
-            recall = recall_by_query(reader, sample, exact, given)
-            rows.append(_row(text, counts[text], description.count, sample, exact, given, recall, k))
+            figures = _figures(sample, exact, given, recall_by_query(reader, sample, exact, given))
+            share = count / description.count
+            rows.append(
+                Row(
+                    kind=sample.kind,
+                    where=text,
+                    count=count,
+                    share=share,
+                    asked=k * len(given.ids),
+                    **figures,
+                )
+            )
     return Audit(
         description=description,
         k=k,
@@ -156,65 +164,49 @@ def write_audit(folder: Path, found: Audit, asked: Mapping[str, Any]) -> None:
         writer = csv.DictWriter(file, lines[0])
         writer.writeheader()
         writer.writerows({key: csv_cell(value) for key, value in line.items()} for line in lines)
-    collection = found.description.collection
-    write_manifest(
-        folder / "manifest.json",
-        {
-            **made_with(_VERSIONS),
-            **asked,
-            "engine": found.description.engine,
-            "version": collection.name,
-            "index": show_index(collection.index),
-            "default_search": search_to_json(collection.search),
-            "search": None if found.search is None else search_to_json(found.search),
-            "count": found.description.count,
-            "indexed": found.description.indexed,
-            "note": found.description.note,
-            "exact": found.description.exact,
-            "true_neighbours": found.truth,
-            "synthetic": bool(collection.metadata.get("synthetic")),
-            "k": found.k,
-            "queries": {row.kind: row.queries for row in found.rows},
-            "queries_are": dict(found.asked_with),
-            "drawn_from_first": found.drawn_from,
-            "seed": found.seed,
-            "warnings": [found.warning] if found.warning else [],
-        },
-    )
+    there, collection = found.description, found.description.collection
+    facts = {
+        **made_with(_VERSIONS),
+        **asked,
+        "engine": there.engine,
+        "version": collection.name,
+        "index": show_index(collection.index),
+        "default_search": search_to_json(collection.search),
+        "search": None if found.search is None else search_to_json(found.search),
+        "count": there.count,
+        "indexed": there.indexed,
+        "note": there.note,
+        "exact": there.exact,
+        "true_neighbours": found.truth,
+        "synthetic": bool(collection.metadata.get("synthetic")),
+        "k": found.k,
+        "queries": {row.kind: row.queries for row in found.rows},
+        "queries_are": dict(found.asked_with),
+        "drawn_from_first": found.drawn_from,
+        "seed": found.seed,
+        "warnings": [found.warning] if found.warning else [],
+    }
+    write_manifest(folder / "manifest.json", facts)
 
 
-def _row(
-    where: str,
-    count: int,
-    whole: int,
-    sample: Sample,
-    exact: Exact,
-    given: Answers,
-    recall: Floats,
-    k: int,
-) -> Row:
+def _figures(sample: Sample, exact: Answers, given: Answers, recall: Floats) -> dict[str, Any]:
     low, high = intervals.of_mean(recall, np.random.default_rng(0))
     got, there = (np.array([len(ids) for ids in lists]) for lists in (given.ids, exact.ids))
     worst = [query for query in np.argsort(recall, kind="stable")[:WORST] if recall[query] < 1]
     p50, p95 = np.percentile(given.latency_ms, [50, 95])
     exact_p50, exact_p95 = np.percentile(exact.latency_ms, [50, 95]) if len(exact.latency_ms) else (nan, nan)
-    return Row(
-        kind=sample.kind,
-        where=where,
-        count=count,
-        share=count / whole,
-        queries=len(recall),
-        recall=float(recall.mean()),
-        recall_low=low,
-        recall_high=high,
-        recall_p5=float(np.percentile(recall, 5)),
-        asked=k * len(recall),
-        got=int(got.sum()),
-        short=int((got < there).sum()),
-        p50_ms=float(p50),
-        p95_ms=float(p95),
-        exact_p50_ms=float(exact_p50),
-        exact_p95_ms=float(exact_p95),
-        worst=tuple(sample.ids[query] for query in worst),
-        notes=given.notes,
-    )
+    return {
+        "queries": len(recall),
+        "recall": float(recall.mean()),
+        "recall_low": low,
+        "recall_high": high,
+        "recall_p5": float(np.percentile(recall, 5)),
+        "got": int(got.sum()),
+        "short": int((got < there).sum()),
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "exact_p50_ms": float(exact_p50),
+        "exact_p95_ms": float(exact_p95),
+        "worst": tuple(sample.ids[query] for query in worst),
+        "notes": given.notes,
+    }

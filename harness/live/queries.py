@@ -27,7 +27,7 @@ _VECTOR_SUFFIXES = (".npy", ".parquet", *SUFFIXES)
 Encode = Callable[[Sequence[str]], Vectors]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sample:
     """Queries of one kind: `vectors` is (queries, dim) float32, unit rows, and `about` says in words what they are.
 
@@ -60,7 +60,8 @@ def perturbed(own: Sample, nearest: Floats, seed: int) -> Sample:
     turned = cosine * own.vectors + np.sqrt(1 - cosine**2) * noise
     angle = np.degrees(np.arccos(np.median(cosine)))
     about = f"{len(own.ids):,} of its points, each turned away as far as its nearest other lies (median {angle:.0f}°)"
-    return Sample(PERTURBED, own.ids, unit_rows(turned.astype(np.float32), own.vectors.shape[1]), about)
+    vectors = unit_rows(turned.astype(np.float32), own.vectors.shape[1])
+    return Sample(kind=PERTURBED, ids=own.ids, vectors=vectors, about=about)
 
 
 def read_queries(path: Path, dim: int, queries: int, seed: int, encode: Encode) -> Sample:
@@ -100,7 +101,8 @@ def _vectors(path: Path, dim: int, queries: int, seed: int) -> Sample:
             f"Row {bad[0]} (from 0) of {path} is missing, all zeros, or holds NaN or infinity: it can't be searched by."
         )
     about = f"{len(wanted):,} of the {rows:,} vectors of a file"
-    return Sample(VECTORS, [str(row) for row in wanted], unit_rows(vectors, dim), about)
+    ids = [str(row) for row in wanted]
+    return Sample(kind=VECTORS, ids=ids, vectors=unit_rows(vectors, dim), about=about)
 
 
 def _open(path: Path) -> tuple[int, int, Iterator[Vectors]]:
@@ -130,7 +132,7 @@ def _texts(path: Path, queries: int, seed: int, encode: Encode) -> Sample:
     about = f"{len(ids):,} of the {len(there):,} texts of a file"
     if not known.all():
         about += f"; {(~known).sum():,} more were drawn, of which the encoder knows no word"
-    return Sample(TEXTS, ids, unit_rows(vectors[known], vectors.shape[1]), about)
+    return Sample(kind=TEXTS, ids=ids, vectors=unit_rows(vectors[known], vectors.shape[1]), about=about)
 
 
 def _drawn(there: int, queries: int, seed: int, path: Path) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ from cohorts.connectors.spread import look
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import OWN, Sample
+from cohorts.measures.neighbours import NearestRows
 from cohorts.measures.recall import is_near, share_found
 from cohorts.search.absent_values import Lookup
 
@@ -133,26 +134,19 @@ class Drawn(NamedTuple):
     first: int
 
 
-@dataclass(frozen=True, eq=False)
-class Exact:
-    """The true neighbours of every query, best first and without itself, at most k; `last` is the last one's score.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answers:
+    """The neighbours of every query that pass a filter, best first and without itself, at most k; and notes.
 
-    `latency_ms` is empty where all were found in one scan.
+    `last` is the last one's score, (queries,), NaN where there is none. `latency_ms` is empty where all were found in
+    one scan.
     """
 
     where: Filter | None
     ids: list[list[str]]
     last: Floats
     latency_ms: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the engine answers to every query, best first and without itself, at most k; and its notes."""
-
-    ids: list[list[str]]
-    latency_ms: Floats
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_size(reader: Reader, description: Description, name: str, k: int) -> None:
@@ -180,22 +174,8 @@ def check_passing(reader: Reader, description: Description, where: Mapping[str, 
     return counts
 
 
-def first_vectors(reader: Reader) -> Vectors:
-    """Return up to 20,000 vectors, (n, dim) float32, in the engine's order."""
-    rows: list[Vectors] = []
-    for page in reader.pages():
-        rows.append(page.vectors)
-        if sum(map(len, rows)) >= SAMPLE:
-            break
-    return np.concatenate(rows)[:SAMPLE] if rows else np.empty((0, 1), np.float32)
-
-
-def draw(reader: Reader, count: int, queries: int, seed: int, padding: int | None = None) -> Drawn:
-    """Draw points as queries, without replacement, among the first 20,000 in the engine's order: more are not read.
-
-    They ask without the `padding` of their vectors. Points without a direction are left out. Raises InputError where
-    none is left.
-    """
+def first_points(reader: Reader) -> tuple[list[str], Vectors]:
+    """Return ids and vectors, (n, dim) float32, of up to 20,000 points in the engine's order: more are not read."""
     ids: list[str] = []
     pages: list[Vectors] = []
     for page in reader.pages():
@@ -203,14 +183,25 @@ def draw(reader: Reader, count: int, queries: int, seed: int, padding: int | Non
         pages.append(page.vectors)
         if len(ids) >= SAMPLE:
             break
-    vectors = np.concatenate(pages)[:SAMPLE] if pages else np.empty((0, 1), np.float32)
+    return ids[:SAMPLE], np.concatenate(pages)[:SAMPLE] if pages else np.empty((0, 1), np.float32)
+
+
+def draw(reader: Reader, count: int, queries: int, seed: int, padding: int | None = None) -> Drawn:
+    """Draw points as queries, without replacement, among the first 20,000 in the engine's order.
+
+    They ask without the `padding` of their vectors. Points without a direction are left out. Raises InputError where
+    none is left.
+    """
+    ids, vectors = first_points(reader)
     among = min(count, len(vectors))
     drawn = np.sort(np.random.default_rng(seed).choice(among, min(queries, among), replace=False))
     asked = as_questions(vectors[drawn], padding)
     drawn, asked = drawn[asked.any(axis=1)], asked[asked.any(axis=1)]
     if not len(drawn):
         raise InputError("None of the points that were looked at has a vector to search by.")
-    own = Sample(OWN, [ids[row] for row in drawn], asked, f"{len(drawn):,} of its points")
+    own = Sample(
+        kind=OWN, ids=[ids[row] for row in drawn], vectors=asked, about=f"{len(drawn):,} of its points"
+    )
     return Drawn(own, _nearest_others(vectors, asked, drawn), len(vectors))
 
 
@@ -236,32 +227,35 @@ def exact_neighbours(
     k: int,
     wheres: Sequence[Filter | None],
     description: Description,
-) -> list[list[Exact]]:
+) -> list[list[Answers]]:
     """Return the true neighbours among all points that pass each filter: for every sample one for each filter.
 
     By the engine's exact search; where it has none, by reading the collection once for all queries and filters.
     """
     if is_scanned(reader, description):
         return _by_scan(reader, samples, k, wheres)
-    return [[_by_exact_search(reader, sample, k, where) for where in wheres] for sample in samples]
+    exact = SearchParams(exact=True)
+    return [[answers(reader, sample, k, where, exact) for where in wheres] for sample in samples]
 
 
 def answers(
     reader: Reader, sample: Sample, k: int, where: Filter | None, params: SearchParams | None
 ) -> Answers:
     """Ask the engine for the neighbours of every query, one at a time; one more is asked for where it is a point."""
-    ids, latency_ms = [], []
+    ids, last, latency_ms = [], [], []
     notes: Counter[str] = Counter()
     for own, vector in zip(sample.selves, sample.vectors, strict=True):
-        found, took_ms = reader.search(vector, _asked_for(own, k), where, params)
-        ids.append([hit.id for hit in found.hits[0] if hit.id != own][:k])
+        found, took_ms = reader.search(vector, k + (own is not None), where, params)
+        hits = [hit for hit in found.hits[0] if hit.id != own][:k]
+        ids.append([hit.id for hit in hits])
+        last.append(hits[-1].score if hits else np.nan)
         latency_ms.append(took_ms)
         notes.update(found.notes)
     told = tuple(f"{note} (in {times:,} of {len(ids):,} answers)" for note, times in notes.items())
-    return Answers(ids, np.array(latency_ms), told)
+    return Answers(where=where, ids=ids, last=np.array(last), latency_ms=np.array(latency_ms), notes=told)
 
 
-def recall_by_query(reader: Reader, sample: Sample, exact: Exact, given: Answers) -> Floats:
+def recall_by_query(reader: Reader, sample: Sample, exact: Answers, given: Answers) -> Floats:
     """Return the recall of every query, (queries,).
 
     An answer counts, once, where it is one of the true neighbours, or passes the filter and is, by its whole vector, as
@@ -286,26 +280,11 @@ def recall_by_query(reader: Reader, sample: Sample, exact: Exact, given: Answers
     return share_found(np.array(near), np.array([len(true) for true, _ in pairs]))
 
 
-def _asked_for(own: str | None, k: int) -> int:
-    return k if own is None else k + 1
-
-
-def _by_exact_search(reader: Reader, sample: Sample, k: int, where: Filter | None) -> Exact:
-    ids, last, latency_ms = [], [], []
-    for own, vector in zip(sample.selves, sample.vectors, strict=True):
-        found, took_ms = reader.search(vector, _asked_for(own, k), where, SearchParams(exact=True))
-        hits = [hit for hit in found.hits[0] if hit.id != own][:k]
-        ids.append([hit.id for hit in hits])
-        last.append(hits[-1].score if hits else np.nan)
-        latency_ms.append(took_ms)
-    return Exact(where, ids, np.array(last), np.array(latency_ms))
-
-
 def _by_scan(
     reader: Reader, samples: Sequence[Sample], k: int, wheres: Sequence[Filter | None]
-) -> list[list[Exact]]:
+) -> list[list[Answers]]:
     keys: list[str] = []
-    best = [[_Best(len(sample.ids), k) for _ in wheres] for sample in samples]
+    best = [[NearestRows(len(sample.ids), k) for _ in wheres] for sample in samples]
     for page in reader.pages():
         rows = np.arange(len(keys), len(keys) + len(page.ids))
         keys += page.ids
@@ -317,29 +296,15 @@ def _by_scan(
             scores[np.array(sample.selves)[:, None] == np.array(page.ids)] = -np.inf
             for those, one in zip(passing, of_sample, strict=True):
                 one.add(rows[those], scores[:, those])
-    return [
-        [one.exact(where, keys) for where, one in zip(wheres, of_sample, strict=True)] for of_sample in best
-    ]
+    return [[_scanned(*pair, keys) for pair in zip(wheres, of_sample, strict=True)] for of_sample in best]
 
 
-class _Best:
-    """The k best rows of every query so far."""
-
-    def __init__(self, queries: int, k: int) -> None:
-        self._scores = np.full((queries, k), -np.inf, np.float32)
-        self._rows = np.zeros((queries, k), np.int64)
-
-    def add(self, rows: npt.NDArray[np.int64], scores: Vectors) -> None:
-        """Take rows, (n,), with their scores, (queries, n)."""
-        scores = np.concatenate([self._scores, scores], axis=1)
-        rows = np.concatenate([self._rows, np.broadcast_to(rows, (len(scores), len(rows)))], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self._rows.shape[1]]
-        self._scores = np.take_along_axis(scores, order, axis=1)
-        self._rows = np.take_along_axis(rows, order, axis=1)
-
-    def exact(self, where: Filter | None, keys: Sequence[str]) -> Exact:
-        """Return what was found."""
-        there = np.isfinite(self._scores)
-        ids = [[keys[row] for row in rows[known]] for rows, known in zip(self._rows, there, strict=True)]
-        last = np.where(there, self._scores, np.inf).min(axis=1)
-        return Exact(where, ids, np.asarray(last, np.float64), np.empty(0))
+def _scanned(where: Filter | None, best: NearestRows, keys: Sequence[str]) -> Answers:
+    best.sort()
+    there = np.isfinite(best.scores)
+    return Answers(
+        where=where,
+        ids=[[keys[row] for row in rows[known]] for rows, known in zip(best.rows, there, strict=True)],
+        last=np.where(there, best.scores, np.inf).min(axis=1, initial=np.inf).astype(np.float64),
+        latency_ms=np.empty(0),
+    )

@@ -3,32 +3,31 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from cohorts.connectors.base import Connector, Description, Vectors
-from cohorts.connectors.calibration.match import Neighbours, calibration, least, split
-from cohorts.connectors.filters.conditions import Filter, parse_filter
+from cohorts.connectors.calibration.match import Neighbours, calibration, split
+from cohorts.connectors.calibration.match import least as least_reaching
+from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
 from cohorts.connectors.padding import padding_of
 from cohorts.errors import InputError
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import Sample, perturbed
 from cohorts.harness.live.reader import (
-    Exact,
     Reader,
     answers,
     check_passing,
     check_size,
     draw,
     exact_neighbours,
-    first_vectors,
+    first_points,
     recall_by_query,
 )
 from cohorts.measures import intervals
-from cohorts.measures.recall import Scores, kth_score, near_rows
+from cohorts.measures.recall import kth_score, near_rows
 
 AS_FAST = 1.2  # times the latency of the fastest: so much is given for a smaller index
 _M = (8, 16, 32)
@@ -36,8 +35,13 @@ _EF_CONSTRUCTION = (100, 400)
 _NLIST = (64, 256, 1024)
 _LEAST_IN_CLUSTER = 16
 
+Measure = Callable[[SearchParams], tuple[Floats, Floats]]
+"""Returns the recall of each query, and how long it took in ms, (queries,) both."""
+SearchWith = Callable[[SearchParams], Neighbours]
 
-class Step(NamedTuple):
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
     """One setting that was tried: the mean recall with its 95 % bootstrap interval, and the median latency."""
 
     params: SearchParams
@@ -47,7 +51,7 @@ class Step(NamedTuple):
     p50_ms: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tuned:
     """The steps in the order tried, and the choice among them: the cheapest that reaches the target.
 
@@ -82,7 +86,7 @@ class Tuned:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Built:
     """An index that was built on a sample of `rows` vectors, and how its search parameters were tuned there."""
 
@@ -119,9 +123,15 @@ def tune(
     if asked is None:
         drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
         asked = perturbed(drawn.own, drawn.nearest, seed)
-    ((exact,),) = exact_neighbours(reader, [asked], k, [condition], description)
-    measure = partial(_asked, reader, asked, exact, k, condition)
-    return _search(description.collection.index, measure, target, k, asked.about, description.count)
+    sample = asked
+    ((exact,),) = exact_neighbours(reader, [sample], k, [condition], description)
+
+    def measure(params: SearchParams) -> tuple[Floats, Floats]:
+        given = answers(reader, sample, k, condition, params)
+        return recall_by_query(reader, sample, exact, given), given.latency_ms
+
+    index, rows = description.collection.index, description.count
+    return _search(index, measure, target=target, k=k, queries=sample.about, rows=rows)
 
 
 def rebuild(
@@ -144,15 +154,20 @@ def rebuild(
     collection = reader.describe().collection
     if collection.metadata.get("attached"):
         raise InputError(f"Collection {name} belongs to others: only they can build another index of it.")
-    base, held = split(first_vectors(reader), k, seed)
+    base, held = split(first_points(reader)[1], k, seed)
     queries = asked.vectors if asked else held
     about = asked.about if asked else f"{len(held):,} of its points, held out of the index"
     nearest = kth_score(base, queries, k)
     built = []
     for index in grid(collection.index, len(base)):
         with calibration(connector, index, base) as search_with:
-            measure = partial(_sampled, search_with, base, queries, nearest, k)
-            built.append(Built(index, len(base), _search(index, measure, target, k, about, len(base))))
+
+            def measure(params: SearchParams, search_with: SearchWith = search_with) -> tuple[Floats, Floats]:
+                found, latency_ms = _one_by_one(search_with(params), queries, k)
+                return near_rows(base, queries, found, nearest).mean(axis=1), latency_ms
+
+            tuned = _search(index, measure, target=target, k=k, queries=about, rows=len(base))
+        built.append(Built(index=index, rows=len(base), tuned=tuned))
     return built
 
 
@@ -218,44 +233,26 @@ def _check_tunable(description: Description, name: str) -> None:
         )
 
 
-def _search(
-    index: Index, measure: Callable[[SearchParams], Step], target: float, k: int, queries: str, rows: int
-) -> Tuned:
+def _search(index: Index, measure: Measure, *, target: float, k: int, queries: str, rows: int) -> Tuned:
     """Bisect over the index's parameter, from the least on: recall rises with it, up to noise."""
     steps: dict[SearchParams, Step] = {}
 
     def low(params: SearchParams) -> float:
-        steps[params] = measure(params)
-        return steps[params].low
+        recall, latency_ms = measure(params)
+        least, most = intervals.of_mean(recall, np.random.default_rng(0))  # the same draws for every step
+        p50_ms = float(np.median(latency_ms))
+        steps[params] = Step(params=params, recall=float(recall.mean()), low=least, high=most, p50_ms=p50_ms)
+        return least
 
-    chosen, _ = least(index, low, target, k, rows)
-    return Tuned(target, k, queries, tuple(steps.values()), steps[chosen])
-
-
-def _asked(
-    reader: Reader, sample: Sample, exact: Exact, k: int, where: Filter | None, params: SearchParams
-) -> Step:
-    given = answers(reader, sample, k, where, params)
-    return _step(params, recall_by_query(reader, sample, exact, given), given.latency_ms)
+    chosen, _ = least_reaching(index, low, target, k, rows)
+    return Tuned(target=target, k=k, queries=queries, steps=tuple(steps.values()), choice=steps[chosen])
 
 
-def _sampled(
-    search_with: Callable[[SearchParams], Neighbours],
-    base: Vectors,
-    queries: Vectors,
-    nearest: Scores,
-    k: int,
-    params: SearchParams,
-) -> Step:
-    search, rows, latency_ms = search_with(params), [], []
+def _one_by_one(search: Neighbours, queries: Vectors, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Return the rows found, (q, k), and how long each query took, (q,) ms."""
+    rows, latency_ms = [], []
     for query in queries:
         began = perf_counter()
         rows.append(search(query[None, :], k)[0])
         latency_ms.append(1_000 * (perf_counter() - began))
-    near = near_rows(base, queries, np.stack(rows), nearest)
-    return _step(params, np.asarray(near.mean(axis=1)), np.array(latency_ms))
-
-
-def _step(params: SearchParams, recall: Floats, latency_ms: Floats) -> Step:
-    low, high = intervals.of_mean(recall, np.random.default_rng(0))  # the same draws for every step
-    return Step(params, float(recall.mean()), low, high, float(np.median(latency_ms)))
+    return np.stack(rows), np.array(latency_ms)

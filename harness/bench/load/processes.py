@@ -142,7 +142,12 @@ class Meter:
 
 
 def disk_mib(folder: Path) -> float:
-    """Return the allocated blocks of all that is below a folder, in MiB; a file of two names counts once."""
+    """Return the allocated blocks of all that is below a folder, in MiB; a file of two names counts once.
+
+    Of a single file it is the size.
+    """
+    if not folder.is_dir():
+        return folder.stat().st_size / MIB
     sizes = {}
     for path in (folder, *folder.rglob("*")):
         with suppress(FileNotFoundError):  # an engine at work removes what it has merged

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cohorts.connectors.base import Vectors
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.plan.dataset import Dataset, Rows
+from cohorts.measures.neighbours import NearestRows
 from cohorts.measures.recall import TIE
 from cohorts.private_files import private_folder, replace_private
 
@@ -57,8 +58,8 @@ def exact(data: Dataset, where: str | None, k: int) -> Truth:
     # One thread of BLAS for each of ours: choosing the best takes as long as the product, and BLAS would wait for it.
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(lambda block: _nearest(block, vectors, min(k, len(vectors))), blocks))
-    rows = np.concatenate([rows for rows, _ in found])
-    scores = np.concatenate([scores for _, scores in found])
+    rows = np.concatenate([one.rows for one in found])
+    scores = np.concatenate([one.scores for one in found])
     return Truth(data.checksum, where, k, rows if passing is None else passing[rows], scores)
 
 
@@ -108,26 +109,14 @@ def _mask(data: Dataset, where: str) -> npt.NDArray[np.bool_]:
     return data.attributes[where]
 
 
-def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Rows, Scores]:
-    """Return the best k rows of each query, best first, and their scores, both (q, k)."""
-    rows = np.empty((len(queries), 0), np.int64)
-    scores = np.empty((len(queries), 0), np.float32)
+def _nearest(queries: Vectors, vectors: Vectors, k: int) -> NearestRows:
+    """Return the best k rows of each query, best first."""
+    found = NearestRows(len(queries), k)
     for first in range(0, len(vectors), _ROWS):
-        block = queries @ vectors[first : first + _ROWS].T
-        best = _best(block, k)
-        rows = np.concatenate([rows, best + first], axis=1)
-        scores = np.concatenate([scores, np.take_along_axis(block, best, axis=1)], axis=1)
-        kept = _best(scores, k)
-        rows, scores = np.take_along_axis(rows, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
-    order = np.lexsort((rows, -scores), axis=1)
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _best(scores: Scores, k: int) -> npt.NDArray[np.intp]:
-    """Return where the k largest of each row stand, in no order; all, where there are fewer."""
-    if scores.shape[1] <= k:
-        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    return np.argpartition(scores, -k, axis=1)[:, -k:]
+        block = vectors[first : first + _ROWS]
+        found.add(np.arange(first, first + len(block)), queries @ block.T)
+    found.sort()
+    return found
 
 
 def _write(file: Path, truth: Truth) -> None:

@@ -6,6 +6,7 @@ compared with what was asked for before anything is measured.
 
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,7 @@ class Rows:
         return Points([str(row) for row in rows.tolist()], self.vectors[rows], payloads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Built:
     """Seconds since the first row was sent: until all were written, could be searched, and had an index.
 
@@ -92,13 +93,13 @@ def build(connector: Connector, collection: Collection, rows: Rows, *, timeout_s
     connector.create(collection)
     with gc_paused():
         began = time.perf_counter()
-        for _ in in_flight(
+        written = in_flight(
             rows.batches(),
             lambda batch: connector.upsert(name, batch),
             connector.abilities.writers,
             StageTimes(),
-        ):
-            pass
+        )
+        deque(written, maxlen=0)
         load_s = time.perf_counter() - began
         check_count(connector, name, len(rows), "were written")
         connector.search(name, rows.vectors[-1:], 1, with_payload=False)
@@ -110,14 +111,14 @@ def build(connector: Connector, collection: Collection, rows: Rows, *, timeout_s
     says = _says(connector, name)
     _check_index(description, collection, says)
     return Built(
-        len(rows),
-        load_s,
-        searchable_s,
-        indexed_s,
-        description.indexed,
-        description.engine,
-        says,
-        description.note,
+        rows=len(rows),
+        load_s=load_s,
+        searchable_s=searchable_s,
+        indexed_s=indexed_s,
+        indexed=description.indexed,
+        engine=description.engine,
+        says=says,
+        note=description.note,
     )
 
 

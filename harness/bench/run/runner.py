@@ -18,7 +18,7 @@ from cohorts.harness.bench.load.workers import WorkerPool
 from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment, slug
 from cohorts.harness.bench.plan.matrix import Cell, Turn, asked, schedule
-from cohorts.harness.bench.run.targets import Subject, standing, told
+from cohorts.harness.bench.run.targets import Subject, standing
 from cohorts.private_files import private_folder, write_private
 from cohorts.provenance import made_with, write_manifest
 
@@ -95,7 +95,7 @@ def _measure(ground: _Ground, turn: Turn, cells: Sequence[Cell], tell: Tell) -> 
                 file.unlink()
             before = []
         address = without_settings(turn.build.store.address)
-        facts = {"checksum": data.checksum, "address": address, **told(subject)}
+        facts = {"checksum": data.checksum, "address": address, **subject.told()}
         write_manifest(place / BUILDS.replace("*", str(len(before) + 1)), facts)
         for number, cell in enumerate(cells, 1):
             tell(f"{cell.path} ({number} of {len(cells)})")

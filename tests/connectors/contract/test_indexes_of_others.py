@@ -106,7 +106,7 @@ def test_an_index_that_milvus_chose_is_approximate_and_exact_search_reads_the_po
 
 
 def sample_of(queries: Any) -> Sample:
-    return Sample("vectors", [str(row) for row in range(len(queries))], queries, "")
+    return Sample(kind="vectors", ids=[str(row) for row in range(len(queries))], vectors=queries, about="")
 
 
 @pytest.mark.parametrize("kind", ["AUTOINDEX", "DISKANN", "SCANN", "GPU_CAGRA", "IVF_HNSW", "HNSW_SQ", "NEW"])

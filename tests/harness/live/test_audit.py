@@ -404,8 +404,9 @@ def test_rebuild_tries_indexes_on_the_side_and_names_the_command(tmp_path: Path)
 
 
 def built_of(index: Index, low: float, p50_ms: float) -> Built:
-    step = Step(SearchParams(ef_search=10), low, low, low, p50_ms)
-    return Built(index, 100, Tuned(0.9, K, "100 points", (step,), step))
+    step = Step(params=SearchParams(ef_search=10), recall=low, low=low, high=low, p50_ms=p50_ms)
+    tuned = Tuned(target=0.9, k=K, queries="100 points", steps=(step,), choice=step)
+    return Built(index=index, rows=100, tuned=tuned)
 
 
 def test_the_winner_is_the_smallest_of_the_fast_ones_that_reach() -> None:
