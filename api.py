@@ -29,6 +29,19 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 
+_OF_A_SOURCE = (
+    "name",
+    "unit",
+    "synthetic",
+    "report",
+    "has_notes",
+    "has_codes",
+    "fingerprint",
+    "work_dir",
+    "batches",
+)
+
+
 def open_source(
     name: str,
     path: PathLike,
@@ -244,8 +257,7 @@ def ingest(
 
     if not isinstance(store, Store):
         raise given.refused("store", "what connect returns", store)
-    if not callable(getattr(source, "batches", None)):
-        raise given.refused("source", "what open_source returns", source)
+    _check_source(source)
     shard = source.shard if isinstance(source, OpenedSource) else None
     request = LoadRequest(
         given.as_text("collection", collection),
@@ -275,6 +287,17 @@ def ingest(
         )
         warnings.warn(told, stacklevel=2)
     return CollectionHandle(store, request.name, making.encoder if _is_foreign(asked) else None)
+
+
+def _check_source(source: object) -> None:
+    """Raise InputError for what is no Source."""
+    lacks = [name for name in _OF_A_SOURCE if not hasattr(source, name)]
+    if "batches" in lacks:
+        raise given.refused("source", "what open_source returns", source)
+    if lacks:
+        raise InputError(
+            f"source takes a Source; got {type(source).__name__}, which lacks {', '.join(lacks)}."
+        )
 
 
 def _asked(encoder: object) -> "Encoder | EncoderSpec":

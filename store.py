@@ -11,7 +11,6 @@ from cohorts.connectors.base import Connector, Description, Points
 from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import SearchParams
-from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.documents import read_json
 from cohorts.given import Count, Id
 from cohorts.search import neighbours
@@ -122,7 +121,7 @@ class CollectionHandle:
             per_unit=given.as_flag("per_unit", per_unit),
             suggest=given.as_flag("suggest", suggest),
         )
-        return to_found(found, self.describe(), self.name)
+        return to_found(found, self.name)
 
     def like_text(
         self,
@@ -165,11 +164,7 @@ class CollectionHandle:
             VectorError: It is of another size, holds NaN, or is all zeros.
         """
         ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
-        asked = given.as_vector(vector)
-        padding = padding_of(self.describe().collection)
-        if padding is not None and asked[padding : padding + 1].any():
-            asked = as_questions(asked[None, :], padding)[0]
-        return self._near(asked, *ready, per_unit)
+        return self._near(given.as_vector(vector), *ready, per_unit)
 
     def fetch(self, ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]") -> Points:
         """Return the units that are there among some ids, in the order asked: `ids`, `vectors`, `payloads`.
@@ -222,4 +217,4 @@ class CollectionHandle:
             params=search,
             per_unit=given.as_flag("per_unit", per_unit),
         )
-        return to_found(found, self.describe(), self.name)
+        return to_found(found, self.name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, overload
 
-from cohorts.connectors.base import Description, Hit
+from cohorts.connectors.base import Hit
 from cohorts.plain_text import printable
 from cohorts.search.neighbours import Neighbours
 
@@ -98,17 +98,16 @@ class Found(Sequence[Hit]):
         return f"{len(self):,} {what} of {self.collection}{synthetic}"
 
 
-def to_found(neighbours: Neighbours, description: Description, name: str) -> Found:
+def to_found(neighbours: Neighbours, name: str) -> Found:
     """Return neighbours in collection `name` as they are shown."""
-    collection = description.collection
-    notes = (neighbours.shortfall, collection.translation, *neighbours.notes)
+    notes = (neighbours.shortfall, neighbours.translation, *neighbours.notes)
     return Found(
         collection=name,
         hits=tuple(neighbours.hits),
         asked=neighbours.asked,
         notes=tuple(note for note in notes if note),
         per_unit=neighbours.per_unit,
-        synthetic=bool(collection.metadata.get("synthetic")),
+        synthetic=neighbours.synthetic,
     )
 
 

@@ -30,7 +30,8 @@ class Neighbours:
     """The hits, best first, how many were asked for (fewer may match), and what the search did otherwise.
 
     Each is the best unit of another patient, or, `per_unit`, any unit. `own` is what is stored of the patient that was
-    asked for. `whole` says that nothing else matches.
+    asked for. `whole` says that nothing else matches. `translation` tells how the collection's index was matched by
+    recall, `synthetic` that its patients are invented.
     """
 
     hits: list[Hit]
@@ -39,6 +40,8 @@ class Neighbours:
     own: tuple[Payload, ...] = ()
     per_unit: bool = False
     whole: bool = True
+    translation: str = ""
+    synthetic: bool = False
 
     @property
     def shortfall(self) -> str:
@@ -142,12 +145,15 @@ def of_vector(
 ) -> Neighbours:
     """Return the k patients most like a vector, (dim,) float32, each by its best unit; or the k nearest units.
 
-    Raises InputError for a vector of zeros.
+    One that was stored is asked by without its padding. Raises InputError for a vector of zeros.
     """
     check_k(k, connector.abilities)
     if not vector.any():
         raise InputError("The encoder knows no word of this text; describe the patient in other words.")
     collection = connector.describe(name).collection
+    padding = padding_of(collection)
+    if padding is not None and vector[padding : padding + 1].any():
+        vector = as_questions(vector[None, :], padding)[0]
     return _neighbours(_Question(connector, collection, name, vector, where, params, per_unit), k)
 
 
@@ -188,7 +194,16 @@ def _neighbours(
     notes += question.absent()
     if warning := warning_of(question.connector, question.name, question.collection):
         notes += (warning,)
-    return Neighbours(best, k, tuple(dict.fromkeys(notes)), own, question.per_unit, whole)
+    return Neighbours(
+        hits=best,
+        asked=k,
+        notes=tuple(dict.fromkeys(notes)),
+        own=own,
+        per_unit=question.per_unit,
+        whole=whole,
+        translation=question.collection.translation,
+        synthetic=bool(question.collection.metadata.get("synthetic")),
+    )
 
 
 def _left_out(question: _Question, best: Iterable[Hit]) -> frozenset[str]:

@@ -14,6 +14,13 @@ class OnlyFit:
     def fit(self, source: object) -> None: ...
 
 
+class SomeBatches:
+    name, unit, synthetic, has_notes, has_codes, fingerprint = "mine", "patient", False, False, True, "0" * 16
+
+    def batches(self) -> list[object]:
+        return []
+
+
 def _ingest(**given: Any) -> Any:
     asked: dict[str, Any] = {
         "source": None,
@@ -64,6 +71,10 @@ REFUSED: list[tuple[Any, str]] = [
         "This QdrantClient is of no server: give the address of an embedded store instead, as in 'qdrant:PATH'.",
     ),
     (lambda f: _ingest(source="mimic3"), "source takes what open_source returns; got str."),
+    (
+        lambda f: _ingest(source=SomeBatches()),
+        "source takes a Source; got SomeBatches, which lacks report, work_dir.",
+    ),
     (lambda f: _ingest(store="qdrant:./s"), "store takes what connect returns; got str."),
 ]
 REFUSED_OF_A_HOSPITAL: list[tuple[dict[str, Any], str]] = [
