@@ -92,7 +92,7 @@ soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart b
 lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock && $(PYTHON) -m venv .venv.lock
 	.venv.lock/bin/pip install --quiet torch==2.13.0
-	.venv.lock/bin/pip install --quiet '.[embedded,hdf5,deidentify,openvino,ray,train,umap,reference,dev]'
+	.venv.lock/bin/pip install --quiet '.[all,reference,dev]'
 	.venv.lock/bin/pip freeze --exclude ehr-cohorts --exclude annoy | sed 's/+cpu//' > requirements.lock
 	.venv.lock/bin/pip freeze | grep '^annoy==' > requirements-reference.lock
 	rm -rf .venv.lock build *.egg-info

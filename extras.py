@@ -1,5 +1,6 @@
 """The optional parts of the distribution, and the command that installs one."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Literal
 
@@ -15,22 +16,40 @@ Extra = Literal[
     "qdrant-embedded",
     "ray",
     "reference",
+    "report",
+    "text",
     "train",
     "umap",
+    "word2vec",
 ]
+_MODULES: Mapping[Extra, tuple[str, ...]] = {
+    "deidentify": ("presidio_analyzer",),
+    "hdf5": ("h5py",),
+    "milvus-embedded": ("milvus_lite",),
+    "openvino": ("openvino",),
+    "qdrant-embedded": ("qdrant_edge",),
+    "ray": ("ray",),
+    "reference": ("faiss", "annoy"),
+    "report": ("jinja2",),
+    "text": ("torch", "transformers", "sentence_transformers"),
+    "train": ("accelerate", "datasets", "torch", "transformers", "sentence_transformers"),
+    "umap": ("umap",),
+    "word2vec": ("gensim",),
+}
 
 
-def install_command(extra: Extra) -> str:
-    """Return the command that installs an extra."""
-    return f"pip install '{DISTRIBUTION}[{extra}]'"
+def install_command(*extras: Extra) -> str:
+    """Return the command that installs some extras."""
+    return f"pip install '{DISTRIBUTION}[{','.join(extras)}]'"
 
 
-def missing(what: str, extra: Extra) -> MissingExtra:
+def missing(what: str, *extras: Extra) -> MissingExtra:
     """Return the error that says what is not installed, and how to install it."""
-    return MissingExtra(f"{what} is not installed: {install_command(extra)}.")
+    return MissingExtra(f"{what} is not installed: {install_command(*extras)}.")
 
 
-def require(what: str, extra: Extra, *modules: str) -> None:
-    """Raise MissingExtra where a top-level module that `what` needs is not there. Nothing is imported."""
-    if any(find_spec(module) is None for module in modules):
-        raise missing(what, extra)
+def require(what: str, *extras: Extra) -> None:
+    """Raise MissingExtra where a module of an extra that `what` needs is not there. Nothing is imported."""
+    lacking = [one for one in extras if any(find_spec(module) is None for module in _MODULES[one])]
+    if lacking:
+        raise missing(what, *lacking)

@@ -62,7 +62,7 @@ def evaluate_fineehr(
     from cohorts.harness.evaluate.fineehr import FineEhrTask
     from cohorts.records.transforms import parse_as_of
 
-    log.choose(log_format)
+    _begin(log_format)
     _check_says_who_died(source)
     asked = make_encoder(encoder)
     if not isinstance(asked, FineEhr):
@@ -112,7 +112,7 @@ def evaluate_fused(
     from cohorts.harness.evaluate.retrieval.population import CohortBy
     from cohorts.records.withheld import parse_withheld
 
-    log.choose(log_format)
+    _begin(log_format)
     _check_says_who_died(source)
     asked = make_encoder(encoder)
     if not isinstance(asked, Fused):
@@ -161,7 +161,7 @@ def evaluate_space(
     from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
     from cohorts.harness.evaluate.space.evaluation import SpaceTask
 
-    log.choose(log_format)
+    _begin(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
     for one in contestants:
         check_ready(one.encoder)
@@ -204,7 +204,7 @@ def evaluate_similarity(
     from cohorts.harness.evaluate.space.sentence_pairs import read_pairs
     from cohorts.workspace import check_writable
 
-    log.choose(log_format)
+    _begin(log_format)
     scored = read_pairs(pairs, parse_pairs("--columns", columns))
     asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
     if download:
@@ -275,7 +275,7 @@ def evaluate_retrieval(
     from cohorts.harness.evaluate.retrieval.population import CohortBy, read_labelled, read_patients
     from cohorts.harness.evaluate.retrieval.report import manifest_of, tables, write_report
 
-    log.choose(log_format)
+    _begin(log_format)
     contestants = [parse_contestant(one) for one in encoder or []]
     if download:
         download_checkpoints([one.encoder for one in contestants if not one.trained])
@@ -311,6 +311,14 @@ def evaluate_retrieval(
         "note",
         f"Report: {page}; all ways, views, indexes and k: {out}/figures.csv; who was found: {out}/rankings.",
     )
+
+
+def _begin(log_format: log.LogFormat) -> None:
+    """Choose how to log, after a look at what writes the report. Raises MissingExtra."""
+    from cohorts.harness.reports.page import check_installed
+
+    log.choose(log_format)
+    check_installed()
 
 
 def _check_says_who_died(source: str) -> None:

@@ -54,7 +54,7 @@ def _memory(rest: str) -> Connector:
 
 def _qdrant(rest: str) -> Connector:
     path = _path("qdrant", rest)
-    require("This engine", "qdrant-embedded", "qdrant_edge")
+    require("This engine", "qdrant-embedded")
     from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
 
     return QdrantEdgeConnector(path)
@@ -64,7 +64,7 @@ def _milvus(rest: str) -> Connector:
     path = _path("milvus", rest)
     if path.suffix != ".db":
         raise StoreAddressError(f"milvus:{rest}: the file of embedded Milvus must end in .db.")
-    require("This engine", "milvus-embedded", "milvus_lite")
+    require("This engine", "milvus-embedded")
     from cohorts.connectors.milvus.embedded import MilvusLiteConnector
 
     return MilvusLiteConnector(path)

@@ -20,6 +20,7 @@ from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.encoders.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
+from cohorts.extras import Extra, require
 from cohorts.records.base import Source
 from cohorts.records.withheld import Withheld
 
@@ -33,6 +34,14 @@ _BUILT_IN: Mapping[str, str] = {  # the modules of their kinds, imported when on
     "bert": "cohorts.encoders.bert.encoder",
     "clinicalnotebert": "cohorts.encoders.bert.clinicalnotebert",
     "fused": "cohorts.encoders.fused.encoder",
+}
+
+_NEEDS: Mapping[str, Sequence[Extra]] = {
+    "word2vec": ["word2vec"],
+    "fineehr": ["word2vec", "text"],
+    "bert": ["text"],
+    "clinicalnotebert": ["text"],
+    "fused": ["text"],
 }
 
 
@@ -69,7 +78,7 @@ def parse_encoder(text: str, withheld: Withheld | None = None) -> EncoderSpec:
 def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
     """Make an untrained encoder from a spec, from a text as `parse_encoder` reads it, or from a name and settings.
 
-    Raises EncoderError, which names what there is.
+    Raises EncoderError, which names what there is, and MissingExtra.
     """
     if isinstance(asked, str):
         asked = EncoderSpec(asked) if settings and ":" not in asked else parse_encoder(asked)
@@ -82,6 +91,7 @@ def _make(spec: EncoderSpec) -> Encoder:
     kind = _kind_of(spec.name)
     if kind is None:
         raise EncoderError(f"There is no encoder {spec.name!r}. Encoders: {', '.join(encoder_names())}.")
+    require(f"What encoder {spec.name} needs", *_NEEDS.get(spec.name, ()))
     return kind.make(kind.settings(**check_values(kind.settings, spec.settings)))
 
 
@@ -162,7 +172,7 @@ def download_checkpoints(encoders: Sequence[_Named]) -> None:
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Load a saved encoder, from which is withheld what was. Raises EncoderError where the folder holds none."""
+    """Load a saved encoder, from which is withheld what was. Raises EncoderError for no such folder, MissingExtra."""
     about = folder / ABOUT
     if not about.is_file():
         raise EncoderError(
@@ -187,4 +197,6 @@ def _load(name: str, folder: Path) -> Encoder:
     if kind is None or kind.load is None:
         known = ", ".join(encoder_names())
         raise EncoderError(f"{folder / ABOUT} names no encoder that this version knows: {known}.")
+    # Its words are vectors by then: gensim trains them alone.
+    require(f"What encoder {name} needs", *(one for one in _NEEDS.get(name, ()) if one != "word2vec"))
     return kind.load(folder)

@@ -8,11 +8,16 @@ from pathlib import Path
 
 from cohorts.extras import DISTRIBUTION, Extra, install_command
 
-_PACKAGES = ("numpy", "pandas", "gensim", "torch", "transformers", "sentence-transformers")
+_PACKAGES = ("numpy", "pandas")
 _CLIENTS = ("qdrant-client", "pymilvus")
 _EXTRAS: dict[str, tuple[str, Extra]] = {  # package: what it is for, and the extra that brings it
     "qdrant-edge-py": ("embedded Qdrant (qdrant:PATH)", "qdrant-embedded"),
     "milvus-lite": ("embedded Milvus (milvus:PATH.db)", "milvus-embedded"),
+    "torch": ("encoders bert and fused, training", "text"),
+    "transformers": ("encoder bert", "text"),
+    "sentence-transformers": ("encoder bert, training", "text"),
+    "gensim": ("encoder word2vec", "word2vec"),
+    "Jinja2": ("reports of evaluate and bench", "report"),
     "faiss-cpu": ("reference for ivf (matched recall)", "reference"),
     "h5py": ("vectors from HDF5 files", "hdf5"),
     "ray": ("encoding on Ray", "ray"),

@@ -36,7 +36,7 @@ def run_by_openvino(model: Any) -> Callable[[Any, Any], Any]:
 
 def check_installed() -> None:
     """Raise MissingExtra where the library is not there; it is loaded when a model is converted."""
-    require("OpenVINO", "openvino", "openvino")
+    require("OpenVINO", "openvino")
 
 
 def _import_openvino() -> Any:

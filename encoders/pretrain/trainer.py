@@ -204,7 +204,7 @@ def sentence_model(folder: Path, pooling: str) -> Any:
 
 def check_installed() -> None:
     """Raise MissingExtra where what training needs is not there."""
-    require("What training needs", "train", "accelerate", "datasets")
+    require("What training needs", "train")
 
 
 def _asked(objective: Objective, base: Path, source: Source) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from cohorts.harness.evaluate.note_categories import category_lines
 from cohorts.harness.reports import published
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.long_table import Record, ReportTable, long_table
-from cohorts.harness.reports.page import keep, render
+from cohorts.harness.reports.page import check_installed, keep, render
 from cohorts.harness.reports.stages import Stages
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
@@ -114,7 +114,8 @@ def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str) -> 
 
 
 def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Run:
-    """Measure everything. Raises InputError, EncoderError."""
+    """Measure everything. Raises InputError, EncoderError, MissingExtra."""
+    check_installed()
     run = Run(tell=tell)
     run.records += task.measure(given, run)
     run.stages.end()

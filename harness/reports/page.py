@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from cohorts.extras import require
 from cohorts.plain_text import csv_cell, printable
 from cohorts.private_files import open_private, private_folder, write_private
 from cohorts.provenance import write_manifest
+
+
+def check_installed() -> None:
+    """Raise MissingExtra where what makes pages is not there; it is loaded when one is made."""
+    require("What reports are made with", "report")
 
 
 def render(template: str, **values: Any) -> str:

@@ -127,7 +127,7 @@ class _Worker:
 
 def check_installed() -> None:
     """Raise MissingExtra where Ray is not there; it is loaded when it is to encode."""
-    require("Ray", "ray", "ray")
+    require("Ray", "ray")
 
 
 def _import_ray(*, local: bool) -> Any:

@@ -142,7 +142,7 @@ def test_dockerfile_installs_cpu_torch_before_anything_else() -> None:
     assert torch.split()[-1] in lock
     assert torch.split()[-1].startswith("torch==")
     assert locked.endswith("--requirement /src/requirements.lock")
-    assert package.endswith(" /src")
+    assert package.endswith(" '/src[all]'")
     assert all("--no-deps" in install for install in (locked, package))
 
 
