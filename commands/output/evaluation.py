@@ -9,8 +9,8 @@ from cohorts.commands.output import log
 from cohorts.commands.output.plain_table import PlainTable, plain, show
 from cohorts.commands.output.report_table import report_table
 from cohorts.commands.output.tables import SYNTHETIC
+from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate.base import Run, Task, write_report
-from cohorts.harness.evaluate.fineehr_tables import category_name, trace_ends
 from cohorts.harness.evaluate.retrieval import report
 from cohorts.harness.evaluate.retrieval.evaluation import EXACT
 from rich.console import Console
@@ -161,14 +161,14 @@ def _show_training(training: Mapping[str, Mapping[str, Any]]) -> None:
     for name in ("notes", "step kept", "of", "validation loss", "effective rank"):
         table.add_column(name, justify="right")
     for category, trace in training.items():
-        ends = trace_ends(trace)
+        checks = (0, trace["steps"].index(trace["kept_step"]), -1)
         table.add_row(
-            category_name(category),
-            f"{ends['notes']:,}",
-            str(ends["kept_step"]),
-            str(ends["last_step"]),
-            " → ".join(f"{number:.3f}" for number in ends["loss"]),
-            " → ".join(f"{number:.0f}" for number in ends["rank"]),
+            "any other" if category == ANY else category,
+            f"{trace['notes']:,}",
+            str(trace["kept_step"]),
+            str(trace["steps"][-1]),
+            " → ".join(f"{trace['validation_loss'][at]:.3f}" for at in checks),
+            " → ".join(f"{trace['effective_rank'][at]:.0f}" for at in checks),
         )
     show(table)
 

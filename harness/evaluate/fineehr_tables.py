@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told, figures
 from cohorts.harness.reports.formats import decimals
@@ -16,7 +15,7 @@ from cohorts.harness.reports.long_table import (
     long_table,
     nothing,
 )
-from cohorts.harness.reports.published import FINEEHR_AVERAGES, FINEEHR_SETTINGS, Figure, Names
+from cohorts.harness.reports.published import FINEEHR_AVERAGES, FINEEHR_SETTINGS, Names
 
 AVERAGE = "average"
 BASELINE = "baseline"
@@ -28,18 +27,17 @@ _SIDE_BY_SIDE = 8  # encoders in one table of neighbours; as many again follow b
 _PERCENT = decimals(1, 100)
 
 
-def finding(predictions: pd.DataFrame) -> str:
+def finding(means: pd.DataFrame) -> str:
     """Return whether any vectors tell better than the baseline's who dies, from the first kind of notes.
 
     Those that all classifiers were given are compared, by the mean of these.
     """
-    notes = predictions["notes"].iloc[0]
-    auc = chosen(predictions, {"notes": notes, "measure": "auc"})
-    many = auc.groupby("encoder", sort=False)["classifier"].nunique()
-    auc = auc[auc["encoder"].isin(many.index[many == many.max()])]
+    notes = means["notes"].iloc[0]
+    auc = chosen(means, {"notes": notes, "measure": "auc"})
+    average = chosen(auc, {"classifier": AVERAGE})
     return seeds.finding(
         f"AUC for death in hospital ({notes}, average of the classifiers)",
-        _averaged(auc),
+        average if len(average) else auc,
         BASELINE,
         percent=True,
     )
@@ -47,14 +45,14 @@ def finding(predictions: pd.DataFrame) -> str:
 
 def read(run: Run) -> Told:
     """Return how the figures are read; neighbours and others are of the first kind of notes."""
-    predictions, retrieval, learnt = run.table("predictions"), run.table("retrieval"), run.facts["learnt"]
+    predictions, retrieval = run.table("predictions"), run.table("retrieval")
     means, first, without = summary(predictions), predictions["notes"].iloc[0], unimproved(predictions)
     near = chosen(retrieval, {"notes": first})
     forests = chosen(means, {"notes": first, "classifier": "random forest", "measure": "auc"})
     auc = forests.set_index("encoder")["value"].map(_PERCENT).to_dict()
     encoders = list(dict.fromkeys(near["encoder"]))
     return Told(
-        finding=finding(predictions),
+        finding=finding(means),
         tables={
             "predictions": [prediction_table(means, without)],
             "neighbours": [
@@ -65,10 +63,6 @@ def read(run: Run) -> Told:
         drawn={
             "kinds": list(dict.fromkeys(means["notes"])),
             "unimproved": [f"{encoder}, {notes}: {text}." for (encoder, notes), text in without.items()],
-            "traces": {
-                notes: {category: trace_ends(trace) for category, trace in facts["training"].items()}
-                for notes, facts in learnt.items()
-            },
             "ours": {names: auc.get(encoder, "") for names, encoder in _BESIDE_OTHERS.items()},
         },
         warnings=[
@@ -114,17 +108,11 @@ def unimproved(predictions: pd.DataFrame) -> dict[tuple[str, str], str]:
 def prediction_table(means: pd.DataFrame, unimproved: Mapping[tuple[str, str], str]) -> ReportTable:
     """Return settings × classifiers, the kinds of notes side by side, and what was published; † is `unimproved`."""
     marked = {encoder for encoder, _ in unimproved}
-    names = means[["encoder", "classifier"]].drop_duplicates().itertuples(index=False, name=None)
     printed = [
         one
-        for encoder, classifier in names
+        for encoder, classifier in dict.fromkeys(zip(means["encoder"], means["classifier"], strict=True))
         for one in figures(
-            "published",
-            {"encoder": encoder, "classifier": classifier},
-            **{
-                f"published_{name}": figure.printed if figure else ""
-                for name, figure in zip(_MEASURES, published_scores(encoder, classifier), strict=True)
-            },
+            "published", {"encoder": encoder, "classifier": classifier}, **_published(encoder, classifier)
         )
     ]
     return TableSpec(
@@ -157,13 +145,13 @@ def show_p(p: float) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def published_scores(encoder: str, classifier: str) -> tuple[Figure | None, ...]:
-    """Return what the paper tells of a setting and a classifier, or of all four: AUC and AUC-PR."""
-    row = (_APPROACHES.get(encoder, encoder),)
+def _published(encoder: str, classifier: str) -> dict[str, str]:
+    """Return what the paper prints of a setting and a classifier, or of the average of all four, by measure."""
+    row, table, of = (_APPROACHES.get(encoder, encoder),), FINEEHR_SETTINGS, _CLASSIFIERS.get(classifier)
     if classifier == AVERAGE:
-        return tuple(FINEEHR_AVERAGES.figure(row, column) for column in FINEEHR_AVERAGES.columns)
-    columns = (f"{_CLASSIFIERS[classifier]} {title}" for title in _MEASURES.values())
-    return tuple(FINEEHR_SETTINGS.figure(row, column) for column in columns)
+        table, of = FINEEHR_AVERAGES, AVERAGE
+    found = {name: table.figure(row, f"{of} {title}") for name, title in _MEASURES.items()}
+    return {f"published_{name}": figure.printed for name, figure in found.items() if figure}
 
 
 def _neighbours(retrieval: pd.DataFrame, encoders: Sequence[str]) -> ReportTable:
@@ -178,20 +166,3 @@ def _neighbours(retrieval: pd.DataFrame, encoders: Sequence[str]) -> ReportTable
             for title, measure, name in columns
         ],
     ).of(means)
-
-
-def category_name(category: str) -> str:
-    """Return a category of notes as it is printed."""
-    return "any other" if category == ANY else category
-
-
-def trace_ends(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return loss and effective rank of a training at its start, at the step kept, and at its end."""
-    at = (0, trace["steps"].index(trace["kept_step"]), -1)
-    return {
-        "notes": trace["notes"],
-        "kept_step": trace["kept_step"],
-        "last_step": trace["steps"][-1],
-        "loss": [trace["validation_loss"][place] for place in at],
-        "rank": [trace["effective_rank"][place] for place in at],
-    }

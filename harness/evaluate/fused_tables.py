@@ -60,11 +60,12 @@ def finding(fused: pd.DataFrame) -> str:
     precision = chosen(first, {"measure": "precision"})
     trained = list(dict.fromkeys(chosen(first, {"measure": "train_s"})["encoder"]))
     others = precision[~precision["encoder"].isin(trained)]
+    best = str(others.groupby("encoder", sort=False)["value"].mean().idxmax())
     base = chosen(first, {"measure": "base"})["value"].mean()
     return seeds.finding(
         f"precision@10 ({first['withheld'].iloc[0]}; by chance {100 * base:.1f} %)",
-        precision,
-        str(others.groupby("encoder", sort=False)["value"].mean().idxmax()),
+        seeds.over_seeds(precision, ["encoder"], {"encoder": best}),
+        best,
         among=trained,
         percent=True,
     )

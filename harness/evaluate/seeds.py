@@ -52,24 +52,22 @@ def by_deviation(cell: Record, show: Show) -> str:
 
 
 def finding(
-    measure: str, frame: pd.DataFrame, base: str, *, among: Sequence[str] | None = None, percent: bool = False
+    measure: str, means: pd.DataFrame, base: str, *, among: Sequence[str] | None = None, percent: bool = False
 ) -> str:
-    """Return whether any encoder reaches more than `base` does, by the values of one measure (`encoder`, `seed`).
+    """Return whether any encoder reaches more than `base`, by the means of one measure, tested against it.
 
     `among` are those that are compared; all others where there is none.
     """
-    means = {one["encoder"]: one for one in records(over_seeds(frame, ["encoder"], {"encoder": base}))}
-    scale = 100 if percent else 1
-
-    def score(name: str) -> Score:
-        mean, low, high = (scale * means[name][part] for part in ("value", "low", "high"))
-        return Score(name, mean, low, high, percent)
-
-    names = [name for name in means if name != base] if among is None else among
+    of, scale = {one["encoder"]: one for one in records(means)}, 100 if percent else 1
+    scores = {
+        name: Score(name, scale * one["value"], scale * one["low"], scale * one["high"], percent)
+        for name, one in of.items()
+    }
+    names = [name for name in of if name != base] if among is None else among
     return against(
         measure,
-        [score(name) for name in names],
-        score(base),
-        [means[name]["p"] for name in names],
+        [scores[name] for name in names],
+        scores[base],
+        [of[name]["p"] for name in names],
         "paired t-test over the seeds, Bonferroni's correction",
     )

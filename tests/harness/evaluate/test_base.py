@@ -123,6 +123,7 @@ def test_one_seed_has_neither_interval_nor_test() -> None:
 
 def test_a_finding_may_be_among_some() -> None:
     frame = measured({("base", 1): [0.5, 0.6], ("good", 1): [0.8, 0.91], ("trained", 1): [0.7, 0.82]})
-    assert seeds.finding("AUC", frame, "base").startswith("good reaches the highest AUC, 0.855")
-    told = seeds.finding("AUC", frame, "base", among=["trained"], percent=True)
+    means = seeds.over_seeds(frame, ["encoder"], {"encoder": "base"})
+    assert seeds.finding("AUC", means, "base").startswith("good reaches the highest AUC, 0.855")
+    told = seeds.finding("AUC", means, "base", among=["trained"], percent=True)
     assert told.startswith("trained reaches the highest AUC, 76.0 [")

@@ -134,7 +134,7 @@ def test_fineehr_compares_the_mean_over_the_classifiers_with_the_baseline() -> N
         for row in prediction(name, classifier, seed, mean + shift + seed / 100 * (1 + (name == "full")))
     ]
     rows += prediction("TF-IDF", "MLP", 0, 0.99)  # of one classifier alone
-    told = fineehr_tables.finding(long_table(rows))
+    told = fineehr_tables.finding(fineehr_tables.summary(long_table(rows)))
     assert told.startswith(
         "full reaches the highest AUC for death in hospital (all notes, average of the classifiers)"
     )
@@ -201,7 +201,7 @@ def test_spaces_are_compared_with_tfidf() -> None:
             f1=f1 + seed / 100,
         )
     ]
-    told = space_tables.finding(long_table(rows))
+    told = space_tables.finding(space_tables.learnt(long_table(rows)))
     assert told.startswith("Nothing reaches more than TF-IDF does: F1 macro from all 644 labels 0.705 [")
     assert "next is tiny, 0.405" in told
 
