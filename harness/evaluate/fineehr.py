@@ -75,49 +75,37 @@ class FineEhrTask(Task[Source]):
     def measure(self, given: Source, run: Run) -> Iterator[Record]:
         """Yield every figure, one kind of notes after the other. Raises InputError, EncoderError."""
         check_notes(given, "evaluate fineehr")
-        units = self._read(given, run)
+        run.begin("reading")
+        units = read_units(given)
+        run.counts |= {
+            "admissions": len(units.ids),
+            "patients": units.patients.nunique(),
+            "died": int(units.died.sum()),
+        }
         # All at once: what can't be split is told before the words of all notes are counted.
         splits = [split(units.patients, units.died, self.split_by, seed) for seed in range(self.seeds)]
         sources = {ALL_NOTES: given}
         if self.as_of is not None:
             sources[as_of_text(self.as_of)] = AsOf(given, self.as_of)
         run.begin("TF-IDF")
-        views = [
-            _View(notes=notes, source=source, counts=word_counts(source), units=units, task=self, run=run)
-            for notes, source in sources.items()
-        ]
-        for view in views:
-            run.counts[f"admissions with words, {view.notes}"] = int((np.diff(view.counts.indptr) > 0).sum())
-        yield from self._measured(views, splits, run)
-
-    def _measured(self, views: "list[_View]", splits: list[Split], run: Run) -> Iterator[Record]:
-        left_out: dict[str, str] = {}
-        made: dict[str, list[Record]] = {}
-        for view in reversed(
-            views
-        ):  # the one with fewer notes first: if they are too few, that is told at once
+        counts = {notes: word_counts(source) for notes, source in sources.items()}
+        for notes, of in counts.items():
+            run.counts[f"admissions with words, {notes}"] = int((np.diff(of.indptr) > 0).sum())
+        made, learnt, left_out = dict[str, list[Record]](), dict[str, Any](), dict[str, str]()
+        # The one with fewer notes first: if they are too few, that is told at once.
+        for notes, source in reversed(sources.items()):
+            view = _View(notes=notes, source=source, counts=counts[notes], units=units, task=self, run=run)
             try:
-                made[view.notes] = [
-                    one for seed, parts in enumerate(splits) for one in view.measure(seed, parts)
-                ]
+                made[notes] = [one for seed, parts in enumerate(splits) for one in view.measure(seed, parts)]
+                learnt[notes] = view.learnt
             except EncoderError as error:
-                if len(views) == 1 or left_out:
+                if len(sources) == 1 or left_out:
                     raise
-                left_out[view.notes] = str(error)
-        kept = [view for view in views if view.notes in made]
-        run.facts |= {"not_measured": left_out, "learnt": {view.notes: view.learnt for view in kept}}
-        for view in kept:
-            yield from made[view.notes]
-
-    def _read(self, source: Source, run: Run) -> Units:
-        run.begin("reading")
-        units = read_units(source)
-        run.counts |= {
-            "admissions": len(units.ids),
-            "patients": units.patients.nunique(),
-            "died": int(units.died.sum()),
-        }
-        return units
+                left_out[notes] = str(error)
+        kept = [notes for notes in sources if notes in made]
+        run.facts |= {"not_measured": left_out, "learnt": {notes: learnt[notes] for notes in kept}}
+        for notes in kept:
+            yield from made[notes]
 
     def told(self, run: Run) -> Told:
         """Return the paper's table, its comparison with others, and who finds similar patients."""
