@@ -64,6 +64,21 @@ HINTS: Mapping[str, str] = {
     "query_encoder": "Queries by text need --encoder {folder}.",
     "patient_or_encoder": "Query by --patient, or name the encoder's folder with --encoder.",
     "suggest": "Add --suggest to see the nearest ids there, which are other patients'.",
+    # Evaluations.
+    "smaller_k": "Give a smaller --k.",
+    "another_out": "Take another --out, or remove it.",
+    "labels": "Notes alone are judged by labels: --labels COLUMN.",
+    "all_folds": "Take more patients, other cohorts, or all folds (--folds {folds}).",
+    "labels_alone": "Leave out --labels, or --cohort, --withhold-text and --leave-codes.",
+    "store_of_index": "Name a store for --index with --store, as in qdrant:./quality.",
+    "another_label": "Choose another column with --labels, or a larger source.",
+    "no_unfreeze": "Leave --unfreeze out, or this encoder.",
+    "pca": "Or take --projection pca.",
+    "fit_and_name": "Train it with cohorts fit, and name its folder with --encoder.",
+    "download_or_name": "Fetch them by --download where there is a network, or name others with --encoder.",
+    # Tuning.
+    "rebuild": "--rebuild tries indexes.",
+    "audit_search": "Try some with cohorts audit --search, as in ef_search=200.",
 }
 
 

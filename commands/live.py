@@ -99,7 +99,7 @@ def tune(
 
     For new vectors near the collection's points, or for those of --queries-file: the result holds for such queries.
     """
-    from cohorts.commands.output.recall import show_built, show_steps
+    from cohorts.commands.output.recall import advice, show_built, show_steps
     from cohorts.harness.live import tune as tuning
     from cohorts.harness.live.reader import Pace, Reader
     from cohorts.search.store import open_store
@@ -125,7 +125,7 @@ def tune(
         if rebuild:
             built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed, asked=asked)
             show_built(built)
-            for line in tuning.advice(store, collection, built).splitlines():
+            for line in advice(store, collection, built).splitlines():
                 log.say("note", line)
 
 

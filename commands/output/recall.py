@@ -1,14 +1,15 @@
-"""Tables of recall: an audit of a collection, the steps of a tuning, and indexes that were tried."""
+"""Recall: tables of an audit, of the steps of a tuning and of indexes that were tried, and the command for the best."""
 
+import shlex
 from collections.abc import Sequence
 
 from cohorts.commands.output import log
 from cohorts.commands.output.plain_table import PlainTable, show
 from cohorts.commands.output.tables import SYNTHETIC
-from cohorts.connectors.index import show_index, show_search
+from cohorts.connectors.index import index_to_json, show_index, show_search
 from cohorts.harness.live.audit import Audit, Row
 from cohorts.harness.live.queries import OWN, PERTURBED, TEXTS, VECTORS
-from cohorts.harness.live.tune import Built, Step, Tuned
+from cohorts.harness.live.tune import AS_FAST, Built, Step, Tuned, winner
 
 _PLACES = {OWN: "for", PERTURBED: "near", VECTORS: "for rows (from 0)", TEXTS: "for lines"}
 
@@ -108,3 +109,19 @@ def _table(title: str, *, synthetic: bool = False) -> PlainTable:
     if synthetic:
         title = f"{title}\n{SYNTHETIC}"
     return PlainTable(title, collapse_padding=True)
+
+
+def advice(store: str, name: str, built: Sequence[Built]) -> str:
+    """Return the command that builds the winner for the whole collection, and what to know of it."""
+    best = winner(built)
+    if best is None:
+        return f"None of these indexes reaches {built[0].tuned.target:g} with confidence."
+    settings = {key: value for key, value in index_to_json(best.index).items() if value != "none"}
+    kind = settings.pop("kind")
+    index = ",".join(f"{key}={value}" for key, value in settings.items())
+    return (
+        f"The smallest of them that is nearly as fast as the fastest (up to {AS_FAST:g} times as slow):\n"
+        f"  cohorts reindex --store {shlex.quote(store)} --collection {shlex.quote(name)} --index {kind}:{index} "
+        f"--search {show_search(best.tuned.choice.params)}\n"
+        f"It was measured on {best.rows:,} vectors: tune the whole collection again afterwards."
+    )

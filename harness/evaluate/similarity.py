@@ -26,7 +26,7 @@ from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, ch
 from cohorts.harness.reports.published import NOTE_TASKS, of_checkpoint
 
 WORDS = "words in common"  # the baseline
-NOT_HERE = "its checkpoint is not here: --download fetches it"
+NOT_HERE = "its checkpoint is not here: a download fetches it"
 _MEASURES = {"spearman": spearman, "pearson": pearson}
 _SHOWN = decimals(3)
 
@@ -58,15 +58,17 @@ class SimilarityTask(Task[ScoredPairs]):
         for one in self.contestants:
             if not (one.trained or isinstance(one.encoder, Bert)):
                 raise InputError(
-                    f"Encoder {one.name} learns from a source, and pairs are none: train it with cohorts fit, and name "
-                    "its folder with --encoder."
+                    f"Encoder {one.name} learns from a source, and pairs are none.",
+                    remedy="Train it on one, save it, and name its folder.",
+                    hint="fit_and_name",
                 )
             if isinstance(one.encoder, Fused) and not one.encoder.settings.reads_text:
                 raise InputError(f"Encoder {one.name} reads no text: leave it out.")
         if not self.here:
             raise CheckpointNotFound(
-                f"None of {len(self.contestants)} checkpoints is on this machine. Fetch them by --download where there "
-                "is a network, or name others with --encoder."
+                f"None of {len(self.contestants)} checkpoints is on this machine.",
+                remedy="Fetch them where there is a network, or name others.",
+                hint="download_or_name",
             )
 
     @cached_property

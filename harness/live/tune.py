@@ -1,6 +1,5 @@
 """The cheapest parameters that reach a recall with confidence, on the user's own collection."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -11,7 +10,7 @@ from cohorts.connectors.base import Connector, Description, Vectors
 from cohorts.connectors.calibration.match import Neighbours, calibration, split
 from cohorts.connectors.calibration.match import least as least_reaching
 from cohorts.connectors.filters.conditions import parse_filter
-from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, index_to_json, show_index, show_search
+from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, show_index, show_search
 from cohorts.connectors.padding import padding_of
 from cohorts.errors import InputError
 from cohorts.harness.bench.results import Floats
@@ -188,22 +187,6 @@ def winner(built: Sequence[Built]) -> Built | None:
     return next((one for one in reaching if one.tuned.choice.p50_ms <= AS_FAST * fastest_ms), None)
 
 
-def advice(store: str, name: str, built: Sequence[Built]) -> str:
-    """Return the command that builds the winner for the whole collection, and what to know of it."""
-    best = winner(built)
-    if best is None:
-        return f"None of these indexes reaches {built[0].tuned.target:g} with confidence."
-    settings = {key: value for key, value in index_to_json(best.index).items() if value != "none"}
-    kind = settings.pop("kind")
-    index = ",".join(f"{key}={value}" for key, value in settings.items())
-    return (
-        f"The smallest of them that is nearly as fast as the fastest (up to {AS_FAST:g} times as slow):\n"
-        f"  cohorts reindex --store {shlex.quote(store)} --collection {shlex.quote(name)} --index {kind}:{index} "
-        f"--search {show_search(best.tuned.choice.params)}\n"
-        f"It was measured on {best.rows:,} vectors: tune the whole collection again afterwards."
-    )
-
-
 def write_default(connector: Connector, name: str, tuned: Tuned) -> None:
     """Make the choice the collection's default search parameters.
 
@@ -223,13 +206,16 @@ def _check_tunable(description: Description, name: str) -> None:
     """Raise InputError where there is no parameter that is known to change the recall."""
     if description.exact:
         raise InputError(
-            f"Collection {name} has nothing to tune ({description.note}); --rebuild tries indexes."
+            f"Collection {name} has nothing to tune ({description.note}).",
+            remedy="A rebuild tries indexes.",
+            hint="rebuild",
         )
     index = description.collection.index
     if not isinstance(index, Hnsw | Ivf):
         raise InputError(
-            f"Collection {name} has the index {show_index(index)}, whose search parameters are not known. Try some "
-            "with cohorts audit --search, as in ef_search=200."
+            f"Collection {name} has the index {show_index(index)}, whose search parameters are not known.",
+            remedy="Try some by an audit, as in ef_search=200.",
+            hint="audit_search",
         )
 
 

@@ -12,7 +12,16 @@ from cohorts.commands.hints import HINTS, told
 from cohorts.errors import CohortsWarning, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = ("records", "encoders", "connectors", "loaders", "search", "analysis")
+LIBRARY = (
+    "records",
+    "encoders",
+    "connectors",
+    "loaders",
+    "search",
+    "analysis",
+    "harness/evaluate",
+    "harness/live",
+)
 OPTION = re.compile(
     r"(?<![\w-])--[a-z]|\bcohorts (ingest|fit|train|load|export|copy|verify|attach|reindex|audit)\b"
 )

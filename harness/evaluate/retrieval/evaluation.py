@@ -136,7 +136,9 @@ def _possible(plan: Plan, population: Population) -> Plan:
     ks = [k for k in plan.ks if k < len(population) - 1]
     if not ks:
         raise InputError(
-            f"{len(population):,} units are too few for k = {', '.join(map(str, plan.ks))}: give a smaller --k."
+            f"{len(population):,} units are too few for k = {', '.join(map(str, plan.ks))}.",
+            remedy="Give a smaller k.",
+            hint="smaller_k",
         )
     return replace(plan, ks=ks)
 
@@ -159,7 +161,9 @@ def _check_same(out: Path, source: Source, population: Population, plan: Plan) -
     if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {out}.") != asked:
         raise InputError(
             f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed, or by "
-            "an earlier version): take another --out, or remove it."
+            "an earlier version).",
+            remedy="Take another folder, or remove it.",
+            hint="another_out",
         )
     write_manifest(file, asked)
 

@@ -53,7 +53,9 @@ def views_of(
     if labelled:
         if cohorts or in_text or leave_codes:
             raise InputError(
-                "--labels judges notes by their labels: leave out --cohort, --withhold-text and --leave-codes."
+                "Notes are judged by their labels alone: there are no cohorts, and nothing is withheld.",
+                remedy="Leave out either the labels or the rest.",
+                hint="labels_alone",
             )
         return {"notes as they are": None}
     names = parse_withheld(",".join(cohorts) or "all", text=False).phenotypes
@@ -79,7 +81,11 @@ def check_routes(routes: Sequence[Route]) -> None:
 def routes_through(stores: Sequence[str], indexes: Sequence[str]) -> list[Route]:
     """Return every index in every store; a search follows a blank, as in `ivf:nlist=64 nprobe=8`. Raises InputError."""
     if indexes and not stores:
-        raise InputError("--index says how to ask a store: name one with --store, as in qdrant:./quality.")
+        raise InputError(
+            "An index says how to ask a store.",
+            remedy="Name a store, as in qdrant:./quality.",
+            hint="store_of_index",
+        )
     wanted = []
     for text in indexes or ["hnsw"]:
         index, _, search = text.strip().partition(" ")

@@ -64,7 +64,9 @@ def read_patients(source: Source, cohorts: Sequence[str] = (), by: CohortBy = Co
     if not member.any():
         raise InputError(
             f"None of {len(units):,} {source.unit}s has a {'' if by is CohortBy.ANY else 'principal '}diagnosis of "
-            f"{', '.join(names)}: there are no cohorts to ask for. Notes alone are judged by labels: --labels COLUMN."
+            f"{', '.join(names)}: there are no cohorts to ask for.",
+            remedy="Notes alone are judged by labels.",
+            hint="labels",
         )
     groups = {
         "sex": units["sex"].fillna("").to_numpy(dtype=np.str_),

@@ -45,8 +45,10 @@ def deal(population: Population, folds: int, per_cohort: int, seed: int) -> list
     made = [_fold(number, fold_of, drawn, population) for number in range(folds)]
     if not sum(map(len, made)):
         raise InputError(
-            "There is nobody to ask about: no cohort has members on both sides. Take more patients, other cohorts, or "
-            f"all folds (--folds {FOLDS})."
+            "There is nobody to ask about: no cohort has members on both sides.",
+            remedy=f"Take more patients, other cohorts, or all {FOLDS} folds.",
+            hint="all_folds",
+            folds=FOLDS,
         )
     return made
 

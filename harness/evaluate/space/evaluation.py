@@ -118,7 +118,7 @@ class SpaceTask(Task[Source]):
         for name, encoder in self.text_models.items():
             unfreezing.check_layers(name, encoder, max(self.unfreeze))
         others = [one.name for one in self.contestants if one.name not in self.text_models]
-        tell(f"--unfreeze trains layers of bert and clinicalnotebert; it leaves out: {', '.join(others)}.")
+        tell(f"Layers are trained of bert and clinicalnotebert; left out: {', '.join(others)}.")
 
     def _judge(
         self, name: str, encoded: "_Encoded", documents: "_Documents", sides: Sides, seed: int

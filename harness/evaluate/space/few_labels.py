@@ -24,8 +24,9 @@ def common_classes(labels: Names) -> npt.NDArray[np.bool_]:
     kept = (many >= FEWEST) & (names != "")
     if kept.sum() < 2:
         raise InputError(
-            f"{kept.sum()} of {len(names)} labels stand with {FEWEST} units or more; 2 are needed. Choose another "
-            "column with --labels, or a larger source."
+            f"{kept.sum()} of {len(names)} labels stand with {FEWEST} units or more; 2 are needed.",
+            remedy="Choose another column, or a larger source.",
+            hint="another_label",
         )
     return np.asarray(kept[number])
 

@@ -15,7 +15,11 @@ _FEWEST = 5  # rows: with fewer, its start by eigenvectors fails
 def check_installed() -> None:
     """Raise MissingExtra where the library is not there; it is loaded by `umap_plane` alone, which takes seconds."""
     if find_spec("umap") is None:
-        raise MissingExtra(f"UMAP is not installed: {install_command('umap')}, or take --projection pca.")
+        raise MissingExtra(
+            f"UMAP is not installed: {install_command('umap')}.",
+            remedy="Or take the projection pca.",
+            hint="pca",
+        )
 
 
 def umap_plane(vectors: Any) -> Values:

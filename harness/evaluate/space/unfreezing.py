@@ -96,7 +96,9 @@ def check_layers(name: str, encoder: Bert, most: int) -> None:
     """Raise InputError where the model has fewer layers than `most`, EncoderError where they are not found."""
     there = len(_layers(encoder.checkpoint.model))
     if most > there:
-        raise InputError(f"--unfreeze {most}: {name} has {there} layers. Ask for {there} or fewer.")
+        raise InputError(
+            f"{most} layers can't be trained: {name} has {there} layers. Ask for {there} or fewer."
+        )
 
 
 def train(encoder: Bert, windows: Sequence[Window], labels: Names, layers: int, seed: int) -> Trained:
@@ -146,7 +148,9 @@ def _layers(model: Any) -> Any:
             continue
     raise EncoderError(
         f"Where a model of type {model.config.model_type!r} keeps its layers is not known here: they are looked for in "
-        f"{' and '.join(_LAYERS)}. Leave --unfreeze out, or this encoder."
+        f"{' and '.join(_LAYERS)}. ",
+        remedy="Train none of its layers, or leave this encoder out.",
+        hint="no_unfreeze",
     )
 
 

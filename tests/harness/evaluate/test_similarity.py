@@ -166,7 +166,7 @@ def test_all_simcse_variants_stand_in_one_table(tiny: Path, cache: Path, tmp_pat
     assert all(name.endswith("simcse=sentence") for name in printed)
     page = Path("report/report.html").read_text(encoding="utf-8")
     assert re.findall(r'<td class="published">([^<]+)</td>', page) == list(printed.values())
-    assert page.count("--download fetches it") == 11
+    assert page.count("a download fetches it") == 11
     for told in (here, "79.8", "published", "Pearson", similarity.WORDS):
         assert told in shown
     manifest = json.loads(Path("report/manifest.json").read_text())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cohorts.commands.output.recall import advice
 from cohorts.connectors.base import Collection, Connector, Description, Found, Points
 from cohorts.connectors.filters.conditions import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams, parse_index
@@ -28,7 +29,7 @@ from cohorts.harness.live.reader import (
     next_start,
     recall_by_query,
 )
-from cohorts.harness.live.tune import Built, Step, Tuned, advice, grid, rebuild, tune, winner, write_default
+from cohorts.harness.live.tune import Built, Step, Tuned, grid, rebuild, tune, winner, write_default
 from cohorts.measures.intervals import of_mean
 from command_line import ok, refused
 from engine_contract import cloud

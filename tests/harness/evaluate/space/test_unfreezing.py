@@ -158,7 +158,7 @@ def test_layers_are_found_in_distilbert_too(folder: Path, tmp_path: Path) -> Non
     found = changed(before, weights(trained(distil, 1).body))
     assert found
     assert all(name.startswith("transformer.layer.2.") for name in found)
-    with pytest.raises(InputError, match="--unfreeze 4: distil has 3 layers"):
+    with pytest.raises(InputError, match="4 layers can't be trained: distil has 3 layers"):
         unfreezing.check_layers("distil", distil, 4)
 
 
