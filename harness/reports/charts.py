@@ -1,15 +1,34 @@
-"""Charts as places on a drawing: scales, ticks, marks and lines, which the page's template puts into SVG."""
+"""Charts: specifications over rows of figures, drawn as places that chart.html puts into SVG.
 
-from collections.abc import Callable, Iterable, Sequence
+A row is a mark, by its columns: `name` says which, `curve` which marks are joined, `series` how the curve is called,
+`store` and `kind` of index give colour and shape; `dashed` and `reference` are optional. How one is declared:
+
+    FRONT = ChartSpec(
+        title="Recall and latency",
+        caption="Right and down is better.",
+        x=Axis("recall@10", "recall", recall_scale, share),   # title, column of the row, scale, format
+        y=Axis("p50, ms", "p50_ms"),
+    )
+    figure = FRONT.draw(rows, stores)         # None where no row has both; the table behind it is figure.data
+    {% from "chart.html" import drawn %} … {{ drawn(figure, note, command) }}
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import NamedTuple
+
+from cohorts.harness.reports.formats import Show, number
+from cohorts.harness.reports.long_table import Cell, ColumnSpec, Line, Record, ReportTable
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 44
 _NINES = 1.0001  # recall 1 stands at four nines
 _RECALLS = (0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 _STEPS = (1, 2, 5)
+SHAPES = {"flat": "diamond", "hnsw": "circle", "ivf": "square", "annoy": "triangle"}
+COLOURS = 8
+Place = tuple[float, float]
 
 
 class Scale(NamedTuple):
@@ -35,7 +54,7 @@ class Curve(NamedTuple):
     colour: int
     shape: str
     marks: tuple[Mark, ...]
-    line: tuple[tuple[float, float], ...] = ()
+    line: tuple[Place, ...] = ()
     dashed: bool = False
 
 
@@ -46,7 +65,7 @@ class Chart:
     x: Scale
     y: Scale
     curves: tuple[Curve, ...]
-    front: tuple[tuple[float, float], ...] = ()
+    front: tuple[Place, ...] = ()
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Return the place of a point, px from the upper left corner."""
@@ -80,6 +99,23 @@ class Bars:
     def across(self, value: float) -> float:
         """Return the place of a value, px from the left."""
         return round(12 + self.x.place(value) * (WIDTH - 32), 1)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart, what it shows, and the table behind it."""
+
+    title: str
+    caption: str
+    chart: Chart | Bars
+    data: ReportTable
+
+    @property
+    def legend(self) -> list[Curve]:
+        """Return a curve for every name in the chart."""
+        if isinstance(self.chart, Bars):
+            return []
+        return list({curve.name: curve for curve in reversed(self.chart.curves)}.values())[::-1]
 
 
 def log_scale(
@@ -124,3 +160,100 @@ def _tick_at_least(value: float) -> float:
 def _around(value: float) -> list[float]:
     decade = floor(log10(value))
     return [float(f"{step}e{place}") for place in (decade - 1, decade, decade + 1) for step in _STEPS]
+
+
+class Axis(NamedTuple):
+    """What an axis shows: the column of a row, on which scale, and how its values are written."""
+
+    title: str
+    column: str
+    scale: Callable[[str, Sequence[float]], Scale] = log_scale
+    show: Show = number
+
+
+def through(points: Sequence[Place]) -> Sequence[Place]:
+    """Return all points: their marks stand from left to right."""
+    return points
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartSpec:
+    """A chart: `join` says which marks of a curve a line goes through; `best` joins all but the references so too."""
+
+    title: str
+    caption: str
+    x: Axis
+    y: Axis
+    join: Callable[[Sequence[Place]], Sequence[Place]] = through
+    best: bool = False
+
+    def draw(self, rows: Iterable[Record], stores: Sequence[str]) -> Figure | None:
+        """Return the rows that have both values as a chart; a colour for each of the stores."""
+        curves: dict[str, list[Record]] = {}
+        for row in rows:
+            if row[self.x.column] == row[self.x.column] and row[self.y.column] == row[self.y.column]:
+                curves.setdefault(row["curve"], []).append(row)
+        if self.join is through:
+            curves = {
+                name: sorted(own, key=lambda row: float(row[self.x.column])) for name, own in curves.items()
+            }
+        every = [row for own in curves.values() for row in own]
+        if not every:
+            return None
+        engines = [self._place(row) for row in every if not row.get("reference")]
+        chart = Chart(
+            self.x.scale(self.x.title, [row[self.x.column] for row in every]),
+            self.y.scale(self.y.title, [row[self.y.column] for row in every]),
+            tuple(self._curve(own, stores) for own in curves.values()),
+            tuple(self.join(engines)) if self.best else (),
+        )
+        data = [(row["name"], *self._shown(row)) for row in every]
+        return Figure(self.title, self.caption, chart, behind(self.title, (self.x.title, self.y.title), data))
+
+    def _curve(self, rows: Sequence[Record], stores: Sequence[str]) -> Curve:
+        x, y = self.x.title, self.y.title
+        marks = [
+            Mark(*self._place(row), f"{row['name']}: {x} {across}, {y} {up}")
+            for row, (across, up) in zip(rows, map(self._shown, rows), strict=True)
+        ]
+        line = tuple(self.join([self._place(row) for row in rows]))
+        return Curve(
+            rows[0]["series"], *look(rows[0], stores), tuple(marks), line, bool(rows[0].get("dashed"))
+        )
+
+    def _place(self, row: Record) -> Place:
+        return row[self.x.column], row[self.y.column]
+
+    def _shown(self, row: Record) -> tuple[str, str]:
+        return self.x.show(row[self.x.column]), self.y.show(row[self.y.column])
+
+
+def percentiles(
+    title: str, caption: str, rows: Sequence[Record], columns: Mapping[str, str], stores: Sequence[str]
+) -> Figure:
+    """Return rows below each other on one axis, ms, by the columns of their percentiles, rising, under their titles."""
+    bars = [
+        Bar(
+            row["name"],
+            *look(row, stores),
+            tuple((name, row[column]) for name, column in columns.items() if row[column] == row[column]),
+        )
+        for row in rows
+    ]
+    scale = log_scale("ms", [value for bar in bars for _, value in bar.values])
+    data = [(row["name"], *(number(row[column]) for column in columns.values())) for row in rows]
+    return Figure(
+        title, caption, Bars(scale, tuple(bars)), behind(title, [f"{name}, ms" for name in columns], data)
+    )
+
+
+def look(row: Record, stores: Sequence[str]) -> tuple[int, str]:
+    """Return colour and shape of a row's marks."""
+    return stores.index(row["store"]) % COLOURS, SHAPES[row["kind"].partition(" ")[0]]
+
+
+def behind(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> ReportTable:
+    """Return the table behind a chart."""
+    lines = [Line((name,), tuple(map(Cell, shown))) for name, *shown in rows]
+    specs = [ColumnSpec(title=column, measure="") for column in columns]
+    return ReportTable(title, ("setting",), tuple(specs), tuple(lines))

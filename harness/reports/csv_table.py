@@ -14,17 +14,19 @@ def wide(
     *,
     intervals: Collection[str] = (),
     counts: Collection[str] = (),
+    numbers: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return a row per setting, in order, and a column per measure: what is written as CSV.
 
     Those of `intervals` have the columns `…_low` and `…_high` beside them, before the unit in their name
-    (`p50_low_ms`); `counts` are whole numbers.
+    (`p50_low_ms`); `counts` are whole numbers; of `numbers` no text is written that stands in
+    place of one.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in records(frame):
         key = tuple(None if record[name] != record[name] else record[name] for name in settings)
         row = rows.setdefault(key, {name: record[name] for name in settings})
-        row[record["measure"]] = record["text"] or record["value"]
+        row[record["measure"]] = (record["measure"] not in numbers and record["text"]) or record["value"]
         if record["measure"] in intervals:
             row |= {_bound(record["measure"], side): record[side] for side in ("low", "high")}
     columns = [

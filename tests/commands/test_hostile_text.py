@@ -15,8 +15,8 @@ from cohorts.commands.output.tables import show_description, show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import PatientNotFound
-from cohorts.harness.bench.report.page import markdown
-from cohorts.harness.bench.report.tables import Entry, Line, View
+from cohorts.harness.reports.long_table import Cell, ColumnSpec, Line, ReportTable
+from cohorts.harness.reports.markdown import markdown
 from cohorts.harness.reports.page import keep, render
 from cohorts.search.neighbours import Neighbours, of_patient
 from loading import vectors
@@ -130,11 +130,10 @@ def test_tables_and_pages_of_a_measurement(tmp_path: Any) -> None:
 
 def test_a_report_in_markdown() -> None:
     hostile = [*HOSTILE, "![x](http://x/y.png)", "a|b", "`", "[x][y]"]
-    lines = tuple(Line((one, one), (Entry(one, one, best=True),), fault="") for one in hostile)
-    view = View(
-        "<b>x</b>\n# y", ("store", "<i>"), ("p50",), (*lines, Line(("a", "b"), (), fault="<img src=x>"))
-    )
-    text = markdown(view)
+    lines = tuple(Line((one, one), (Cell(one, one, best=True),), fault="") for one in hostile)
+    columns = (ColumnSpec(title="p50", measure="p50_ms"),)
+    broken = Line(("a", "b"), (), fault="<img src=x>")
+    text = markdown(ReportTable("<b>x</b>\n# y", ("store", "<i>"), columns, (*lines, broken)))
     assert is_harmless(text)
     assert "<" not in text
     assert "](" not in text.replace("\\](", "")

@@ -1,13 +1,11 @@
 """Settings at equal recall: what each kind of index in each store costs there, on the front of its own settings.
 
-Same parameters are no same work: an `ef_search` of one engine finds more than that of another one.
+Equal parameters are not equal work: an `ef_search` of one engine finds more than that of another one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from cohorts.harness.bench.load.modes import Closed
 from cohorts.harness.bench.report.comparison import Point, Setting, at_recall, front, speed_up_at
 from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary
@@ -17,7 +15,8 @@ RECALLS = (0.9, 0.95, 0.99, 0.999)
 Loads = Mapping[tuple[str, str, int], Row]
 
 
-class Series(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Series:
     """All settings of a kind of index in a store, for one k; a library without an engine is a reference."""
 
     store: str
@@ -32,7 +31,8 @@ class Series(NamedTuple):
         return f"{self.store}, {self.kind}"
 
 
-class AtRecall(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class AtRecall:
     """A rival at a recall, between its settings; None where it was not measured below and above.
 
     `passed` and `qps_passed`: all on its front find more. `speed_up` tells how many times faster by the median it is
@@ -51,30 +51,26 @@ class AtRecall(NamedTuple):
 
 def rivals(summary: Summary) -> tuple[Series, ...]:
     """Return what is compared, by k, in the order of the experiment."""
-    found = []
-    alone = [row for row in summary.rows if row.alone and row.measured]
-    alone.sort(key=_identity)
-    for (k, store, kind), rows in groupby(alone, key=_identity):
-        several = tuple(rows)
-        found.append(Series(store, kind, k, several[0].cell.build.store.reference, several))
-    order = [(row.cell.k, row.cell.build.store.name, row.kind) for row in summary.rows]
-    return tuple(sorted(found, key=lambda one: order.index((one.k, one.store, one.kind))))
-
-
-def _identity(row: Row) -> tuple[int, str, str]:
-    return row.cell.k, row.cell.build.store.name, row.kind
+    rows: dict[tuple[int, str, str], list[Row]] = {}
+    for row in summary.rows:
+        own = rows.setdefault((row.cell.k, row.cell.build.store.name, row.kind), [])
+        own += [row] if row.alone and row.measured else []
+    return tuple(
+        Series(store=store, kind=kind, k=k, reference=own[0].cell.build.store.reference, rows=tuple(own))
+        for (k, store, kind), own in rows.items()
+        if own
+    )
 
 
 def fastest_load(summary: Summary) -> Loads:
     """Return the measurement of most queries per second in the closed loop, by `load_key`."""
-    found: dict[tuple[str, str, int], Row] = {}
+    found: dict[tuple[str, str, int], tuple[float, Row]] = {}
     for row in summary.rows:
-        if not isinstance(row.cell.mode, Closed) or row.measured is None:
-            continue
-        other = found.get(load_key(row))
-        if other is None or other.measured is None or row.measured.qps.value > other.measured.qps.value:
-            found[load_key(row)] = row
-    return found
+        if "clients" in vars(row.cell.mode) and row.measured:
+            qps = row.measured.qps.value
+            if load_key(row) not in found or qps > found[load_key(row)][0]:
+                found[load_key(row)] = qps, row
+    return {key: row for key, (_, row) in found.items()}
 
 
 def load_key(row: Row) -> tuple[str, str, int]:
@@ -118,14 +114,14 @@ def _beside(every: Sequence[Series], recall: float, loads: Loads) -> Iterator[At
         best = min(others, key=lambda pair: pair[0])[1] if others and own_ms is not None else None
         throughput = load_points(one.rows, loads)
         yield AtRecall(
-            one,
-            recall,
-            own_ms,
-            _passed(latency_points(one.rows), recall, larger_is_better=False),
-            best.name if best else "",
-            speed_up_at(recall, _samples(best), _samples(one)) if best else None,
-            at_recall(throughput, recall, larger_is_better=True),
-            _passed(throughput, recall, larger_is_better=True),
+            rival=one,
+            recall=recall,
+            p50_ms=own_ms,
+            passed=_passed(latency_points(one.rows), recall, larger_is_better=False),
+            beside=best.name if best else "",
+            speed_up=speed_up_at(recall, _samples(best), _samples(one)) if best else None,
+            qps=at_recall(throughput, recall, larger_is_better=True),
+            qps_passed=_passed(throughput, recall, larger_is_better=True),
         )
 
 

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 from cohorts.documents import conform, read_json
 from cohorts.errors import InputError
+from cohorts.harness.bench.report.run_table import BUILDS, SETTINGS
 from cohorts.harness.bench.run.runner import DATA
+from cohorts.harness.reports.formats import share
+from cohorts.harness.reports.long_table import long_table
 from cohorts.measures.growth import LEAST_SIZES, Growth, growth
 
-SETTINGS, BUILDS = "settings", "builds"  # the CSV files of a report
 RECALL = "recall"
 _OF_BUILDS = {"build_s": "build, s", "rss_anon_mib": "RssAnon, MiB"}
 _OF_SETTINGS = {"p50_ms": "p50, ms", "recall": RECALL}
@@ -44,30 +46,41 @@ def grown(folders: Sequence[Path]) -> tuple[Grown, ...]:
         if rows in sizes:
             raise InputError(f"Two experiments have {rows:,} vectors; growth is between sizes.")
         sizes.append(rows)
-        frames.append(pd.concat(_long(*tables)).assign(n=rows))
+        frames.append(pd.concat(_figures(*tables)).assign(n=rows))
     every, asked = pd.concat(frames).sort_values("n", kind="stable"), frames[0]
-    wanted = zip(asked["measure"], asked["name"], strict=True)
-    groups = [every[(every["measure"] == measure) & (every["name"] == name)] for measure, name in wanted]
-    return tuple(_grown(group) for group in groups if len(group) > 1)
+    groups = {key: group for key, group in every.groupby(_KEY, sort=False)}  # noqa: C416 - a GroupBy is no mapping
+    wanted = asked[_KEY].itertuples(index=False, name=None)
+    return tuple(_grown(groups[key]) for key in wanted if len(groups[key]) > 1)
 
 
-def _long(builds: pd.DataFrame, settings: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def growth_table(lines: Sequence[Grown]) -> pd.DataFrame:
+    """Return the long table of what grows: a `value` for each size, and the `exponent` with its interval."""
+    records: list[dict[str, Any]] = []
+    for line in lines:
+        setting = {"figure": line.measure, "name": line.name, "store": line.store, "kind": line.kind}
+        for n, value in line.points:
+            text = share(value) if line.measure == RECALL else ""
+            records.append(setting | {"n": n, "measure": "value", "value": value, "text": text})
+        if line.growth:
+            exponent, low, high = line.growth
+            records.append(setting | {"measure": "exponent", "value": exponent, "low": low, "high": high})
+    return long_table(records)
+
+
+_KEY = ["measure", "name"]
+
+
+def _figures(builds: pd.DataFrame, settings: pd.DataFrame) -> Iterator[pd.DataFrame]:
     alone = settings[(settings["mode"] == "single") & settings["selectivity"].isna()]
     of_builds = builds["store"] + ", " + builds["index"]
     of_settings = (
         alone["store"] + ", " + alone["index"] + ", " + alone["search"] + ", k=" + alone["k"].astype(str)
     )
     for frame, names, titles in ((builds, of_builds, _OF_BUILDS), (alone, of_settings, _OF_SETTINGS)):
+        kinds = frame["index"].str.partition("(")[0]
         for column, title in titles.items():
-            kinds = frame["index"].str.partition("(")[0]
-            made = {
-                "measure": title,
-                "name": names,
-                "store": frame["store"],
-                "kind": kinds,
-                "value": frame[column],
-            }
-            yield pd.DataFrame(made).dropna()
+            named = {"measure": title, "name": names, "store": frame["store"], "kind": kinds}
+            yield pd.DataFrame(named | {"value": frame[column]}).dropna()
 
 
 def _grown(group: pd.DataFrame) -> Grown:

@@ -1,25 +1,26 @@
 """The page of an experiment, and beside it the same tables as Markdown and CSV."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from math import nan
 from pathlib import Path
 from typing import Any
 
-from cohorts.harness.bench.report import tables as views
-from cohorts.harness.bench.report.as_published import published_lines
+import pandas as pd
+from cohorts.harness.bench.report.as_published import PUBLISHED, published_table
 from cohorts.harness.bench.report.equal_recall import AtRecall, at_equal_recall
-from cohorts.harness.bench.report.figures import build_figure, figures_of, growth_figures, legend
-from cohorts.harness.bench.report.frames import builds_frame, equal_frame, settings_frame
-from cohorts.harness.bench.report.growth import BUILDS, SETTINGS, Grown, grown
+from cohorts.harness.bench.report.figures import build_figures, figures_of, growth_figures
+from cohorts.harness.bench.report.growth import grown, growth_table
+from cohorts.harness.bench.report.run_table import csv_tables, run_table
 from cohorts.harness.bench.report.summary import Summary
-from cohorts.harness.bench.report.tables import View
+from cohorts.harness.bench.report.tables import BUILT, growth, of_k
 from cohorts.harness.reports import charts
+from cohorts.harness.reports.formats import number
+from cohorts.harness.reports.long_table import ReportTable
+from cohorts.harness.reports.markdown import fenced, markdown, shown
 from cohorts.harness.reports.page import keep, render
 from cohorts.harness.reports.published import RESOURCES, SEARCH
-from cohorts.measures.intervals import Estimate
+from cohorts.measures.intervals import UNTOLD
 from cohorts.plain_text import printable
 from cohorts.private_files import write_private
 
@@ -35,25 +36,38 @@ class Origin:
     experiment: str
 
 
-def write_report(
-    folder: Path, summary: Summary, origin: Origin, others: Sequence[Path] = ()
-) -> tuple[Path, tuple[AtRecall, ...]]:
-    """Write report.html, report.md, manifest.json, settings.csv, builds.csv and equal_recall.csv.
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """An experiment as it is read: its summary, what is at equal recall, and the long table of all figures."""
 
-    With `others`, folders of experiments of other sizes, also how cost grows. Return the page, and what is at equal
-    recall. Raises InputError for a folder without a report.
+    summary: Summary
+    equal: tuple[AtRecall, ...]
+    run: pd.DataFrame
+
+    @classmethod
+    def of(cls, summary: Summary) -> "Report":
+        """Return the report of what was measured."""
+        equal = at_equal_recall(summary)
+        return cls(summary=summary, equal=equal, run=run_table(summary, equal))
+
+    def tables(self, k: int) -> list[ReportTable]:
+        """Return the tables of one k; those that nothing was measured for are left out."""
+        return [made for spec in of_k(k) if (made := spec.of(self.run)).lines]
+
+
+def write_report(folder: Path, report: Report, origin: Origin, others: Sequence[Path] = ()) -> Path:
+    """Write report.html, report.md, manifest.json, settings.csv, builds.csv and equal_recall.csv; return the page.
+
+    With `others`, folders of experiments of other sizes, also how cost grows. Raises InputError for a folder without a
+    report.
     """
-    equal = at_equal_recall(summary)
-    frames = [
-        (SETTINGS, settings_frame(summary)),
-        (BUILDS, builds_frame(summary)),
-        ("equal_recall", equal_frame(equal)),
-    ]
-    page = keep(folder, "", _manifest(summary, origin), frames)
-    growing = grown([folder, *others]) if others else ()  # the tables of this one are read as theirs are
-    write_private(page, _page(summary, equal, origin, growing))
-    write_private(folder / MARKDOWN, _markdown(summary, equal, origin, growing))
-    return page, equal
+    page = keep(folder, "", _manifest(report.summary, origin), csv_tables(report.run))
+    growing = growth_table(
+        grown([folder, *others]) if others else ()
+    )  # the tables of this one are read as theirs are
+    write_private(page, _page(report, origin, growing))
+    write_private(folder / MARKDOWN, _markdown(report, origin, growing))
+    return page
 
 
 def headline(summary: Summary) -> str:
@@ -71,8 +85,8 @@ def finding(summary: Summary, equal: Sequence[AtRecall]) -> str:
     if not told:
         return "What is faster can't be told: no two stores or indexes were measured around one recall."
     fastest = max(told, key=lambda one: (one.recall, -(one.p50_ms or nan)))
-    ratio, p50_ms = fastest.speed_up or Estimate(nan, nan, nan), views.number(fastest.p50_ms or nan)
-    times = f"{views.number(ratio.value)} times [{views.number(ratio.low)}, {views.number(ratio.high)}]"
+    ratio, p50_ms = fastest.speed_up or UNTOLD, number(fastest.p50_ms or nan)
+    times = f"{number(ratio.value)} times [{number(ratio.low)}, {number(ratio.high)}]"
     at = f"At recall@{fastest.rival.k} of {fastest.recall:g}"
     if ratio.low <= 1:
         return f"{at}, {fastest.rival.name} and {fastest.beside} can't be told apart: p50 {p50_ms} ms, {times} as fast."
@@ -102,19 +116,6 @@ def warnings(summary: Summary) -> list[str]:
     return found
 
 
-def tables_of(summary: Summary, equal: Sequence[AtRecall], k: int) -> list[View]:
-    """Return the tables of one k; those that nothing was measured for are left out."""
-    found = [
-        views.equal(equal, k),
-        views.alone(summary, k),
-        views.filtered(summary, k),
-        views.closed(summary, k),
-        views.opened(summary, k),
-        views.written(summary, k),
-    ]
-    return [view for view in found if view.lines]
-
-
 def notes(summary: Summary) -> list[tuple[str, str]]:
     """Return what was done otherwise than asked, with the first setting that says so."""
     return list({note: (row.name, note) for row in reversed(summary.rows) for note in row.notes}.values())[
@@ -135,82 +136,53 @@ def _manifest(summary: Summary, origin: Origin) -> dict[str, Any]:
     }
 
 
-def _page(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
-    build = build_figure(summary)
+def _page(report: Report, origin: Origin, growing: pd.DataFrame) -> str:
+    summary, stores = report.summary, [one.name for one in report.summary.experiment.stores]
     return render(
         "bench.html",
         summary=summary,
         facts=summary.facts,
         headline=headline(summary),
-        finding=finding(summary, equal),
+        finding=finding(summary, report.equal),
         warnings=warnings(summary),
         synthetic=SYNTHETIC,
+        note="(synthetic data)" if summary.facts.synthetic else "",
         origin=origin,
         parts=[
-            {"k": k, "tables": tables_of(summary, equal, k), "figures": figures_of(summary, k)}
+            {"k": k, "tables": report.tables(k), "figures": figures_of(report.run, k, stores)}
             for k in summary.experiment.k
         ],
-        builds=views.built(summary),
-        build_figures=[build] if build else [],
-        growth=views.grown(growing) if growing else None,
-        growth_figures=growth_figures(summary, growing),
+        builds=BUILT.of(report.run),
+        build_figures=build_figures(report.run, stores),
+        growth=growth_tables(growing),
+        growth_figures=growth_figures(growing, stores),
         notes=notes(summary),
-        published=published_lines(summary),
+        published=PUBLISHED.of(published_table(summary)),
         search=SEARCH,
         resources=RESOURCES,
-        legend=legend,
         charts=charts,
-        number=views.number,
+        number=number,
     )
 
 
-def _markdown(summary: Summary, equal: Sequence[AtRecall], origin: Origin, growing: Sequence[Grown]) -> str:
+def _markdown(report: Report, origin: Origin, growing: pd.DataFrame) -> str:
+    summary = report.summary
     parts = [
-        f"# {_shown(summary.experiment.name)}",
-        _shown(finding(summary, equal)),
-        _shown(headline(summary)),
+        f"# {shown(summary.experiment.name)}",
+        shown(finding(summary, report.equal)),
+        shown(headline(summary)),
     ]
     if summary.facts.synthetic:
         parts.append(f"**{SYNTHETIC}.**")
-    parts += [f"**{_shown(warning)}**" for warning in warnings(summary)]
+    parts += [f"**{shown(warning)}**" for warning in warnings(summary)]
     if summary.noise and not summary.noise.too_noisy:
-        parts.append(_shown(summary.noise.line))
-    tables = [view for k in summary.experiment.k for view in tables_of(summary, equal, k)]
-    if growing:
-        tables.append(views.grown(growing))
-    parts += [markdown(view) for view in (*tables, views.built(summary))]
-    parts += [f"- {_shown(name)}: {_shown(note)}" for name, note in notes(summary)]
-    return "\n\n".join([*parts, _fenced(f"$ {printable(origin.command)}")]) + "\n"
+        parts.append(shown(summary.noise.line))
+    tables = [table for k in summary.experiment.k for table in report.tables(k)]
+    parts += map(markdown, [*tables, *growth_tables(growing), BUILT.of(report.run)])
+    parts += [f"- {shown(name)}: {shown(note)}" for name, note in notes(summary)]
+    return "\n\n".join([*parts, fenced(f"$ {printable(origin.command)}")]) + "\n"
 
 
-def _fenced(text: str) -> str:
-    """Return a block of code that no line of the text can end."""
-    fence = "`" * max(3, *(len(one) + 1 for one in re.findall("`+", text)), 3)
-    return f"{fence}console\n{text}\n{fence}"
-
-
-def _shown(text: str) -> str:
-    """Return a text that Markdown shows as it is, on one line: no tag, no link, no image, no cell of a table."""
-    flat = escape(printable(text), quote=False).replace("|", "/")
-    return re.sub(r"[`*]|\](?=[(\[:])", r"\\\g<0>", flat)
-
-
-def markdown(view: View) -> str:
-    """Return a table in Markdown, the best of a column in bold."""
-    lines = [f"## {_shown(view.title)}", "", _row(map(_shown, (*view.names, *view.columns)))]
-    lines.append("|" + " --- |" * len(view.names) + " ---: |" * len(view.columns))
-    for line in view.lines:
-        cells = [_cell(one) for one in line.entries]
-        if line.fault:
-            cells = [f"**FAULT: {_shown(line.fault)}**", *[""] * (len(view.columns) - 1)]
-        lines.append(_row((*map(_shown, line.names), *cells)))
-    return "\n".join(lines)
-
-
-def _cell(entry: views.Entry) -> str:
-    text = _shown(entry.text)
-    return f"{f'**{text}**' if entry.best else text} {_shown(entry.small)}".strip()
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def growth_tables(growing: pd.DataFrame) -> list[ReportTable]:
+    """Return the table of growth, if anything grew."""
+    return [growth(sorted(growing["n"].dropna().astype(int).unique())).of(growing)] if len(growing) else []

@@ -22,9 +22,9 @@ from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import exact
 from cohorts.harness.bench.plan.matrix import asked, builds, cells
-from cohorts.harness.bench.report.frames import settings_frame
 from cohorts.harness.bench.report.metrics import faults_of, recall_by_query
-from cohorts.harness.bench.report.page import tables_of
+from cohorts.harness.bench.report.page import Report
+from cohorts.harness.bench.report.run_table import csv_tables
 from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.report.under_writes import under_writes
@@ -312,12 +312,13 @@ def test_searches_under_writes_are_measured_and_shown(address: str, tmp_path: Pa
     told = [raw.read_written(folder / replace(row.cell, repeat=repeat).path) for repeat in (1, 2)]
     assert all(len(set(one.ids)) == 80 and one.deleted.sum() == 40 for one in told)
     assert set(told[0].ids) != set(told[1].ids)
-    (view,) = [one for one in tables_of(summary, [], 50) if "written and deleted" in one.title]
+    report = Report.of(summary)
+    (view,) = [one for one in report.tables(50) if "written and deleted" in one.title]
     (line,) = view.lines
     assert line.names[-1] == "150, 100"
-    shown = dict(zip(view.columns, (entry.text for entry in line.entries), strict=True))
+    shown = dict(zip((one.title for one in view.columns), (cell.text for cell in line.cells), strict=True))
     assert (shown["recall@50"], shown["stale"]) == ("1.0000", "0 %")
-    frame = settings_frame(summary).set_index("writes_per_s").loc[100.0]
+    frame = dict(csv_tables(report.run))["settings"].set_index("writes_per_s").loc[100.0]
     assert (frame["mode"], frame["rate_per_s"], frame["written_per_s"]) == (
         "open",
         150,

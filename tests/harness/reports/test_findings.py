@@ -211,9 +211,16 @@ class _Summary:
 
 
 def at(store: str, recall: float, p50_ms: float | None, ratio: tuple[float, float, float] | None) -> AtRecall:
-    rival = Series(store, "hnsw", 10, reference=False, rows=())
+    rival = Series(store=store, kind="hnsw", k=10, reference=False, rows=())
     return AtRecall(
-        rival, recall, p50_ms, False, "Theirs, hnsw", Estimate(*ratio) if ratio else None, None, False
+        rival=rival,
+        recall=recall,
+        p50_ms=p50_ms,
+        passed=False,
+        beside="Theirs, hnsw",
+        speed_up=Estimate(*ratio) if ratio else None,
+        qps=None,
+        qps_passed=False,
     )
 
 
