@@ -19,8 +19,9 @@ from cohorts.harness.bench.load.processes import Meter
 from cohorts.harness.bench.load.samples import Log, Recorder, Samples, clock, gc_paused, merged
 from cohorts.harness.bench.load.workers import Run, StartBarrier, Work, WorkerPool, sleep_until
 from cohorts.harness.bench.plan.dataset import Dataset
-from cohorts.harness.bench.plan.experiment import Experiment, plain
+from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.results import Floats, Written
+from cohorts.harness.reports.formats import plain
 
 COLD = 10
 WARM_UP = 100

@@ -8,7 +8,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from cohorts.connectors.addresses import is_server, parse_server
 from cohorts.connectors.index import (
     Annoy,
@@ -24,6 +23,7 @@ from cohorts.connectors.index import (
 from cohorts.connectors.registry import ADDRESSES
 from cohorts.errors import InputError
 from cohorts.harness.bench.plan.toml_table import BOOLEAN, SHARE, TABLE, TEXT, Key, above, read_table, whole
+from cohorts.harness.reports.formats import plain
 
 MAX_K = 16_384  # the most that every engine returns
 REFERENCES: dict[str, tuple[type[Index], ...]] = {
@@ -185,11 +185,6 @@ def slug(name: str) -> str:
 def rows_each(writes: float, seconds: float) -> int:
     """Return how many rows are written at `writes` per second in one measurement; as many others are deleted."""
     return ceil(writes * seconds / 2)
-
-
-def plain(value: float) -> str:
-    """Return a number without an exponent and without a needless point: `0.00001`, `50`."""
-    return np.format_float_positional(value, trim="-")
 
 
 def _data(values: dict[str, Any], file: Path) -> Synthetic | FromFile:
