@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bench_planted import Planter, experiment_of
+from planted.bench import Planter, experiment_of
 
 
 @pytest.fixture

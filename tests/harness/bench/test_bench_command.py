@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_planted import experiment_of
 from cohorts.errors import EngineError
 from cohorts.harness.bench.load.modes import Closed
 from cohorts.harness.bench.run.runner import BUILDS
 from command_line import ok, refused
+from planted.bench import experiment_of
 from servers import QdrantNode
 
 REAL = """

@@ -14,18 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench_answers import Answer, by_columns
-from bench_planted import (
-    QUERIES,
-    ROWS,
-    TEXT,
-    K,
-    Planter,
-    experiment_of,
-    page_of,
-    report_of,
-    row_of,
-    summary_of,
-)
 from cohorts.connectors.index import Hnsw, SearchParams
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench import results as raw
@@ -43,6 +31,18 @@ from cohorts.harness.reports import published
 from cohorts.harness.reports.long_table import ReportTable
 from cohorts.harness.reports.markdown import markdown
 from cohorts.provenance import write_manifest
+from planted.bench import (
+    QUERIES,
+    ROWS,
+    TEXT,
+    K,
+    Planter,
+    experiment_of,
+    page_of,
+    report_of,
+    row_of,
+    summary_of,
+)
 
 
 def alone_of(report: Report) -> ReportTable:
