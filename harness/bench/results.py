@@ -21,15 +21,7 @@ from cohorts.private_files import Scratch, private_folder, touch_private
 from cohorts.provenance import made_with, write_manifest
 
 ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
-_PACKAGES = (
-    "qdrant-client",
-    "qdrant-edge-py",
-    "pymilvus",
-    "milvus-lite",
-    "faiss-cpu",
-    "annoy",
-    "numpy",
-)
+_PACKAGES = ["qdrant-client", "qdrant-edge-py", "pymilvus", "milvus-lite", "faiss-cpu", "annoy", "numpy"]
 
 # What pyarrow raises at a damaged file, and a table at columns of other names or types.
 _UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from cohorts.connectors.base import Points
@@ -17,7 +17,7 @@ from cohorts.harness.bench.load.clients import Client
 from cohorts.harness.bench.load.modes import Measurement, Mode, Target, arrivals, ask_as_due, measured
 from cohorts.harness.bench.load.samples import clock
 from cohorts.harness.bench.load.workers import StartBarrier, sleep_until
-from cohorts.harness.bench.plan.experiment import Experiment, rows_each
+from cohorts.harness.bench.plan.experiment import rows_each
 from cohorts.harness.bench.results import Floats, Numbers, Written
 from cohorts.harness.bench.run.build import TIMEOUT_S, Rows, check_count
 from cohorts.loaders.journal.chunks import CHUNK_UNITS, take_points
@@ -30,15 +30,11 @@ class Churn(Mode):
     """Queries that arrive at `rate` per second while `writes` points per second are written and deleted."""
 
     kind = "open"
+    axes = ("rates", "writes")
     due = True
     writes_points = True
     rate: float
     writes: float
-
-    @classmethod
-    def asked_by(cls, experiment: Experiment) -> Iterator[Self]:
-        """Yield every rate of queries with every rate of writes."""
-        yield from (cls(rate, writes) for rate in experiment.rates for writes in experiment.writes)
 
     def measure(self, target: Target) -> Measurement:
         """Ask and write, and leave the collection as it was. Raises also as `upsert`, `delete` and `finalize` do."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,12 +65,14 @@ class Measurement:
 class Mode:
     """One way to ask. Its fields are its settings; its class says what it needs and leaves.
 
-    `kind` names it. `filtered`: it is crossed with every filter. `loaded`: several clients ask, for a while. `due`:
-    queries arrive, answered or not. `keeps_ids`: what was found is kept. `writes_points`: it needs a store that can be
-    written into, and is measured after all modes that leave it as it was built.
+    `kind` names it; `axes` are the lists of an experiment that its fields are from. `filtered`: it is crossed with
+    every filter. `loaded`: several clients ask, for a while. `due`: queries arrive, answered or not. `keeps_ids`: what
+    was found is kept. `writes_points`: it needs a store that can be written into, and is measured after all modes that
+    leave it as it was built.
     """
 
     kind: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ()
     filtered: ClassVar[bool] = False
     loaded: ClassVar[bool] = True
     due: ClassVar[bool] = False
@@ -83,8 +86,8 @@ class Mode:
 
     @classmethod
     def asked_by(cls, experiment: Experiment) -> Iterator[Self]:
-        """Yield the mode with all settings that an experiment asks for, in the order in which they are shown."""
-        raise NotImplementedError
+        """Yield the mode with every setting that an experiment asks for, in the order in which they are shown."""
+        yield from (cls(*values) for values in product(*(getattr(experiment, axis) for axis in cls.axes)))
 
     def measure(self, target: Target) -> Measurement:
         """Ask. Raises InputError, and as `search` does."""
@@ -98,11 +101,6 @@ class Single(Mode):
     kind = "single"
     filtered = True
     loaded = False
-
-    @classmethod
-    def asked_by(cls, experiment: Experiment) -> Iterator[Self]:  # noqa: ARG003 - there is one
-        """Yield it once."""
-        yield cls()
 
     def measure(self, target: Target) -> Measurement:
         """Ask every query once; tell also what a query costs that asks nobody."""
@@ -124,13 +122,9 @@ class Closed(Mode):
     """`clients` that each ask again once answered, for some seconds: throughput. What was found is not kept."""
 
     kind = "closed"
+    axes = ("clients",)
     keeps_ids = False
     clients: int
-
-    @classmethod
-    def asked_by(cls, experiment: Experiment) -> Iterator[Self]:
-        """Yield one for each number of clients."""
-        yield from map(cls, experiment.clients)
 
     def measure(self, target: Target) -> Measurement:
         """Let every client ask one query after the other."""
@@ -145,13 +139,9 @@ class Open(Mode):
     """Queries that arrive at `rate` per second, answered or not: latency under load."""
 
     kind = "open"
+    axes = ("rates",)
     due = True
     rate: float
-
-    @classmethod
-    def asked_by(cls, experiment: Experiment) -> Iterator[Self]:
-        """Yield one for each rate."""
-        yield from map(cls, experiment.rates)
 
     def measure(self, target: Target) -> Measurement:
         """Ask until the last one that arrived is answered."""

@@ -75,7 +75,7 @@ class Store:
         return self.address in REFERENCES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """An index, the search parameters tried on it, and the names of the stores that build it.
 
@@ -88,7 +88,7 @@ class Plan:
     default: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that is to be measured; `seconds` is the length of each measurement under load.
 
@@ -168,7 +168,8 @@ def read_experiment(file: Path) -> Experiment:
         raise InputError(
             f"{file}: writes go on beside queries that arrive at a rate. Add rates, or take writes out."
         )
-    _check_sizes(experiment, file)
+    if isinstance(experiment.data, Synthetic):  # a file's size is known when it is read
+        check_rows(experiment.data.rows, experiment)
     return experiment
 
 
@@ -191,7 +192,10 @@ def _data(values: dict[str, Any], file: Path) -> Synthetic | FromFile:
     where = f"{file} [data]"
     if "file" in values:
         return FromFile(file.parent / read_table(values, _FILE, where)["file"])
-    return Synthetic(**read_table(values, _SYNTHETIC, where))
+    data = Synthetic(**read_table(values, _SYNTHETIC, where))
+    if data.clusters > data.rows:
+        raise InputError(f"{where}: {data.clusters:,} clusters are more than {data.rows:,} rows.")
+    return data
 
 
 def _filters(values: dict[str, Any] | None, where: str) -> tuple[Share, ...]:
@@ -261,7 +265,8 @@ def _plan(values: dict[str, Any], stores: Sequence[Store], where: str) -> Plan:
     if not fitting:
         raise InputError(f"{where}: no store can build {show_index(index)}.")
     default = not found["build"].partition(":")[2].strip()
-    return Plan(index, _searches(index, found["search"], where), fitting, default)
+    searches = _searches(index, found["search"], where)
+    return Plan(index=index, searches=searches, stores=fitting, default=default)
 
 
 def _has(store: Store, index: Index) -> bool:
@@ -281,16 +286,6 @@ def _searches(index: Index, texts: Sequence[str], where: str) -> tuple[SearchPar
         if params in found[:place]:
             raise InputError(f"{where}: search {texts[place]!r} is there twice.")
     return found
-
-
-def _check_sizes(experiment: Experiment, file: Path) -> None:
-    """Refuse synthetic data too small for what is asked of it; a file's size is known when it is read."""
-    data = experiment.data
-    if not isinstance(data, Synthetic):
-        return
-    if data.clusters > data.rows:
-        raise InputError(f"{file}: {data.clusters:,} clusters are more than {data.rows:,} rows.")
-    check_rows(data.rows, experiment)
 
 
 def check_rows(rows: int, experiment: Experiment) -> None:

@@ -20,7 +20,7 @@ Scores = npt.NDArray[np.float32]
 _QUERIES, _ROWS = 64, 16_384  # a block of scores is 4 MiB: it stays in the cache of a core
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Truth:
     """The best `k` rows of every query, best first: `rows` (q, m) int64 and `scores` (q, m) float32, the cosine.
 
@@ -59,8 +59,13 @@ def exact(data: Dataset, where: str | None, k: int) -> Truth:
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(lambda block: _nearest(block, vectors, min(k, len(vectors))), blocks))
     rows = np.concatenate([one.rows for one in found])
-    scores = np.concatenate([one.scores for one in found])
-    return Truth(data.checksum, where, k, rows if passing is None else passing[rows], scores)
+    return Truth(
+        checksum=data.checksum,
+        where=where,
+        k=k,
+        rows=rows if passing is None else passing[rows],
+        scores=np.concatenate([one.scores for one in found]),
+    )
 
 
 def cached(folder: Path, data: Dataset, where: str | None, k: int) -> Truth:
@@ -122,25 +127,15 @@ def _nearest(queries: Vectors, vectors: Vectors, k: int) -> NearestRows:
 def _write(file: Path, truth: Truth) -> None:
     private_folder(file.parent)
     with replace_private(file) as stream:
-        np.savez(
-            stream,
-            checksum=np.array(truth.checksum),
-            where=np.array(truth.where or ""),
-            k=np.array(truth.k),
-            rows=truth.rows,
-            scores=truth.scores,
-        )
+        np.savez(stream, **{**vars(truth), "where": truth.where or ""})
 
 
 def _read(file: Path) -> Truth:
     try:
         with np.load(file, allow_pickle=False) as held:
+            where, k = str(held["where"]) or None, int(held["k"])
             return Truth(
-                str(held["checksum"]),
-                str(held["where"]) or None,
-                int(held["k"]),
-                held["rows"],
-                held["scores"],
+                checksum=str(held["checksum"]), where=where, k=k, rows=held["rows"], scores=held["scores"]
             )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise MeasurementError(

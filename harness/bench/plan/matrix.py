@@ -18,7 +18,7 @@ from cohorts.harness.bench.plan.experiment import Experiment, Share, Store, slug
 MODES: tuple[type[Mode], ...] = (Single, Closed, Open, Churn)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Build:
     """An index in a store, which serves every search of its plan; `default` tells that no parameter was written."""
 
@@ -35,7 +35,7 @@ class Build:
         return PurePosixPath(slug(self.store.name), ",".join(parts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One measurement. `repeat` counts from 1; without a filter, `where` is None."""
 
@@ -70,7 +70,7 @@ class Cell:
         return self.build.path / search / f"k={self.k}" / where / self.mode.label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """What is measured in one go: all repeats of all cells of a build, in this order."""
 
@@ -82,7 +82,7 @@ def builds(experiment: Experiment) -> tuple[Build, ...]:
     """Return every index in every store that builds it."""
     stores = {store.name: store for store in experiment.stores}
     return tuple(
-        Build(stores[name], plan.index, plan.searches, plan.default)
+        Build(store=stores[name], index=plan.index, searches=plan.searches, default=plan.default)
         for plan in experiment.plans
         for name in plan.stores
     )
@@ -121,7 +121,7 @@ def _turn(experiment: Experiment, build: Build) -> Turn:
     repeats = range(1, experiment.repeats + 1)
     found = [cell for repeat in repeats for cell in cells(experiment, build, repeat)]
     # Writes leave other segments and deleted vectors behind: nothing else may be measured on them.
-    return Turn(build, tuple(sorted(found, key=lambda cell: cell.mode.writes_points)))
+    return Turn(build=build, cells=tuple(sorted(found, key=lambda cell: cell.mode.writes_points)))
 
 
 def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:

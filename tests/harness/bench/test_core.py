@@ -30,7 +30,21 @@ RANDOM, NEAR = Share(0.1, correlated=False), Share(0.1, correlated=True)
 
 
 def experiment(data: Synthetic | FromFile, **changes: object) -> Experiment:
-    made = Experiment("t", 1, 1, 20, (10,), (), (), (), 1, data, (RANDOM, NEAR), (), ())
+    made = Experiment(
+        name="t",
+        seed=1,
+        repeats=1,
+        queries=20,
+        k=(10,),
+        clients=(),
+        rates=(),
+        writes=(),
+        seconds=1,
+        data=data,
+        filters=(RANDOM, NEAR),
+        stores=(),
+        plans=(),
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from bench_answers import experiment_from
 from cohorts.connectors.index import Annoy, Hnsw, Ivf, SearchParams
 from cohorts.errors import CohortsError, InputError
 from cohorts.harness.bench.load.churn import Churn
-from cohorts.harness.bench.load.modes import Closed, Open, Single
+from cohorts.harness.bench.load.modes import Closed, Mode, Open, Single
+from cohorts.harness.bench.plan import matrix
 from cohorts.harness.bench.plan.experiment import FromFile, Share, Synthetic, read_experiment, rows_each
 from cohorts.harness.bench.plan.matrix import asked, builds, cells, schedule
 from hypothesis import given
@@ -261,3 +263,20 @@ def test_what_was_asked_is_told_without_the_address(tmp_path: Path) -> None:
     assert single["seconds"] is None
     assert single["default_search"] is True
     assert not any("address" in one for one in told)  # a server may have another port tomorrow
+
+
+def test_a_new_mode_is_a_new_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Burst(Mode):
+        kind = "burst"
+        axes = ("clients", "rates")
+        clients: int
+        rate: float
+
+    monkeypatch.setattr(matrix, "MODES", (*matrix.MODES, Burst))
+    experiment = experiment_from(tmp_path, WHOLE)
+    found = [cell for cell in cells(experiment, builds(experiment)[0], 1) if type(cell.mode) is Burst]
+    assert {cell.mode.label for cell in found} == {
+        f"burst,clients={clients},rate={rate}" for clients in (1, 2) for rate in ("50", "0.5")
+    }
+    assert {(cell.where, asked(experiment, cell)["seconds"]) for cell in found} == {(None, 2.0)}
