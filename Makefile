@@ -5,13 +5,14 @@ READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 GUESTS := .guests/.ready
+OLDEST := .oldest/.ready
 ON_RAY := tests/loaders/points/test_ray.py
 PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.py private_files.py documents.py plain_text.py progress.py provenance.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records search
 
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs set-up test test-ray quick test-quick check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU. Most modules of these
@@ -59,6 +60,27 @@ quick: $(READY) .links/cohorts  ## The checks, and the tests that need no server
 test-quick: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses 2 --dist loadscope -m "not server and not torch and not slow and not fault"
 
+# Of every folder what reads tables, counts words and asks an embedded engine: what older libraries would do otherwise.
+SHORT := -m "not server and not torch and not slow and not fault" tests/commands/test_cli.py tests/encoders/test_lsa.py \
+	tests/encoders/test_codes.py tests/encoders/test_word2vec.py tests/install/test_light_imports.py tests/records/tables
+
+$(OLDEST): requirements-oldest.lock pyproject.toml
+	$(PYTHON) -m venv --clear .oldest
+	.oldest/bin/pip install --quiet --no-compile torch==2.13.0
+	.oldest/bin/pip install --quiet --no-compile --no-deps --requirement requirements-oldest.lock
+	rm -rf build
+	.oldest/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
+test-oldest: $(OLDEST)  ## A short pass of the tests with the oldest libraries that pyproject.toml allows.
+	OMP_NUM_THREADS=1 .oldest/bin/pytest --quiet --numprocesses 2 --dist loadscope $(SHORT)
+
+test-newest:  ## The same pass with the newest of everything.
+	$(PYTHON) -m venv --clear .newest
+	.newest/bin/pip install --quiet --no-compile torch==2.13.0
+	.newest/bin/pip install --quiet --no-compile --editable '.[embedded,hdf5,report,word2vec]' hypothesis pytest pytest-xdist
+	OMP_NUM_THREADS=1 .newest/bin/pytest --quiet --numprocesses 2 --dist loadscope $(SHORT)
+
 # Ray forks, and ends the whole process where it loses its cluster: not one in which others have used gRPC.
 test-ray: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(ON_RAY)
@@ -98,4 +120,4 @@ lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock build *.egg-info
 
 clean:
-	rm -rf .venv .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
+	rm -rf .venv .oldest .newest .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info

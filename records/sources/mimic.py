@@ -268,5 +268,5 @@ def _is_impossible_icd(frame: pd.DataFrame) -> "pd.Series[bool]":
     wrong = pd.Series(False, index=frame.index)
     for (kind, system), shape in _SHAPE.items():
         given = frame["kind"].eq(kind) & frame["system"].eq(system) & frame["code"].notna()
-        wrong = wrong | (given & ~frame["code"].str.fullmatch(shape).fillna(False).astype(bool))
+        wrong = wrong | (given & ~frame["code"].str.fullmatch(shape, na=False).astype(bool))
     return wrong

@@ -33,7 +33,7 @@ def text_ids(values: "pd.Series[str]") -> "pd.Series[str]":
 
 def rounded(values: "pd.Series[str]") -> "pd.Series[bool]":
     """Tell which are whole numbers of which only the first digits are left, as in 1.05E+11: many become one."""
-    return values.str.fullmatch(r"-?[0-9](?:\.[0-9]+)?[eE]\+[0-9]+").fillna(False).astype(bool)
+    return values.str.fullmatch(r"-?[0-9](?:\.[0-9]+)?[eE]\+[0-9]+", na=False).astype(bool)
 
 
 def numbers(values: "pd.Series[str]") -> "pd.Series[float]":

@@ -146,7 +146,7 @@ def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dat
         case Kind.KEY | Kind.REFERENCE:
             key = cells.whole_numbers(text)
             lacking = key.isna() if kind is Kind.KEY else never
-            wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}").fillna(False).astype(bool))
+            wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}", na=False).astype(bool))
             return _Column(key, wrong, f"{name} is not a whole number")
     return _read_time(path, name, kind, text, dates)
 

@@ -50,7 +50,7 @@ _YEAR_OF_TWO = r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T,].*)?"
 
 def read_times(text: "pd.Series[str]", dates: Dates) -> Times:
     """Read a column of stripped text, missing where there is no time."""
-    plain = text.str.fullmatch(_PLAIN).fillna(False).astype(bool)
+    plain = text.str.fullmatch(_PLAIN, na=False).astype(bool)
     values = pd.to_datetime(text.where(plain), format="ISO8601", errors="coerce").astype("datetime64[us]")
     rest = text[~plain].dropna()
     read = [_read(one, dates) for one in rest]

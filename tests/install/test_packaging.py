@@ -31,3 +31,18 @@ def test_every_hint_names_our_distribution_and_an_extra_that_there_is() -> None:
 def test_the_extras_that_are_asked_for_are_those_of_the_project() -> None:
     groups = {"all", "dev", "docs", "embedded"}  # nothing in the code needs one of these
     assert set(get_args(Extra)) == set(PROJECT["optional-dependencies"]) - groups
+
+
+def test_the_floors_are_what_the_oldest_pass_installs() -> None:
+    lock = (ROOT / "requirements-oldest.lock").read_text(encoding="utf-8").splitlines()
+    pins = {
+        name.lower().replace("_", "-"): version
+        for name, _, version in (line.partition("==") for line in lock)
+    }
+    extras = ("text", "word2vec", "report", "qdrant-embedded", "milvus-embedded")
+    asked = [
+        *PROJECT["dependencies"],
+        *(one for name in extras for one in PROJECT["optional-dependencies"][name]),
+    ]
+    floors = dict(re.split(">=|,", one)[:2] for one in asked)
+    assert {name: pins.get(name) for name in floors} == floors
