@@ -10,8 +10,10 @@ from cohorts.connectors.index import Hnsw, Index, SearchParams
 Scalar = str | int | float | bool | None
 PayloadValue = Scalar | list[str]
 Payload = Mapping[str, PayloadValue]
+"""What stands beside a vector: fields by name."""
 NOTHING: Payload = MappingProxyType({})
 FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type[list[str]]
+"""The type of a field that can be filtered by."""
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready

@@ -42,8 +42,9 @@ class Flat(Index):
 class Hnsw(Index):
     """Hierarchical navigable small world graph. Source: Malkov and Yashunin, 2018, section 4.
 
-    `quantization` keeps compressed vectors beside the whole ones: scalar (8 bits), product (a sixteenth) or binary
-    (1 bit per dimension); candidates are scored anew with the whole vectors.
+    `m` is how many links a node has, from 2 to 2,048; `ef_construction` how many candidates are looked at while the
+    graph is built, from 1 to 32,768. `quantization` keeps compressed vectors beside the whole ones: scalar (8 bits),
+    product (a sixteenth) or binary (1 bit per dimension); candidates are scored anew with the whole vectors.
     """
 
     m: int = 32
@@ -57,7 +58,10 @@ class Hnsw(Index):
 
 @dataclass(frozen=True)
 class Ivf(Index):
-    """Inverted file over `nlist` clusters; vectors kept whole, as 8-bit scalars, or product-quantised."""
+    """Inverted file over `nlist` clusters, from 1 to 65,536.
+
+    `variant` says how vectors are kept: whole (`flat`), as 8-bit scalars (`sq8`), or product-quantised (`pq`).
+    """
 
     nlist: int = 1024
     variant: str = "flat"
@@ -69,7 +73,7 @@ class Ivf(Index):
 
 @dataclass(frozen=True)
 class Annoy(Index):
-    """Forest of random projection trees. Source: github.com/spotify/annoy."""
+    """Forest of `n_trees` random projection trees, from 1 to 10,000. Source: github.com/spotify/annoy."""
 
     n_trees: int = 100
 
@@ -87,7 +91,11 @@ _STORED: Mapping[str, type[Any]] = {**KINDS, "other": Other}
 
 @dataclass(frozen=True)
 class SearchParams:
-    """How hard to search; None leaves the engine's own default, `exact` scans everything."""
+    """How hard to search; None leaves the engine's own default.
+
+    `ef_search` is how many candidates HNSW keeps, from 1 to 32,768; `nprobe` how many clusters IVF looks into, from 1
+    to 65,536; `search_k` how many nodes Annoy looks at, from 1 to 100,000,000. `exact` scans everything.
+    """
 
     ef_search: int | None = None
     nprobe: int | None = None

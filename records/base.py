@@ -38,6 +38,7 @@ UNIT_COLUMNS = {
     "principal_code": "str",
     "principal_title": "str",  # missing where the source has no dictionary
 }
+"""Columns of a batch's units: one row per unit."""
 CODE_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
@@ -47,6 +48,7 @@ CODE_COLUMNS = {
     "rank": "Int64",  # sequence number within the admission; 1 is principal
     "admitted": "datetime64[us]",  # when the admission began; missing without one
 }
+"""Columns of a batch's codes: diagnoses, procedures and drugs."""
 NOTE_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
@@ -54,6 +56,7 @@ NOTE_COLUMNS = {
     "time": "datetime64[us]",
     "text": "str",
 }
+"""Columns of a batch's notes."""
 MEASUREMENT_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
@@ -62,6 +65,7 @@ MEASUREMENT_COLUMNS = {
     "value": "float64",
     "uom": "str",
 }
+"""Columns of a batch's measurements."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -275,6 +276,21 @@ def test_what_is_not_there_is_told(notes: cohorts.CollectionHandle, tmp_path: Pa
         assert len(notes.store.collection("notes").like_patient(10006, 3)) == 3  # which needs none
     finally:
         moved.with_name("elsewhere").rename(moved)
+
+
+def test_what_is_kept_as_a_collections_encoder_is_checked(hospital: Path, tmp_path: Path) -> None:
+    store = cohorts.connect(f"qdrant:{tmp_path}/s")
+    with cohorts.open_source("mimic3", hospital) as source:
+        made = cohorts.ingest(source, "lsa:dim=16", store, "notes")
+        (kept,) = (store.run_dir("notes") / "encoders").iterdir()
+        other = cohorts.make_encoder("lsa", dim=16, min_df=20).fit(source)
+    shutil.rmtree(kept)
+    other.save(kept)
+    assert len(made.like_patient("10006", 3)) == 3  # which needs none
+    with pytest.raises(
+        FingerprintMismatch, match=f"the one at hand is lsa with fingerprint {other.fingerprint}"
+    ):
+        store.collection("notes").like_text("chest pain")
 
 
 def test_phenotypes_are_withheld_by_name(hospital: Path) -> None:
