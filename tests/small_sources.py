@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from cohorts.harness.evaluate.retrieval.population import Population
 from cohorts.records.base import (
     CODE_COLUMNS,
     MEASUREMENT_COLUMNS,
@@ -84,3 +86,11 @@ def _frame(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     lacking = [name for name in columns if name not in frame]
     made = frame.assign(**dict.fromkeys(lacking)).astype(columns)
     return made[[*columns, *(name for name in frame if name not in columns)]]
+
+
+def people(n: int = 60, cohorts: int = 2, seed: int = 0) -> Population:
+    """Return n units of n // 2 patients, each in every cohort with probability .3."""
+    rng = np.random.default_rng(seed)
+    member = rng.random((n, cohorts)) < 0.3
+    names = [f"c{i}" for i in range(cohorts)]
+    return Population([f"u{i}" for i in range(n)], rng.permutation(n) // 2, names, member, {})

@@ -12,7 +12,8 @@ from cohorts.commands.output.tables import SYNTHETIC
 from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate.base import Run, Task, write_report
 from cohorts.harness.evaluate.retrieval import report
-from cohorts.harness.evaluate.retrieval.evaluation import EXACT
+from cohorts.harness.evaluate.retrieval.rankings import EXACT
+from cohorts.harness.reports.long_table import Record, records
 from rich.console import Console
 
 _BAR_CELLS = 30
@@ -34,22 +35,20 @@ def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
 
 def show_quality(made: report.Tables, *, synthetic: bool) -> None:
     """Print the ways that rank best, a table for each cohort, and what the indexes find, to stdout."""
-    about = f"{report.views(made)[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
+    about = f"{made.views[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
     Console().print(plain(f"{about}\n", "table.title"))
-    for cohort in made.frames["cohorts"].to_dict("records"):
+    for cohort in records(made.frames["cohorts"]):
         show(_best_ways(made, cohort, synthetic))
-    first = report.lines(made, report.views(made)[0])
-    through = [line for line in first if line.route != EXACT]
+    through = [one for one in made.drawn(route=None, measure="neighbour_recall") if one["route"] != EXACT]
     if through:
         show(_through_indexes(through))
     if len(left_out := made.frames["not_measured"]):
-        show(_not_measured(left_out.to_dict("records")))
+        show(_not_measured(records(left_out)))
 
 
-def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) -> PlainTable:
+def _best_ways(made: report.Tables, cohort: Record, synthetic: bool) -> PlainTable:
     """Return the best of the first view, searched exactly, and what becomes of them in the other views."""
-    (view, *others), name = report.views(made), cohort["cohort"]
-    exact = [line for line in report.lines(made, view, name) if line.route == EXACT]
+    name, others = cohort["cohort"], made.views[1:]
     few = " (too few to conclude)" if cohort["questions"] < report.ENOUGH else ""
     table = _table(
         f"{name.replace('_', ' ')}: {cohort['questions']:,} questions{few}, {cohort['matches']:,.0f} matches for one, "
@@ -65,22 +64,18 @@ def _best_ways(made: report.Tables, cohort: Mapping[Any, Any], synthetic: bool) 
         heading = f"{title} {other.removeprefix('codes and ')}".replace(" ", "\n")
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("ranked by", no_wrap=True)
-    elsewhere = [
-        {(line.encoder, line.route): line for line in report.lines(made, one, name)} for one in others
-    ]
-    for line in sorted(exact, key=lambda line: -line.cells["precision"][0])[:_BEST]:
-        mean, low, high = line.cells["precision"]
-        seen = [one.get((line.encoder, line.route)) for one in elsewhere]
-        table.add_row(
-            f"{mean:.3f} [{low:.3f}, {high:.3f}]",
-            *(_figure(measure, line.cells[measure][0]) for measure in measures),
-            *(_figure("precision", one.cells["precision"][0]) if one else "" for one in seen),
-            line.encoder,
-        )
+    found = {(one["view"], one["encoder"], one["measure"]): one for one in made.drawn(view=None, cohort=name)}
+    precision = made.drawn(cohort=name, measure="precision")
+    for best in sorted(precision, key=lambda one: -one["mean"])[:_BEST]:
+        encoder, low, high = best["encoder"], best["low"], best["high"]
+        shown = [(made.views[0], encoder, measure) for measure in measures]
+        shown += [(other, encoder, "precision") for other in others]
+        cells = (_figure(found[one]) if one in found else "" for one in shown)
+        table.add_row(f"{best['mean']:.3f} [{low:.3f}, {high:.3f}]", *cells, encoder)
     return table
 
 
-def _not_measured(rows: Sequence[Mapping[Any, Any]]) -> PlainTable:
+def _not_measured(rows: Sequence[Record]) -> PlainTable:
     table = _table("not measured", synthetic=False)
     for heading in ("encoder", "seen", "why"):
         table.add_column(heading)
@@ -89,11 +84,12 @@ def _not_measured(rows: Sequence[Mapping[Any, Any]]) -> PlainTable:
     return table
 
 
-def _figure(measure: str, mean: float) -> str:
-    return "" if mean != mean else f"{mean:.1f}" if measure == "lift" else f"{mean:.3f}"
+def _figure(cell: Record) -> str:
+    mean = cell["mean"]
+    return "" if mean != mean else f"{mean:.1f}" if cell["measure"] == "lift" else f"{mean:.3f}"
 
 
-def _through_indexes(lines: Sequence[report.Line]) -> PlainTable:
+def _through_indexes(found: Sequence[Record]) -> PlainTable:
     """Return, for every index, the least and the most that it finds of the neighbours, over what is searched."""
     table = _table(
         "neighbours found through indexes, from the encoder that loses most to the one that loses least",
@@ -102,9 +98,9 @@ def _through_indexes(lines: Sequence[report.Line]) -> PlainTable:
     for heading in ("least", "most"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("index", no_wrap=True)
-    for route in dict.fromkeys(line.route for line in lines):
-        found = [line.cells["neighbour_recall"][0] for line in lines if line.route == route]
-        table.add_row(f"{min(found):.3f}", f"{max(found):.3f}", route)
+    for route in dict.fromkeys(one["route"] for one in found):
+        means = [one["mean"] for one in found if one["route"] == route]
+        table.add_row(f"{min(means):.3f}", f"{max(means):.3f}", route)
     return table
 
 

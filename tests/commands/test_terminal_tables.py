@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cohorts.commands.output.evaluation import show_quality
 from cohorts.commands.output.plain_table import PlainTable, show
-from cohorts.harness.evaluate.retrieval.evaluation import EXACT
+from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 
 LONG = "fused:gated,objective=contrastive,model=/models/clinicalbert, centred"
@@ -32,7 +32,7 @@ def tables(views: list[str]) -> Tables:
         for name, many in COHORTS.items()
     ]
     frames = {"figures": figures, "cohorts": pd.DataFrame(facts), "not_measured": pd.DataFrame()}
-    return Tables(frames, 10, [], None)
+    return Tables(frames=frames, k=10)
 
 
 @pytest.mark.parametrize("columns", [80, 120])

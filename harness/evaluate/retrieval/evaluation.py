@@ -6,9 +6,9 @@ The raw results, who was found for whom, are kept cell by cell; figures are comp
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ from cohorts.errors import EncoderError, InputError
 from cohorts.harness.evaluate.data.baselines import TFIDF
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.data.splits import listed
-from cohorts.harness.evaluate.retrieval.leaks import Late, Leak, find_leaks, shared_patients
+from cohorts.harness.evaluate.retrieval.leaks import find_leaks, shared_patients
 from cohorts.harness.evaluate.retrieval.plan import Plan, Route
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Population
-from cohorts.harness.evaluate.retrieval.proxies import Proxy, find_proxies
+from cohorts.harness.evaluate.retrieval.proxies import find_proxies
 from cohorts.harness.evaluate.retrieval.questions import Fold, deal
 from cohorts.harness.evaluate.retrieval.rankings import (
+    EXACT,
     Ranking,
+    Way,
     keep_ranking,
     rank_exactly,
     rank_through,
@@ -45,12 +47,12 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     Scorer,
     Seen,
 )
+from cohorts.harness.reports.long_table import Record
 from cohorts.harness.reports.stages import Stages
 from cohorts.provenance import write_manifest
 from cohorts.records.base import Source
 from cohorts.records.withheld import WithheldSource
 
-EXACT = "exact"
 IDENTITY = "questions.json"
 
 Tell = Callable[[str], None]
@@ -58,18 +60,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cell:
-    """One ranking: what was seen, who ranked, through what, and the fold asked about; `spec` asks for the encoder."""
+    """One ranking: of a way, and of the fold asked about; `spec` asks for the encoder."""
 
-    view: str
-    encoder: str
-    route: str
+    way: Way
     fold: int
     spec: str = ""
 
     @property
     def path(self) -> Path:
         """Return the file's place below the folder of results; it is the cell's identity."""
-        parts = (_slug(*part) for part in ((self.view,), (self.encoder, self.spec), (self.route,)))
+        view, encoder, route = self.way
+        parts = (_slug(*part) for part in ((view,), (encoder, self.spec), (route,)))
         return Path("rankings", *parts, f"fold-{self.fold}.parquet")
 
 
@@ -78,7 +79,7 @@ class Result:
     """All rankings, the questions they answer, how deep they are judged, and what could flatter them.
 
     `reasons` are those of who is asked about, by view and encoder, of encoders that explain themselves. `not_measured`
-    is why an encoder could not be trained or encode, by the same.
+    is why an encoder could not be trained or encode, by the same. `leaks`, `late` and `proxies` are rows of tables.
     """
 
     population: Population
@@ -86,11 +87,18 @@ class Result:
     ks: Sequence[int]
     rankings: dict[Cell, Ranking] = field(default_factory=dict)
     reasons: defaultdict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    leaks: list[Leak] = field(default_factory=list)
-    late: list[Late] = field(default_factory=list)
-    proxies: list[Proxy] = field(default_factory=list)
+    leaks: list[Record] = field(default_factory=list)
+    late: list[Record] = field(default_factory=list)
+    proxies: list[Record] = field(default_factory=list)
     stages: Stages = field(default_factory=Stages)
     not_measured: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def ways(self) -> Mapping[Way, list[Ranking]]:
+        """Return the rankings of every way, fold by fold."""
+        ways: dict[Way, list[Ranking]] = {}
+        for cell in sorted(self.rankings, key=lambda cell: cell.fold):
+            ways.setdefault(cell.way, []).append(self.rankings[cell])
+        return ways
 
     @property
     def shared_patients(self) -> int:
@@ -102,45 +110,23 @@ def evaluate(
     source: Source, population: Population, plan: Plan, out: Path, tell: Tell = lambda _: None
 ) -> Result:
     """Rank for every question, in every way asked for. Raises InputError, EncoderError, EngineError."""
-    plan = _possible(plan, population)
+    plan = plan.within(len(population))
     result = Result(population, deal(population, plan.folds, plan.queries, plan.seed), plan.ks)
     _check_same(out, source, population, plan)
     if not population.has_notes:
         tell("The source has no notes: TF-IDF and BM25 are left out.")
-    for view, withheld in plan.views.items():
+    for name, withheld in plan.views.items():
         seen = WithheldSource(source, withheld) if withheld else source
-        run = _View(view, seen, plan, out, result, tell)
+        view = _View(name, seen, plan, out, result, tell)
         if not population.any_shared:
-            result.stages.begin("looking for leaks")
-            leaks, late = find_leaks(view, population.cohorts, source.batches(), seen.batches())
-            result.leaks += leaks
-            result.late.append(late)
-            result.stages.begin("looking for proxies")
-            result.proxies += find_proxies(view, population, seen, run.read.words)
-        run.run()
+            view.look_for_leaks(source)
+        for fold in result.folds:
+            view.rank_all(fold)
     result.stages.end()
-    _check_any_measured(plan, result)
+    if len(result.not_measured) == len(plan.views) * len(plan.contestants) > 0:
+        reasons = "; ".join(f"{name}, {view}: {why}" for (view, name), why in result.not_measured.items())
+        raise EncoderError(f"No encoder could be measured. {reasons}")
     return result
-
-
-def _check_any_measured(plan: Plan, result: Result) -> None:
-    """Raise EncoderError where none of the encoders asked for could be measured: baselines alone answer nothing."""
-    asked = {(view, one.name) for view in plan.views for one in plan.contestants}
-    if asked and asked <= set(result.not_measured):
-        told = "; ".join(f"{name}, {view}: {reason}" for (view, name), reason in result.not_measured.items())
-        raise EncoderError(f"No encoder could be measured. {told}")
-
-
-def _possible(plan: Plan, population: Population) -> Plan:
-    """Return the plan without depths that everybody would be within."""
-    ks = [k for k in plan.ks if k < len(population) - 1]
-    if not ks:
-        raise InputError(
-            f"{len(population):,} units are too few for k = {', '.join(map(str, plan.ks))}.",
-            remedy="Give a smaller k.",
-            hint="smaller_k",
-        )
-    return replace(plan, ks=ks)
 
 
 def _check_same(out: Path, source: Source, population: Population, plan: Plan) -> None:
@@ -173,78 +159,85 @@ class _View:
 
     def __init__(self, name: str, seen: Source, plan: Plan, out: Path, result: Result, tell: Tell) -> None:
         self._name, self._seen, self._plan, self._out = name, seen, plan, out
-        self._result, self._tell = result, tell
-        self._population = result.population
+        self._result, self._tell, self._population = result, tell, result.population
 
-    def run(self) -> None:
-        for fold in self._result.folds:
-            for name, scorer in self._baselines(fold):
-                self._rank(Cell(self._name, name, EXACT, fold.number), fold, scorer)
-            for contestant in self._plan.contestants:
-                if (self._name, contestant.name) not in self._result.not_measured:
-                    self._rank_contestant(contestant, fold)
+    def look_for_leaks(self, source: Source) -> None:
+        """Count what could flatter the figures, beside the whole source."""
+        result, population = self._result, self._population
+        result.stages.begin("looking for leaks")
+        leaks, late = find_leaks(self._name, population.cohorts, source.batches(), self._seen.batches())
+        result.leaks += leaks
+        result.late.append(late)
+        words = self._read.words
+        result.stages.begin("looking for proxies")
+        result.proxies += find_proxies(self._name, population, self._seen, words)
+
+    def rank_all(self, fold: Fold) -> None:
+        """Rank by every baseline, encoder and index."""
+        for name, scorer in self._baselines(fold):
+            self._rank(Cell(Way(self._name, name, EXACT), fold.number), fold, scorer)
+        for contestant in self._plan.contestants:
+            if (self._name, contestant.name) not in self._result.not_measured:
+                self._rank_contestant(contestant, fold)
 
     def _baselines(self, fold: Fold) -> Iterator[tuple[str, Callable[[], Scorer]]]:
         population = self._population
         yield RANDOM, lambda: AtRandom(len(population), self._plan.seed)
         known = ({} if population.any_shared else OF_CODES) | (OF_NOTES if population.has_notes else {})
         for name, make in known.items():
-            yield name, lambda make=make: make(self.read)  # type: ignore[misc]
+            yield name, lambda make=make: make(self._read)  # type: ignore[misc]
         if population.has_notes:
             learnt = np.isin(np.arange(len(population)), fold.training)
-            yield TFIDF, lambda: ByVectors(self.read.words.tfidf(learnt))
+            yield TFIDF, lambda: ByVectors(self._read.words.tfidf(learnt))
 
     @cached_property
-    def read(self) -> Seen:
+    def _read(self) -> Seen:
         """Return what the baselines compare, read when it is first asked for."""
         self._result.stages.begin("reading for the baselines")
         return Seen.read(self._seen)
 
     def _rank_contestant(self, contestant: NamedEncoder, fold: Fold) -> None:
         """Fit and encode only where a ranking is missing; those that are there are read."""
-        cells = self._cells(contestant, fold)
+        name, padding = contestant.name, contestant.padding
+        names = [name] if padding is not None else [name, name + CENTRED]
+        routes = [EXACT, *(route.name for route in self._plan.routes)]
+        cells = [
+            Cell(Way(self._name, one, route), fold.number, contestant.spec)
+            for one in names
+            for route in routes
+        ]
         known = [self._known(cell) for cell in cells]
-        file = self._out / cells[0].path.with_suffix(".reasons.csv")
+        file, reasons = self._out / cells[0].path.with_suffix(".reasons.csv"), self._result.reasons
         if all(known):
-            self._result.reasons[self._name, contestant.name] |= read_reasons(file)
+            reasons[self._name, name] |= read_reasons(file)
             return
-        self._tell(f"{self._name}, fold {fold.number + 1}: {contestant.name}")
-        self._result.stages.begin(f"{contestant.name}: to vectors")
+        self._tell(f"{self._name}, fold {fold.number + 1}: {name}")
+        self._result.stages.begin(f"{name}: to vectors")
         try:
             contestant.learn(self._seen, listed(self._population.ids, fold.training))
             made = contestant.encode(self._seen)
         except EncoderError as error:
-            self._leave_out(contestant, str(error))
+            self._leave_out(names, str(error))
             return
-        asked = None if contestant.padding is None else as_questions(made, contestant.padding)
-        for name, vectors in _variants(contestant, made, fold):
-            cell = Cell(self._name, name, EXACT, fold.number, contestant.spec)
-            exact = self._rank(cell, fold, lambda vectors=vectors: ByVectors(vectors, asked))  # type: ignore[misc]
+        asked = None if padding is None else as_questions(made, padding)
+        for one in names:
+            vectors = made if one == name else _centred(made, fold)
+            cell = Cell(Way(self._name, one, EXACT), fold.number, contestant.spec)
+            exact = self._rank(cell, fold, partial(ByVectors, vectors, asked))
             for route in self._plan.routes:
-                self._rank_route(replace(cell, route=route.name), fold, route, vectors, exact, asked)
-        reasons = explain(contestant.encoder, self._seen, self._population, fold)
-        if reasons:
-            keep_reasons(file, reasons)
-            self._result.reasons[self._name, contestant.name] |= reasons
+                through = replace(cell, way=cell.way._replace(route=route.name))
+                self._rank_route(through, fold, route, vectors, exact, asked)
+        if told := explain(contestant.encoder, self._seen, self._population, fold):
+            keep_reasons(file, told)
+            reasons[self._name, name] |= told
 
-    def _leave_out(self, contestant: NamedEncoder, reason: str) -> None:
+    def _leave_out(self, names: Sequence[str], reason: str) -> None:
         """Keep why an encoder can't be measured in this view, and no ranking of another fold by it."""
-        self._tell(f"{self._name}: {contestant.name} can't be measured: {reason}")
-        result, name = self._result, contestant.name
-        result.not_measured[self._name, name] = reason
-        mine = {(self._name, name), (self._name, name + CENTRED)}
-        result.rankings = {
-            cell: one for cell, one in result.rankings.items() if (cell.view, cell.encoder) not in mine
-        }
-
-    def _cells(self, contestant: NamedEncoder, fold: Fold) -> list[Cell]:
-        variants = ("", CENTRED) if contestant.padding is None else ("",)
-        routes = (EXACT, *(one.name for one in self._plan.routes))
-        return [
-            Cell(self._name, contestant.name + variant, route, fold.number, contestant.spec)
-            for variant in variants
-            for route in routes
-        ]
+        self._tell(f"{self._name}: {names[0]} can't be measured: {reason}")
+        self._result.not_measured[self._name, names[0]] = reason
+        for cell in list(self._result.rankings):
+            if cell.way.view == self._name and cell.way.encoder in names:
+                del self._result.rankings[cell]
 
     def _rank(self, cell: Cell, fold: Fold, scorer: Callable[[], Scorer]) -> Ranking:
         if not self._known(cell):
@@ -258,7 +251,7 @@ class _View:
     ) -> None:
         if self._known(cell):
             return
-        self._tell(f"{cell.view}, fold {cell.fold + 1}: {cell.encoder} through {cell.route}")
+        self._tell(f"{self._name}, fold {cell.fold + 1}: {cell.way.encoder} through {route.name}")
         self._result.stages.begin(f"asking {route.store}")
         name = f"cohorts_quality_{hashlib.sha256(str(cell.path).encode()).hexdigest()[:10]}"
         with connect(route.store) as connector:
@@ -286,15 +279,11 @@ class _View:
         self._result.rankings[cell] = made
 
 
-def _variants(contestant: NamedEncoder, vectors: Any, fold: Fold) -> Iterator[tuple[str, Any]]:
-    """Yield the vectors as they are, and less the mean of those learnt from where zeros stay zero and lengths 1."""
-    name = contestant.name
-    yield name, vectors
-    if contestant.padding is not None:
-        return
+def _centred(vectors: Any, fold: Fold) -> Any:
+    """Return the vectors less the mean of those learnt from; zeros stay zero and lengths 1."""
     filled = filled_rows(vectors)
     mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
-    yield name + CENTRED, unit_rows(np.where(filled[:, None], vectors - mean, 0))
+    return unit_rows(np.where(filled[:, None], vectors - mean, 0))
 
 
 def _sample(vectors: Any, seed: int) -> Any:

@@ -5,7 +5,7 @@ The grade of a pair is the mean of three parts, each 0 to 1: Jaccard's index of 
 or neither did. A part that is unknown of both, or of one, counts 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pandas as pd
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.retrieval.population import Population, Rows
 from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
+from cohorts.harness.evaluate.retrieval.rankings import Way
 from cohorts.harness.evaluate.retrieval.scorers import ByCodes, GroupCounter, groups_of
 from cohorts.measures.ranking import Values
 from cohorts.records.base import Source
@@ -70,12 +71,15 @@ class Judged:
         return np.asarray(matrix[rows].toarray(), np.float32)
 
 
-@dataclass(frozen=True)
-class Gains:
-    """Of q questions: the grades of everybody in the best order, (q, depth), and the mean grade of all, (q,)."""
+@dataclass(frozen=True, kw_only=True)
+class Graded:
+    """Of q questions: the grades of everybody in the best order (q, depth), the mean grade of all (q,), and, by way,
+    the grades of those found (q, depth), 0 where fewer were.
+    """
 
     best: Values
     base: Values
+    found: dict[Way, Values]
 
 
 def grades_of(source: Source, population: Population, judged: Judged | None) -> list[OfRecords | Judged]:
@@ -93,24 +97,23 @@ def check_judgements(file: Path) -> None:
     _read_pairs(file)
 
 
-def gains(grades: OfRecords | Judged, population: Population, fold: Fold, depth: int) -> Gains:
-    """Return what the best ranking by grades would find, and what chance does."""
+def graded(
+    grades: OfRecords | Judged, population: Population, fold: Fold, found: Mapping[Way, Rows]
+) -> Graded:
+    """Return the grades of those `found` in each way, (q, depth), of the best ranking by grades, and of chance."""
+    depth = max(rows.shape[1] for rows in found.values())
     best, base = np.zeros((len(fold), depth)), np.zeros(len(fold))
+    made = {way: np.zeros(rows.shape) for way, rows in found.items()}
     for some, _, others in blocks(population, fold):
-        of = np.where(others, grades.of(fold.units[some]), 0)
+        of = grades.of(fold.units[some])
+        for way, rows in found.items():
+            own = np.take_along_axis(of, np.maximum(rows[some], 0), axis=1)
+            made[way][some] = np.where(rows[some] >= 0, own, 0)
+        of = np.where(others, of, 0)
         top = -np.sort(-of, axis=1)[:, :depth]
         best[some, : top.shape[1]] = top
         base[some] = of.sum(axis=1) / others.sum(axis=1)
-    return Gains(best, base)
-
-
-def graded(grades: OfRecords | Judged, population: Population, fold: Fold, found: Rows) -> Values:
-    """Return the grade of everybody found, (q, depth); 0 where fewer were."""
-    made = np.zeros(found.shape)
-    for some, _, _ in blocks(population, fold):
-        of = grades.of(fold.units[some])
-        made[some] = np.where(found[some] >= 0, np.take_along_axis(of, np.maximum(found[some], 0), axis=1), 0)
-    return made
+    return Graded(best=best, base=base, found=made)
 
 
 def graded_ndcg(made: Values, best: Values, k: int) -> Values:
@@ -122,19 +125,20 @@ def graded_ndcg(made: Values, best: Values, k: int) -> Values:
     )
 
 
-def agreement(judged: Judged, records: OfRecords) -> tuple[float, int]:
-    """Return Spearman's correlation of given grades with those by records, and of how many pairs."""
+def agreement(grades: Sequence[OfRecords | Judged]) -> tuple[float, int] | None:
+    """Return Spearman's correlation of given grades with those by records, and of how many pairs; None without both."""
     from scipy.stats import spearmanr
 
-    ours = np.array(
-        [
-            records.of(np.array([first]))[0, second]
-            for first, second in zip(judged.first, judged.second, strict=True)
-        ]
-    )
-    if len(ours) < 3 or not np.ptp(ours) or not np.ptp(judged.grade):
+    by_records = [one for one in grades if isinstance(one, OfRecords)]
+    judged = [one for one in grades if isinstance(one, Judged)]
+    if not (by_records and judged):
+        return None
+    first, second, given = judged[0].first, judged[0].second, judged[0].grade
+    pairs = zip(first, second, strict=True)
+    ours = np.array([by_records[0].of(np.array([one]))[0, other] for one, other in pairs])
+    if len(ours) < 3 or not np.ptp(ours) or not np.ptp(given):
         return float("nan"), len(ours)
-    return float(spearmanr(judged.grade, ours).statistic), len(ours)
+    return float(spearmanr(given, ours).statistic), len(ours)
 
 
 def _read_pairs(file: Path) -> pd.DataFrame:

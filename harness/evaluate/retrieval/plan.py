@@ -1,7 +1,8 @@
 """What a retrieval evaluation asks, of whom, and through what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from cohorts.connectors.index import SearchParams, parse_index, parse_search, show_index, show_search
 from cohorts.connectors.registry import connect
@@ -44,6 +45,17 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_names([*self.contestants, tfidf_baseline()])
+
+    def within(self, units: int) -> Self:
+        """Return the plan without depths that everybody would be within. Raises InputError where none is left."""
+        ks = [k for k in self.ks if k < units - 1]
+        if not ks:
+            raise InputError(
+                f"{units:,} units are too few for k = {', '.join(map(str, self.ks))}.",
+                remedy="Give a smaller k.",
+                hint="smaller_k",
+            )
+        return replace(self, ks=ks)
 
 
 def views_of(

@@ -4,8 +4,8 @@ Where one stands, codes are withheld in name only: neighbours may be found by it
 list says which.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence, Set
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pandas as pd
 from cohorts.harness.evaluate.data.words import WordCounts, hash_of
 from cohorts.harness.evaluate.retrieval.population import Mask, Population
 from cohorts.harness.evaluate.retrieval.scorers import groups_of
+from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Batch, Source
 from cohorts.records.notes.cleaning import count_words
 
@@ -20,25 +21,15 @@ PRECISION, RECALL = 0.9, 0.1
 FEWEST = 5  # units that have a feature: fewer are chance, and a word of theirs may be a name
 SMALL = 10  # units of which no figure is told
 SHOWN = 3  # of a cohort, in a sentence
+_COLUMNS = ["view", "cohort", "feature", "units", "precision", "recall", "base_rate"]
 
 
-class Proxy(NamedTuple):
-    """One feature that finds a cohort: the units with it, the share of them who are members, and of members with it."""
-
-    view: str
-    cohort: str
-    feature: str
-    units: int
-    precision: float
-    recall: float
-    base_rate: float
-
-
-def find_proxies(view: str, population: Population, seen: Source, counts: WordCounts) -> list[Proxy]:
+def find_proxies(view: str, population: Population, seen: Source, counts: WordCounts) -> list[Record]:
     """Return every proxy in what encoders see, by cohort, those of the highest recall first.
 
-    `counts` are those of the notes' words, which may share a column: the source is read once more, and exactly those
-    that may be listed are counted. So memory grows with words that many units have, and with no others.
+    A row has the units with the feature, the share of them who are members, and of members with it. `counts` are those
+    of the notes' words, which may share a column: the source is read once more, and exactly those that may be listed
+    are counted. So memory grows with words that many units have, and with no others.
     """
     row_of = {unit: row for row, unit in enumerate(population.ids)}
     sizes = population.member.sum(axis=0)
@@ -49,37 +40,34 @@ def find_proxies(view: str, population: Population, seen: Source, counts: WordCo
         rows = [row_of[unit] for unit in batch.units["unit_id"]]
         tally.add(_features(batch, often), population.member[rows])
     return [
-        Proxy(view, name, *facts, float(sizes[column] / len(population)))
-        for column, name in enumerate(population.cohorts)
-        for facts in tally.finding(column, int(sizes[column]))
+        {"view": view, "cohort": name, **facts, "base_rate": float(size / len(population))}
+        for column, (name, size) in enumerate(zip(population.cohorts, sizes, strict=True))
+        for facts in tally.finding(column, int(size))
     ]
 
 
-def frame_of(proxies: Sequence[Proxy]) -> pd.DataFrame:
+def frame_of(proxies: Sequence[Record]) -> pd.DataFrame:
     """Return a row for each; of a feature that ten units or fewer have, no figure is told."""
-    frame = pd.DataFrame(proxies, columns=Proxy._fields)
+    frame = pd.DataFrame(proxies, columns=_COLUMNS)
     small = frame["units"] <= SMALL
     frame[["precision", "recall"]] = frame[["precision", "recall"]].mask(small)
     return frame.assign(units=frame["units"].astype("object").mask(small, f"{FEWEST} to {SMALL}"))
 
 
-def sentences(proxies: Sequence[Proxy], view: str) -> list[str]:
+def sentences(proxies: Sequence[Record], view: str) -> list[str]:
     """Return a sentence for each cohort that has proxies in a view, with the few of the highest recall."""
-    told = []
-    for name in dict.fromkeys(one.cohort for one in proxies if one.view == view):
-        here = [one for one in proxies if (one.view, one.cohort) == (view, name)]
-        many = f"{len(here):,} features find" if len(here) > 1 else "1 feature finds"
-        named = ", ".join(f"{one.feature} ({_recall(one)})" for one in here[:SHOWN])
-        more = ", …" if len(here) > SHOWN else ""
-        told.append(
-            f"{many} {name} by {'themselves' if len(here) > 1 else 'itself'} ({view}; precision ≥ {PRECISION:g}, "
-            f"recall ≥ {RECALL:g}): {named}{more}"
-        )
-    return told
-
-
-def _recall(proxy: Proxy) -> str:
-    return f"recall {proxy.recall:.2f}" if proxy.units > SMALL else f"{FEWEST} to {SMALL} units"
+    of_cohort = defaultdict(list)
+    for one in proxies:
+        if one["view"] == view:
+            few = f"{FEWEST} to {SMALL} units"
+            told = f"recall {one['recall']:.2f}" if one["units"] > SMALL else few
+            of_cohort[one["cohort"]].append(f"{one['feature']} ({told})")
+    return [
+        f"{f'{len(named):,} features find' if len(named) > 1 else '1 feature finds'} {cohort} by "
+        f"{'themselves' if len(named) > 1 else 'itself'} ({view}; precision ≥ {PRECISION:g}, recall ≥ {RECALL:g}): "
+        f"{', '.join(named[:SHOWN])}{', …' if len(named) > SHOWN else ''}"
+        for cohort, named in of_cohort.items()
+    ]
 
 
 class _Tally:
@@ -101,17 +89,15 @@ class _Tally:
         counts[:, : self._counts.shape[1]] += self._counts
         self._counts = counts
 
-    def finding(self, cohort: int, size: int) -> list[tuple[str, int, float, float]]:
+    def finding(self, cohort: int, size: int) -> list[Record]:
         """Return feature, units, precision and recall of those that find a cohort of `size` members."""
         units, members = self._counts[0], self._counts[1 + cohort]
         precision, recall = members / np.maximum(units, 1), members / max(size, 1)
-        chosen = (units >= FEWEST) & (precision >= PRECISION) & (recall >= RECALL)
-        found = [
-            (name, int(units[place]), float(precision[place]), float(recall[place]))
-            for name, place in self._places.items()
-            if chosen[place]
-        ]
-        return sorted(found, key=lambda one: (-one[3], one[0]))
+        frame = pd.DataFrame(
+            {"feature": list(self._places), "units": units, "precision": precision, "recall": recall}
+        )
+        chosen = frame[(units >= FEWEST) & (precision >= PRECISION) & (recall >= RECALL)]
+        return list(chosen.sort_values(["recall", "feature"], ascending=[False, True]).to_dict("records"))
 
 
 def _features(batch: Batch, often: Set[int]) -> list[set[str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,16 @@ from cohorts.measures import ranking
 from cohorts.measures.ranking import Values
 from cohorts.measures.recall import neighbour_recall
 from cohorts.private_files import private_folder, replace_private
+
+EXACT = "exact"  # the route without an engine
+
+
+class Way(NamedTuple):
+    """How questions were answered: what encoders saw, who ranked, and through what."""
+
+    view: str
+    encoder: str
+    route: str
 
 
 @dataclass(frozen=True)
@@ -98,18 +109,16 @@ def matches_of(population: Population, fold: Fold) -> ranking.Counts:
 
 def keep_ranking(file: Path, made: Ranking, population: Population, fold: Fold) -> None:
     """Write a ranking as Parquet, units by their ids, in one step."""
-    ids = np.array([*population.ids, None], dtype=object)  # -1 is the last
+    ids = np.array(population.ids, dtype=object)
     frame = pd.DataFrame(
         {
             "asked": ids[fold.units],
             "cohort": fold.cohort,
-            "found": [row[row >= 0].tolist() for row in made.found],
+            "found": [ids[row[row >= 0]].tolist() for row in made.found],
             "r_precision": made.r_precision,
+            **{f"recall_{k}": values for k, values in made.recall.items()},
         }
     )
-    frame["found"] = [ids[rows].tolist() for rows in frame["found"]]
-    for k, values in made.recall.items():
-        frame[f"recall_{k}"] = values
     frame.attrs = {"depth": made.found.shape[1], "note": made.note}
     private_folder(file.parent)
     with replace_private(file) as stream:

@@ -20,19 +20,13 @@ Reasons = Mapping[str, str]
 
 def explain(encoder: object, seen: Source, population: Population, fold: Fold) -> Reasons:
     """Return the reasons of every unit asked about; nothing for an encoder that gives none."""
-    if not isinstance(encoder, Explains):
-        return {}
     told: dict[str, str] = {}
-    for batch in Subset(seen, listed(population.ids, fold.units)).batches():
-        _, reasons = encoder.explain(batch)
-        for unit, one in zip(
-            batch.units["unit_id"], reasons, strict=False
-        ):  # of some encoders there are none
-            parts = [
-                f"notes {one.from_notes:.0%}",
-                *(f"{name} {angle:.0f}°" for name, angle in one.reasons[:_SHOWN]),
-            ]
-            told[unit] = "; ".join(parts)
+    if isinstance(encoder, Explains):
+        for batch in Subset(seen, listed(population.ids, fold.units)).batches():
+            _, reasons = encoder.explain(batch)
+            for unit, one in zip(batch.units["unit_id"], reasons, strict=False):  # some encoders give none
+                strongest = (f"{name} {angle:.0f}°" for name, angle in one.reasons[:_SHOWN])
+                told[unit] = "; ".join((f"notes {one.from_notes:.0%}", *strongest))
     return told
 
 

@@ -1,20 +1,21 @@
-"""The tables, and the page, of a retrieval evaluation."""
+"""The tables, and the page, of a retrieval evaluation: what is read of its long table, figures.csv."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from cohorts.harness.evaluate.note_categories import category_lines
 from cohorts.harness.evaluate.retrieval import as_published
-from cohorts.harness.evaluate.retrieval.evaluation import EXACT, Result
+from cohorts.harness.evaluate.retrieval.evaluation import Result
 from cohorts.harness.evaluate.retrieval.figures import (
     ALL,
+    Answers,
     base_rates,
     comparisons,
     extremes,
     figures,
-    gather,
     graded_figures,
     subgroups,
 )
@@ -22,8 +23,20 @@ from cohorts.harness.evaluate.retrieval.grades import Judged, OfRecords, agreeme
 from cohorts.harness.evaluate.retrieval.leaks import verdict
 from cohorts.harness.evaluate.retrieval.plan import Plan
 from cohorts.harness.evaluate.retrieval.proxies import PRECISION, RECALL, frame_of, sentences
+from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.evaluate.retrieval.scorers import RANDOM
 from cohorts.harness.reports.findings import Score, ranked
+from cohorts.harness.reports.formats import decimals
+from cohorts.harness.reports.long_table import (
+    FAULT,
+    ColumnSpec,
+    Record,
+    ReportTable,
+    TableSpec,
+    chosen,
+    long_table,
+    records,
+)
 from cohorts.harness.reports.page import keep, render
 from cohorts.harness.reports.published import FINEEHR_CATEGORIES, RETRIEVAL_K
 from cohorts.provenance import made_from, made_with
@@ -43,113 +56,86 @@ MEASURES = {
     "average_precision": "MAP@{k}",
     "neighbour_recall": "neighbours found",
 }
-_VERSIONS = (
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "transformers",
-    "pymilvus",
-    "qdrant-client",
-)
+_EXACTLY = [name for name in MEASURES if name != "neighbour_recall"]
+_THROUGH = ["neighbour_recall", *(name for name in _EXACTLY if name != "r_precision")]
+_PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers", "pymilvus", "qdrant-client")
 
 
-class Line(NamedTuple):
-    """One way: its names, and mean and 95 % interval of each of MEASURES, NaN where there is none."""
-
-    encoder: str
-    route: str
-    cells: dict[str, tuple[float, float, float]]
-
-
-class Tables(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Tables:
     """All that is told, as frames by the name of their CSV file, and the k that the tables are of.
 
-    `faults` make the figures worthless; `notes` are what else to know of the first view: its proxies.
+    `faults` make the figures worthless; `notes` are what else to know of the first view: its proxies. `agreement` of
+    given grades with those by records is a correlation, and of how many pairs.
     """
 
-    frames: dict[str, pd.DataFrame]
+    frames: Mapping[str, pd.DataFrame]
     k: int
-    faults: list[str]
-    agreement: tuple[float, int] | None
+    faults: Sequence[str] = ()
+    agreement: tuple[float, int] | None = None
     notes: Sequence[str] = ()
+
+    @property
+    def views(self) -> list[str]:
+        """Return what encoders saw, by name; the first is what is judged by."""
+        return list(dict.fromkeys(self.frames["figures"]["view"]))
+
+    def drawn(self, **where: Any) -> list[Record]:
+        """Return figures at k of all questions in the first view, searched exactly, but for what `where` says."""
+        first = {"view": self.views[0], "cohort": ALL, "k": self.k, "route": EXACT}
+        asked = {name: value for name, value in (first | where).items() if value is not None}
+        return records(chosen(self.frames["figures"], asked))
 
 
 def tables(source: Source, plan: Plan, result: Result, grades: Sequence[OfRecords | Judged]) -> Tables:
     """Compute every figure from the raw rankings, and put those beside them that were published of the same."""
-    ways, ks = gather(result), result.ks
+    answers, ks = Answers.of(result), result.ks
     k = RETRIEVAL_K if RETRIEVAL_K in ks else max(ks)
+    not_measured = [(*way, reason) for way, reason in result.not_measured.items()]
+    in_effect = {
+        (cell.way.encoder, cell.way.route, one.note) for cell, one in result.rankings.items() if one.note
+    }
+    all_figures = figures(answers, ks)
+    published = as_published.table_of(source.name)
     frames = {
-        "figures": figures(ways, ks),
-        "cohorts": base_rates(ways, k),
-        "comparisons": comparisons(ways, k),
-        "subgroups": subgroups(ways, k),
-        "extremes": extremes(ways, result.reasons, k),
+        "figures": all_figures,
+        "cohorts": base_rates(answers, k),
+        "comparisons": comparisons(answers, k),
+        "subgroups": subgroups(answers, k),
+        "extremes": extremes(answers, result.reasons, k),
         "leaks": pd.DataFrame(result.leaks),
         "proxies": frame_of(result.proxies),
-        "not_measured": pd.DataFrame(
-            [(*way, reason) for way, reason in result.not_measured.items()],
-            columns=["view", "encoder", "reason"],
-        ),
+        "not_measured": pd.DataFrame(not_measured, columns=["view", "encoder", "reason"]),
         "notes": pd.DataFrame(result.late),
-        "indexes": pd.DataFrame(
-            {(cell.encoder, cell.route, one.note) for cell, one in result.rankings.items() if one.note},
-            columns=["encoder", "route", "in_effect"],
-        ).sort_values(["encoder", "route"]),
+        "indexes": pd.DataFrame(sorted(in_effect), columns=["encoder", "route", "in_effect"]),
+        "published": as_published.beside(all_figures, answers.cohort.tolist(), plan, published),
     }
-    frames["published"] = as_published.beside(
-        frames["figures"], ways.cohort, plan, as_published.table_of(source.name)
-    )
     for one in grades:
-        name = "graded" if isinstance(one, OfRecords) else "judged"
-        frames[name] = graded_figures(result, one, ks)
-    both = {type(one): one for one in grades}
-    agreed = None
-    if len(both) == 2:
-        agreed = agreement(both[Judged], both[OfRecords])  # type: ignore[arg-type]
-    faults = verdict(result.leaks, result.shared_patients)
-    return Tables(frames, k, faults, agreed, sentences(result.proxies, next(iter(plan.views))))
-
-
-def views(made: Tables) -> list[str]:
-    """Return what encoders saw, by name; the first is what is judged by."""
-    names: list[str] = made.frames["figures"]["view"].unique().tolist()
-    return names
-
-
-def lines(made: Tables, view: str, cohort: str = ALL) -> list[Line]:
-    """Return a line for every way of one view, of all questions or those of one cohort."""
-    frame = made.frames["figures"]
-    here = frame[(frame["view"] == view) & (frame["cohort"] == cohort) & (frame["k"] == made.k)]
-    return [
-        Line(
-            str(encoder),
-            str(route),
-            {
-                name: tuple(group.loc[group["measure"] == name, ["mean", "low", "high"]].iloc[0])
-                for name in MEASURES
-            },
-        )
-        for (encoder, route), group in here.groupby(["encoder", "route"], sort=False)
-    ]
+        frames["graded" if isinstance(one, OfRecords) else "judged"] = graded_figures(result, one, ks)
+    return Tables(
+        frames=frames,
+        k=k,
+        faults=verdict(result.leaks, result.shared_patients),
+        agreement=agreement(grades),
+        notes=sentences(result.proxies, next(iter(plan.views))),
+    )
 
 
 def finding(made: Tables) -> str:
     """Return who ranks best of all questions in the first view, searched exactly, and whether the next can be told."""
-    view, everybody = views(made)[0], made.frames["cohorts"].iloc[0]
+    view, everybody = made.views[0], records(made.frames["cohorts"])[0]
     scores = [
-        Score(line.encoder, *line.cells["precision"])
-        for line in lines(made, view)
-        if line.route == EXACT and line.encoder != RANDOM
+        Score(one["encoder"], one["mean"], one["low"], one["high"])
+        for one in made.drawn(measure="precision")
+        if one["encoder"] != RANDOM
     ]
     best, *others = sorted(scores, key=lambda one: -one.mean)
     second = others[0] if others else None
-    tests = made.frames["comparisons"]
     p = [
         one["p_wilcoxon"]
-        for one in tests[tests["view"] == view].to_dict("records")
-        if second and {one["first"], one["second"]} == {best.name, second.name} and one["against"] == EXACT
+        for one in records(made.frames["comparisons"])
+        if second and {one["first"], one["second"]} == {best.name, second.name}
+        if (one["view"], one["against"]) == (view, EXACT)
     ]
     return ranked(
         f"{view}, {everybody['questions']:,} questions: {MEASURES['precision'].format(k=made.k)}",
@@ -165,10 +151,10 @@ def finding(made: Tables) -> str:
 def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dict[str, Any]:
     """Return what is needed to measure the same again, and what could flatter it."""
     return {
-        **made_with(_VERSIONS),
+        **made_with(_PACKAGES),
         **made_from(source),
         "plan": {
-            "encoders": {one.name: one.spec or one.name for one in plan.contestants},
+            "encoders": {one.name: one.spec for one in plan.contestants},
             "views": list(plan.views),
             "routes": [one.name for one in plan.routes],
             "k": list(result.ks),
@@ -181,7 +167,7 @@ def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dic
         "questions": sum(map(len, result.folds)),
         "patients_asked_about_and_learnt_from": result.shared_patients,
         "trained_elsewhere": [one.name for one in plan.contestants if one.trained],
-        "faults": made.faults,
+        "faults": list(made.faults),
         **result.stages.facts,
     }
 
@@ -189,7 +175,7 @@ def manifest_of(source: Source, plan: Plan, result: Result, made: Tables) -> dic
 def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Path:
     """Write report.html, a CSV file per table, and manifest.json; return the page's path."""
     published = as_published.table_of(manifest["source"]["name"])
-    cohorts = made.frames["cohorts"].to_dict("records")
+    cohorts = records(made.frames["cohorts"])
     page = render(
         "retrieval.html",
         manifest=manifest,
@@ -197,13 +183,15 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         categories_table=FINEEHR_CATEGORIES,
         finding=finding(made),
         made=made,
-        views=[{"name": view, "lines": lines(made, view)} for view in views(made)],
-        titles={name: title.format(k=made.k) for name, title in MEASURES.items()},
+        views=[(view, _ways(made, view, exact=True), _ways(made, view, exact=False)) for view in made.views],
         cohorts=cohorts,
-        bars=[_bars(made, cohort["cohort"]) for cohort in cohorts],
-        forests=_forests(made),
-        losses=_losses(made),
-        sweeps=_sweeps(made),
+        bars=[
+            _bars(str(one["cohort"]), made.drawn(cohort=one["cohort"], measure="precision"))
+            for one in cohorts
+        ],
+        forests=list(_forests(made)),
+        losses=list(_losses(made)),
+        sweeps=[_sweep(made, measure) for measure in ("precision", "recall")],
         ranges=as_published.ranges(published),
         published=published,
         published_k=RETRIEVAL_K,
@@ -213,78 +201,75 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
         exact=EXACT,
         many=FOLDED,
         proxies_by=(PRECISION, RECALL),
-        line_count=len(_best(made)),
+        line_count=len(made.drawn(measure="precision")),
         known=lambda number: number == number,
     )
     return keep(folder, page, manifest, made.frames.items())
 
 
-def _drawn(made: Tables, cohort: str = ALL) -> pd.DataFrame:
-    """Return the figures of one cohort in the first view: pictures show that one alone."""
-    frame = made.frames["figures"]
-    drawn: pd.DataFrame = frame[(frame["view"] == frame["view"].iloc[0]) & (frame["cohort"] == cohort)]
-    return drawn
-
-
-def _bars(made: Tables, cohort: str) -> dict[str, Any]:
-    """Return precision at k of one cohort, searched exactly, in the first view."""
-    frame = _drawn(made, cohort)
-    chosen = frame[(frame["k"] == made.k) & (frame["measure"] == "precision") & (frame["route"] == EXACT)]
-    rows = chosen.rename(columns={"encoder": "name"})[["name", "mean", "low", "high"]]
-    return {"title": cohort.replace("_", " "), "rows": rows.to_dict("records")}
-
-
-def _best(made: Tables) -> list[str]:
-    """Return the encoders and baselines by their precision at k, searched exactly, in the first view."""
-    here = _drawn(made)
-    here = here[(here["route"] == EXACT) & (here["measure"] == "precision") & (here["k"] == made.k)]
-    return here.sort_values("mean", ascending=False)["encoder"].tolist()
-
-
-def _forests(made: Tables) -> list[dict[str, Any]]:
-    """Return precision at k by group, an encoder each, in the first view; suppressed groups are left out."""
-    frame = made.frames["subgroups"]
-    if not len(frame):
-        return []
-    shown = frame[(frame["view"] == frame["view"].iloc[0]) & frame["mean"].notna()]
-    names = shown["group"] + ": " + shown["value"] + " (" + shown["questions"].astype(str) + ")"
-    return [
-        {"title": str(encoder), "rows": group[["name", "mean", "low", "high"]].to_dict("records")}
-        for encoder, group in shown.assign(name=names).groupby("encoder", sort=False)
+def _ways(made: Tables, view: str, *, exact: bool) -> ReportTable:
+    """Return a row for every way of a view, searched exactly or through an index."""
+    left_out = records(chosen(made.frames["not_measured"], {"view": view})) if exact else []
+    told = [
+        {"measure": FAULT, "encoder": one["encoder"], "route": EXACT, "text": one["reason"]}
+        for one in left_out
     ]
-
-
-def _losses(made: Tables) -> list[dict[str, Any]]:
-    """Return, for every index, the precision at k that is found, and what index and encoder cost of the ceiling."""
-    here = _drawn(made)
-    here = here[here["k"] == made.k]
-    mean = here.set_index(["encoder", "route", "measure"])["mean"]
-    rows = []
-    for encoder, route in here[["encoder", "route"]].drop_duplicates().itertuples(index=False, name=None):
-        if route != EXACT:
-            found, exact = (float(mean[encoder, way, "precision"]) for way in (route, EXACT))
-            ceiling = float(mean[encoder, EXACT, "precision_ceiling"])
-            name = f"{encoder} | {route}"
-            rows.append({"name": name, "found": found, "index": exact - found, "encoder": ceiling - exact})
-    return rows
-
-
-def _sweeps(made: Tables) -> list[dict[str, Any]]:
-    """Return precision and recall over k of the best, all questions together, beside their ceilings."""
-    here = _drawn(made)
-    here = here[(here["route"] == EXACT) & here["encoder"].isin(_best(made)[:CURVES])]
-    drawn = []
-    for measure in ("precision", "recall"):
-        curves = here[here["measure"] == measure]
-        ceiling = here[here["measure"] == f"{measure}_ceiling"].drop_duplicates("k")
-        drawn.append(
-            {
-                "measure": measure,
-                "curves": {
-                    str(name): group[["k", "mean"]].to_dict("records")
-                    for name, group in curves.groupby("encoder", sort=False)
-                },
-                "ceiling": ceiling[["k", "mean"]].to_dict("records"),
-            }
+    found = made.drawn(view=view, route=None)
+    names = (
+        {"ranked by, searched exactly": "encoder"} if exact else {"ranked by": "encoder", "through": "route"}
+    )
+    return TableSpec(
+        title=view,
+        rows=names,
+        columns=[
+            ColumnSpec(
+                title=MEASURES[name].format(k=made.k),
+                measure=name,
+                show=decimals(2 if name == "lift" else 3),
+                missing="",
+            )
+            for name in (_EXACTLY if exact else _THROUGH)
+        ],
+        fault_word="not measured:",
+    ).of(
+        long_table(
+            [{**one, "value": one["mean"]} for one in found if (one["route"] == EXACT) == exact] + told
         )
-    return drawn
+    )
+
+
+def _bars(title: str, rows: Sequence[Record], name: str = "encoder") -> dict[str, Any]:
+    """Return figures with their intervals, a bar each."""
+    bars = [{"name": one[name], **{side: one[side] for side in ("mean", "low", "high")}} for one in rows]
+    return {"title": title.replace("_", " "), "rows": bars}
+
+
+def _forests(made: Tables) -> Iterator[dict[str, Any]]:
+    """Yield precision at k by group, an encoder each, in the first view; suppressed groups are left out."""
+    frame = made.frames["subgroups"]
+    if len(frame):
+        shown = frame[(frame["view"] == made.views[0]) & frame["mean"].notna()]
+        names = shown["group"] + ": " + shown["value"] + " (" + shown["questions"].astype(str) + ")"
+        for encoder, group in shown.assign(name=names).groupby("encoder", sort=False):
+            yield {**_bars("", records(group), "name"), "title": str(encoder)}
+
+
+def _losses(made: Tables) -> Iterator[dict[str, Any]]:
+    """Yield, for every index, the precision at k that is found, and what index and encoder cost of the ceiling."""
+    mean = {(one["encoder"], one["route"], one["measure"]): one["mean"] for one in made.drawn(route=None)}
+    for encoder, route, measure in mean:
+        if route != EXACT and measure == "precision":
+            found, exact = (mean[encoder, way, "precision"] for way in (route, EXACT))
+            lost = mean[encoder, EXACT, "precision_ceiling"] - exact
+            name = f"{encoder} | {route}"
+            yield {"name": name, "found": found, "index": exact - found, "encoder": lost}
+
+
+def _sweep(made: Tables, measure: str) -> dict[str, Any]:
+    """Return a measure over k of the best by precision at k, all questions together, beside its ceiling."""
+    best = sorted(made.drawn(measure="precision"), key=lambda one: -one["mean"])[:CURVES]
+    curves: dict[str, list[Record]] = {}
+    for one in made.drawn(k=None, measure=measure, encoder=tuple(one["encoder"] for one in best)):
+        curves.setdefault(one["encoder"], []).append(one)
+    ceiling = made.drawn(k=None, measure=f"{measure}_ceiling", encoder=best[0]["encoder"])
+    return {"measure": measure, "curves": curves, "ceiling": ceiling}

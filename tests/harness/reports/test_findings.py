@@ -14,7 +14,7 @@ from cohorts.harness.evaluate import fineehr_tables, fused_tables
 from cohorts.harness.evaluate.base import Run, figures, write_report
 from cohorts.harness.evaluate.fineehr import FineEhrTask
 from cohorts.harness.evaluate.fused_tables import CENTRED
-from cohorts.harness.evaluate.retrieval.evaluation import EXACT
+from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 from cohorts.harness.evaluate.retrieval.report import finding as quality_finding
 from cohorts.harness.evaluate.space import tables as space_tables
@@ -111,7 +111,7 @@ def test_retrieval_takes_the_test_of_the_two_best_of_the_first_view() -> None:
     )
     tests.loc[tests["first"] == "x", "p_wilcoxon"] = 0.6
     cohorts = pd.DataFrame([{"cohort": "all", "questions": 146, "matches": 9.0, "base_rate": 0.1}])
-    made = Tables({"figures": figures, "cohorts": cohorts, "comparisons": tests}, 10, [], None)
+    made = Tables(frames={"figures": figures, "cohorts": cohorts, "comparisons": tests}, k=10)
     told = quality_finding(made)
     assert told.startswith(
         "y ranks best (codes withheld, 146 questions: P@10 0.500 [0.480, 0.520], by chance 0.100)"
