@@ -76,6 +76,8 @@ HINTS: Mapping[str, str] = {
     "pca": "Or take --projection pca.",
     "fit_and_name": "Train it with cohorts fit, and name its folder with --encoder.",
     "download_or_name": "Fetch them by --download where there is a network, or name others with --encoder.",
+    "measure_again": "Measure again with --force.",
+    "measure_again_or_elsewhere": "Measure again with --force, or into another folder.",
     # Tuning.
     "rebuild": "--rebuild tries indexes.",
     "audit_search": "Try some with cohorts audit --search, as in ef_search=200.",

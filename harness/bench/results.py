@@ -110,7 +110,7 @@ class Manifest:
         """Return one of what was measured. Raises MeasurementError where it is not there, or no number."""
         value = self.measured.get(name)
         if type(value) not in (int, float):
-            raise MeasurementError(f"the manifest has no number {name}: measure again with --force")
+            raise MeasurementError(f"the manifest has no number {name}: measure again")
         return value
 
 
@@ -167,8 +167,9 @@ def finished(folder: Path, asked: Mapping[str, Any], checksum: str) -> bool:
         other.append(f"data {there.checksum} there, {checksum} now")
     if other:
         raise InputError(
-            f"{folder} holds a measurement of something else: {'; '.join(other)}. Measure again with --force, or into "
-            "another folder."
+            f"{folder} holds a measurement of something else: {'; '.join(other)}.",
+            remedy="Measure again, or into another folder.",
+            hint="measure_again_or_elsewhere",
         )
     return True
 
@@ -208,17 +209,25 @@ def read_written(folder: Path) -> Written:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read what a measurement was made with. Raises MeasurementError where it is not there or damaged."""
-    file, again = folder / MANIFEST, "Measure again with --force."
-    manifest = read_json(file, Manifest, error=MeasurementError, remedy=again)
+    file = folder / MANIFEST
+    try:
+        manifest = read_json(file, Manifest)
+    except InputError as error:
+        raise to_measure_again(str(error)) from error
     try:
         index_from_json(manifest.effective_index)
     except InputError as error:
-        raise MeasurementError(f"{file} is damaged: {error} {again}") from error
+        raise to_measure_again(f"{file} is damaged: {error}") from error
     return manifest
 
 
+def to_measure_again(facts: str) -> MeasurementError:
+    """Return the error of a measurement that can't be read."""
+    return MeasurementError(facts, remedy="Measure again.", hint="measure_again")
+
+
 def _damaged(folder: Path) -> MeasurementError:
-    return MeasurementError(f"{folder} holds no whole measurement: measure again with --force.")
+    return to_measure_again(f"{folder} holds no whole measurement.")
 
 
 def _table(answers: Answers) -> Any:

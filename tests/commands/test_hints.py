@@ -12,16 +12,7 @@ from cohorts.commands.hints import HINTS, told
 from cohorts.errors import CohortsWarning, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = (
-    "records",
-    "encoders",
-    "connectors",
-    "loaders",
-    "search",
-    "analysis",
-    "harness/evaluate",
-    "harness/live",
-)
+LIBRARY = ("records", "encoders", "connectors", "loaders", "search", "analysis", "harness")
 OPTION = re.compile(
     r"(?<![\w-])--[a-z]|\bcohorts (ingest|fit|train|load|export|copy|verify|attach|reindex|audit)\b"
 )

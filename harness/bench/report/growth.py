@@ -36,7 +36,7 @@ def grown(folders: Sequence[Path]) -> tuple[Grown, ...]:
     """
     sizes, frames = [], []
     for folder in folders:
-        remedy = f"{folder} holds no report: run cohorts bench for it first."
+        remedy = f"{folder} holds no report: measure that experiment first."
         about = read_json(folder / DATA, dict[str, Any], remedy=remedy)
         rows = conform(about.get("rows"), int, f"{folder / DATA}, rows,", remedy=remedy)
         try:

@@ -14,7 +14,7 @@ from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.matrix import Build, Cell, builds, cells, modes
 from cohorts.harness.bench.report.setting import Reader, Row, asked_search
-from cohorts.harness.bench.results import Manifest
+from cohorts.harness.bench.results import Manifest, to_measure_again
 from cohorts.harness.bench.run.runner import BUILDS, failed_file
 from cohorts.measures.noise import Noise, noise
 
@@ -147,7 +147,10 @@ def _builds(experiment: Experiment, folder: Path, data: Dataset, rows: Sequence[
 
 def _told(file: Path, data: Dataset) -> dict[str, Any]:
     """Return what a build cost, NaN where a figure was not read. Raises InputError, MeasurementError."""
-    held = read_json(file, dict[str, Any], error=MeasurementError, remedy="Measure again with --force.")
+    try:
+        held = read_json(file, dict[str, Any])
+    except InputError as error:
+        raise to_measure_again(str(error)) from error
 
     def one(key: str, kind: Any) -> Any:
         return conform(held.get(key), kind, f"{file}, {key},", error=MeasurementError)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bench_answers import experiment_from
+from cohorts.commands import hints
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.plan.dataset import make_dataset
@@ -136,8 +137,10 @@ def test_a_run_of_before_that_holds_less_is_refused_with_the_remedy(tmp_path: Pa
     file = folder / WRITING / raw.MANIFEST
     kept = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({key: kept[key] for key in kept if key != "threads"}), encoding="utf-8")
-    with pytest.raises(MeasurementError, match=r"lacks threads. Measure again with --force"):
+    with pytest.raises(MeasurementError, match=r"lacks threads. Measure again") as damaged:
         summarize(experiment, folder)
+    assert "Measure again with --force" in hints.told(damaged.value)
     file.write_text(json.dumps({**kept, "asked": {**kept["asked"], "seed": 1}}), encoding="utf-8")
-    with pytest.raises(InputError, match=r"seed 1 there, 0 now. Measure again with --force"):
+    with pytest.raises(InputError, match=r"seed 1 there, 0 now. Measure again") as other:
         run(experiment, tmp_path / "out")
+    assert "Measure again with --force" in hints.told(other.value)
