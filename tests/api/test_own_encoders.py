@@ -7,6 +7,7 @@ from typing import Any
 import cohorts
 import numpy as np
 import pytest
+from cohorts.encoders.adapted import adapt
 from cohorts.errors import EncoderError, FingerprintMismatch, NoText
 
 
@@ -76,3 +77,12 @@ def test_rows_that_are_none_are_told(
         pytest.raises(EncoderError, match=told),
     ):
         cohorts.ingest(source, Ages(), cohorts.connect(f"qdrant:{tmp_path}/s"))
+
+
+def test_rows_are_scaled_to_length_1_and_zeros_stay(hospital: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ages, "encode", lambda self, batch: np.outer(np.arange(len(batch)), [3, 4]))
+    with cohorts.open_source("mimic3", hospital) as source:
+        rows = adapt(Ages()).fit(source).encode(next(iter(source.batches())))
+    assert rows.dtype == np.float32
+    assert np.allclose(rows[0], 0)
+    assert np.allclose(rows[1:], [0.6, 0.8])
