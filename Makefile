@@ -62,7 +62,7 @@ test-quick: $(READY)
 
 # Of every folder what reads tables, counts words and asks an embedded engine: what older libraries would do otherwise.
 SHORT := -m "not server and not torch and not slow and not fault" tests/commands/test_cli.py tests/encoders/test_lsa.py \
-	tests/encoders/test_codes.py tests/encoders/test_word2vec.py tests/install/test_light_imports.py tests/records/tables
+	tests/encoders/test_codes.py tests/encoders/test_word2vec.py tests/records/tables
 
 $(OLDEST): requirements-oldest.lock pyproject.toml
 	$(PYTHON) -m venv --clear .oldest
