@@ -3,9 +3,9 @@
 What crosses the seam are frozen dataclasses. The score is cosine similarity on every engine: larger is nearer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import repeat
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -31,7 +31,7 @@ __all__ = [
     "Points",
     "Scalar",
     "Vectors",
-    "to_hit",
+    "hits_of",
 ]
 
 Vectors = npt.NDArray[np.float32]
@@ -71,8 +71,13 @@ class Hit(NamedTuple):
     payload: Payload
 
 
-# Hit((id, score, payload)) without its function of Python, which costs a tenth of a query on an embedded engine.
-to_hit: Callable[[tuple[str, float, Payload]], Hit] = partial(tuple.__new__, Hit)
+def hits_of(ids: Iterable[str], scores: Iterable[float], payloads: Iterable[Payload]) -> list[Hit]:
+    """Return hits from their columns, as long as the shortest.
+
+    Hit(…) runs a function of Python for each, which costs a tenth of a query on an embedded engine.
+    """
+    make: Callable[[type[Hit], tuple[str, float, Payload]], Hit] = tuple.__new__
+    return list(map(make, repeat(Hit), zip(ids, scores, payloads, strict=False)))
 
 
 @dataclass(frozen=True)

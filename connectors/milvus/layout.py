@@ -1,9 +1,10 @@
 """How the points of a collection of ours are read and written on Milvus."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
-from cohorts.connectors.base import NOTHING, Collection, Hit, Points, Vectors, to_hit
+from cohorts.connectors.base import NOTHING, Collection, Hit, Points, Vectors, hits_of
 from cohorts.connectors.checks import check_points
 from cohorts.connectors.filters.conditions import Filter, check_filter
 from cohorts.connectors.milvus.translate import (
@@ -71,10 +72,12 @@ class Layout:
 
     def hits(self, found: Sequence[Any], with_payload: bool) -> list[list[Hit]]:
         """Return what was found for each query."""
-        if not with_payload:
-            return [[to_hit((_get(hit, ID), _get(hit, "distance"), NOTHING)) for hit in row] for row in found]
         return [
-            [to_hit((_get(hit, ID), _get(hit, "distance"), _get(hit, "entity")[PAYLOAD])) for hit in row]
+            hits_of(
+                [_get(hit, ID) for hit in row],
+                [_get(hit, "distance") for hit in row],
+                [_get(hit, "entity")[PAYLOAD] for hit in row] if with_payload else repeat(NOTHING),
+            )
             for row in found
         ]
 

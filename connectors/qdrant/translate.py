@@ -9,7 +9,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
-from cohorts.connectors.base import NOTHING, Hit, Payload, to_hit
+from cohorts.connectors.base import NOTHING, Hit, Payload, hits_of
 from cohorts.connectors.collection import OUR_PREFIX
 from cohorts.connectors.filters.conditions import (
     All,
@@ -29,7 +29,10 @@ INDEXING_THRESHOLD_KB = 1  # the engine's default of 10,000 kB would leave small
 OVERSAMPLING = 4.0  # candidates per neighbour asked for, where vectors are compressed
 _WHOLE = {"gte": math.ceil, "gt": math.floor, "lt": math.ceil, "lte": math.floor}
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-_id, _score = attrgetter("id"), attrgetter("score")  # a loop of Python over all hits would take a twentieth of a search
+_id, _score = (
+    attrgetter("id"),
+    attrgetter("score"),
+)  # a loop of Python over all hits would take a twentieth of a search
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -134,26 +137,26 @@ def shown(payload: Mapping[str, Any] | None) -> Payload:
 
 def to_hits(points: Sequence[Any]) -> list[Hit]:
     """Return what the engine found, under the keys that it was written under."""
-    payloads = [point.payload or {} for point in points]  # made for us alone: what is ours is taken out of them
-    ids = [point.id for point in points]
-    keys = [
-        str(id_) if isinstance(id_, int) else payload.pop(KEY_FIELD, str(id_))
-        for id_, payload in zip(ids, payloads, strict=True)
+    payloads = [
+        point.payload or {} for point in points
+    ]  # made for us alone: what is ours is taken out of them
+    ids = [
+        f"{id_}" if isinstance(id_ := point.id, int) else payload.pop(KEY_FIELD, str(id_))
+        for point, payload in zip(points, payloads, strict=True)
     ]
-    return list(map(to_hit, zip(keys, map(_score, points), payloads, strict=True)))
+    return hits_of(ids, map(_score, points), payloads)
 
 
 def to_bare_hits(
     found: Sequence[Sequence[Any]], keys_of: Callable[[list[str]], Mapping[str, str]]
 ) -> list[list[Hit]]:
     """Return what was found without payloads; numbers are their own keys, the keys of UUIDs are asked for."""
-    ids = [list(map(str, map(_id, points))) for points in found]
+    ids = [[f"{point.id}" for point in points] for points in found]
     if any("-" in "".join(row) for row in ids):
         keys = keys_of([one for row in ids for one in row if "-" in one])
         ids = [[keys.get(one, one) for one in row] for row in ids]
     return [
-        list(map(to_hit, zip(row, map(_score, points), repeat(NOTHING))))
-        for row, points in zip(ids, found, strict=True)
+        hits_of(row, map(_score, points), repeat(NOTHING)) for row, points in zip(ids, found, strict=True)
     ]
 
 
