@@ -19,7 +19,10 @@ OPTION = re.compile(
 
 
 def files() -> list[Path]:
-    return [*sorted(file for room in LIBRARY for file in (ROOT / room).rglob("*.py")), ROOT / "workspace.py"]
+    front = {ROOT / "cli.py"}
+    return sorted(
+        {file for room in LIBRARY for file in (ROOT / room).rglob("*.py")} | {*ROOT.glob("*.py")} - front
+    )
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
