@@ -85,6 +85,13 @@ def test_data_flows_one_way(file: Path) -> None:
     assert imported_parts(file) <= MAY_IMPORT[part] | {part}
 
 
+def test_reports_import_no_evaluation() -> None:
+    names = {module_name(file) for file in modules()}
+    reports = sorted((ROOT / "harness" / "reports").rglob("*.py"))
+    found = {name for file in reports for name in imports_of(file, names) if ".harness." in name}
+    assert {name for name in found if not name.startswith("cohorts.harness.reports.")} == set()
+
+
 def module_name(file: Path) -> str:
     parts = ("cohorts", *file.relative_to(ROOT).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -1,8 +1,9 @@
 """How cost grows with the number of vectors: the same settings in experiments of several sizes, by their reports."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from cohorts.documents import conform, read_json
@@ -18,7 +19,8 @@ _OF_BUILDS = {"build_s": "build, s", "rss_anon_mib": "RssAnon, MiB"}
 _OF_SETTINGS = {"p50_ms": "p50, ms", "recall": RECALL}
 
 
-class Grown(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Grown:
     """One figure of one setting by the number of vectors; `growth` is None below three sizes, and of recall."""
 
     measure: str
@@ -85,7 +87,7 @@ def _figures(builds: pd.DataFrame, settings: pd.DataFrame) -> Iterator[pd.DataFr
 
 def _grown(group: pd.DataFrame) -> Grown:
     sizes, values = group["n"].tolist(), group["value"].tolist()
-    measure, name, store, kind = (str(group[key].iloc[0]) for key in ("measure", "name", "store", "kind"))
-    fits = measure != RECALL and len(sizes) >= LEAST_SIZES and min(values) > 0
+    named = {key: str(group[key].iloc[0]) for key in ("measure", "name", "store", "kind")}
+    fits = named["measure"] != RECALL and len(sizes) >= LEAST_SIZES and min(values) > 0
     points = tuple(zip(sizes, values, strict=True))
-    return Grown(measure, name, store, kind, points, growth(sizes, values) if fits else None)
+    return Grown(points=points, growth=growth(sizes, values) if fits else None, **named)

@@ -1,7 +1,7 @@
 """The page of an experiment, and beside it the same tables as Markdown and CSV."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def _manifest(summary: Summary, origin: Origin) -> dict[str, Any]:
         "name": summary.experiment.name,
         "command": origin.command,
         "experiment": origin.experiment,
-        **summary.facts._asdict(),
+        **asdict(summary.facts),
         "settings": len(summary.rows),
         "missing": summary.missing,
         "noise": summary.noise.line if summary.noise else None,

@@ -31,7 +31,7 @@ from cohorts.measures.intervals import UNTOLD, Estimate, of_statistic, over_repe
 TRUTH = "truth"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """Figures over all repeats of a setting; NaN where a mode tells none.
 
@@ -63,7 +63,7 @@ class Measured:
     how: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Row:
     """A setting, by its first repeat: what was in effect, and its figures, or why there are none.
 
@@ -73,12 +73,11 @@ class Row:
     cell: Cell
     index: str
     search: str
-    notes: tuple[str, ...]
     repeats: int
-    measured: Measured | None
-    faults: tuple[str, ...]
-    sample: Setting | None
-    p50_by_repeat: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    measured: Measured | None = None
+    faults: tuple[str, ...] = ()
+    sample: Setting | None = None
 
     @property
     def name(self) -> str:
@@ -134,15 +133,14 @@ class Reader:
             faults = [str(error)]
         first = manifests[0]
         row = Row(
-            cell,
-            show_index(index_from_json(first.effective_index)),
-            _search(first.effective_search),
-            tuple(dict.fromkeys(note for manifest in manifests for note in manifest.notes)),
-            len(repeats),
-            measured,
-            tuple(dict.fromkeys(faults)),
-            sample,
-            tuple(map(float, np.median(sample.latency_ms, axis=1))) if sample and cell.where is None else (),
+            cell=cell,
+            index=show_index(index_from_json(first.effective_index)),
+            search=_search(first.effective_search),
+            repeats=len(repeats),
+            notes=tuple(dict.fromkeys(note for manifest in manifests for note in manifest.notes)),
+            measured=measured,
+            faults=tuple(dict.fromkeys(faults)),
+            sample=sample,
         )
         return row, manifests
 
@@ -187,7 +185,7 @@ class Reader:
         written: Sequence[Written],
         sample: Setting | None,
     ) -> Measured:
-        repeats = [answers for answers, _ in read]
+        repeats, seconds = [answers for answers, _ in read], self._experiment.seconds
         facts = [manifest.measured for _, manifest in read]
         every = np.concatenate([answers.latency_ms for answers in repeats])
         p95, p99, p999 = np.percentile(every, [95, 99, 99.9])
@@ -200,7 +198,7 @@ class Reader:
             answers=len(every),
             recall=recall,
             recall_p5=recall_p5,
-            p50_ms=of_statistic(sample.latency_ms) if sample else _p50(repeats),
+            p50_ms=of_statistic(sample.latency_ms) if sample else _p50(repeats, every),
             p95_ms=float(p95),
             p99_ms=float(p99),
             p999_ms=float(p999) if len(every) >= LEAST_FOR_P999 else nan,
@@ -209,8 +207,10 @@ class Reader:
             behind_ms=max(manifest.fact("behind_ms") for _, manifest in read) if cell.mode.due else nan,
             asked=sum(int(one.asked.sum()) for one in repeats),
             got=sum(int(one.got.sum()) for one in repeats),
-            short=0.0 if not cell.mode.keeps_ids else self._short(cell, repeats),
-            written_per_s=_mean(self._written_per_s(one) for one in written),
+            short=_mean(
+                short_share(one, self._truth(cell)) if cell.mode.keeps_ids else 0.0 for one in repeats
+            ),
+            written_per_s=_mean(float((one.ended_s <= seconds).sum() / seconds) for one in written),
             stale=_mean(one.stale for one in changing),
             client_cores=_mean(one.get("client_cores") for one in facts),
             server_cores=_mean(one.get("server_cores") for one in facts),
@@ -236,13 +236,6 @@ class Reader:
         p5 = float(np.percentile(np.concatenate(found), 5))
         return over_repeats([float(one.mean()) for one in found]), p5
 
-    def _short(self, cell: Cell, repeats: Sequence[Answers]) -> float:
-        return fmean(short_share(answers, self._truth(cell)) for answers in repeats)
-
-    def _written_per_s(self, written: Written) -> float:
-        """Return the points written and deleted within the time that was measured, per second."""
-        return float((written.ended_s <= self._experiment.seconds).sum() / self._experiment.seconds)
-
     def _qps(self, cell: Cell, repeats: Sequence[Answers]) -> Estimate:
         if not cell.mode.loaded:
             return UNTOLD
@@ -252,10 +245,9 @@ class Reader:
         return over_repeats([float((one.ended_s <= seconds).sum() / seconds) for one in repeats])
 
 
-def _p50(repeats: Sequence[Answers]) -> Estimate:
+def _p50(repeats: Sequence[Answers], every: Floats) -> Estimate:
     """Return the median of all answers, with the interval of the repeats' medians."""
     own = over_repeats([float(np.median(answers.latency_ms)) for answers in repeats])
-    every: Floats = np.concatenate([answers.latency_ms for answers in repeats])
     return own._replace(value=float(np.median(every)))
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields
 from math import nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 from cohorts.connectors.index import show_index
 from cohorts.documents import conform, read_json
 from cohorts.errors import InputError, MeasurementError
@@ -19,7 +20,7 @@ from cohorts.harness.bench.run.runner import BUILDS, failed_file
 from cohorts.measures.noise import Noise, noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildRow:
     """An index in a store: seconds since the first row was sent, MiB of the engine, and how that was read.
 
@@ -40,7 +41,8 @@ class BuildRow:
     how: str
 
 
-class Facts(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Facts:
     """The data, and what it was measured with; more than one machine makes a comparison of machines."""
 
     checksum: str
@@ -55,7 +57,7 @@ class Facts(NamedTuple):
     ended: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """An experiment in figures. `noise` is None where there is one repeat; `missing` counts measurements not there."""
 
@@ -93,12 +95,12 @@ def summarize(experiment: Experiment, folder: Path) -> Summary:
     if not manifests:
         raise InputError(f"{folder} holds no measurement of this experiment.")
     return Summary(
-        experiment,
-        _facts(data, manifests),
-        tuple(rows),
-        tuple(_builds(experiment, folder, data, rows)),
-        _noise(rows, experiment.repeats),
-        missing,
+        experiment=experiment,
+        facts=_facts(data, manifests),
+        rows=tuple(rows),
+        builds=tuple(_builds(experiment, folder, data, rows)),
+        noise=_noise(rows, experiment.repeats),
+        missing=missing,
     )
 
 
@@ -109,8 +111,8 @@ def _failure(folder: Path, cell: Cell) -> list[str]:
 
 
 def _failed(cell: Cell, failures: Sequence[str]) -> Row:
-    index, search = show_index(cell.build.index), asked_search(cell)
-    return Row(cell, index, search, (), 0, None, tuple(dict.fromkeys(failures)), None, ())
+    index, faults = show_index(cell.build.index), tuple(dict.fromkeys(failures))
+    return Row(cell=cell, index=index, search=asked_search(cell), repeats=0, faults=faults)
 
 
 def _settings(experiment: Experiment) -> Iterator[list[Cell]]:
@@ -142,7 +144,7 @@ def _builds(experiment: Experiment, folder: Path, data: Dataset, rows: Sequence[
         if build.path in effects and told:
             means = {key: fmean(one[key] for one in told) for key in _FIGURES}
             facts: dict[str, Any] = {key: told[0][key] for key in _WORDS} | means
-            yield BuildRow(build, effects[build.path], **facts)
+            yield BuildRow(build=build, index=effects[build.path], **facts)
 
 
 def _told(file: Path, data: Dataset) -> dict[str, Any]:
@@ -168,14 +170,14 @@ _FIGURES = [field.name for field in fields(BuildRow)[2:] if field.name not in _W
 
 def _noise(rows: Sequence[Row], repeats: int) -> Noise | None:
     """Return whether the repeats put the settings in one order, by the median latency of one client unfiltered."""
-    whole = [row for row in rows if row.alone and row.measured and row.repeats == repeats]
-    if repeats < 2 or not whole:
+    p50_ms = {
+        f"{row.name}, k={row.cell.k}": np.median(row.sample.latency_ms, axis=1).tolist()
+        for row in rows
+        if row.alone and row.sample and row.repeats == repeats
+    }
+    if repeats < 2 or not p50_ms:
         return None
-    runs = [
-        {f"{row.name}, k={row.cell.k}": row.p50_by_repeat[repeat] for row in whole}
-        for repeat in range(repeats)
-    ]
-    return noise(runs)
+    return noise([{name: own[repeat] for name, own in p50_ms.items()} for repeat in range(repeats)])
 
 
 def _facts(data: Dataset, manifests: Sequence[Manifest]) -> Facts:
@@ -188,14 +190,14 @@ def _facts(data: Dataset, manifests: Sequence[Manifest]) -> Facts:
     machines = (f"{one.host}, {one.processor}, {one.threads} threads" for one in manifests)
     rows, dim = data.vectors.shape
     return Facts(
-        data.checksum,
-        data.synthetic,
-        rows,
-        dim,
-        len(data.queries),
-        tuple(dict.fromkeys(machines)),
-        tuple(dict.fromkeys(manifest.made["python"] for manifest in manifests)),
-        versions,
-        times[0],
-        times[-1],
+        checksum=data.checksum,
+        synthetic=data.synthetic,
+        rows=rows,
+        dim=dim,
+        queries=len(data.queries),
+        machines=tuple(dict.fromkeys(machines)),
+        python=tuple(dict.fromkeys(manifest.made["python"] for manifest in manifests)),
+        versions=versions,
+        began=times[0],
+        ended=times[-1],
     )
