@@ -444,8 +444,9 @@ def test_milvus_servers_scan_once_and_keep_no_other_default(milvus: Milvus) -> N
         sample = draw(Reader(connector, "c", FAST), N, 50, 0).own
         assert row.recall == pytest.approx(naive_recall(connector, sample, lambda i: True), abs=1e-9)
         tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
-        with pytest.raises(InputError, match="cohorts reindex"):
+        with pytest.raises(InputError, match="A reindexing makes a new version") as lacking:
             write_default(connector, "c", tuned)
+        assert lacking.value.hint == "reindex_search"  # for which the command line names cohorts reindex
 
 
 def test_a_collection_of_others_is_audited_and_never_written(
