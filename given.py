@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.filters.conditions import Filter, parse_filter
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Index, SearchParams, index_from_json, parse_index, parse_search
 from cohorts.documents import conform
 from cohorts.errors import InputError, VectorError

@@ -52,7 +52,7 @@ def query(
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis.words import word_shares
     from cohorts.commands.output.tables import show_neighbours
-    from cohorts.connectors.filters.conditions import parse_filter
+    from cohorts.connectors.filters.reading import parse_filter
     from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
     from cohorts.search import neighbours

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         Payload,
         Points,
     )
-    from cohorts.connectors.filters.conditions import Filter, parse_filter
+    from cohorts.connectors.filters.conditions import Filter
+    from cohorts.connectors.filters.reading import parse_filter
     from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
     from cohorts.connectors.registry import connect
 else:
@@ -55,7 +56,8 @@ else:
                 "Payload",
                 "Points",
             ),
-            "cohorts.connectors.filters.conditions": ("Filter", "parse_filter"),
+            "cohorts.connectors.filters.conditions": ("Filter",),
+            "cohorts.connectors.filters.reading": ("parse_filter",),
             "cohorts.connectors.index": ("Annoy", "Flat", "Hnsw", "Index", "Ivf", "SearchParams"),
             "cohorts.connectors.registry": ("connect",),
         },

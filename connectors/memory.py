@@ -18,7 +18,8 @@ from cohorts.connectors.base import (
 )
 from cohorts.connectors.catalog import already_there, no_such_collection, with_search
 from cohorts.connectors.checks import check_collection, check_k, check_points, unit_rows
-from cohorts.connectors.filters.conditions import Filter, check_filter, matches
+from cohorts.connectors.filters.conditions import Filter, matches
+from cohorts.connectors.filters.reading import check_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, effective_search
 
 

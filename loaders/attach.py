@@ -11,7 +11,7 @@ from cohorts.connectors.attached import kept as attachments
 from cohorts.connectors.attached.attachment import Attachment, Inspection
 from cohorts.connectors.attached.paths import field_name, paths_meant, unquoted
 from cohorts.connectors.base import Connector, FieldType, Scalar
-from cohorts.connectors.filters.conditions import known_fields
+from cohorts.connectors.filters.reading import known_fields
 from cohorts.connectors.patients import patient_field as patient_field_of
 from cohorts.errors import CohortsWarning, FingerprintMismatch, InputError
 from cohorts.loaders.points.patients import points_of_patients

@@ -21,8 +21,8 @@ from cohorts.connectors.filters.conditions import (
     Not,
     OneOf,
     Value,
-    quoted,
 )
+from cohorts.connectors.filters.reading import quoted
 from cohorts.connectors.patients import patient_field, patients_of
 
 LOOKED_UP = 20  # values of a filter; each costs a search for one point

@@ -16,7 +16,7 @@ from cohorts.commands.output.plain_table import PlainTable, show
 from cohorts.connectors.attached.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Collection, Description, Hit, Payload, PayloadValue
 from cohorts.connectors.collection import EXTERNAL
-from cohorts.connectors.filters.conditions import quoted
+from cohorts.connectors.filters.reading import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.harness.evaluate.note_categories import LABEL, CategoryLine, category_lines

@@ -6,7 +6,8 @@ from typing import Any
 
 from cohorts.connectors.attached.paths import dig, paths_meant
 from cohorts.connectors.collection import OUR_PREFIX, Collection, FieldType, Payload, Scalar
-from cohorts.connectors.filters.conditions import Filter, known_fields, renamed
+from cohorts.connectors.filters.conditions import Filter, renamed
+from cohorts.connectors.filters.reading import known_fields
 from cohorts.errors import InputError
 
 COSINE = "cosine"

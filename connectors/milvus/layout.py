@@ -6,7 +6,8 @@ from typing import Any
 
 from cohorts.connectors.base import NOTHING, Collection, Hit, Points, Vectors, hits_of
 from cohorts.connectors.checks import check_points
-from cohorts.connectors.filters.conditions import Filter, check_filter
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.filters.reading import check_filter
 from cohorts.connectors.milvus.translate import (
     ID,
     PAYLOAD,

@@ -23,7 +23,8 @@ from cohorts.connectors.base import (
 )
 from cohorts.connectors.catalog import Definitions, with_search
 from cohorts.connectors.checks import check_collection, check_k, check_points, check_queries
-from cohorts.connectors.filters.conditions import Filter, check_filter
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.filters.reading import check_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams, effective_search
 from cohorts.connectors.qdrant.ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant.translate import (

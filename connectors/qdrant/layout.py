@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from cohorts.connectors.base import Collection, Hit, Payload, Points, Vectors
 from cohorts.connectors.checks import check_points
-from cohorts.connectors.filters.conditions import Filter, check_filter
+from cohorts.connectors.filters.conditions import Filter
+from cohorts.connectors.filters.reading import check_filter
 from cohorts.connectors.qdrant.building import build
 from cohorts.connectors.qdrant.ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant.translate import Compiler, Terms, key_of, shown, to_bare_hits, to_hits, to_path

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Description
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import SearchParams, search_to_json, show_index
 from cohorts.connectors.padding import padding_of
 from cohorts.harness.bench.results import Floats

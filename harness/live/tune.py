@@ -9,7 +9,7 @@ import numpy.typing as npt
 from cohorts.connectors.base import Connector, Description, Vectors
 from cohorts.connectors.calibration.match import Neighbours, calibration, split
 from cohorts.connectors.calibration.match import least as least_reaching
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, show_index, show_search
 from cohorts.connectors.padding import padding_of
 from cohorts.errors import InputError

@@ -17,11 +17,9 @@ from cohorts.connectors.filters.conditions import (
     IsNull,
     Not,
     OneOf,
-    check_filter,
     matches,
-    parse_filter,
-    quoted,
 )
+from cohorts.connectors.filters.reading import check_filter, parse_filter, quoted
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, parse_index, parse_search
 from cohorts.errors import FilterError, InputError
 from hypothesis import given, settings

@@ -16,9 +16,8 @@ from cohorts.connectors.filters.conditions import (
     Not,
     OneOf,
     matches,
-    parse_filter,
-    quoted,
 )
+from cohorts.connectors.filters.reading import parse_filter, quoted
 from cohorts.connectors.index import Flat, SearchParams
 from cohorts.errors import CollectionNotFound, FilterError
 from hypothesis import HealthCheck, given, settings

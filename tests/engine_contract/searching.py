@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points
-from cohorts.connectors.filters.conditions import (
-    parse_filter,
-)
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Flat, Hnsw, SearchParams
 from cohorts.errors import (
     InputError,

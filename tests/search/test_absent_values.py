@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.base import Collection, FieldType, PayloadValue, Points
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.search.neighbours import of_vector
 from command_line import ok, refused

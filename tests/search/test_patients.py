@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.base import Collection, FieldType, PayloadValue, Points, Scalar, Vectors
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Flat
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import PatientNotFound

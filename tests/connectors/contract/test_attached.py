@@ -12,7 +12,7 @@ from cohorts.commands import hints
 from cohorts.connectors.attached.attachment import Attachment
 from cohorts.connectors.attached.kept import save
 from cohorts.connectors.base import Points
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import (
     Ivf,
     Other,

@@ -11,7 +11,7 @@ import pytest
 from cohorts.connectors import checks
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.checks import unit_rows
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import (
     Flat,
     Hnsw,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cohorts.commands import hints
 from cohorts.connectors.base import Collection, Connector, Payload, Points
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.connectors.milvus.server import MilvusConnector
 from cohorts.connectors.qdrant.server import QdrantConnector

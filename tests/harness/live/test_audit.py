@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cohorts.commands.output.recall import advice
 from cohorts.connectors.base import Collection, Connector, Description, Found, Points
-from cohorts.connectors.filters.conditions import parse_filter
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams, parse_index
 from cohorts.connectors.milvus import searching
 from cohorts.connectors.qdrant.embedded import QdrantEdgeConnector
