@@ -53,7 +53,7 @@ def attach(
     ] = False,
 ) -> None:
     """Look at a collection of others and map it, so that query works on it; nothing of theirs is changed."""
-    from cohorts.commands.output.tables import show_inspection
+    from cohorts.commands.output.collections import show_inspection
     from cohorts.connectors.registry import connect
     from cohorts.loaders.attach import confirm, doubts, look
     from cohorts.workspace import attachment_file

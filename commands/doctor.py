@@ -14,8 +14,8 @@ def doctor(
     store: Annotated[str | None, store_option(help="Show what the engine of this store can do.")] = None,
 ) -> None:
     """Show versions, engines and processor abilities, and what is missing with the command that installs it."""
-    from cohorts.commands.output.doctor import examine
-    from cohorts.commands.output.tables import show_abilities, show_findings
+    from cohorts.commands.output.collections import show_abilities
+    from cohorts.commands.output.doctor import examine, show_findings
     from cohorts.connectors.registry import connect
 
     if store is None:

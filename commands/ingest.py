@@ -115,7 +115,7 @@ def ingest(
 ) -> None:
     """Read a hospital's tables, encode every patient, and load the vectors into a store."""
     from cohorts.commands.output.progress import progress
-    from cohorts.commands.output.tables import show_summary
+    from cohorts.commands.output.summary import show_summary
     from cohorts.encoders.registry import as_encoder, download_checkpoints
     from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run

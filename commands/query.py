@@ -51,7 +51,7 @@ def query(
 ) -> None:
     """Find the patients most like one patient, or like a text."""
     from cohorts.analysis.words import word_shares
-    from cohorts.commands.output.tables import show_neighbours
+    from cohorts.commands.output.neighbours import show_neighbours
     from cohorts.connectors.filters.reading import parse_filter
     from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
@@ -100,7 +100,7 @@ def describe(
     ] = None,
 ) -> None:
     """Show what a collection holds: encoder, dimension, metric, index, counts, source."""
-    from cohorts.commands.output.tables import show_description
+    from cohorts.commands.output.collections import show_description
     from cohorts.search.store import open_store
 
     if encoder is not None:

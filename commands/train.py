@@ -158,7 +158,7 @@ def train(
 @app.command()
 def models() -> None:
     """Show the text models that have a name here: size, what each suits, published scores, cached or not."""
-    from cohorts.commands.output.tables import show_models
+    from cohorts.commands.output.models import show_models
     from cohorts.encoders.bert.clinicalnotebert import known_models
 
     show_models(known_models())

@@ -62,7 +62,7 @@ def load(
 ) -> None:
     """Load ready vectors, made by any embedding pipeline, with their ids and payload."""
     from cohorts.commands.output.progress import progress
-    from cohorts.commands.output.tables import show_summary
+    from cohorts.commands.output.summary import show_summary
     from cohorts.connectors.registry import connect
     from cohorts.loaders.files.vectors import open_vectors
     from cohorts.loaders.points.ready import FileOrigin
@@ -126,7 +126,7 @@ def copy(
 ) -> None:
     """Copy a collection to another store, whichever engines they are, and verify the copy."""
     from cohorts.commands.output.progress import progress
-    from cohorts.commands.output.tables import show_summary
+    from cohorts.commands.output.summary import show_summary
     from cohorts.connectors.registry import connect
     from cohorts.loaders.kept_encoders import copy_encoder
     from cohorts.loaders.points.ready import CollectionSource
@@ -159,7 +159,7 @@ def verify(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Compare a collection with what was written to it: count, vectors and payloads."""
-    from cohorts.commands.output.tables import show_verdict
+    from cohorts.commands.output.summary import show_verdict
     from cohorts.loaders.journal.verify import verify_runs
     from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir

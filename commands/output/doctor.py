@@ -2,10 +2,12 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cohorts.commands.output.plain_table import PlainTable, show
 from cohorts.extras import DISTRIBUTION, Extra, install_command
 
 _PACKAGES = ("numpy", "pandas")
@@ -66,3 +68,13 @@ def _models() -> Finding:
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
     found = sorted(path.name.removeprefix("models--").replace("--", "/") for path in cache.glob("models--*"))
     return Finding("cached models", ", ".join(found) or f"none in {cache}")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Print what `doctor` found to stdout."""
+    table = PlainTable()
+    for heading in ("what", "found", "to do"):
+        table.add_column(heading)
+    for finding in findings:
+        table.add_row(finding.what, finding.found, finding.remedy)
+    show(table)

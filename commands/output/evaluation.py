@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cohorts.commands.output import log
-from cohorts.commands.output.plain_table import PlainTable, plain, show
+from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, plain, show
 from cohorts.commands.output.report_table import report_table
-from cohorts.commands.output.tables import SYNTHETIC
 from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate.base import Run, Task, write_report
 from cohorts.harness.evaluate.retrieval import report

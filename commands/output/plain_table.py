@@ -12,6 +12,8 @@ from rich.text import Text
 
 _NO_LIMIT = 100_000  # characters
 
+SYNTHETIC = "synthetic data: invented patients, no clinical meaning"
+
 
 class PlainTable(Table):
     """A table whose title, headings and cells are taken as they are; a cell may be a `Text` of its own style."""
@@ -58,3 +60,11 @@ def _longest(apart: str, column: Column) -> int:
 def plain(text: str | Text, style: str = "") -> Text:
     """Return a text in which nothing is markup."""
     return text if isinstance(text, Text) else Text(printable(text, lines=True), style=style)
+
+
+def two_columns(title: str) -> PlainTable:
+    """Return a table of names and values, without headings."""
+    table = PlainTable(title, show_header=False)
+    table.add_column()
+    table.add_column()
+    return table

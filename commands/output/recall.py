@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from cohorts.commands.output import log
-from cohorts.commands.output.plain_table import PlainTable, show
-from cohorts.commands.output.tables import SYNTHETIC
+from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, show
 from cohorts.connectors.index import index_to_json, show_index, show_search
 from cohorts.harness.live.audit import Audit, Row
 from cohorts.harness.live.queries import OWN, PERTURBED, TEXTS, VECTORS

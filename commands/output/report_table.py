@@ -1,7 +1,6 @@
 """A table of a report in the terminal: the columns that have a short title, the best of each marked."""
 
-from cohorts.commands.output.plain_table import PlainTable, plain
-from cohorts.commands.output.tables import SYNTHETIC
+from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, plain
 from cohorts.harness.reports.long_table import Cell, Line, ReportTable
 from rich.text import Text
 

@@ -11,7 +11,8 @@ import pytest
 from cohorts import cli
 from cohorts.commands.hints import told
 from cohorts.commands.output import log
-from cohorts.commands.output.tables import show_description, show_neighbours
+from cohorts.commands.output.collections import show_description
+from cohorts.commands.output.neighbours import show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import PatientNotFound

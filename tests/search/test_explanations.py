@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cohorts.analysis.words import word_shares
-from cohorts.commands.output.tables import show_neighbours
+from cohorts.commands.output.neighbours import show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect

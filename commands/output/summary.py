@@ -1,0 +1,127 @@
+"""What a run read, wrote and took, and what a verification compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cohorts.commands.output import log
+from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, two_columns
+from cohorts.harness.evaluate.note_categories import LABEL, CategoryLine, category_lines
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from cohorts.loaders.journal.verify import Verdict
+
+_IF_ANY = {
+    "unchanged": "units that stood there already",
+    "not_encodable": "units with nothing to encode",
+    "rejected": "points that could not be written",
+    "vanished": "units that the source has no more",
+    "removed": "of them removed",
+}
+_TOLD_S = 0.1  # shorter waits are no news
+
+
+def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
+    """Print what a run read, wrote and took to stderr."""
+    if log.is_json():
+        log.tell("summary", **manifest)
+        return
+    table = two_columns("read and checked" if dry_run else "loaded")
+    for label, value in (*_read(manifest), *(() if dry_run else _written(manifest)), *_spent(manifest)):
+        table.add_row(label, f"{value:>9}")
+    Console(stderr=True).print(table)
+    if categories := category_lines(manifest.get("note_categories", ())):
+        Console(stderr=True).print(_categories(categories))
+    for note in _notes(manifest, dry_run=dry_run):
+        log.say("note", f"Note: {note.removesuffix('.')}.")
+
+
+def _categories(lines: Sequence[CategoryLine]) -> PlainTable:
+    table = PlainTable("notes by category", collapse_padding=True)
+    table.add_column("category")
+    for heading in (
+        "notes",
+        "of all\nnotes",
+        "admissions\nwith one",
+        "of all\nadmissions",
+        LABEL.replace(", ", ",\n"),
+    ):
+        table.add_column(heading, justify="right")
+    for line in lines:
+        table.add_row(
+            line.name,
+            line.notes,
+            line.share_of_notes,
+            line.admissions,
+            line.share_of_admissions,
+            line.published,
+        )
+    return table
+
+
+def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, head in (
+        ("counts", ""),
+        ("quarantined", "quarantined: "),
+        ("left_out", "left out: "),
+        ("cut", ""),
+    ):
+        for what, count in manifest.get(name, {}).items():
+            yield head + what, f"{count:,}"
+
+
+def _written(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "vectors written", f"{manifest['written']:,}"
+    for what, label in _IF_ANY.items():
+        if manifest[what]:
+            yield label, f"{manifest[what]:,}"
+    yield "vectors per second (write and index)", f"{manifest['vectors_per_s']:,}"
+
+
+def _spent(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for stage, spent_s in manifest["seconds"].items():
+        yield f"seconds to {stage}", f"{spent_s:,.2f}"
+        for what, waited_s in manifest["waits"].get(stage, {}).items():
+            if waited_s >= _TOLD_S:
+                yield f"  waited {what.removesuffix('_s').replace('_', ' ')}", f"{waited_s:,.2f}"
+    if manifest["bottleneck"]:
+        yield "the slowest stage", manifest["bottleneck"]
+    yield "seconds in all", f"{manifest['total_s']:,.2f}"
+    yield "peak memory (MiB)", f"{manifest['peak_rss_mib']:,}"
+
+
+def _notes(manifest: Mapping[str, Any], *, dry_run: bool) -> Iterator[str]:
+    if not dry_run and manifest["index"]["translation"]:
+        yield manifest["index"]["translation"]
+    if modules := manifest.get("encoder", {}).get("modules"):
+        yield f"vectors are made by the modules of the text model's own folder: {', '.join(modules)}"
+    if lacks := manifest.get("encoder", {}).get("lacks"):
+        yield lacks
+    if manifest["vanished"] > manifest["removed"]:
+        yield (
+            f"{manifest['vanished']:,} units stand in the collection and not in the source any more; --update "
+            "--remove-vanished removes them"
+        )
+    yield from manifest.get("warnings", ())
+    if manifest.get("synthetic"):
+        yield SYNTHETIC
+
+
+def show_verdict(verdict: "Verdict", name: str) -> None:
+    """Print what a verification counted and compared to stderr."""
+    if log.is_json():
+        log.tell("verified", collection=name, faults=verdict.faults(), **asdict(verdict))
+        return
+    table = two_columns(f"collection {name}")
+    for label, count in (
+        ("vectors written", verdict.written),
+        ("vectors there", verdict.held),
+        ("compared, vector and payload", verdict.compared),
+        ("missing", len(verdict.missing)),
+        ("other vector", len(verdict.vectors)),
+        ("other payload", len(verdict.payloads)),
+        ("of others", verdict.strangers),
+    ):
+        table.add_row(label, f"{count:>9,}")
+    Console(stderr=True).print(table)
