@@ -147,7 +147,7 @@ class Run:
         if ray is not None:
             check_installed()
         check_ready(made)
-        return Making(asked or str(spec or made.name), made, spec, ray, by_default)
+        return Making(str(spec) if spec else asked or made.name, made, spec, ray, by_default)
 
     def ingest(self, source: Source, making: "Making", connector: Connector, tick: ProgressCallback) -> None:
         """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""

@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in costs.marks_of(item):
             item.add_marker(mark)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(costs.group_of(item)))
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -13,17 +13,16 @@ from cohorts.errors import CheckpointNotFound, InputError
 from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
 from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names, parse_contestant
 from cohorts.harness.evaluate.seeds import printed_column
-from cohorts.harness.evaluate.space.geometry import Values
 from cohorts.harness.evaluate.space.sentence_pairs import (
     ScoredPairs,
     cosines_of,
-    pearson,
-    spearman,
     words_in_common,
 )
 from cohorts.harness.reports.formats import count, decimals
 from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, chosen, nothing, records
 from cohorts.harness.reports.published import NOTE_TASKS, of_checkpoint
+from cohorts.measures.correlation import pearson, spearman
+from cohorts.measures.geometry import Values
 
 WORDS = "words in common"  # the baseline
 NOT_HERE = "its checkpoint is not here: a download fetches it"

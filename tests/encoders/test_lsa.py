@@ -241,7 +241,11 @@ def test_same_source_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         folder = tmp_path / hash_seed
         subprocess.run(
             [sys.executable, "-c", TRAIN, str(folder)],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": hash_seed,
+                "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
+            },
             check=True,
         )
         made.append([(folder / name).read_bytes() for name in (ABOUT, TENSORS)])

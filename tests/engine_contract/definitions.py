@@ -52,7 +52,7 @@ class Definitions(Filled):
         connector.alias("live", "c")
         before = connector.describe("c").collection
         if type(connector).set_default_search is Connector.set_default_search:
-            with pytest.raises(InputError, match="cohorts reindex"):
+            with pytest.raises(InputError, match="A reindexing makes a new version with others"):
                 connector.set_default_search("live", SearchParams(ef_search=77))
             assert connector.describe("c").collection == before
             return

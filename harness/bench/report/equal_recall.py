@@ -6,9 +6,9 @@ Equal parameters are not equal work: an `ef_search` of one engine finds more tha
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cohorts.harness.bench.report.comparison import Point, Setting, at_recall, front, speed_up_at
 from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary
+from cohorts.measures.front import Point, Setting, at_recall, front, speed_up_at
 from cohorts.measures.intervals import Estimate
 
 RECALLS = (0.9, 0.95, 0.99, 0.999)

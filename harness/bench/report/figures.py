@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pandas as pd
-from cohorts.harness.bench.report.comparison import Point, front
 from cohorts.harness.bench.report.growth import RECALL
 from cohorts.harness.bench.report.run_table import BUILDS, OF_BUILD, OF_SETTING, SETTINGS
 from cohorts.harness.reports.charts import (
@@ -19,6 +18,7 @@ from cohorts.harness.reports.charts import (
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.formats import count, number, percent, plain, share
 from cohorts.harness.reports.long_table import Record, chosen, records
+from cohorts.measures.front import Point, front
 
 ENOUGH = 0.95  # recall of the setting that stands for an index where all of them would be too many lines
 _STAND_IN = (

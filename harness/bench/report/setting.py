@@ -15,7 +15,6 @@ from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.experiment import Experiment, rows_each
 from cohorts.harness.bench.plan.ground_truth import Truth, cached
 from cohorts.harness.bench.plan.matrix import Cell, asked
-from cohorts.harness.bench.report.comparison import Setting
 from cohorts.harness.bench.report.metrics import (
     LEAST_FOR_P999,
     by_query,
@@ -26,6 +25,7 @@ from cohorts.harness.bench.report.metrics import (
 )
 from cohorts.harness.bench.report.under_writes import UnderWrites, under_writes
 from cohorts.harness.bench.results import Answers, Floats, Manifest, Written
+from cohorts.measures.front import Setting
 from cohorts.measures.intervals import UNTOLD, Estimate, of_statistic, over_repeats
 
 TRUTH = "truth"

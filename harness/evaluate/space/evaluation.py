@@ -17,7 +17,6 @@ from cohorts.errors import InputError
 from cohorts.harness.evaluate.base import Run, Sheet, Task, Tell, Told, figures
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder, check_names
 from cohorts.harness.evaluate.data.splits import listed
-from cohorts.harness.evaluate.space import geometry as space
 from cohorts.harness.evaluate.space import umap as umap_plane
 from cohorts.harness.evaluate.space import unfreezing
 from cohorts.harness.evaluate.space.few_labels import (
@@ -28,9 +27,10 @@ from cohorts.harness.evaluate.space.few_labels import (
     macro_f1,
     sizes_below,
 )
-from cohorts.harness.evaluate.space.geometry import Names, Rows
 from cohorts.harness.evaluate.space.tables import EDGES, MEASURES, THRESHOLDS, read
 from cohorts.harness.reports.long_table import Record
+from cohorts.measures import geometry as space
+from cohorts.measures.geometry import Names, Rows
 from cohorts.records.base import Source, joined_notes
 from cohorts.records.transforms import Subset
 
@@ -44,7 +44,7 @@ class SpaceTask(Task[Source]):
 
     `unfreeze` are numbers of last layers that text models are trained with; `projection` is how the plane is drawn.
 
-    In the sheet `space` (see harness/evaluate/space/geometry.py), `alignment_label` is of pairs of one label,
+    In the sheet `space` (see measures/geometry.py), `alignment_label` is of pairs of one label,
     `alignment_document` of the halves of one document; `modularity` is the largest over the thresholds; `empty` are
     held-out documents without a vector, which the figures leave out. `few_labels` has F1 macro: `unfrozen` layers were
     trained with a head; none is logistic regression on frozen vectors. All else is of the first seed's documents, and

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.space.geometry import Names, Rows
+from cohorts.measures.geometry import Names, Rows
 
 HELD_OUT_SHARE = 0.3
 FEWEST = 10  # units of a class: of fewer, too few are held out to judge by

@@ -4,19 +4,17 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from cohorts.encoders.pooling import filled_rows
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.space.geometry import Values
+from cohorts.measures.geometry import Values
 from cohorts.records.tables.reading import read_all
 
 ROLES = ("text_a", "text_b", "score")
 _FEWEST = 3
-_RESAMPLES = 2_000
-_AT_ONCE = 100  # of them
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,6 @@ class ScoredPairs:
     right: list[str]
     score: Values
     checksum: str
-
-
-class Correlation(NamedTuple):
-    """A correlation of cosines and scores, -1 to 1, with its 95 % interval; NaN where all cosines are one."""
-
-    value: float
-    low: float
-    high: float
 
 
 def read_pairs(file: Path, columns: Mapping[str, str] | None = None) -> ScoredPairs:
@@ -81,39 +71,3 @@ def words_in_common(pairs: ScoredPairs) -> Values:
         [set(text.lower().split()) for text in pair] for pair in zip(pairs.left, pairs.right, strict=True)
     ]
     return np.array([len(left & right) / len(left | right) for left, right in sets])
-
-
-def spearman(cosines: Values, scores: Values) -> Correlation:
-    """Return the rank correlation. Source: Reimers & Gurevych, 2019, Sentence-BERT, section 4."""
-    from scipy.stats import rankdata
-
-    return _with_interval(cosines, scores, lambda values: rankdata(values, axis=1))
-
-
-def pearson(cosines: Values, scores: Values) -> Correlation:
-    """Return the linear correlation."""
-    return _with_interval(cosines, scores, lambda values: values)
-
-
-def _with_interval(first: Values, second: Values, seen: Callable[[Values], Values]) -> Correlation:
-    """Return the correlation of what is `seen` of both, and its interval (bootstrap over the pairs)."""
-    rng, many = np.random.default_rng(0), len(first)
-    drawn = []
-    for _ in range(0, _RESAMPLES, _AT_ONCE):
-        rows = rng.integers(0, many, (_AT_ONCE, many))
-        drawn.append(_correlations(seen(first[rows]), seen(second[rows])))
-    (value,) = _correlations(seen(first[None]), seen(second[None]))
-    if np.isnan(value):
-        return Correlation(value, value, value)
-    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
-    return Correlation(float(value), float(low), float(high))
-
-
-def _correlations(first: Values, second: Values) -> Values:
-    """Return the correlation of every row, (m,); NaN where one of the two does not vary."""
-    first, second = (one - one.mean(axis=1, keepdims=True) for one in (first, second))
-    lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    varied = (np.ptp(first, axis=1) > 0) & (np.ptp(second, axis=1) > 0)
-    found = np.full(len(first), np.nan)
-    found[varied] = (first * second).sum(axis=1)[varied] / lengths[varied]
-    return found

@@ -9,9 +9,9 @@ from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told
 from cohorts.harness.evaluate.data.encoders import CENTRED
 from cohorts.harness.evaluate.data.text_baselines import TfIdf
-from cohorts.harness.evaluate.space.geometry import BINS
 from cohorts.harness.reports.formats import decimals
 from cohorts.harness.reports.long_table import ReportTable, TableSpec, chosen, records
+from cohorts.measures.geometry import BINS
 
 MEASURES = {  # titles, and as narrow as 80 columns want them
     "uniformity": ("uniformity", "uni-\nformity"),

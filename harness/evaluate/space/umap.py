@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from cohorts.errors import MissingExtra
 from cohorts.extras import install_command
-from cohorts.harness.evaluate.space.geometry import Values
+from cohorts.measures.geometry import Values
 
 _NEIGHBOURS = 15
 _FEWEST = 5  # rows: with fewer, its start by eigenvectors fails

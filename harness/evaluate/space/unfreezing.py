@@ -26,7 +26,7 @@ from cohorts.encoders.pooling import pool_tokens
 from cohorts.encoders.training import EarlyStopping
 from cohorts.errors import EncoderError, InputError
 from cohorts.harness.evaluate.space.few_labels import SPREAD
-from cohorts.harness.evaluate.space.geometry import Names
+from cohorts.measures.geometry import Names
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,6 +14,7 @@ from cohorts.loaders.holding import holding
 from cohorts.loaders.reindex import reindex
 from cohorts.loaders.versions import IndexRequest, next_version, switch
 from cohorts.progress import ProgressCallback
+from costs import MILVUS
 from engine_contract import FIELDS, cloud, payloads
 
 N, DIM = 600, 16
@@ -35,7 +36,12 @@ def reindexed(
 
 
 @pytest.fixture(
-    params=["edge", "lite", *(pytest.param(one, marks=pytest.mark.server) for one in ("qdrant", "milvus"))]
+    params=[
+        "edge",
+        "lite",
+        pytest.param("qdrant", marks=pytest.mark.server),
+        pytest.param("milvus", marks=[pytest.mark.server, MILVUS]),
+    ]
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     match request.param:

@@ -428,7 +428,7 @@ def test_what_is_not_installed_is_told(
     tiny: Path, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "cohorts.encoders.pretrain.trainer.find_spec",
+        "cohorts.extras.find_spec",
         lambda name: None if name == "datasets" else find_spec(name),
     )
     with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[train\]'"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cohorts.harness.bench.report.comparison import (
+from cohorts.measures.front import (
     Point,
     Setting,
     at_recall,

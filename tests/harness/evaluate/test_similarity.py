@@ -15,6 +15,7 @@ from cohorts.errors import InputError
 from cohorts.harness.evaluate import similarity
 from cohorts.harness.evaluate.space import sentence_pairs as semantic
 from cohorts.harness.reports import published
+from cohorts.measures import correlation
 from command_line import ok, refused
 from scipy.sparse import csr_array
 from scipy.stats import pearsonr, spearmanr
@@ -51,14 +52,14 @@ def test_correlations_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(cosines, np.cos(np.radians([10, 30, 40, 90])), atol=1e-6)
     assert without == 0
     # One exchange of neighbours among 4: 1 - 6·2/(4·15).
-    assert semantic.spearman(cosines, pairs.score).value == pytest.approx(0.8)
-    assert semantic.pearson(cosines, pairs.score).value == pytest.approx(
+    assert correlation.spearman(cosines, pairs.score).value == pytest.approx(0.8)
+    assert correlation.pearson(cosines, pairs.score).value == pytest.approx(
         np.corrcoef(cosines, [5, 2, 3, 1])[0, 1]
     )
     sparse, _ = semantic.cosines_of(lambda texts: csr_array(by_angle(texts)), pairs)
     np.testing.assert_allclose(sparse, cosines)
     one, _ = semantic.cosines_of(lambda texts: np.ones((len(texts), 2)), pairs)
-    for measure in (semantic.spearman, semantic.pearson):
+    for measure in (correlation.spearman, correlation.pearson):
         assert np.isnan(measure(one, pairs.score)).all()
 
 
@@ -73,7 +74,7 @@ def test_intervals_are_those_of_a_bootstrap() -> None:
     rng = np.random.default_rng(3)
     scores = rng.integers(0, 6, 120).astype(float)
     cosines = scores + rng.normal(0, 2, 120)
-    for measure, of in ((semantic.spearman, spearmanr), (semantic.pearson, pearsonr)):
+    for measure, of in ((correlation.spearman, spearmanr), (correlation.pearson, pearsonr)):
         found = measure(cosines, scores)
         assert found.value == pytest.approx(of(cosines, scores).statistic)
         drawn = [of(cosines[rows], scores[rows]).statistic for rows in rng.integers(0, 120, (600, 120))]

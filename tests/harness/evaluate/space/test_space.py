@@ -20,9 +20,9 @@ from cohorts.harness.evaluate.base import evaluate
 from cohorts.harness.evaluate.data.encoders import NamedEncoder
 from cohorts.harness.evaluate.data.text_baselines import TfIdf
 from cohorts.harness.evaluate.space import few_labels, unfreezing
-from cohorts.harness.evaluate.space import geometry as space
 from cohorts.harness.evaluate.space import umap as umap_plane
 from cohorts.harness.evaluate.space.evaluation import SpaceTask
+from cohorts.measures import geometry as space
 from cohorts.records.base import Source
 from cohorts.records.sources.registry import open_source
 from command_line import ok, refused, run

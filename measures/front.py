@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from cohorts.harness.bench.plan.dataset import Rows
-from cohorts.harness.bench.results import Floats
-from cohorts.measures.intervals import Estimate, bootstrap, draw_queries, draw_repeats, limits
+from cohorts.measures.intervals import Estimate, Rows, Values, bootstrap, draw_queries, draw_repeats, limits
 from cohorts.measures.paired import check_same_queries
 
 
@@ -28,8 +26,8 @@ class Setting:
     """One point of a curve: `recall` and `latency_ms`, both (repeats, queries)."""
 
     name: str
-    recall: Floats
-    latency_ms: Floats
+    recall: Values
+    latency_ms: Values
 
 
 def front(points: Sequence[Point], *, larger_is_better: bool) -> list[Point]:
