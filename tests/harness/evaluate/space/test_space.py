@@ -345,7 +345,7 @@ def test_every_space_is_measured(evaluated: tuple[Path, str, str]) -> None:
     assert all(alignment[name] == pytest.approx(2 - 2 * within[name], abs=1e-5) for name in names)
     assert "F1 macro" in shown
     assert "tiny, 1 layer" in shown
-    assert told.count("it leaves out: TF-IDF, word2vec:dim=16,min_count=2.") == 1
+    assert told.count("left out: TF-IDF, word2vec:dim=16,min_count=2.") == 1
     assert f"Report: {out}/report.html" in told
 
 
