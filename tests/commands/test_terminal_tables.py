@@ -5,10 +5,10 @@ import re
 
 import pandas as pd
 import pytest
-from COHORTS.commands.output.evaluation import show_quality
-from COHORTS.commands.output.plain_table import PlainTable, show
-from COHORTS.harness.evaluate.retrieval.rankings import EXACT
-from COHORTS.harness.evaluate.retrieval.report import MEASURES, Tables
+from cohorts.commands.output.evaluation import show_quality
+from cohorts.commands.output.plain_table import PlainTable, show
+from cohorts.harness.evaluate.retrieval.rankings import EXACT
+from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
 
 LONG = "fused:gated,objective=contrastive,model=/models/clinicalbert, centred"
 NAMES = ["random", "BM25", "TF-IDF", "word2vec:dim=24,epochs=2, centred", LONG, "age and sex", "lsa"]

@@ -31,7 +31,7 @@ def reindexed(
     tick: ProgressCallback = nothing,
     name: str = "icu",
 ) -> Collection:
-    with holding(connector, "tests", name, folder) as held:
+    with holding(connector, str(folder), name, folder) as held:
         return reindex(connector, name, wanted, tick, held)
 
 
