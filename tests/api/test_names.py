@@ -13,50 +13,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
-    "cohorts": [
-        "Annoy",
-        "Batch",
-        "CohortsError",
-        "CollectionHandle",
-        "Encoder",
-        "EncoderSpec",
-        "Flat",
-        "Found",
-        "Hit",
-        "Hnsw",
-        "Ivf",
-        "SearchParams",
-        "Source",
-        "Store",
-        "Unit",
-        "connect",
-        "ingest",
-        "load_encoder",
-        "make_encoder",
-        "open_source",
-        "synthesize",
-    ],
-    "cohorts.analysis": ["Words", "word_shares"],
-    "cohorts.connectors": [
-        "Abilities",
-        "Annoy",
-        "Collection",
-        "Connector",
-        "Description",
-        "FieldType",
-        "Filter",
-        "Flat",
-        "Found",
-        "Hit",
-        "Hnsw",
-        "Index",
-        "Ivf",
-        "Payload",
-        "Points",
-        "SearchParams",
-        "connect",
-        "parse_filter",
-    ],
+    package: names.split()
+    for package, names in {
+        "cohorts": """
+            Annoy Batch CohortsError CollectionHandle Encoder EncoderSpec Flat Found Hit Hnsw Ivf
+            SearchParams Source Store Unit connect ingest load_encoder make_encoder open_source
+            synthesize
+        """,
+        "cohorts.analysis": "Words word_shares",
+        "cohorts.connectors": """
+            Abilities Annoy Collection Connector Description FieldType Filter Flat Found Hit Hnsw
+            Index Ivf Payload Points SearchParams connect parse_filter
+        """,
+    }.items()
 }
 ALIASES = {"FieldType", "Payload", "Words"}  # of types, which have no docstring at run time
 
