@@ -1,10 +1,10 @@
-"""What a user gives from Python, as the kind that is taken; any other is refused in one sentence.
+"""What a user gives, as the kind that is taken; any other is refused in one sentence.
 
 Numbers, arrays and columns of numpy and pandas are taken where their plain counterparts are.
 """
 
-import csv
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -84,13 +84,25 @@ def as_share(what: str, value: object) -> float:
 
 
 def as_names(what: str, value: object) -> list[str]:
-    """Return names out of a text as in `a,"b, c"`, or out of a list or a column. Raises InputError."""
+    """Return names out of a text as in `a,"b, c"`, or out of a list or a column. Raises InputError.
+
+    In a text, a name that holds a comma stands in double quotes.
+    """
     if isinstance(value, str):
-        parts = next(csv.reader([value], skipinitialspace=True), [])
-        return [name for part in parts if (name := part.strip())]
+        return _split(what, value)
     if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
         raise refused(what, "names: a list, or a text with commas between them", value)
     return [as_text(f"Each of {what}", one) for one in value]
+
+
+def _split(what: str, text: str) -> list[str]:
+    words = shlex.shlex(text, posix=True)
+    words.whitespace, words.whitespace_split = ",", True
+    words.quotes, words.escape, words.commenters = '"', "", ""
+    try:
+        return [name.strip() for name in words if name.strip()]
+    except ValueError as error:
+        raise InputError(f"{what} has a double quote that is not closed: {text!r}.") from error
 
 
 def as_pairs(what: str, value: object) -> dict[str, str]:

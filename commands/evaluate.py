@@ -24,7 +24,6 @@ from cohorts.commands.options import (
     store_option,
 )
 from cohorts.commands.output import log
-from cohorts.commands.parsing import parse_names, parse_pairs
 from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
@@ -198,6 +197,7 @@ def evaluate_similarity(
     """Pairs of texts that people scored: how do the cosines of encoders correlate with the scores?"""
     from cohorts.commands.output.evaluation import tell_evaluation
     from cohorts.encoders.registry import download_checkpoints
+    from cohorts.given import as_pairs
     from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.encoders import parse_contestant
     from cohorts.harness.evaluate.similarity import SimilarityTask, simcse_variants
@@ -205,7 +205,7 @@ def evaluate_similarity(
     from cohorts.workspace import check_writable
 
     _begin(log_format)
-    scored = read_pairs(pairs, parse_pairs("--columns", columns))
+    scored = read_pairs(pairs, as_pairs("--columns", columns))
     asked = [parse_contestant(one) for one in encoder] if encoder else simcse_variants()
     if download:
         download_checkpoints([one.encoder for one in asked if not one.trained])
@@ -268,6 +268,7 @@ def evaluate_retrieval(
     from cohorts.commands.output.evaluation import show_quality
     from cohorts.encoders.base import check_ready
     from cohorts.encoders.registry import download_checkpoints
+    from cohorts.given import as_names
     from cohorts.harness.evaluate.data.encoders import parse_contestant
     from cohorts.harness.evaluate.retrieval.evaluation import evaluate
     from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
@@ -293,7 +294,7 @@ def evaluate_retrieval(
         source, path, out, columns=columns, labels=labels, notes=notes, dates=dates
     ) as records:
         population = (
-            read_labelled(records, parse_names("--labels", labels))
+            read_labelled(records, as_names("--labels", labels))
             if labels
             else read_patients(records, cohort or [], CohortBy(cohort_by or CohortBy.ANY))
         )

@@ -1,6 +1,5 @@
-"""What options mean: names, pairs, an encoder, an index."""
+"""What options mean: an encoder, an index."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,26 +9,6 @@ if TYPE_CHECKING:
     from cohorts.encoders.base import Encoder
     from cohorts.encoders.specs import EncoderSpec
     from cohorts.loaders.versions import IndexRequest
-
-
-def parse_pairs(option: str, text: str) -> dict[str, str]:
-    """Read `key=value,…`. Raises InputError for a key that is given twice."""
-    pairs = [pair.partition("=") for pair in parse_names(option, text)]
-    found = {key.strip(): value.strip() for key, _, value in pairs}
-    if len(found) < len(pairs):
-        raise InputError(f"{option} gives a key twice: {text!r}. Leave one out.")
-    return found
-
-
-def parse_names(option: str, text: str) -> list[str]:
-    """Read `a,"b, c",…`: names between commas; one that holds a comma stands in double quotes. Raises InputError."""
-    words = shlex.shlex(text, posix=True)
-    words.whitespace, words.whitespace_split = ",", True
-    words.quotes, words.escape, words.commenters = '"', "", ""
-    try:
-        return [name.strip() for name in words if name.strip()]
-    except ValueError as error:
-        raise InputError(f"{option} has a double quote that is not closed: {text!r}.") from error
 
 
 def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool) -> "Encoder | EncoderSpec":

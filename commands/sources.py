@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cohorts.commands.options import MAX_BAD_SHARE, ContextName, DatesName, UnitName
 from cohorts.commands.output import log
-from cohorts.commands.parsing import parse_names, parse_pairs
 
 if TYPE_CHECKING:
     from cohorts.records.base import Source
@@ -35,6 +34,7 @@ def opened_source(
 
     `folder` takes temporary files, and bad rows unless another file is named.
     """
+    from cohorts.given import as_names, as_pairs
     from cohorts.records.base import Unit
     from cohorts.records.notes.context import Treatment
     from cohorts.records.notes.deidentify import LIMITS
@@ -51,8 +51,8 @@ def opened_source(
         quarantine_file=quarantine or folder / "quarantine.csv",
         max_bad_share=max_bad_share,
         notes=notes,
-        columns=parse_pairs("--columns", columns),
-        labels=parse_names("--labels", labels),
+        columns=as_pairs("--columns", columns),
+        labels=as_names("--labels", labels),
         dates=Dates(dates.value),
         shard=shard,
     ) as opened:

@@ -20,7 +20,7 @@ from cohorts.commands.options import (
 )
 from cohorts.commands.output import log
 from cohorts.commands.output.rejected import tell_rejected
-from cohorts.commands.parsing import parse_names, wanted_index
+from cohorts.commands.parsing import wanted_index
 from cohorts.commands.typer_app import Commands
 
 app = Commands("Load")
@@ -64,6 +64,7 @@ def load(
     from cohorts.commands.output.progress import progress
     from cohorts.commands.output.summary import show_summary
     from cohorts.connectors.registry import connect
+    from cohorts.given import as_names
     from cohorts.loaders.files.vectors import open_vectors
     from cohorts.loaders.points.ready import FileOrigin
     from cohorts.loaders.run import Run
@@ -80,7 +81,7 @@ def load(
         id_column=id_column,
         vector_column=vector_column,
         payload=payload,
-        filterable=parse_names("--filterable", filterable),
+        filterable=as_names("--filterable", filterable),
     )
     with progress(run.times) as tick, connect(store) as connector:
         run.load(FileOrigin(file, made_by, patient_field), connector, tick)

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "given": {"connectors", *EVERYWHERE},
     "store": {"given", "search", *READ},
     "api": {"given", "store", "loaders", "search", *READ},
-    "commands": {*ROOMS, *READ},
+    "commands": {"given", *ROOMS, *READ},
     "cli": {*ROOMS, *READ},
     "__init__": {"api", "store", "search", *READ},
 }

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from cohorts.commands.parsing import parse_pairs
+from cohorts.given import as_pairs
 from cohorts.records.sources.registry import open_source
 from command_line import ok, refused
 
@@ -116,7 +116,7 @@ def test_ids_and_notes_may_stand_in_columns_of_any_name(ids: str, text: str, tmp
     ],
 )
 def test_names_with_commas_stand_in_double_quotes(text: str, pairs: dict[str, str]) -> None:
-    assert parse_pairs("--columns", text) == pairs
+    assert as_pairs("--columns", text) == pairs
 
 
 @pytest.mark.parametrize(
