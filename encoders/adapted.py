@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from cohorts.encoders.base import Encoder, Vectors
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.saving import OBJECT, write_about
 from cohorts.errors import EncoderError, NoText
 from cohorts.private_files import Scratch, private_folder, work_folder
@@ -160,8 +161,7 @@ class Adapted:
         if not np.isfinite(rows).all():
             raise EncoderError(f"{self.name}.{method} returned NaN or infinite numbers.")
         self._seen = rows.shape[1]
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
+        return unit_rows(rows)
 
 
 def _hash_of(folder: Path) -> str:

@@ -70,9 +70,13 @@ def parse_encoder(text: str, withheld: Withheld | None = None) -> EncoderSpec:
     elif is_folder(text):
         raise EncoderError(f"The encoder in {text} is trained already: load it, and nothing can be set.")
     else:
-        known = ", ".join(encoder_names())
-        raise EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
+        raise _unknown(name)
     return EncoderSpec(name, values, withheld, asked=text)
+
+
+def _unknown(name: str) -> EncoderError:
+    known = ", ".join(encoder_names())
+    return EncoderError(f"There is no encoder {name!r}, nor a folder of that name. Encoders: {known}.")
 
 
 def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
@@ -90,7 +94,7 @@ def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
 def _make(spec: EncoderSpec) -> Encoder:
     kind = _kind_of(spec.name)
     if kind is None:
-        raise EncoderError(f"There is no encoder {spec.name!r}. Encoders: {', '.join(encoder_names())}.")
+        raise _unknown(spec.name)
     require(f"What encoder {spec.name} needs", *_NEEDS.get(spec.name, ()))
     return kind.make(kind.settings(**check_values(kind.settings, spec.settings)))
 

@@ -18,7 +18,7 @@ from cohorts.encoders.fineehr.note_vectors import NoteVectors, note_vectors
 from cohorts.encoders.fineehr.training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.training import TrainingIds
-from cohorts.errors import EncoderError, InputError
+from cohorts.errors import EncoderError
 from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
 from cohorts.harness.evaluate.data.baselines import TFIDF, scorers_of
 from cohorts.harness.evaluate.data.classifiers import CLASSIFIERS, score
@@ -28,6 +28,7 @@ from cohorts.harness.evaluate.data.tfidf import tfidf, word_counts
 from cohorts.harness.evaluate.data.units import Units, read_units
 from cohorts.harness.evaluate.fineehr_tables import read
 from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
+from cohorts.harness.evaluate.seeds import check_seeds
 from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source
 from cohorts.records.transforms import AsOf
@@ -60,8 +61,7 @@ class FineEhrTask(Task[Source]):
     as_of: timedelta | None = None
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"{self.seeds} seeds were asked for; at least 1 is needed.")
+        check_seeds(self.seeds)
 
     def asked(self) -> dict[str, Any]:
         """Return what was asked for."""

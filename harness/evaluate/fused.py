@@ -32,6 +32,7 @@ from cohorts.harness.evaluate.fused_search import Questions, why_not
 from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, read
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, members
 from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
+from cohorts.harness.evaluate.seeds import check_seeds
 from cohorts.harness.reports.long_table import Record
 from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
 from cohorts.private_files import Scratch
@@ -81,8 +82,7 @@ class FusedTask(Task[Source]):
     cohort_by: CohortBy = CohortBy.PRIMARY
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"{self.seeds} seeds were asked for; at least 1 is needed.")
+        check_seeds(self.seeds)
 
     def asked(self) -> dict[str, Any]:
         """Return what was asked for."""

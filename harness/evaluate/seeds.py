@@ -4,12 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from cohorts.errors import InputError
 from cohorts.harness.reports.findings import Score, against
 from cohorts.harness.reports.formats import HELD, Show
 from cohorts.harness.reports.long_table import ColumnSpec, Record, by_half_width, long_table, records
 from cohorts.harness.reports.published import Table
 from cohorts.measures.intervals import student
 from cohorts.measures.paired import t_p
+
+
+def check_seeds(seeds: int) -> None:
+    """Raise InputError for none."""
+    if seeds < 1:
+        raise InputError(f"{seeds} seeds were asked for; at least 1 is needed.")
 
 
 def over_seeds(
