@@ -49,7 +49,7 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 test:  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
 	$(MAKE) --jobs 3 --output-sync set-up
 	$(MAKE) --jobs 2 --output-sync check test-ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder --ignore $(ON_RAY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
 
 set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) .links/cohorts
 

@@ -24,11 +24,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(costs.group_of(item)))
-
-
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -129,10 +124,10 @@ def qdrant_cluster(server_folder: Path) -> Iterator[servers.QdrantCluster]:
     cluster.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def milvus_process(server_folder: Path) -> Iterator[servers.Milvus]:
-    """Start a Milvus server for the session."""
-    server = servers.Milvus(server_folder / "milvus")
+    """Start a Milvus server for a module: one that idles takes a sixth of a core, the session long."""
+    server = servers.Milvus(server_folder / f"milvus-{secrets.token_hex(4)}")
     server.start()
     yield server
     server.end()
@@ -140,7 +135,7 @@ def milvus_process(server_folder: Path) -> Iterator[servers.Milvus]:
 
 @pytest.fixture
 def milvus(milvus_process: servers.Milvus, request: pytest.FixtureRequest) -> servers.Milvus:
-    """Return the session's Milvus server, empty."""
+    """Return the module's Milvus server, empty."""
     costs.check_server_mark(request)
     milvus_process.empty()
     return milvus_process

@@ -86,19 +86,6 @@ def marks_of(item: pytest.Item) -> Iterator[str]:
         yield "slow"
 
 
-MILVUS = pytest.mark.xdist_group("milvus")  # of a case that takes its server by name
-
-
-def group_of(item: pytest.Item) -> str:
-    """Return what runs in one process: a module or class, and everything that takes a Milvus server.
-
-    One of these idles on a sixth of a core: one process has it, not each.
-    """
-    if "milvus_process" in getattr(item, "fixturenames", ()):
-        return "milvus"
-    return item.nodeid.partition("[")[0].rpartition("::")[0]
-
-
 def check_server_mark(request: pytest.FixtureRequest) -> None:
     """Fail a test that takes a server by name, which its fixtures don't show, and has no mark that says so."""
     if request.node.get_closest_marker("server") is None:

@@ -13,7 +13,6 @@ import pytest
 from cohorts.connectors.addresses import parse_server, place_of
 from cohorts.workspace import default_run_dir
 from command_line import ok, refused, run
-from costs import MILVUS
 from engine_contract import cloud
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import DataType, MilvusClient
@@ -308,7 +307,7 @@ def owner_of_lite() -> Iterator[MilvusClient]:
     server_manager_instance.release_server("theirs.db")
 
 
-@pytest.fixture(params=["lite", pytest.param("server", marks=[pytest.mark.server, MILVUS])])
+@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.server)])
 def milvus_store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, Any]:

@@ -14,7 +14,6 @@ from cohorts.loaders.holding import holding
 from cohorts.loaders.reindex import reindex
 from cohorts.loaders.versions import IndexRequest, next_version, switch
 from cohorts.progress import ProgressCallback
-from costs import MILVUS
 from engine_contract import FIELDS, cloud, payloads
 
 N, DIM = 600, 16
@@ -40,7 +39,7 @@ def reindexed(
         "edge",
         "lite",
         pytest.param("qdrant", marks=pytest.mark.server),
-        pytest.param("milvus", marks=[pytest.mark.server, MILVUS]),
+        pytest.param("milvus", marks=pytest.mark.server),
     ]
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
