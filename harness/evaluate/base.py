@@ -45,6 +45,21 @@ class Sheet:
     intervals: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
 
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what is written of the long table."""
+        return wide(table, self.settings, self.measures, intervals=self.intervals, counts=self.counts)
+
+
+@dataclass(frozen=True)
+class LongSheet:
+    """A CSV file with a row for every figure: its columns, each by the column of the long table that it shows."""
+
+    columns: Mapping[str, str]
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what is written of the long table."""
+        return table.reindex(columns=list(self.columns.values())).set_axis(list(self.columns), axis=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
@@ -86,7 +101,7 @@ class Task(Generic[Given]):
 
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
-    sheets: ClassVar[Mapping[str, Sheet]]
+    sheets: ClassVar[Mapping[str, Sheet | LongSheet]]
 
     def measure(self, given: Given, run: Run) -> Iterator[Record]:
         """Yield every figure. Raises InputError, EncoderError."""
@@ -103,6 +118,10 @@ class Task(Generic[Given]):
     def told(self, run: Run) -> Told:
         """Return how the figures are read."""
         raise NotImplementedError
+
+    def frames(self, run: Run) -> dict[str, pd.DataFrame]:
+        """Return every sheet as it is written."""
+        return {name: one.of(run.table(name)) for name, one in self.sheets.items()}
 
 
 def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str) -> Iterator[Record]:
@@ -132,6 +151,7 @@ def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Ru
 
 def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
     """Write report.html, manifest.json and a CSV file per sheet; return the page's path."""
+    frames = task.frames(run)
     page = render(
         f"{task.name}.html",
         manifest=run.manifest,
@@ -139,12 +159,8 @@ def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
         categories=category_lines(run.manifest.get("note_categories", ())),
         categories_table=published.FINEEHR_CATEGORIES,
         published=published,
-        files=[f"{name}.csv" for name in task.sheets],
+        files=[f"{name}.csv" for name in frames],
         **told.tables,
         **told.drawn,
     )
-    files = [
-        (name, wide(run.table(name), one.settings, one.measures, intervals=one.intervals, counts=one.counts))
-        for name, one in task.sheets.items()
-    ]
-    return keep(folder, page, run.manifest, files)
+    return keep(folder, page, run.manifest, frames.items())

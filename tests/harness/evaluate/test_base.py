@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from cohorts.errors import InputError
 from cohorts.harness.evaluate import seeds
-from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, evaluate, figures, write_report
+from cohorts.harness.evaluate.base import LongSheet, Run, Sheet, Task, Told, evaluate, figures, write_report
 from cohorts.harness.reports.formats import decimals
 from cohorts.harness.reports.long_table import Record, TableSpec, long_table, records
 from scipy.stats import t, ttest_rel
@@ -25,7 +25,8 @@ class Lengths(Task[list[str]]):
     sheets = {  # noqa: RUF012 - never changed
         "lengths": Sheet(
             ("seed", "layers"), ("mean", "texts", "told"), intervals=("mean",), counts=("texts", "layers")
-        )
+        ),
+        "each": LongSheet({"of": "measure", "it is": "value", "lacks": "elsewhere"}),
     }
 
     def measure(self, given: list[str], run: Run) -> Iterator[Record]:
@@ -41,6 +42,7 @@ class Lengths(Task[list[str]]):
             "lengths", {"seed": 0, "layers": 1}, mean=float("nan"), texts=0, told="nothing trained"
         )
         yield from figures("elsewhere", {"seed": 0}, mean=9.0, told="")
+        yield from figures("each", {"seed": 0}, mean=0.5, least=0.25)
 
     def asked(self) -> dict[str, Any]:
         return {"seeds": 2}
@@ -77,6 +79,8 @@ def test_a_tasks_figures_are_kept_as_csv_page_and_manifest(tmp_path: Path) -> No
     assert frame["told"].isna().tolist() == [True, True, False]
     lines = (tmp_path / "lengths.csv").read_text().splitlines()
     assert lines[-1] == "0,1,,,,0,nothing trained"  # a whole number stays one, whatever lacks beside it
+    each = (tmp_path / "each.csv").read_text().splitlines()
+    assert each == ["of,it is,lacks", "mean,0.5,", "least,0.25,"]  # a row for every figure
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["plan"], manifest["counts"], manifest["pairs"]) == ({"seeds": 2}, {"texts": 2}, 2)
     assert set(manifest["versions"]) == {"ehr-cohorts", "numpy"}
