@@ -213,8 +213,9 @@ class Journal:
     def look_at(self, name: str) -> None:
         """Let what is asked of units be of this version, without writing to it; a copy holds what the first one did."""
         rows = self._ask(
-            "select number from targets where name = ?1 or name = (select copy_of from targets where name = ?1) "
+            "select number from targets where name = ? or name = (select copy_of from targets where name = ?) "
             "order by number limit 1",
+            name,
             name,
         )
         self._target = int(rows[0][0]) if rows else 0
