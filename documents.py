@@ -1,8 +1,10 @@
 """JSON documents that may have been cut or changed since they were written: read whole, every value of its kind.
 
 A kind is a type: str, bool, int, float, None, Any, Literal, unions, list[…], tuple[…, ...], dict[str, …] (or Sequence
-and Mapping), dataclasses, NamedTuples and TypedDicts of these. What is read never holds NaN or infinity, a whole number
-beyond 2**53, or text that has no UTF-8. Messages name places and kinds; they quote no value, which may be a record's.
+and Mapping), dataclasses, NamedTuples and TypedDicts of these; or Annotated[kind, check, …], each check a function that
+returns what is wrong with a value, in words that follow its place, or "". What is read never holds NaN or infinity, a
+whole number beyond 2**53, or text that has no UTF-8. Messages name places and kinds; they quote no value, which may be
+a record's: only a check may.
 """
 
 import json
@@ -11,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from cohorts.errors import CohortsError, InputError
 
@@ -57,13 +59,19 @@ def parse_json(
 
 
 def conform(
-    value: Any, kind: type[T], of: str, *, error: type[CohortsError] = InputError, remedy: str = ""
+    value: Any,
+    kind: type[T],
+    of: str,
+    *,
+    error: type[CohortsError] = InputError,
+    remedy: str = "",
+    verdict: str = "is damaged",
 ) -> T:
-    """Return a value out of JSON as the kind that is expected. Raises as `read_json` does."""
+    """Return a value out of JSON or TOML as the kind that is expected. Raises as `read_json` does."""
     try:
         made: T = _made(value, kind, "it")
     except _Wrong as wrong:
-        raise error(f"{of} is damaged: {wrong}. {remedy}".rstrip()) from wrong
+        raise error(f"{of} {verdict}: {wrong}. {remedy}".rstrip()) from wrong
     return made
 
 
@@ -109,6 +117,14 @@ def _one_of(value: Any, kinds: Sequence[Any], at: str) -> Any:
     raise wrong or _Wrong(at)
 
 
+def _checked(value: Any, kinds: Sequence[Any], at: str) -> Any:
+    made = _made(value, kinds[0], at)
+    for check in kinds[1:]:
+        if wrong := check(made):
+            raise _Wrong(f"{at} {wrong}")
+    return made
+
+
 def _literal(value: Any, allowed: Sequence[Any], at: str) -> Any:
     if not any(type(value) is type(one) and value == one for one in allowed):
         raise _Wrong(f"{at} {_is(value)}; it must be one of {', '.join(map(str, allowed))}")
@@ -139,10 +155,10 @@ def _dict(value: Any, kinds: Sequence[Any], at: str) -> dict[str, Any]:
 
 def _record(value: Any, kind: Any, at: str) -> Any:
     """Return a dataclass, NamedTuple or TypedDict. What it refuses itself is wrong with the document."""
-    given, hints = _dict(value, (str, Any), at), get_type_hints(kind)
+    given, hints = _dict(value, (str, Any), at), get_type_hints(kind, include_extras=True)
     for name in given:
         if name not in hints:
-            raise _Wrong(f"{at} holds {name[:80]!r}, which is not known")
+            raise _Wrong(f"{at} holds {name[:80]!r}, which is not known; known are {', '.join(hints)}")
     for name in _required(kind):
         if name not in given:
             raise _Wrong(f"{at} lacks {name}")
@@ -172,7 +188,7 @@ def _is(value: Any) -> str:
         return "is no finite number"
     if type(value) is int and abs(value) > _LARGEST:
         return "is a number beyond 2**53"
-    return f"is {_NAMES[type(value)]}"
+    return f"is {_NAMES.get(type(value), 'a ' + type(value).__name__)}"  # TOML has dates and times
 
 
 def _is_whole(value: Any) -> bool:
@@ -187,6 +203,7 @@ _SCALARS: Mapping[Any, Any] = {
     NoneType: lambda value: value is None,
 }
 _COMPOSED: Sequence[tuple[tuple[Any, ...], Any]] = (
+    ((Annotated,), _checked),
     ((Union, UnionType), _one_of),
     ((Literal,), _literal),
     ((list, Sequence), _list),

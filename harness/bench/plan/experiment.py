@@ -2,11 +2,11 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from cohorts.connectors.addresses import is_server, parse_server
 from cohorts.connectors.index import (
@@ -21,8 +21,8 @@ from cohorts.connectors.index import (
     show_index,
 )
 from cohorts.connectors.registry import ADDRESSES
+from cohorts.documents import conform
 from cohorts.errors import InputError
-from cohorts.harness.bench.plan.toml_table import BOOLEAN, SHARE, TABLE, TEXT, Key, above, read_table, whole
 from cohorts.harness.reports.formats import plain
 
 MAX_K = 16_384  # the most that every engine returns
@@ -30,15 +30,45 @@ REFERENCES: dict[str, tuple[type[Index], ...]] = {
     "reference:faiss": (Hnsw, Ivf),
     "reference:annoy": (Annoy,),
 }
+T = TypeVar("T")
+
+
+def _filled(value: str | Sequence[Any]) -> str:
+    return "" if (value.strip() if isinstance(value, str) else value) else "is empty; leave nothing to guess"
+
+
+def _once(values: Sequence[Any]) -> str:
+    twice = [one for place, one in enumerate(values) if one in values[:place]]
+    return f"holds {twice[0]!r} twice; take one of them out" if twice else ""
+
+
+def _whole(least: int, most: int) -> Callable[[int], str]:
+    words = f"it must be a whole number from {least:,} to {most:,}"
+    return lambda value: "" if least <= value <= most else f"is {value}; {words}"
+
+
+def _above_0(most: float) -> Callable[[float], str]:
+    words = f"it must be a number above 0 and at most {most:,g}"
+    return lambda value: "" if 0 < value <= most else f"is {plain(value)}; {words}"
+
+
+def _share(value: float) -> str:
+    return "" if 0 < value < 1 else f"is {plain(value)}; it must be between 0 and 1, both left out"
+
+
+Text = Annotated[str, _filled]
+Number = Annotated[float, _above_0(1_000_000)]
+Once = Annotated[tuple[T, ...], _once]
+Many = Annotated[tuple[T, ...], _filled, _once]
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """Clustered vectors to be drawn: (rows, dim) around `clusters` centres."""
 
-    rows: int
-    dim: int
-    clusters: int
+    rows: Annotated[int, _whole(2, 1_000_000_000)]
+    dim: Annotated[int, _whole(2, 65_536)]
+    clusters: Annotated[int, _whole(1, 1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -66,8 +96,8 @@ class Share:
 class Store:
     """One store to be measured, or a reference library in this process, as in `reference:faiss`."""
 
-    name: str
-    address: str
+    name: Text
+    address: Text
 
     @property
     def reference(self) -> bool:
@@ -89,56 +119,61 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """Everything that is to be measured; `seconds` is the length of each measurement under load.
+class Settings:
+    """What is measured on every index; `seconds` is the length of each measurement under load.
 
     `rates` are queries and `writes` points per second; each of one is measured with each of the other.
     """
 
-    name: str
-    seed: int
-    repeats: int
-    queries: int
-    k: tuple[int, ...]
-    clients: tuple[int, ...]
-    rates: tuple[float, ...]
-    writes: tuple[float, ...]
-    seconds: float
+    name: Text
+    seed: Annotated[int, _whole(0, 2**32 - 1)] = 0
+    repeats: Annotated[int, _whole(1, 1_000)] = 3
+    queries: Annotated[int, _whole(1, 1_000_000)] = 1_000
+    k: Many[Annotated[int, _whole(1, MAX_K)]]
+    clients: Many[Annotated[int, _whole(1, 1_024)]] = ()
+    rates: Once[Number] = ()
+    writes: Once[Number] = ()
+    seconds: Annotated[float, _above_0(86_400)] = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Settings):
+    """Everything that is to be measured, and on what."""
+
     data: Synthetic | FromFile
     filters: tuple[Share, ...]
     stores: tuple[Store, ...]
     plans: tuple[Plan, ...]
 
 
-_NUMBER = above(0, 1_000_000)
-_EXPERIMENT = {
-    "store": Key(TABLE, many=True),
-    "name": Key(TEXT),
-    "seed": Key(whole(0, 2**32 - 1), 0),
-    "repeats": Key(whole(1, 1_000), 3),
-    "queries": Key(whole(1, 1_000_000), 1_000),
-    "k": Key(whole(1, MAX_K), many=True),
-    "clients": Key(whole(1, 1_024), (), many=True),
-    "rates": Key(_NUMBER, (), many=True, empty=True),
-    "writes": Key(_NUMBER, (), many=True, empty=True),
-    "seconds": Key(above(0, 86_400), 5),
-    "data": Key(TABLE),
-    "filters": Key(TABLE, None),
-    "index": Key(TABLE, many=True),
-}
-_FILE = {"file": Key(TEXT)}
-_SYNTHETIC = {
-    "rows": Key(whole(2, 1_000_000_000)),
-    "dim": Key(whole(2, 65_536)),
-    "clusters": Key(whole(1, 1_000_000)),
-}
-_FILTERS = {"selectivities": Key(SHARE, many=True), "correlated": Key(BOOLEAN, (False,), many=True)}
-_STORE = {"name": Key(TEXT), "address": Key(TEXT)}
-_INDEX = {
-    "build": Key(TEXT),
-    "search": Key(TEXT, (), many=True, empty=True),
-    "stores": Key(TEXT, (), many=True),
-}
+@dataclass(frozen=True, kw_only=True)
+class _FileTable:
+    """The table `data` of vectors that are there."""
+
+    file: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FiltersTable:
+    selectivities: Many[Annotated[float, _share]]
+    correlated: Many[bool] = (False,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _IndexTable:
+    build: Text
+    search: Once[Text] = ()
+    stores: Many[Text] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written(Settings):
+    """An experiment by the keys of its file."""
+
+    data: dict[str, Any]
+    filters: dict[str, Any] = field(default_factory=dict)
+    store: Annotated[tuple[Store, ...], _filled]
+    index: Annotated[tuple[_IndexTable, ...], _filled]
 
 
 def read_experiment(file: Path) -> Experiment:
@@ -151,17 +186,13 @@ def read_experiment(file: Path) -> Experiment:
         text = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"The experiment {file} can't be read: {error}.") from error
-    values, where = read_table(text, _EXPERIMENT, str(file)), str(file)
-    stores = _stores(values.pop("store"), where)
+    written = _read(text, _Written, str(file))
     experiment = Experiment(
-        data=_data(values.pop("data"), file),
-        filters=_filters(values.pop("filters"), where),
-        stores=stores,
-        plans=_plans(values.pop("index"), stores, where),
-        rates=tuple(map(float, values.pop("rates"))),
-        writes=tuple(map(float, values.pop("writes"))),
-        seconds=float(values.pop("seconds")),
-        **values,
+        **{one.name: getattr(written, one.name) for one in fields(Settings)},
+        data=_data(written.data, file),
+        filters=_filters(written.filters, file),
+        stores=_checked(written.store, file),
+        plans=_plans(written.index, written.store, file),
     )
     slug(experiment.name)
     if experiment.writes and not experiment.rates:
@@ -188,33 +219,36 @@ def rows_each(writes: float, seconds: float) -> int:
     return ceil(writes * seconds / 2)
 
 
+def _read(values: dict[str, Any], kind: type[T], where: str) -> T:
+    return conform(values, kind, where, verdict="can't be used")
+
+
 def _data(values: dict[str, Any], file: Path) -> Synthetic | FromFile:
     where = f"{file} [data]"
     if "file" in values:
-        return FromFile(file.parent / read_table(values, _FILE, where)["file"])
-    data = Synthetic(**read_table(values, _SYNTHETIC, where))
+        return FromFile(file.parent / _read(values, _FileTable, where).file)
+    data = _read(values, Synthetic, where)
     if data.clusters > data.rows:
         raise InputError(f"{where}: {data.clusters:,} clusters are more than {data.rows:,} rows.")
     return data
 
 
-def _filters(values: dict[str, Any] | None, where: str) -> tuple[Share, ...]:
+def _filters(values: dict[str, Any], file: Path) -> tuple[Share, ...]:
     if not values:
         return ()
-    found = read_table(values, _FILTERS, f"{where} [filters]")
-    return tuple(Share(one, how) for how in found["correlated"] for one in found["selectivities"])
+    table = _read(values, _FiltersTable, f"{file} [filters]")
+    return tuple(Share(one, how) for how in table.correlated for one in table.selectivities)
 
 
-def _stores(tables: Sequence[dict[str, Any]], where: str) -> tuple[Store, ...]:
-    found: list[Store] = []
-    for number, values in enumerate(tables, 1):
-        here = f"{where} [[store]] {number}"
-        store = Store(**read_table(values, _STORE, here))
-        _check_address(store, here)
-        if slug(store.name) in [slug(other.name) for other in found]:
-            raise InputError(f"{where}: there are two stores {store.name!r}; their results need two folders.")
-        found.append(store)
-    return tuple(found)
+def _checked(stores: tuple[Store, ...], file: Path) -> tuple[Store, ...]:
+    """Return the stores. Raises InputError for what can be no address, and two that would have one folder."""
+    folders = set()
+    for store in stores:
+        _check_address(store, f"{file} [[store]] {store.name}")
+        if slug(store.name) in folders:
+            raise InputError(f"{file}: there are two stores {store.name!r}; their results need two folders.")
+        folders.add(slug(store.name))
+    return stores
 
 
 def _check_address(store: Store, where: str) -> None:
@@ -234,10 +268,10 @@ def _check_address(store: Store, where: str) -> None:
         )
 
 
-def _plans(tables: Sequence[dict[str, Any]], stores: Sequence[Store], where: str) -> tuple[Plan, ...]:
+def _plans(tables: Sequence[_IndexTable], stores: Sequence[Store], where: Path) -> tuple[Plan, ...]:
     found: list[Plan] = []
-    for number, values in enumerate(tables, 1):
-        plan = _plan(values, stores, f"{where} [[index]] {number}")
+    for number, table in enumerate(tables, 1):
+        plan = _plan(table, stores, f"{where} [[index]] {number}")
         for other in found:
             both = set(plan.stores) & set(other.stores)
             if plan.index == other.index and both:
@@ -253,19 +287,18 @@ def _plans(tables: Sequence[dict[str, Any]], stores: Sequence[Store], where: str
     return tuple(found)
 
 
-def _plan(values: dict[str, Any], stores: Sequence[Store], where: str) -> Plan:
-    found = read_table(values, _INDEX, where)
-    index, known = parse_index(found["build"]), {store.name: store for store in stores}
-    for name in found["stores"]:
+def _plan(table: _IndexTable, stores: Sequence[Store], where: str) -> Plan:
+    index, known = parse_index(table.build), {store.name: store for store in stores}
+    for name in table.stores:
         if name not in known:
             raise InputError(f"{where}: there is no store {name!r}. Stores: {', '.join(known)}.")
         if not _has(known[name], index):
             raise InputError(f"{where}: {known[name].address} has no {show_index(index)}.")
-    fitting = found["stores"] or tuple(name for name, store in known.items() if _has(store, index))
+    fitting = table.stores or tuple(name for name, store in known.items() if _has(store, index))
     if not fitting:
         raise InputError(f"{where}: no store can build {show_index(index)}.")
-    default = not found["build"].partition(":")[2].strip()
-    searches = _searches(index, found["search"], where)
+    default = not table.build.partition(":")[2].strip()
+    searches = _searches(index, table.search, where)
     return Plan(index=index, searches=searches, stores=fitting, default=default)
 
 
