@@ -19,7 +19,7 @@ import numpy as np
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.index import Hnsw, SearchParams
 from cohorts.connectors.registry import connect
-from cohorts.harness.bench.load.clients import NullOpener, store_client
+from cohorts.harness.bench.load.clients import NOBODY, store_client
 from cohorts.harness.bench.load.modes import one_by_one
 from cohorts.harness.bench.load.samples import Recorder, merged
 from cohorts.harness.bench.run.build import Rows, build
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=4_000)
     asked = parser.parse_args()
-    floor = one_by_one(NullOpener(), vectors(5_000, 1), K).warm.latency_ms
+    floor = one_by_one(NOBODY, vectors(5_000, 1), K).warm.latency_ms
     print(f"{asked.vectors:,} synthetic vectors of {DIM}, k = {K}, {asked.pairs:,} pairs")
     print(f"floor: {np.median(floor) * 1000:.2f} µs in the latency of a query that finds nothing")
     with tempfile.TemporaryDirectory() as folder:

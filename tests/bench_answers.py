@@ -1,7 +1,9 @@
 """What tests of the harness share: answers written one by one, experiments as text, and a collection to be asked."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +12,8 @@ import numpy as np
 import servers
 from cohorts.connectors.base import Collection
 from cohorts.connectors.index import Hnsw, SearchParams
-from cohorts.harness.bench.load.clients import Opener
+from cohorts.harness.bench.load import clients
+from cohorts.harness.bench.load.clients import Client, Opener
 from cohorts.harness.bench.load.modes import Target
 from cohorts.harness.bench.load.samples import Samples
 from cohorts.harness.bench.load.workers import WorkerPool
@@ -73,6 +76,16 @@ def qdrant_address(node: servers.QdrantNode) -> str:
 def target(pool: WorkerPool, opener: Opener, **changes: Any) -> Target:
     """Return what a mode of load measures, with the queries above; draws follow from seed 0 and no repeat."""
     return replace(Target(opener=opener, data=DATA, k=K, pool=pool, repeat=0), **changes)
+
+
+def slow_opener(delay_s: float) -> Opener:
+    """Return what opens clients that find nothing, after a while."""
+    return Opener(open=partial(Client, ask=partial(_wait, delay_s), read=clients.Answer._make), apart=True)
+
+
+def _wait(delay_s: float, *_: object) -> clients.Answer:
+    time.sleep(delay_s)
+    return clients.Answer((), ())
 
 
 def kept(samples: Samples) -> tuple[np.ndarray, np.ndarray]:

@@ -4,11 +4,10 @@ What is timed is `ask` alone, which is the connector's own search with all but t
 read afterwards.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cohorts.connectors.addresses import is_server
 from cohorts.connectors.base import Connector, Found, Vectors
@@ -49,17 +48,15 @@ class Client:
         return self.store
 
 
-class Opener(Protocol):
-    """How a client comes to its connection, told to another process; `apart`: several processes may open it at once."""
+@dataclass(frozen=True, kw_only=True)
+class Opener:
+    """How a client comes to its connection, told to another process; `apart`: several processes may open it at once.
 
-    @property
-    def apart(self) -> bool:
-        """Tell whether every client can be a process of its own."""
-        ...
+    `open` returns a client that has asked nothing yet; it raises as `connect` does.
+    """
 
-    def open(self) -> Client:
-        """Return a client that has asked nothing yet. Raises as `connect` does."""
-        ...
+    open: Callable[[], Client]
+    apart: bool
 
 
 def store_client(
@@ -75,59 +72,30 @@ def _only_hits(found: Found) -> Answer:
     return Answer([hit.id for hit in hits], [hit.score for hit in hits], found.notes)
 
 
-@dataclass(frozen=True)
-class StoreOpener:
-    """Opens a store by its address, with the mapping of a collection of others where one was made.
+def of_store(
+    address: str, name: str, params: SearchParams | None = None, where: Filter | None = None
+) -> Opener:
+    """Open a store by its address, with the mapping of a collection of others where one was made.
 
-    An embedded engine lives in the process that opens it, and keeps others out: its clients are threads.
+    Each client has a connector of its own, which connects with its first query. An embedded engine lives in the process
+    that opens it, and keeps others out: its clients are threads.
     """
-
-    address: str
-    name: str
-    params: SearchParams | None = None
-    where: Filter | None = None
-
-    @property
-    def apart(self) -> bool:
-        """Tell whether it is a server."""
-        return is_server(self.address)
-
-    def open(self) -> Client:
-        """Return a client with a connector of its own, which connects with its first query."""
-        return store_client(open_store(self.address, self.name), self.name, self.params, self.where)
+    return Opener(open=partial(_open, address, name, params, where), apart=is_server(address))
 
 
-@dataclass(frozen=True)
-class Held:
-    """Lends a client that is open already, as of an index in this process; whoever opened it closes it."""
-
-    client: Client
-    apart: bool = False
-
-    def open(self) -> Client:
-        """Return a client of the same connection, which closing leaves open."""
-        return replace(self.client, close=_nothing)
+def _open(address: str, name: str, params: SearchParams | None, where: Filter | None) -> Client:
+    return store_client(open_store(address, name), name, params, where)
 
 
-@dataclass(frozen=True)
-class NullOpener:
-    """Opens clients that find nothing, after `delay_s`: what is left of a measurement is the harness's own cost."""
-
-    delay_s: float = 0.0
-    apart: bool = True
-
-    def open(self) -> Client:
-        """Return such a client."""
-        return Client(ask=partial(_wait, self.delay_s) if self.delay_s else _find_nothing, read=Answer._make)
+def lent(client: Client) -> Opener:
+    """Lend a client that is open already, as of an index in this process; whoever opened it closes it."""
+    return Opener(open=lambda: replace(client, close=_nothing), apart=False)
 
 
-def _find_nothing(_query: Vectors, _k: int) -> Answer:
-    return _EMPTY
-
-
-def _wait(delay_s: float, _query: Vectors, _k: int) -> Answer:
-    time.sleep(delay_s)
+def _find_nothing(*_: object) -> Answer:
     return _EMPTY
 
 
 _EMPTY = Answer((), ())
+# What is left of a measurement that finds nothing is the harness's own cost.
+NOBODY = Opener(open=partial(Client, ask=_find_nothing, read=Answer._make), apart=True)

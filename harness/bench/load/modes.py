@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from cohorts.connectors.base import Vectors
 from cohorts.errors import InputError
-from cohorts.harness.bench.load.clients import Client, NullOpener, Opener
+from cohorts.harness.bench.load.clients import NOBODY, Client, Opener
 from cohorts.harness.bench.load.processes import Meter
 from cohorts.harness.bench.load.samples import Log, Recorder, Samples, clock, gc_paused, merged
 from cohorts.harness.bench.load.workers import Run, StartBarrier, Work, WorkerPool, sleep_until
@@ -106,8 +106,8 @@ class Single(Mode):
         """Ask every query once; tell also what a query costs that asks nobody."""
         queries, meter = target.data.queries, Meter(target.server)
         seen = one_by_one(target.opener, queries, target.k)
-        server_cores = meter.read().cores
-        floor = one_by_one(NullOpener(), queries, target.k).warm
+        server_cores = meter.cores()
+        floor = one_by_one(NOBODY, queries, target.k).warm
         facts = {
             "cold_ms": seen.cold.latency_ms.round(4).tolist(),
             "floor_ms": float(np.median(floor.latency_ms)),

@@ -7,7 +7,6 @@ process) is None, and `how` says so.
 
 import ctypes
 import gc
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -39,14 +38,6 @@ class Memory:
 
     rss_anon_mib: float | None
     rss_file_mib: float | None
-    how: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Processor:
-    """Processor seconds per second: 1.0 keeps one core busy."""
-
-    cores: float | None
     how: str
 
 
@@ -93,23 +84,26 @@ def memory(pid: int | None) -> Memory:
     return Memory(rss_anon_mib=anon, rss_file_mib=file, how=f"RssAnon of {_shown(processes)}")
 
 
-def own_memory() -> Memory:
-    """Return the memory of this process, without its children and without what was freed but not given back."""
+def growth() -> Callable[[], Memory]:
+    """Return what tells by how much the memory of this process has grown since now.
+
+    Its children do not count, nor what was freed but not given back.
+    """
+    before = _own_mib()
+
+    def grown() -> Memory:
+        anon, file = (now - then for now, then in zip(_own_mib(), before, strict=True))
+        how = "RssAnon of this process less what it held before the build"
+        return Memory(rss_anon_mib=anon, rss_file_mib=file, how=how)
+
+    return grown
+
+
+def _own_mib() -> tuple[float, float]:
     gc.collect()
     with suppress(OSError, AttributeError):  # glibc's own; elsewhere there is no such function
         ctypes.CDLL(None).malloc_trim(0)
-    anon, file = _resident_mib(psutil.Process()) or (0.0, 0.0)
-    return Memory(rss_anon_mib=anon, rss_file_mib=file, how=f"RssAnon of this process ({os.getpid()})")
-
-
-def own_growth(before: Memory) -> Memory:
-    """Return by how much this process has grown since `own_memory` was read."""
-    now = own_memory()
-    return Memory(
-        rss_anon_mib=(now.rss_anon_mib or 0) - (before.rss_anon_mib or 0),
-        rss_file_mib=(now.rss_file_mib or 0) - (before.rss_file_mib or 0),
-        how="RssAnon of this process less what it held before the build",
-    )
+    return _resident_mib(psutil.Process()) or (0.0, 0.0)
 
 
 class Meter:
@@ -124,12 +118,10 @@ class Meter:
         now_s = self._all_s()
         return None if now_s is None or self._before_s is None else now_s - self._before_s
 
-    def read(self) -> Processor:
-        """Return the mean since the meter was made."""
+    def cores(self) -> float | None:
+        """Return the seconds per second since then: 1.0 keeps one core busy."""
         spent_s, over_s = self.spent_s(), time.perf_counter() - self._began
-        if spent_s is None:
-            return Processor(cores=None, how=NOT_VISIBLE)
-        return Processor(cores=spent_s / over_s, how=f"processor time of {_shown(family(self._pid))}")
+        return None if spent_s is None else spent_s / over_s
 
     def _all_s(self) -> float | None:
         """Return the seconds of all, with those of children that have ended."""

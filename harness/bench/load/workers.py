@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from threading import BrokenBarrierError
 from typing import Any, Self
@@ -28,24 +29,14 @@ class StartBarrier:
     """What the clients share: the moment at which all begin, and the number of the next arrival that nobody has."""
 
     def __init__(self, parties: int) -> None:
-        self._barrier = _SPAWN.Barrier(parties)
         self._began_ns = _SPAWN.Value("q", 0, lock=False)
         self._next = _SPAWN.Value("q", 0)
-
-    def open(self) -> int:
-        """Wait until all are ready, then let them in; return the moment at which they begin, which has come."""
-        self._barrier.wait(START_S)
-        self._next.value = 0
-        self._began_ns.value = clock() + LEAD_NS
-        return self._enter()
+        # The last one who comes sets both, before any is let through.
+        self._barrier = _SPAWN.Barrier(parties, partial(_start, self._began_ns, self._next), START_S)
 
     def wait(self) -> int:
         """Wait for all others; return the moment to begin, which has come."""
-        self._barrier.wait(START_S)
-        return self._enter()
-
-    def _enter(self) -> int:
-        self._barrier.wait(START_S)
+        self._barrier.wait()
         sleep_until(self._began_ns.value)
         return int(self._began_ns.value)
 
@@ -58,6 +49,10 @@ class StartBarrier:
     def abandon(self) -> None:
         """Let nobody wait for one who can't come."""
         self._barrier.abort()
+
+
+def _start(began_ns: Any, next_: Any) -> None:
+    next_.value, began_ns.value = 0, clock() + LEAD_NS
 
 
 Work = Callable[[Any, int, StartBarrier], Any]
@@ -169,7 +164,7 @@ def _together(tasks: Sequence[Future[Any]], barrier: StartBarrier, server: int |
         task.add_done_callback(lambda ended: barrier.abandon() if ended.exception() else None)
     meter = None
     with suppress(BrokenBarrierError):  # somebody failed: what is told is why
-        began_ns = barrier.open()
+        began_ns = barrier.wait()
         meter = Meter(server)
     errors = [error for task in tasks if (error := task.exception())]
     for error in errors:

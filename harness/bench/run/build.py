@@ -18,14 +18,7 @@ from cohorts.connectors.base import Collection, Connector, Description, Points, 
 from cohorts.connectors.index import Flat, show_index
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError
-from cohorts.harness.bench.load.processes import (
-    Memory,
-    in_fresh_process,
-    memory,
-    own_growth,
-    own_memory,
-    server_pid,
-)
+from cohorts.harness.bench.load.processes import Memory, growth, in_fresh_process, memory, server_pid
 from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.loaders.journal.chunks import CHUNK_UNITS
 from cohorts.loaders.stages import StageTimes, in_flight
@@ -122,26 +115,24 @@ def build(connector: Connector, collection: Collection, rows: Rows, *, timeout_s
     )
 
 
-def build_and_weigh(
-    address: str, collection: Collection, rows: Rows, *, pid: int | None = None
-) -> tuple[Built, Memory]:
+def build_and_weigh(address: str, collection: Collection, rows: Rows) -> tuple[Built, Memory]:
     """Build at a store's address; return also the memory that the engine holds with it.
 
-    A server's process is looked for by its port, unless its `pid` is given. An embedded engine builds in a process of
-    its own, of which only the growth counts. Raises as `build` does.
+    A server's process is looked for by its port. An embedded engine builds in a process of its own, of which only the
+    growth counts. Raises as `build` does.
     """
     if not is_server(address):
         return in_fresh_process(_build_here, address, collection, rows)
     with connect(address) as connector:
         built = build(connector, collection, rows)
-    return built, memory(server_pid(address) if pid is None else pid)
+    return built, memory(server_pid(address))
 
 
 def _build_here(address: str, collection: Collection, rows: Rows) -> tuple[Built, Memory]:
     with connect(address) as connector:
-        before = own_memory()
+        grown = growth()
         built = build(connector, collection, rows)
-        return built, own_growth(before)
+        return built, grown()
 
 
 def check_count(connector: Connector, name: str, wanted: int, what: str) -> None:

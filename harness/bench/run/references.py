@@ -20,7 +20,7 @@ LIBRARIES = {Hnsw: "faiss", Ivf: "faiss", Annoy: "annoy"}
 
 
 def reference_client(reference: Reference, params: SearchParams) -> Client:
-    """Return a client of an index in this process; `Held` lends it. Queries must be unit rows."""
+    """Return a client of an index in this process; `lent` lends it. Queries must be unit rows."""
     return Client(ask=reference.searching(params), read=_read)
 
 

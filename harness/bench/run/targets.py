@@ -15,8 +15,8 @@ from cohorts.connectors.calibration.match import SAMPLE
 from cohorts.connectors.filters.conditions import Comparison, Filter
 from cohorts.connectors.index import SearchParams, effective_search, index_to_json, search_to_json
 from cohorts.connectors.registry import connect
-from cohorts.harness.bench.load.clients import Held, Opener, StoreOpener
-from cohorts.harness.bench.load.processes import Memory, disk_mib, own_growth, own_memory, server_pid
+from cohorts.harness.bench.load.clients import Opener, lent, of_store
+from cohorts.harness.bench.load.processes import Memory, disk_mib, growth, server_pid
 from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.experiment import Share
 from cohorts.harness.bench.plan.matrix import Build, Cell
@@ -85,10 +85,10 @@ def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int
     first = replace(settled[build.searches[0], ks[0]], search=SearchParams(), translation="")
     built, memory = build_and_weigh(address, first, Rows(data.vectors, data.attributes))
 
-    def opener(cell: Cell) -> StoreOpener:
+    def opener(cell: Cell) -> Opener:
         params = settled[cell.search, cell.k].search
         # An empty search is the engine's default.
-        return StoreOpener(address, name, None if params == SearchParams() else params, passing(cell.where))
+        return of_store(address, name, None if params == SearchParams() else params, passing(cell.where))
 
     def effect(cell: Cell) -> Effect:
         one = settled[cell.search, cell.k]
@@ -104,13 +104,13 @@ def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int
 
 def _library(build: Build, data: Dataset, seed: int) -> Subject:
     """Build an index of faiss or annoy, which filters nothing."""
-    before = own_memory()
+    grown = growth()
     reference, built = build_reference(build.index, data.vectors, seed)
     index = index_to_json(build.index)
     return Subject(
         built=built,
-        memory=own_growth(before),
-        opener=lambda cell: Held(reference_client(reference, cell.search)),
+        memory=grown(),
+        opener=lambda cell: lent(reference_client(reference, cell.search)),
         effect=lambda cell: Effect(index=index, search=search_to_json(cell.search)),
     )
 

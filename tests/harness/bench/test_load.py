@@ -21,6 +21,7 @@ from bench_answers import (
     check_whole,
     kept,
     qdrant_address,
+    slow_opener,
     target,
 )
 from cohorts.connectors.base import Points
@@ -31,7 +32,7 @@ from cohorts.connectors.registry import connect
 from cohorts.errors import CollectionNotFound, EngineError, InputError
 from cohorts.harness.bench.load import modes
 from cohorts.harness.bench.load.churn import Churn, Writes, while_writing
-from cohorts.harness.bench.load.clients import Held, NullOpener, StoreOpener, store_client
+from cohorts.harness.bench.load.clients import NOBODY, lent, of_store, store_client
 from cohorts.harness.bench.load.modes import COLD, Closed, Open, Single, arrivals, ask_as_due, one_by_one
 from cohorts.harness.bench.load.samples import Log, Samples, merged
 from cohorts.harness.bench.load.workers import WorkerPool
@@ -87,7 +88,7 @@ class TestSingle:
         self, store: str, request: pytest.FixtureRequest
     ) -> None:
         address = request.getfixturevalue(store)
-        seen = one_by_one(StoreOpener(address, "c", PARAMS), QUERIES, K)
+        seen = one_by_one(of_store(address, "c", PARAMS), QUERIES, K)
         assert seen.warm.query.tolist() == list(range(len(QUERIES)))
         assert seen.cold.query.tolist() == list(range(COLD))
         for samples in (seen.cold, seen.warm):
@@ -102,7 +103,7 @@ class TestSingle:
 
     def test_filters_and_short_answers_are_kept_as_they_came(self, embedded: str) -> None:
         few = Comparison("age", "<", 0.5)  # 34 of them
-        samples = one_by_one(StoreOpener(embedded, "c", PARAMS, few), QUERIES, 50).warm
+        samples = one_by_one(of_store(embedded, "c", PARAMS, few), QUERIES, 50).warm
         assert (samples.found == 34).all()
         assert (samples.asked == 50).all()
         assert all(int(key) % 90 == 0 for key in samples.ids)
@@ -110,29 +111,29 @@ class TestSingle:
         assert np.isfinite(samples.scores).all()
 
     def test_what_was_done_otherwise_is_counted(self, embedded: str) -> None:
-        samples = one_by_one(StoreOpener(embedded, "c", SearchParams(ef_search=5)), QUERIES, K).warm
+        samples = one_by_one(of_store(embedded, "c", SearchParams(ef_search=5)), QUERIES, K).warm
         assert samples.notes == {"ef_search=5 was asked; 10 neighbours need 10: it was used": len(QUERIES)}
 
     def test_the_floor_finds_nothing(self) -> None:
-        seen = one_by_one(NullOpener(), QUERIES, K)
+        seen = one_by_one(NOBODY, QUERIES, K)
         assert len(seen.warm) == len(QUERIES)
         assert (seen.warm.found == 0).all()
         assert len(seen.warm.ids) == 0
 
     def test_a_client_that_is_lent_stays_open(self, embedded: str) -> None:
         with connect(embedded) as connector:
-            held = Held(store_client(connector, "c", PARAMS))
+            held = lent(store_client(connector, "c", PARAMS))
             check_found(one_by_one(held, QUERIES, K).warm)
             assert connector.count("c") == N
             with pytest.raises(EngineError, match="another connector"):
-                one_by_one(StoreOpener(embedded, "c"), QUERIES, K)
+                one_by_one(of_store(embedded, "c"), QUERIES, K)
 
     def test_no_queries_are_an_error(self, pool: WorkerPool) -> None:
         nothing = Dataset(QUERIES, QUERIES[:0], {}, synthetic=True)
         with pytest.raises(InputError, match="0 queries and 1 clients"):
-            Single().measure(target(pool, NullOpener(), data=nothing))
+            Single().measure(target(pool, NOBODY, data=nothing))
         with pytest.raises(InputError, match="60 queries and 0 clients"):
-            Closed(0).measure(target(pool, NullOpener()))
+            Closed(0).measure(target(pool, NOBODY))
 
 
 def test_what_several_clients_found_comes_in_the_order_of_the_arrivals() -> None:
@@ -156,7 +157,7 @@ class TestClosedLoop:
     def test_clients_ask_one_after_the_other_until_the_end(
         self, store: str, request: pytest.FixtureRequest, pool: WorkerPool
     ) -> None:
-        opener = StoreOpener(request.getfixturevalue(store), "c", PARAMS)
+        opener = of_store(request.getfixturevalue(store), "c", PARAMS)
         run = Closed(2).measure(target(pool, opener, seconds=0.5))
         samples = run.samples
         check_whole(samples)
@@ -178,22 +179,22 @@ class TestClosedLoop:
 
     def test_a_client_that_fails_ends_them_all_with_its_error(self, served: str, pool: WorkerPool) -> None:
         with pytest.raises(CollectionNotFound, match="no collection elsewhere"):
-            Closed(2).measure(target(pool, StoreOpener(served, "elsewhere"), seconds=0.1))
-        again = Closed(2).measure(target(pool, StoreOpener(served, "c", PARAMS), seconds=0.1))
+            Closed(2).measure(target(pool, of_store(served, "elsewhere"), seconds=0.1))
+        again = Closed(2).measure(target(pool, of_store(served, "c", PARAMS), seconds=0.1))
         check_whole(again.samples)
 
     def test_what_a_server_spends_is_counted_while_it_is_asked(
         self, qdrant: servers.QdrantNode, served: str, pool: WorkerPool
     ) -> None:
         assert qdrant.process is not None
-        asking = target(pool, StoreOpener(served, "c", PARAMS), server=qdrant.process.pid, seconds=0.5)
+        asking = target(pool, of_store(served, "c", PARAMS), server=qdrant.process.pid, seconds=0.5)
         asked = Closed(2).measure(asking).facts["server_cores"]
         left = ask_as_due(asking, np.array([0.0, 0.5])).server_cores
         assert asked is not None
         assert left is not None
         assert 0 <= left < asked / 3
         assert asked > 0.05
-        unseen = target(pool, StoreOpener(served, "c", PARAMS), seconds=0.1)
+        unseen = target(pool, of_store(served, "c", PARAMS), seconds=0.1)
         assert Closed(2).measure(unseen).facts["server_cores"] is None
 
 
@@ -213,7 +214,7 @@ class TestOpenLoop:
         self, store: str, request: pytest.FixtureRequest, pool: WorkerPool
     ) -> None:
         times = arrivals(150, 0.8, seed=0)
-        opener = StoreOpener(request.getfixturevalue(store), "c", PARAMS)
+        opener = of_store(request.getfixturevalue(store), "c", PARAMS)
         samples = Open(150).measure(target(pool, opener, seconds=0.8)).samples
         check_whole(samples)
         check_found(samples)
@@ -225,7 +226,7 @@ class TestOpenLoop:
     ) -> None:
         monkeypatch.setattr(modes, "OPEN_CLIENTS", 1)
         delay_s, times = 0.02, arrivals(200, 0.5, seed=0)  # 4 times what one client can ask
-        run = Open(200).measure(target(pool, NullOpener(delay_s), seconds=0.5))
+        run = Open(200).measure(target(pool, slow_opener(delay_s), seconds=0.5))
         samples = run.samples
         ended_s = 0.0
         implied = []
@@ -255,7 +256,7 @@ class TestWhileWriting:
             rate_per_s=200,
             seconds=0.6,
         )
-        run = while_writing(target(pool, StoreOpener(address, "c", PARAMS)), times, writes)
+        run = while_writing(target(pool, of_store(address, "c", PARAMS)), times, writes)
         samples, written = run.samples, run.written
         assert written is not None
         check_whole(samples)
@@ -287,7 +288,7 @@ class TestWhileWriting:
         monkeypatch.setattr(modes, "OPEN_CLIENTS", 1)
         points = Points([str(row) for row in range(200)], ROWS.vectors[:200], [{}] * 200)
         writes = Writes(points=points, deleted=[], rate_per_s=400, seconds=0.5)
-        asking = target(pool, StoreOpener(embedded, "c", PARAMS))
+        asking = target(pool, of_store(embedded, "c", PARAMS))
         written = while_writing(asking, arrivals(20, 0.5, seed=0), writes).written
         assert written is not None
         assert 0 < np.isfinite(written.ended_s).sum() <= 30  # the fourth can't begin before 0.6 s
@@ -295,8 +296,8 @@ class TestWhileWriting:
     def test_nothing_to_do_is_an_error(self, pool: WorkerPool) -> None:
         writes = Writes(points=Points([], ROWS.vectors[:0], []), deleted=[], rate_per_s=0, seconds=1.0)
         with pytest.raises(InputError, match="above 0"):
-            while_writing(target(pool, StoreOpener("qdrant:x", "c")), np.array([0.1]), writes)
+            while_writing(target(pool, of_store("qdrant:x", "c")), np.array([0.1]), writes)
 
     def test_nothing_is_written_into_a_library(self, pool: WorkerPool) -> None:
         with pytest.raises(InputError, match="writes need a store"):
-            Churn(10, 10).measure(target(pool, NullOpener()))
+            Churn(10, 10).measure(target(pool, NOBODY))

@@ -84,7 +84,7 @@ class TestProcesses:
             unseen = processes.memory(nobody)
             assert (unseen.rss_anon_mib, unseen.rss_file_mib) == (None, None)
             assert "not visible" in unseen.how
-            assert processes.Meter(nobody).read().cores is None
+            assert processes.Meter(nobody).cores() is None
         forwarder = started(
             "open('/proc/self/comm', 'w').write('docker-proxy'); "
             + self.LISTEN.format(host="", family=2, port=0)
@@ -114,8 +114,8 @@ class TestProcesses:
         meter, idle = processes.Meter(parent.pid), processes.Meter(os.getppid())
         tell(parent)  # the child has ended by then, and its time is its parent's
         assert (meter.spent_s() or 0.0) >= 0.4
-        assert (meter.read().cores or 0.0) > 0.0
-        assert f"pid {os.getppid()}" in idle.read().how
+        assert (meter.cores() or 0.0) > 0.0
+        assert idle.cores() is not None
 
     def test_disk_is_what_is_allocated_and_a_file_of_two_names_counts_once(self, tmp_path: Path) -> None:
         (tmp_path / "deep").mkdir()

@@ -7,7 +7,7 @@ import pytest
 from bench_answers import INDEX, PARAMS, VECTORS, K, check_whole, kept, target
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Index, Ivf, SearchParams
 from cohorts.errors import InputError, MissingExtra, UnsupportedIndex
-from cohorts.harness.bench.load.clients import Held
+from cohorts.harness.bench.load.clients import lent
 from cohorts.harness.bench.load.modes import Closed, one_by_one
 from cohorts.harness.bench.load.workers import WorkerPool
 from cohorts.harness.bench.run import references as reference
@@ -31,7 +31,7 @@ class TestReference:
         library, built = reference.build(index, built_over)
         recall = []
         for params in (much, little):
-            samples = one_by_one(Held(reference_client(library, params)), queries, K).warm
+            samples = one_by_one(lent(reference_client(library, params)), queries, K).warm
             ids, scores = kept(samples)
             rows = [[int(key) for key in row if key] for row in ids]
             recall.append(
@@ -46,7 +46,7 @@ class TestReference:
     def test_several_threads_may_ask_it(self) -> None:
         library, _ = reference.build(INDEX, VECTORS)
         with WorkerPool() as pool:
-            run = Closed(2).measure(target(pool, Held(reference_client(library, PARAMS)), seconds=0.2))
+            run = Closed(2).measure(target(pool, lent(reference_client(library, PARAMS)), seconds=0.2))
         check_whole(run.samples)
 
     def test_what_it_has_not_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:

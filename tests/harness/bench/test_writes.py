@@ -15,7 +15,7 @@ from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError, MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.load.churn import BATCH, Churn, draw, taken_out
-from cohorts.harness.bench.load.clients import StoreOpener
+from cohorts.harness.bench.load.clients import of_store
 from cohorts.harness.bench.load.modes import Target, arrivals
 from cohorts.harness.bench.load.workers import WorkerPool
 from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
@@ -346,7 +346,7 @@ def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) 
     names = [[str(row) for row in rows] for rows in churn]
 
     def measure() -> None:
-        there = Target(opener=StoreOpener(address, "c"), data=data, k=10, pool=WorkerPool())
+        there = Target(opener=of_store(address, "c"), data=data, k=10, pool=WorkerPool())
         with taken_out(there, *churn):
             with connect(address) as connector:
                 assert connector.count("c") == 460
