@@ -8,9 +8,10 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
-from cohorts.connectors.base import Collection, Payload, Points
+from cohorts.connectors.base import Collection
 from cohorts.connectors.filters.conditions import (
     All,
     AnyOf,
@@ -40,11 +41,14 @@ _LONG = 40
 
 @dataclass(frozen=True)
 class Lookup:
-    """What is asked of a collection: whether any point passes a filter, and for its points, page by page."""
+    """What is asked of a collection: whether any point passes a filter, and what its points hold in a field.
+
+    `values` returns that of every point with its id, page by page, as a connector does.
+    """
 
     collection: Collection
     any_passes: Callable[[Filter], bool]
-    pages: Callable[[], Iterable[Points]]
+    values: Callable[[str], Iterable[Sequence[tuple[str, Any]]]]
 
     def absent(self, where: Filter) -> tuple[str, ...]:
         """Return a sentence (no period) for every text, word or code in a filter that no point has, of the first 20."""
@@ -94,11 +98,14 @@ class Lookup:
         closed = field in _CLOSED
         if self.collection.metadata.get("attached") or not (closed or _LABEL.fullmatch(field)):
             return ""
-        points = list(islice(self._points(), LOOKED_THROUGH))
+        points = self._first(field)
+        patient = patient_field(self.collection)
+        owners = {} if closed or patient is None else self._first(patient)
         whose: dict[str, set[str]] = {}
-        for key, row in points:
-            if isinstance(found := row.get(field), str):
-                whose.setdefault(found, set()).update(patients_of(patient_field(self.collection), key, row))
+        for key, found in points.items():
+            if isinstance(found, str):
+                of_point = patients_of(patient, key, {} if patient is None else {patient: owners.get(key)})
+                whose.setdefault(found, set()).update(of_point)
         if closed:
             shown = [one for one in whose if _WORD.fullmatch(one)]
         else:
@@ -110,9 +117,9 @@ class Lookup:
             return f"; {quoted(field)} is {_listed(nearest, 'or')}"
         return f"; there is {_listed(nearest, 'and')}, among others"
 
-    def _points(self) -> Iterator[tuple[str, Payload]]:
-        for page in self.pages():
-            yield from zip(page.ids, page.payloads, strict=True)
+    def _first(self, field: str) -> dict[str, Any]:
+        """Return what the first points hold in a field, by their ids."""
+        return dict(islice(chain.from_iterable(self.values(field)), LOOKED_THROUGH))
 
 
 def spellings(value: str) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from cohorts.measures.neighbours import NearestRows
 from cohorts.measures.recall import is_near, share_found
 from cohorts.search.absent_values import Lookup
 
+T = TypeVar("T")
 PAGE = 1_000
 
 
@@ -89,13 +90,11 @@ class Reader:
 
     def pages(self) -> Iterator[Points]:
         """Yield points with vectors and payloads, in the engine's order, until no more are taken."""
-        pages = self._connector.scroll(self._name, PAGE)
-        while True:
-            self._pace.wait()
-            page = next(pages, None)
-            if page is None:
-                return
-            yield page
+        return self._paced(self._connector.scroll(self._name, PAGE))
+
+    def values(self, field: str) -> Iterator[list[tuple[str, Any]]]:
+        """Yield the ids of points with what they hold in a payload field, in pages, until no more are taken."""
+        return self._paced(self._connector.values(self._name, field))
 
     def warning(self, description: Description) -> str:
         """Return a sentence where the vectors hardly differ, "" where they do."""
@@ -121,6 +120,14 @@ class Reader:
             self._name, vector[None, :], k, where=where, params=params, with_payload=False
         )
         return found, 1_000 * (time.perf_counter() - began)
+
+    def _paced(self, pages: Iterator[T]) -> Iterator[T]:
+        while True:
+            self._pace.wait()
+            page = next(pages, None)
+            if page is None:
+                return
+            yield page
 
 
 class Drawn(NamedTuple):
@@ -166,7 +173,7 @@ def check_passing(reader: Reader, description: Description, where: Mapping[str, 
     for text, filter_ in where.items():
         counts[text] = reader.count(filter_)
         if counts[text] < 2:
-            absent = Lookup(description.collection, reader.any_passes, reader.pages).absent(filter_)
+            absent = Lookup(description.collection, reader.any_passes, reader.values).absent(filter_)
             raise InputError(
                 f"{counts[text]} points pass the filter {text!r}: there are no neighbours to find among them"
                 f"{''.join(f'; {one}' for one in absent)}."
