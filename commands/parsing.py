@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cohorts.errors import InputError
 
 if TYPE_CHECKING:
+    from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import Encoder
     from cohorts.encoders.specs import EncoderSpec
     from cohorts.loaders.versions import IndexRequest
@@ -29,14 +30,22 @@ def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool
     return load_encoder(Path(encoder))
 
 
+def wanted_search(search: str | None, settings: Path | None) -> "SearchParams | None":
+    """Return the search parameters asked for, None where none are: the command line goes before the file."""
+    from cohorts.connectors.index import SearchParams, load_settings, parse_search
+
+    kept = load_settings(settings)[1] if settings else None
+    asked = parse_search(search) if search else kept
+    return None if asked == SearchParams() else asked
+
+
 def wanted_index(
     index: str | None, search: str | None, settings: Path | None, strict: bool
 ) -> "IndexRequest":
     """Return what is asked for: the command line goes before the file, the file before the defaults."""
-    from cohorts.connectors.index import SearchParams, load_settings, parse_index, parse_search
+    from cohorts.connectors.index import SearchParams, load_settings, parse_index
     from cohorts.loaders.versions import IndexRequest
 
-    kept = load_settings(settings) if settings else (None, None)
-    chosen = parse_index(index) if index else kept[0]
-    params = parse_search(search) if search else kept[1]
-    return IndexRequest(chosen, params or SearchParams(), strict)
+    kept = load_settings(settings)[0] if settings else None
+    chosen = parse_index(index) if index else kept
+    return IndexRequest(chosen, wanted_search(search, settings) or SearchParams(), strict)

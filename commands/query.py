@@ -13,7 +13,7 @@ from cohorts.commands.options import (
     encoder_option,
     query_option,
 )
-from cohorts.commands.parsing import wanted_index
+from cohorts.commands.parsing import wanted_search
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
@@ -53,7 +53,6 @@ def query(
     from cohorts.analysis.words import word_shares
     from cohorts.commands.output.neighbours import show_neighbours
     from cohorts.connectors.filters.reading import parse_filter
-    from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import ExplainsText
     from cohorts.search import neighbours
     from cohorts.search.store import open_store, own_encoder
@@ -61,14 +60,12 @@ def query(
 
     note = _query_text(patient, text, note_file)
     condition = parse_filter(where) if where is not None else None
-    asked = wanted_index(None, search, settings, strict=False).search
-    params = asked if asked != SearchParams() else None
+    params = wanted_search(search, settings)
     with open_store(store, collection) as connector:
-        description = connector.describe(collection)
         made_by = None
         if encoder or note is not None:
-            kept = encoder or encoder_dir(store, collection, description.collection)
-            made_by = own_encoder(description.collection, kept)
+            about = connector.describe(collection).collection
+            made_by = own_encoder(about, encoder or encoder_dir(store, collection, about))
         words = None
         if note is None or made_by is None:
             found = neighbours.of_patient(
@@ -88,7 +85,7 @@ def query(
             )
             if explain and isinstance(made_by, ExplainsText):
                 words = word_shares(connector, collection, found.hits, partial(made_by.explain_text, note))
-    show_neighbours(found, output.value, description, explain=explain, words=words)
+    show_neighbours(found, output.value, explain=explain, words=words)
 
 
 @app.command()

@@ -14,6 +14,23 @@ PANELS = ("Source", "Encoder", "Store", "Index", "Query", "Run")  # of options, 
 _TAG = re.compile(r"\[(?=[a-z#/@][^\[]*?\])")  # what rich takes for a style, and leaves out
 
 
+class _Option(TyperOption):
+    """An option whose value stays as it is where nothing is to be converted: a text, its own default, or none.
+
+    Typer loads pydantic for every value but a flag's, also for those: a fifth of a query's processor time.
+    """
+
+    def process_value(self, ctx: Any, value: Any) -> Any:
+        """Return the value as the command takes it. Raises what typer raises of a wrong one."""
+        wanted = getattr(self, "type_descriptor", None)  # typer before 0.29 has none, and loads no pydantic
+        if wanted is None or self.multiple or self.required:
+            return super().process_value(ctx, value)
+        is_text = wanted.annotation is str and isinstance(value, str)
+        if not is_text and ctx.get_parameter_source(self.name).name != "DEFAULT":
+            return super().process_value(ctx, value)
+        return value if self.callback is None else self.callback(ctx, self, value)
+
+
 class _Command(TyperCommand):
     """A command that refuses an option given twice: the parser would take the last value in silence."""
 
@@ -24,14 +41,14 @@ class _Command(TyperCommand):
             if one.help:
                 one.help = _TAG.sub(r"\\[", one.help)
         self.params.sort(key=lambda one: _place(getattr(one, "rich_help_panel", None)))
-        _hide_types_of_flags(self.params)
+        _make_ours(self.params)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return `--help`, which stands among the options of a run."""
         option: Any = super().get_help_option(ctx)
         if option is not None:
             option.rich_help_panel = PANELS[-1]
-            _hide_types_of_flags([option])
+            _make_ours([option])
         return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,19 +65,22 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
-    """A group of commands, in whose help flags show no type."""
+    """A group of commands."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its options."""
         params: list[Any] = super().get_params(ctx)
-        _hide_types_of_flags(params)
+        _make_ours(params)
         return params
 
 
-def _hide_types_of_flags(params: Sequence[Any]) -> None:
+def _make_ours(params: Sequence[Any]) -> None:
+    """Make options of typer ours, of whose flags help shows no type."""
     for option in params:
-        if isinstance(option, TyperOption) and option.is_flag:
-            option.metavar = ""
+        if isinstance(option, TyperOption):
+            option.__class__ = _Option
+            if option.is_flag:
+                option.metavar = ""
 
 
 def _place(panel: str | None) -> int:

@@ -1,6 +1,5 @@
 """Index and search parameters, in the papers' names; build parameters apart from search parameters."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -187,6 +186,8 @@ def load_settings(file: Path) -> tuple[Index | None, SearchParams | None]:
 
     Raises InputError for a file that can't be read and for settings that are none.
     """
+    import tomllib
+
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,6 @@
 """Store addresses, and the engine behind each scheme."""
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from cohorts.connectors.addresses import parse_server, without_settings
@@ -86,6 +85,8 @@ def _path(scheme: str, rest: str) -> Path:
 
 
 def _plugin(scheme: str) -> Callable[[str], Connector] | None:
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):
         opener: Callable[[str], Connector] = entry.load()
         return opener

@@ -1,13 +1,14 @@
 """How a signal ends a command: Ctrl-C, SIGTERM and a lost terminal alike. What is under way ends as after an error."""
 
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children
 from threading import Event
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -23,9 +24,15 @@ def end_on_signals() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal handlers are called
-    for child in active_children():  # else they would be waited for; Ctrl-C at a terminal reaches them too
+    for child in _children():  # else they would be waited for; Ctrl-C at a terminal reaches them too
         child.terminate()
     raise KeyboardInterrupt
+
+
+def _children() -> Iterable[Any]:
+    """Return the processes that run for this one. Who has started none need not wait for the module to load."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return getattr(multiprocessing, "active_children", tuple)()  # a signal may come in the midst of its import
 
 
 @contextmanager

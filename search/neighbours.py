@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Found, Hit, Payload, Points
+from cohorts.connectors.base import Collection, Connector, Description, Found, Hit, Payload, Points
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.filters.conditions import All, Filter, Not
 from cohorts.connectors.index import SearchParams
@@ -30,18 +30,26 @@ class Neighbours:
     """The hits, best first, how many were asked for (fewer may match), and what the search did otherwise.
 
     Each is the best unit of another patient, or, `per_unit`, any unit. `own` is what is stored of the patient that was
-    asked for. `whole` says that nothing else matches. `translation` tells how the collection's index was matched by
-    recall, `synthetic` that its patients are invented.
+    asked for. `whole` says that nothing else matches. `description` is of the collection that was searched.
     """
 
     hits: list[Hit]
     asked: int
+    description: Description
     notes: tuple[str, ...] = ()
     own: tuple[Payload, ...] = ()
     per_unit: bool = False
     whole: bool = True
-    translation: str = ""
-    synthetic: bool = False
+
+    @property
+    def translation(self) -> str:
+        """Return how the collection's index was matched by recall; "" where it was asked for as it is."""
+        return self.description.collection.translation
+
+    @property
+    def synthetic(self) -> bool:
+        """Return whether the collection's patients are invented."""
+        return bool(self.description.collection.metadata.get("synthetic"))
 
     @property
     def shortfall(self) -> str:
@@ -58,13 +66,18 @@ class _Question:
     """What is asked of a collection: points near `vector` that pass `where`, but none of patient `own`."""
 
     connector: Connector
-    collection: Collection
+    description: Description
     name: str
     vector: Vector
     where: Filter | None
     params: SearchParams | None
     per_unit: bool
     own: str | None = None
+
+    @property
+    def collection(self) -> Collection:
+        """Return what is described."""
+        return self.description.collection
 
     def ask(self, many: int, without: Iterable[str]) -> Found:
         """Return the nearest points, without those of some patients."""
@@ -78,7 +91,7 @@ class _Question:
         """Return what is to be said of the values that `where` asks for and nobody has."""
         if self.where is None:
             return ()
-        lookup = Lookup(self.collection, self._any_passes, partial(self.connector.scroll, self.name))
+        lookup = Lookup(self.collection, self._any_passes, partial(self.connector.values, self.name))
         return lookup.absent(self.where)
 
     def _any_passes(self, where: Filter) -> bool:
@@ -120,13 +133,14 @@ def of_patient(
     alone.
     """
     check_k(k, connector.abilities)
-    collection = connector.describe(name).collection
+    description = connector.describe(name)
+    collection = description.collection
     many, own = _own(connector, name, collection, patient_id)
     if not own.ids:
         raise _not_found(connector, name, collection, patient_id, suggest=suggest)
     patient = as_kept(collection, patient_field(collection), patient_id)
     mean = as_questions(own.vectors.mean(axis=0, keepdims=True), padding_of(collection))[0]
-    question = _Question(connector, collection, name, mean, where, params, per_unit, patient)
+    question = _Question(connector, description, name, mean, where, params, per_unit, patient)
     notes: tuple[str, ...] = ()
     if many > len(own.ids):
         notes = (f"the patient has {many:,} units: {len(own.ids):,} of them were averaged",)
@@ -150,11 +164,11 @@ def of_vector(
     check_k(k, connector.abilities)
     if not vector.any():
         raise InputError("The encoder knows no word of this text; describe the patient in other words.")
-    collection = connector.describe(name).collection
-    padding = padding_of(collection)
+    description = connector.describe(name)
+    padding = padding_of(description.collection)
     if padding is not None and vector[padding : padding + 1].any():
         vector = as_questions(vector[None, :], padding)[0]
-    return _neighbours(_Question(connector, collection, name, vector, where, params, per_unit), k)
+    return _neighbours(_Question(connector, description, name, vector, where, params, per_unit), k)
 
 
 def _neighbours(
@@ -197,12 +211,11 @@ def _neighbours(
     return Neighbours(
         hits=best,
         asked=k,
+        description=question.description,
         notes=tuple(dict.fromkeys(notes)),
         own=own,
         per_unit=question.per_unit,
         whole=whole,
-        translation=question.collection.translation,
-        synthetic=bool(question.collection.metadata.get("synthetic")),
     )
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohorts.connectors.attached.kept import load
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.registry import connect
 from cohorts.workspace import kept_mapping
@@ -23,6 +22,8 @@ def take_mapping(connector: Connector, store: str, name: str) -> None:
     """Let a store read collection `name` by the mapping that `cohorts attach` kept, where it kept one."""
     file = kept_mapping(store, name)
     if file is not None:
+        from cohorts.connectors.attached.kept import load
+
         connector.attach(load(file))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cohorts.analysis.words import Words
 from cohorts.commands.output.plain_table import PlainTable, plain, show
-from cohorts.connectors.base import Description, Hit, Payload
+from cohorts.connectors.base import Hit, Payload
 from cohorts.errors import InputError
 from cohorts.loaders.points.reasons import codes_of, reasons_of, shared_codes
 from cohorts.plain_text import printable
@@ -25,13 +25,14 @@ _LEAST_ROOM = 30  # characters for a list
 _GAPS = 6  # characters beside rank, patient and a list
 
 
-def check_explained(found: Neighbours, description: Description, words: Sequence[Words] | None) -> None:
+def check_explained(found: Neighbours, words: Sequence[Words] | None) -> None:
     """Raise InputError where nothing was kept, and nothing of a text can be told, that explains these neighbours."""
     kept = (*found.own, *(hit.payload for hit in found.hits))
     if not found.hits or words or any(reasons_of(payload) for payload in kept):
         return
-    encoder = description.collection.metadata.get("encoder")
-    about = f"Collection {description.collection.name} keeps no explanations: its encoder is {encoder}."
+    collection = found.description.collection
+    encoder = collection.metadata.get("encoder")
+    about = f"Collection {collection.name} keeps no explanations: its encoder is {encoder}."
     if encoder == "lsa":
         raise InputError(
             f"{about} The words of notes are not stored, so that two patients' likeness can't be told by them. Ask by "

@@ -11,7 +11,7 @@ from cohorts.analysis.words import Words
 from cohorts.commands.output import log
 from cohorts.commands.output.explanations import as_cells, check_explained, show_told, told_of, why
 from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable
-from cohorts.connectors.base import Collection, Description, Hit, Payload, PayloadValue
+from cohorts.connectors.base import Collection, Hit, Payload, PayloadValue
 from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.index import show_index
 from cohorts.connectors.patients import patient_field
@@ -26,7 +26,6 @@ MAX_COLUMNS = 8  # of fields of others; --format json has them all
 def show_neighbours(
     found: Neighbours,
     output: str,
-    description: Description,
     *,
     explain: bool = False,
     words: Sequence[Words] | None = None,
@@ -38,22 +37,21 @@ def show_neighbours(
     """
     words = words if words and any(words) else None
     if explain:
-        check_explained(found, description, words)
-    collection = description.collection
+        check_explained(found, words)
+    collection = found.description.collection
     told = told_of(found, words, explain=explain)
     theirs = _is_theirs(collection)
     row_of = partial(_their_row, _their_names(collection, found.hits, told)) if theirs else _row
     rows = [row_of(collection, rank, hit) for rank, hit in enumerate(found.hits, start=1)]
-    synthetic = bool(collection.metadata.get("synthetic"))
     if output == "json":
         asked = codes_of(found.own)
         result = {
-            "synthetic": synthetic,
+            "synthetic": found.synthetic,
             "asked": found.asked,
             "got": len(rows),
             "per": "unit" if found.per_unit else "patient",
             "index": show_index(collection.index),
-            "translation": collection.translation,
+            "translation": found.translation,
             "notes": [note for note in (found.shortfall, *found.notes) if note],
             **({"asked_codes": asked} if asked else {}),
             **({"patient": [why(one) for one in found.own]} if explain else {}),
@@ -64,14 +62,14 @@ def show_neighbours(
         lines = [{**row, **as_cells(one)} for row, one in zip(rows, told, strict=True)]
         _write_csv(lines, list(dict.fromkeys(chain(*(lines or [row_of(collection, 0, Hit("", 0.0, {}))])))))
     elif theirs:
-        _show_their_table(rows, synthetic)
+        _show_their_table(rows, found.synthetic)
     else:
-        _show_table(rows, synthetic)
+        _show_table(rows, found.synthetic)
     if output == "table":
         show_told(found, told)
     if found.shortfall:
         log.say("note", f"{found.shortfall}.")
-    for note in (collection.translation, *found.notes):
+    for note in (found.translation, *found.notes):
         if note:
             log.say("note", f"Note: {note.removesuffix('.')}.")
 

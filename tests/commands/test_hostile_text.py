@@ -38,7 +38,7 @@ MARKUP = ["[/b]", "[bold red]x[/]", ":smile:", "<script>alert(1)</script>", "[li
 HOSTILE = [*FORMULAS, *CONTROLS, *MARKUP]
 
 
-def found(*, attached: bool) -> tuple[Neighbours, Description]:
+def found(*, attached: bool) -> Neighbours:
     payloads: list[dict[str, Any]] = [
         {"patient_id": one, "sex": one, "principal_title": one, "label_[/b]\x1b": one, "died": False}
         for one in HOSTILE
@@ -47,9 +47,8 @@ def found(*, attached: bool) -> tuple[Neighbours, Description]:
     fields = {"sex": str, "label_[/b]\x1b": str} if attached else {}
     metadata: dict[str, Any] = {"attached": True} if attached else {"unit": "patient", "[/i]\x1b": "[/b]\x1b"}
     about = Collection("c", 4, fields=fields, metadata=metadata, translation="[/b] \x1b")
-    return Neighbours(hits, len(hits), ("[/b] \x1b",), ()), Description(
-        about, "[/b]", "cosine", 9, 9, "[/b]\x1b"
-    )
+    description = Description(about, "[/b]", "cosine", 9, 9, "[/b]\x1b")
+    return Neighbours(hits, len(hits), description, ("[/b] \x1b",), ())
 
 
 def is_harmless(text: str) -> bool:
@@ -63,29 +62,29 @@ def test_neighbours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, attached: bool
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    neighbours, description = found(attached=attached)
-    show_neighbours(neighbours, "table", description)
-    show_description(description, "c")
+    neighbours = found(attached=attached)
+    show_neighbours(neighbours, "table")
+    show_description(neighbours.description, "c")
     table = capsys.readouterr()
     assert is_harmless(table.out)
     assert is_harmless(table.err)
     for one in (*MARKUP, r"\x1b[31mred"):
         assert one in table.out
-    show_neighbours(neighbours, "csv", description)
+    show_neighbours(neighbours, "csv")
     text = capsys.readouterr().out
     assert is_harmless(text)
     rows = list(csv.reader(io.StringIO(text)))
     assert len(rows) == len(HOSTILE) + 1
     assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+-@\t\r＝")]
-    show_neighbours(neighbours, "json", description)
+    show_neighbours(neighbours, "json")
     text = capsys.readouterr().out
     assert is_harmless(text)
     assert [row["patient"] for row in json.loads(text)["neighbours"]] == HOSTILE
 
 
 def test_numbers_of_a_csv_stay_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    _, description = found(attached=False)
-    show_neighbours(Neighbours([Hit("1", -0.25, {"patient_id": "1", "age": 60.5})], 1), "csv", description)
+    hits = [Hit("1", -0.25, {"patient_id": "1", "age": 60.5})]
+    show_neighbours(Neighbours(hits, 1, found(attached=False).description), "csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["patient"], row["similarity"], row["age"]) == ("1", "-0.25", "60.5")
 

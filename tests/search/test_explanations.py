@@ -296,7 +296,7 @@ def test_lists_stand_on_a_line_each_and_no_name_is_cut(
         [("word", 0.1)] * 30,
         [],
     ]
-    show_neighbours(Neighbours(hits, 4, own=(own,)), "table", about, explain=True, words=added)
+    show_neighbours(Neighbours(hits, 4, about, own=(own,)), "table", explain=True, words=added)
     shown = capsys.readouterr().out
     lines = [line.strip() for line in shown.splitlines()]
     assert all(len(line) <= columns - 1 for line in lines if "xxx" not in line)
