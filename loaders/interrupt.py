@@ -30,9 +30,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _children() -> Iterable[Any]:
-    """Return the processes that run for this one. Who has started none need not wait for the module to load."""
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    return getattr(multiprocessing, "active_children", tuple)()  # a signal may come in the midst of its import
+    """Return the processes that run for this one: none where nothing has loaded the module that starts them.
+
+    It may be loaded in part: a signal may come in the midst of that.
+    """
+    processes = sys.modules.get("multiprocessing.process")
+    children: Iterable[Any] = getattr(processes, "active_children", tuple)()
+    return children
 
 
 @contextmanager

@@ -18,7 +18,7 @@ finally:
 """
 BY_PATIENT = {
     *("cohorts", "numpy", "qdrant_edge", "rich", "typer"),
-    *("annotated_doc", "shellingham"),  # what typer loads: pydantic for an option that is no text, and is given
+    *("annotated_doc", "shellingham"),  # what typer loads; pydantic too, where a number or a choice is given
     *("markdown_it", "mdurl", "pygments"),  # what rich loads
 }
 FILTERED = {"sqlglot", "mypy_extensions"}
