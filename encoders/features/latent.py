@@ -111,7 +111,9 @@ class Latent:
         squares = np.square(whole).sum(axis=1)[row]
         left = squares - 2 * along + np.square(weights.data) * np.square(parts).sum(axis=1)
         lengths = np.sqrt(np.maximum(left, 0) * squares)
-        cosines = np.divide(squares - along, lengths, out=np.zeros_like(lengths), where=lengths > _NOTHING)
+        # What is left is a difference of sums of float32: less than a share of the whole is their rounding error.
+        there = left > _NOTHING * squares
+        cosines = np.divide(squares - along, lengths, out=np.zeros_like(lengths), where=there)
         return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1, 1))), np.float64)
 
     def tensors(self) -> dict[str, Weights]:
