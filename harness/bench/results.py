@@ -5,10 +5,11 @@ Figures are computed from these files afterwards, never while measuring.
 
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ from cohorts.provenance import made_with, write_manifest
 
 ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
 _PACKAGES = ["qdrant-client", "qdrant-edge-py", "pymilvus", "milvus-lite", "faiss-cpu", "annoy", "numpy"]
+
+_PLAIN = (
+    "query",
+    "latency_ms",
+    "asked",
+    "started_s",
+    "intended_s",
+)  # columns of numbers; ids and scores are lists
 
 # What pyarrow raises at a damaged file, and a table at columns of other names or types.
 _UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)
@@ -48,10 +57,14 @@ class Answers:
     intended_s: Floats
 
     @property
+    def due_s(self) -> Floats:
+        """Return when each was to be sent or else was, (n,) s since the measurement began; NaN without times."""
+        return np.where(np.isnan(self.intended_s), self.started_s, self.intended_s)
+
+    @property
     def ended_s(self) -> Floats:
         """Return when each was answered, (n,) s since the measurement began; NaN without times."""
-        due_s = np.where(np.isnan(self.intended_s), self.started_s, self.intended_s)
-        return np.asarray(due_s + self.latency_ms / 1000)
+        return np.asarray(self.due_s + self.latency_ms / 1000)
 
     def __len__(self) -> int:
         return len(self.query)
@@ -114,40 +127,22 @@ class Manifest:
         return value
 
 
-def manifest_of(
-    asked: Mapping[str, Any],
-    checksum: str,
-    *,
-    notes: Sequence[str] = (),
-    measured: Mapping[str, Any] | None = None,
-    **facts: Any,
-) -> Manifest:
+def manifest_of(asked: Mapping[str, Any], checksum: str, **facts: Any) -> Manifest:
     """Return the manifest of a measurement on this machine, with the other `facts` of one."""
-    made = cast(Made, made_with(_PACKAGES))
-    return Manifest(
-        asked=asked,
-        checksum=checksum,
-        notes=list(notes),
-        measured=measured or {},
-        made=made,
-        **machine(),
-        **facts,
-    )
+    given = {"notes": [], "measured": {}, "made": made_with(_PACKAGES), **machine(), **facts}
+    return Manifest(asked=asked, checksum=checksum, **given)
 
 
 def machine() -> dict[str, Any]:
     """Return this machine's name, its processor, and how many cores the client might use."""
-    return {"host": platform.node(), "processor": processor(), "threads": len(os.sched_getaffinity(0))}
-
-
-def processor() -> str:
-    """Return the name of the processor."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told = re.search(
+            r"^model name\s*:[ \t]*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M
+        )
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        told = None
+    processor = told[1].strip() if told else platform.processor() or platform.machine()
+    return {"host": platform.node(), "processor": processor, "threads": len(os.sched_getaffinity(0))}
 
 
 def finished(folder: Path, asked: Mapping[str, Any], checksum: str) -> bool:
@@ -191,8 +186,7 @@ def read(folder: Path) -> tuple[Answers, Manifest]:
     """Read a measurement. Raises MeasurementError where it is not there or damaged."""
     manifest = read_manifest(folder)
     try:
-        table = pq.read_table(folder / ANSWERS).combine_chunks()
-        return _answers(table), manifest
+        return _answers(pq.read_table(folder / ANSWERS)), manifest
     except _UNREADABLE as error:
         raise _damaged(folder) from error
 
@@ -232,30 +226,21 @@ def _damaged(folder: Path) -> MeasurementError:
 
 def _table(answers: Answers) -> Any:
     ends = np.concatenate([[0], answers.got.cumsum()]).astype(np.int32)
-    kind = pa.int64() if answers.ids.dtype.kind == "i" else pa.string()
-    return pa.table(
-        {
-            "query": answers.query,
-            "latency_ms": answers.latency_ms,
-            "asked": answers.asked,
-            "ids": pa.ListArray.from_arrays(ends, pa.array(answers.ids, kind)),
-            "scores": pa.ListArray.from_arrays(ends, pa.array(answers.scores, pa.float32())),
-            "started_s": answers.started_s,
-            "intended_s": answers.intended_s,
-        }
-    )
+    kinds = {"ids": pa.int64() if answers.ids.dtype.kind == "i" else pa.string(), "scores": pa.float32()}
+    lists = {
+        name: pa.ListArray.from_arrays(ends, pa.array(getattr(answers, name), kind))
+        for name, kind in kinds.items()
+    }
+    return pa.table({name: getattr(answers, name) for name in _PLAIN} | lists)
 
 
 def _answers(table: Any) -> Answers:
-    lists = {name: table.column(name).combine_chunks() for name in ("ids", "scores")}
-    columns = {
-        name: table.column(name).to_numpy()
-        for name in ("query", "latency_ms", "asked", "started_s", "intended_s")
-    }
-    ids = lists["ids"].flatten()
+    columns = {name: table.column(name).to_numpy() for name in _PLAIN}
+    ids, scores = (table.column(name).combine_chunks() for name in ("ids", "scores"))
+    keys = ids.flatten()
     return Answers(
         **columns,
-        got=lists["ids"].value_lengths().to_numpy().astype(np.int64),
-        ids=ids.to_numpy() if pa.types.is_integer(ids.type) else np.array(ids.to_pylist(), np.str_),
-        scores=lists["scores"].flatten().to_numpy(),
+        got=ids.value_lengths().to_numpy().astype(np.int64),
+        ids=keys.to_numpy() if pa.types.is_integer(keys.type) else np.array(keys.to_pylist(), np.str_),
+        scores=scores.flatten().to_numpy(),
     )

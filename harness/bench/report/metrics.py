@@ -69,10 +69,7 @@ def by_query(answers: Answers, values: Floats) -> Floats:
 
 def queries_per_second(answers: Answers) -> float:
     """Return the answers per second, from when the first query was due to the last answer; NaN without times."""
-    since = np.where(np.isnan(answers.intended_s), answers.started_s, answers.intended_s)
-    if np.isnan(since).any():
-        return nan
-    span_s = (since + answers.latency_ms / 1000).max() - since.min()
+    span_s = answers.ended_s.max() - answers.due_s.min()
     return float(len(answers) / span_s) if span_s > 0 else nan
 
 

@@ -1,6 +1,5 @@
 """Recall while rows are written and deleted, and the neighbours that were found though they were gone."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,7 @@ from cohorts.harness.bench.results import Answers, Floats, Written
 from cohorts.measures.recall import is_near
 
 
-@dataclass(frozen=True, eq=False)
-class UnderWrites:
+class UnderWrites(NamedTuple):
     """Recall of each query that was asked, (queries,), and the share of the neighbours found that were surely gone."""
 
     recall: Floats
@@ -36,31 +34,24 @@ def under_writes(answers: Answers, written: Written, truth: Truth, data: Dataset
             f"{len(written):,} rows that were written or deleted may not count. Compute it that deep."
         )
     rows, answer = rows_of(answers.ids, len(data.vectors)), answer_of_each(answers)
-    at, ended_s = _moments(written, len(data.vectors)), answers.intended_s + answers.latency_ms / 1000
+    (write_begun, written_s), (delete_begun, deleted_s) = _moments(written, len(data.vectors))
+    began_s, ended_s = answers.started_s, answers.ended_s
     last = np.empty(len(answers), np.float32)
     for number, (query, asked) in enumerate(zip(answers.query, answers.asked, strict=True)):
         near = truth.rows[query]
-        must = (at.written[near] <= answers.started_s[number]) & (at.delete_begun[near] >= ended_s[number])
+        must = (written_s[near] <= began_s[number]) & (delete_begun[near] >= ended_s[number])
         last[number] = truth.scores[query, must][asked - 1]
-    gone = (at.write_begun[rows] > ended_s[answer]) | (at.deleted[rows] <= answers.started_s[answer])
+    gone = (write_begun[rows] > ended_s[answer]) | (deleted_s[rows] <= began_s[answer])
     counts = ~gone & is_near(scores_of(data, answers.query[answer], rows), last[answer])
     return UnderWrites(
         found_by_query(answers, rows, counts, answers.asked), float(gone.mean()) if len(gone) else 0.0
     )
 
 
-class _Moments(NamedTuple):
-    """When each row's write and delete were begun and acknowledged, (rows,) s; ever there and never gone: -∞ and ∞."""
-
-    write_begun: Floats
-    written: Floats
-    delete_begun: Floats
-    deleted: Floats
-
-
-def _moments(written: Written, rows: int) -> _Moments:
+def _moments(written: Written, rows: int) -> tuple[Floats, Floats]:
+    """Return when each row's write, and its delete, was begun and acknowledged, (2, rows) s: -∞, ∞ if never."""
     writes, deletes = np.full((2, rows), -np.inf), np.full((2, rows), np.inf)
     number, times_s = rows_of(written.ids, rows), np.array([written.started_s, written.ended_s])
     writes[:, number[~written.deleted]] = times_s[:, ~written.deleted]
     deletes[:, number[written.deleted]] = times_s[:, written.deleted]
-    return _Moments(*writes, *deletes)
+    return writes, deletes
