@@ -32,7 +32,7 @@ def bench(
     from cohorts.commands.output.bench import show_bench
     from cohorts.harness.bench.plan.experiment import read_experiment
     from cohorts.harness.bench.report.growth import grown
-    from cohorts.harness.bench.report.page import Origin, Report, warnings, write_report
+    from cohorts.harness.bench.report.page import Origin, warnings, write_report
     from cohorts.harness.bench.report.summary import summarize
     from cohorts.harness.bench.run.runner import run
     from cohorts.harness.reports.page import check_installed
@@ -49,9 +49,8 @@ def bench(
     beside = [word for other in growth or () for word in ("--growth", str(other))]
     command = shlex.join(["cohorts", "bench", str(experiment), "--out", str(out), *beside])
     origin = Origin(command, experiment.read_text(encoding="utf-8"))
-    report = Report.of(summary)
-    page = write_report(folder, report, origin, growth or ())
-    show_bench(report)
+    page = write_report(folder, summary, origin, growth or ())
+    show_bench(summary)
     for warning in warnings(summary):
         log.say("warning", warning)
     log.say("note", f"Report: {page}; every figure: settings.csv, builds.csv and equal_recall.csv beside it.")

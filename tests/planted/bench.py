@@ -13,10 +13,11 @@ from cohorts.harness.bench.plan.dataset import make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import exact
 from cohorts.harness.bench.plan.matrix import Cell, asked, builds, cells
-from cohorts.harness.bench.report.page import Origin, Report, write_report
-from cohorts.harness.bench.report.setting import Row
+from cohorts.harness.bench.report.page import Origin, write_report
 from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.results import Answers
+from cohorts.harness.reports.long_table import chosen, records
+from cohorts.measures.intervals import Estimate
 from cohorts.provenance import write_manifest
 
 QUERIES, K, ROWS = 20, 10, 200
@@ -135,16 +136,18 @@ def summary_of(planter: Planter) -> Summary:
     return summarize(planter.experiment, planter.folder)
 
 
-def row_of(summary: Summary, cell: Cell) -> Row:
-    (row,) = [one for one in summary.rows if one.cell.setting == cell.setting]
-    return row
+def estimates_of(summary: Summary, cell: Cell) -> dict[str, Estimate]:
+    """Return what was measured of a setting, each with its interval."""
+    rows = records(chosen(summary.run, {"setting": str(cell.setting)}))
+    return {row["measure"]: Estimate(row["value"], row["low"], row["high"]) for row in rows}
 
 
-def report_of(planter: Planter) -> Report:
-    return Report.of(summary_of(planter))
+def figures_of(summary: Summary, cell: Cell) -> dict[str, float]:
+    """Return what was measured of a setting; nothing but its notes where it has faults."""
+    return {measure: one.value for measure, one in estimates_of(summary, cell).items()}
 
 
 def page_of(planter: Planter, others: Sequence[Path] = ()) -> str:
     """Write the report and return its page."""
     origin = Origin("cohorts bench experiment.toml --out results", TEXT)
-    return write_report(planter.folder, report_of(planter), origin, others).read_text(encoding="utf-8")
+    return write_report(planter.folder, summary_of(planter), origin, others).read_text(encoding="utf-8")

@@ -1,15 +1,24 @@
 """The settings of the cohort paper's Tables 4 and 6, as measured here, beside what was published of them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
-from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf, SearchParams, show_index, show_search
-from cohorts.harness.bench.report.equal_recall import fastest_load, load_key
+from cohorts.connectors.index import (
+    Annoy,
+    Hnsw,
+    Index,
+    Ivf,
+    SearchParams,
+    search_to_json,
+    show_index,
+    show_search,
+)
+from cohorts.harness.bench.report.run_table import BUILDS
+from cohorts.harness.bench.report.setting import shown_search
 from cohorts.harness.bench.report.summary import Summary
 from cohorts.harness.reports import published
 from cohorts.harness.reports.formats import NONE
-from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, long_table
+from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, chosen, long_table, records
 
 SETTINGS: dict[str, tuple[Index, SearchParams]] = {  # section 4.4
     "HNSW": (Hnsw(m=32, ef_construction=400), SearchParams(ef_search=128)),
@@ -17,12 +26,17 @@ SETTINGS: dict[str, tuple[Index, SearchParams]] = {  # section 4.4
     "ANNOY": (Annoy(n_trees=100), SearchParams()),
 }
 _MEMORY = ("Resource Footprint (HNSW)", "Index RAM (MIMIC-IV, 299k patients)")  # of HNSW's alone
-_OURS = {"build, min": "build_min", "p50, ms": "p50_ms", "most q/s": "qps", "RssAnon, GB": "rss_anon_gb"}
+_OURS = {  # by our measure: its title, and how many of the title's unit one is
+    "build_s": ("build, min", 1 / 60),
+    "p50_ms": ("p50, ms", 1),
+    "most_qps": ("most q/s", 1),
+    "rss_anon_mib": ("RssAnon, GB", 2**20 / 1e9),
+}
 PUBLISHED = TableSpec(
     title="The cohort paper's settings",
     rows={"setting": "setting", "measured here": lambda record: record["store"] or NONE},
     columns=(
-        *(ColumnSpec(title=title, measure=name, group="ours") for title, name in _OURS.items()),
+        *(ColumnSpec(title=title, measure=title, group="ours") for title, _ in _OURS.values()),
         *(
             ColumnSpec(title=title, measure=title, group=published.SEARCH.label, published=True)
             for title in (*published.SEARCH.columns, "Index RAM")
@@ -34,34 +48,25 @@ PUBLISHED = TableSpec(
 def published_table(summary: Summary) -> pd.DataFrame:
     """Return the paper's settings in every store that measured them; none unless the data are of the paper's size."""
     rows, dim, k = published.SEARCH_OF
-    same = (summary.facts.rows, summary.facts.dim) == (rows, dim) and k in summary.experiment.k
-    return (
-        long_table(one for name in SETTINGS for one in _records(summary, name, k)) if same else long_table(())
-    )
+    same = (summary.facts["rows"], summary.facts["dim"]) == (rows, dim) and k in summary.experiment.k
+    return long_table(one for name in SETTINGS if same for one in _records(summary.run, name, k))
 
 
-def _records(summary: Summary, name: str, k: int) -> Iterator[Record]:
+def _records(run: pd.DataFrame, name: str, k: int) -> Iterator[Record]:
     index, search = SETTINGS[name]
-    title = ", ".join(filter(None, (show_index(index), show_search(search))))
-    loads, builds = fastest_load(summary), {one.build.path: one for one in summary.builds}
-    stores = []
-    for row in summary.rows:
-        if row.alone and row.cell.k == k and (row.cell.build.index, row.cell.search) == (index, search):
-            build, load = builds.get(row.cell.build.path), loads.get(load_key(row))
-            ours: dict[str, float] = {}
-            if build:
-                ours |= {"build_min": build.build_s / 60, "rss_anon_gb": build.rss_anon_mib * 2**20 / 1e9}
-            if row.measured:
-                ours["p50_ms"] = row.measured.p50_ms.value
-            if load and load.measured:
-                ours["qps"] = load.measured.qps.value
-            stores.append(row.cell.build.store.name)
-            yield from (_told(title, stores[-1], measure, value=value) for measure, value in ours.items())
+    setting = ", ".join(filter(None, (show_index(index), show_search(search))))
+    of_index = chosen(run, {"index": show_index(index)})
+    asked = {"load": "alone", "k": k, "search": shown_search(search_to_json(search))}
+    measured, builds = chosen(of_index, asked), chosen(of_index, {"part": BUILDS})
+    stores = list(measured["store"].unique())
     printed = {column: published.SEARCH.figure((name,), column) for column in published.SEARCH.columns}
     printed["Index RAM"] = published.RESOURCES.figure(_MEMORY, "Value") if name == "HNSW" else None
+    for store in stores:
+        for one in records(chosen(pd.concat([measured, builds]), {"store": store})):
+            if one["measure"] in _OURS:
+                title, unit = _OURS[one["measure"]]
+                yield {"setting": setting, "store": store, "measure": title, "value": one["value"] * unit}
     for store in stores or [""]:
-        yield from (_told(title, store, column, text=one.printed) for column, one in printed.items() if one)
-
-
-def _told(setting: str, store: str, measure: str, **told: Any) -> Record:
-    return {"setting": setting, "store": store, "measure": measure, **told}
+        for title, told in printed.items():
+            if told:
+                yield {"setting": setting, "store": store, "measure": title, "text": told.printed}

@@ -4,132 +4,76 @@ Equal parameters are not equal work: an `ef_search` of one engine finds more tha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from cohorts.harness.bench.report.setting import Row
-from cohorts.harness.bench.report.summary import Summary
+import pandas as pd
+from cohorts.harness.bench.report.run_table import EQUAL, SETTINGS, figure
+from cohorts.harness.reports.csv_table import wide
+from cohorts.harness.reports.formats import HELD, interval, number
+from cohorts.harness.reports.long_table import Record, chosen
 from cohorts.measures.front import Point, Setting, at_recall, front, speed_up_at
-from cohorts.measures.intervals import Estimate
+from cohorts.measures.intervals import UNTOLD
 
 RECALLS = (0.9, 0.95, 0.99, 0.999)
-Loads = Mapping[tuple[str, str, int], Row]
+_Rival = tuple[str, str]  # store, kind of index
 
 
-@dataclass(frozen=True, kw_only=True)
-class Series:
-    """All settings of a kind of index in a store, for one k; a library without an engine is a reference."""
+def at_equal_recall(
+    run: pd.DataFrame, samples: Mapping[str, Setting], ks: Sequence[int], recalls: Sequence[float] = RECALLS
+) -> Iterator[Record]:
+    """Yield what every kind of index in every store costs at every recall, by k, between its settings.
 
-    store: str
-    kind: str
-    k: int
-    reference: bool
-    rows: tuple[Row, ...]
-
-    @property
-    def name(self) -> str:
-        """Return what it is called beside others of its k."""
-        return f"{self.store}, {self.kind}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtRecall:
-    """A rival at a recall, between its settings; None where it was not measured below and above.
-
-    `passed` and `qps_passed`: all on its front find more. `speed_up` tells how many times faster by the median it is
-    than `beside`, the best other store or index, which is no reference where engines were measured.
+    Settings are those with one client and no filter; `samples` hold their queries, by the column `setting`. `p50_ms`
+    and `qps` have no value where it was not measured below and above; "all above" where all on the front find more.
+    `speed_up` tells how many times faster by the median it is than the one `beside` it: the best other store or index,
+    which is no reference (a library without an engine) where engines were measured.
     """
-
-    rival: Series
-    recall: float
-    p50_ms: float | None
-    passed: bool
-    beside: str
-    speed_up: Estimate | None
-    qps: float | None
-    qps_passed: bool
-
-
-def rivals(summary: Summary) -> tuple[Series, ...]:
-    """Return what is compared, by k, in the order of the experiment."""
-    rows: dict[tuple[int, str, str], list[Row]] = {}
-    for row in summary.rows:
-        own = rows.setdefault((row.cell.k, row.cell.build.store.name, row.kind), [])
-        own += [row] if row.alone and row.measured else []
-    return tuple(
-        Series(store=store, kind=kind, k=k, reference=own[0].cell.build.store.reference, rows=tuple(own))
-        for (k, store, kind), own in rows.items()
-        if own
-    )
+    of = ["k", "store", "kind", "reference", "load", "setting"]
+    every = wide(chosen(run, {"part": SETTINGS}), of, ["recall", "p50_ms", "most_qps"])
+    for k in ks:
+        rivals: dict[_Rival, pd.DataFrame] = {}
+        for (store, kind), own in every[every["k"] == k].groupby(["store", "kind"], sort=False):
+            measured = own[(own["load"] == "alone") & own["p50_ms"].notna()]
+            if len(measured):
+                rivals[str(store), str(kind)] = measured
+        for recall in recalls:
+            setting = {"part": EQUAL, "k": k, "recall": recall}
+            yield from ({**setting, **one} for one in _at_recall(rivals, samples, recall))
 
 
-def fastest_load(summary: Summary) -> Loads:
-    """Return the measurement of most queries per second in the closed loop, by `load_key`."""
-    found: dict[tuple[str, str, int], tuple[float, Row]] = {}
-    for row in summary.rows:
-        if "clients" in vars(row.cell.mode) and row.measured:
-            qps = row.measured.qps.value
-            if load_key(row) not in found or qps > found[load_key(row)][0]:
-                found[load_key(row)] = qps, row
-    return {key: row for key, (_, row) in found.items()}
+def _at_recall(
+    rivals: Mapping[_Rival, pd.DataFrame], samples: Mapping[str, Setting], recall: float
+) -> Iterator[Record]:
+    p50_ms = {name: _at(recall, own, "p50_ms", larger_is_better=False) for name, own in rivals.items()}
+    reached = [name for name, told in p50_ms.items() if "value" in told]
+    judges = [name for name, own in rivals.items() if not own["reference"].iloc[0]] or [*rivals]
+    for name, own in rivals.items():
+        others = [one for one in reached if one in judges and one != name]
+        faster, beside, times = UNTOLD, "", ""
+        if name in reached and others:
+            best = min(others, key=lambda one: p50_ms[one]["value"])
+            beside = ", ".join(best)
+            sides = [[samples[one] for one in rivals[side]["setting"]] for side in (best, name)]
+            faster = speed_up_at(recall, *sides) or UNTOLD
+        if faster is not UNTOLD:
+            times = f"{number(faster.value)}×{HELD}{interval(faster.low, faster.high, number)} as fast as {beside}"
+        setting = {"store": name[0], "index": name[1], "reference": bool(own["reference"].iloc[0])}
+        for told in (
+            {"measure": "p50_ms", "note": times, **p50_ms[name]},
+            {"measure": "qps", **_at(recall, own, "most_qps", larger_is_better=True)},
+            figure("all_above", str(bool(p50_ms[name].get("text")))),
+            figure("beside", beside),
+            figure("speed_up", faster),
+        ):
+            yield {**setting, **told}
 
 
-def load_key(row: Row) -> tuple[str, str, int]:
-    """Return what the modes of a setting share: index, search parameters and k."""
-    return str(row.cell.build.path), str(row.cell.search), row.cell.k
-
-
-def latency_points(rows: Sequence[Row]) -> list[Point]:
-    """Return settings by recall and median latency, ms."""
-    return [
-        Point(row.name, row.measured.recall.value, row.measured.p50_ms.value) for row in rows if row.measured
-    ]
-
-
-def load_points(rows: Sequence[Row], loads: Loads) -> list[Point]:
-    """Return settings by recall at one client, and the most queries per second at several."""
-    pairs = [(row, loads.get(load_key(row))) for row in rows]
-    return [
-        Point(row.name, row.measured.recall.value, load.measured.qps.value)
-        for row, load in pairs
-        if row.measured and load and load.measured
-    ]
-
-
-def at_equal_recall(summary: Summary, recalls: Sequence[float] = RECALLS) -> tuple[AtRecall, ...]:
-    """Return every rival at every recall, by k, beside the best other one."""
-    every, loads = rivals(summary), fastest_load(summary)
-    return tuple(
-        one
-        for k in summary.experiment.k
-        for recall in recalls
-        for one in _beside([rival for rival in every if rival.k == k], recall, loads)
-    )
-
-
-def _beside(every: Sequence[Series], recall: float, loads: Loads) -> Iterator[AtRecall]:
-    p50_ms = {one: at_recall(latency_points(one.rows), recall, larger_is_better=False) for one in every}
-    judges = [one for one in every if not one.reference] or every
-    for one, own_ms in p50_ms.items():
-        others = [(ms, other) for other in judges if other is not one and (ms := p50_ms[other]) is not None]
-        best = min(others, key=lambda pair: pair[0])[1] if others and own_ms is not None else None
-        throughput = load_points(one.rows, loads)
-        yield AtRecall(
-            rival=one,
-            recall=recall,
-            p50_ms=own_ms,
-            passed=_passed(latency_points(one.rows), recall, larger_is_better=False),
-            beside=best.name if best else "",
-            speed_up=speed_up_at(recall, _samples(best), _samples(one)) if best else None,
-            qps=at_recall(throughput, recall, larger_is_better=True),
-            qps_passed=_passed(throughput, recall, larger_is_better=True),
-        )
-
-
-def _passed(points: Sequence[Point], recall: float, *, larger_is_better: bool) -> bool:
-    """Tell whether all that is worth having finds more."""
+def _at(recall: float, own: pd.DataFrame, column: str, *, larger_is_better: bool) -> dict[str, Any]:
+    """Return a figure of a rival between its settings; nothing is extrapolated."""
+    told = own.dropna(subset=column)[["setting", "recall", column]]
+    points = [Point(*row) for row in told.itertuples(index=False)]
+    value = at_recall(points, recall, larger_is_better=larger_is_better)
+    if value is not None:
+        return {"value": value}
     kept = front(points, larger_is_better=larger_is_better)
-    return bool(kept) and kept[0].recall > recall
-
-
-def _samples(rival: Series) -> list[Setting]:
-    return [row.sample for row in rival.rows if row.sample]
+    return {"text": "all above" if kept and kept[0].recall > recall else ""}

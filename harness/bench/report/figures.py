@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from cohorts.harness.bench.report.growth import RECALL
-from cohorts.harness.bench.report.run_table import BUILDS, OF_BUILD, OF_SETTING, SETTINGS
+from cohorts.harness.bench.report.run_table import BUILDS, OF_BUILD, OF_SETTING, SETTINGS, kind_of
 from cohorts.harness.reports.charts import (
     Axis,
     ChartSpec,
@@ -73,6 +74,7 @@ _OPEN = ChartSpec(
     x=_by("arrivals per s", "rate_per_s", plain),
     y=Axis("ms", "ms"),
 )
+_LOADS = (*(("filtered", spec) for spec in _FILTERED), ("closed", _CLOSED), ("open", _OPEN))
 _BUILDS = ChartSpec(
     title="Build time and memory",
     caption="Left and below is better. Memory that could not be seen is not drawn.",
@@ -84,36 +86,30 @@ _BUILDS = ChartSpec(
 def figures_of(run: pd.DataFrame, k: int, stores: Sequence[str]) -> list[Figure]:
     """Return the charts of one k; those that nothing was measured for are left out."""
     settings = chosen(run, {"part": SETTINGS, "k": k})
-    every = records(wide(settings, [*OF_SETTING, "name", "kind", "load", "among", "path"], _PLACED))
-    every = [row for row in every if row["p50_ms"] == row["p50_ms"]]
-    alone = [_named(row, "") for row in every if row["load"] == "alone"]
-    order = list(dict.fromkeys(row["series"] for row in alone))
-    alone.sort(key=lambda row: order.index(row["series"]))
-    if not alone:
+    every = wide(settings, [*OF_SETTING, "name", "kind", "load", "among", "path"], _PLACED)
+    every = every.dropna(subset="p50_ms")
+    alone = every[every["load"] == "alone"]
+    if alone.empty:
         return []
+    series = pd.factorize(alone["store"] + ", " + alone["kind"])[0]
+    alone = alone.iloc[series.argsort(kind="stable")]
+    standing = [_stand_in(own) for _, own in alone.groupby("path", sort=False)]
     caption = (
         "From the median to the last percentile told (p99.9 from 1,000 answers on), one client, no filter."
     )
-    latency = percentiles("Latency, p50 to p99.9", caption, alone, _PERCENTILES, stores)
-    loaded = [spec.draw(rows, stores) for spec, rows in _loads(every, list(_stand_ins(alone)))]
-    found = [*(spec.draw(alone, stores) for spec in _fronts(k)), latency, *loaded]
+    latency = percentiles("Latency, p50 to p99.9", caption, records(alone), _PERCENTILES, stores)
+    loaded = [spec.draw(_marks(load, records(every), standing), stores) for load, spec in _LOADS]
+    found = [*(spec.draw(records(alone), stores) for spec in _fronts(k)), latency, *loaded]
     return [figure for figure in found if figure]
 
 
 def build_figures(run: pd.DataFrame, stores: Sequence[str]) -> list[Figure]:
     """Return build time against memory, of the builds whose memory could be seen."""
-    rows = [
-        {
-            **row,
-            "kind": row["index_in_effect"].partition("(")[0],
-            "name": f"{row['store']}, {row['index_in_effect']}",
-        }
-        for row in records(
-            wide(chosen(run, {"part": BUILDS}), [*OF_BUILD, "path"], ["build_s", "rss_anon_mib"])
-        )
-        if row["rss_anon_mib"] > 0 and row["build_s"] > 0
-    ]
-    drawn = _BUILDS.draw([_named(row, row["path"]) for row in rows], stores)
+    built = wide(chosen(run, {"part": BUILDS}), [*OF_BUILD, "path"], ["build_s", "rss_anon_mib"])
+    seen = built[(built["rss_anon_mib"] > 0) & (built["build_s"] > 0)]
+    there = seen["index_in_effect"]
+    named = {"curve": seen["path"], "kind": there.map(kind_of), "name": seen["store"] + ", " + there}
+    drawn = _BUILDS.draw(records(seen.assign(**named)), stores)
     return [drawn] if drawn else []
 
 
@@ -128,47 +124,36 @@ def growth_figures(grown: pd.DataFrame, stores: Sequence[str]) -> list[Figure]:
             x=Axis("vectors", "n", log_scale, count),
             y=Axis(figure, "value", scale, show),
         )
-        rows = records(chosen(grown, {"figure": figure, "measure": "value"}))
-        found.append(spec.draw([_named(row, row["name"]) for row in rows], stores))
+        values = chosen(grown, {"figure": figure, "measure": "value"})
+        found.append(spec.draw(records(values.assign(curve=values["name"])), stores))
     return [figure for figure in found if figure]
 
 
-def _named(row: Record, curve: str, name: str = "", *, dashed: bool = False) -> Record:
-    series = f"{row['store']}, {row['kind']}"
-    told = {"series": series, "curve": curve or series, "name": f"{row['name']}{name}", "dashed": dashed}
+def _stand_in(own: pd.DataFrame) -> Record:
+    """Return of the settings of a build the fastest of enough recall, or else the one that finds most."""
+    enough = own[own["recall"] >= ENOUGH]
+    return records(own.loc[[enough["p50_ms"].idxmin() if len(enough) else own["recall"].idxmax()]])[0]
+
+
+def _marks(load: str, every: Sequence[Record], standing: Sequence[Record]) -> Iterator[Record]:
+    """Yield how the search that stands for each build fares behind filters, beside it without one; or under a load."""
+    for one in standing:
+        same = (one["path"], one["search"], load)
+        own = [row for row in every if (row["path"], row["search"], row["load"]) == same]
+        if load == "closed":
+            yield from (_named(row, row["among"]) for row in own)
+        elif load == "open":
+            for row in own:
+                yield _named(row, "p50") | {"ms": row["p50_ms"]}
+                yield _named(row, "p99", dashed=True) | {"ms": row["p99_ms"]}
+        else:
+            for dashed in (False, True):
+                alike = [row for row in own if row["correlated"] == dashed]
+                yield from (_named(row, row["among"], dashed=dashed) for row in alike)
+                if alike:
+                    yield _named(one, "no filter", dashed=dashed) | {"selectivity": 1.0}
+
+
+def _named(row: Record, name: str, *, dashed: bool = False) -> dict[str, Any]:
+    told = {"curve": f"{row['path']}, {dashed}", "name": f"{row['name']}; {name}", "dashed": dashed}
     return {**row, **told}
-
-
-def _stand_ins(alone: Sequence[Record]) -> Iterator[Record]:
-    """Yield for every build its fastest setting of enough recall, or else the one that finds most."""
-    for path in dict.fromkeys(row["path"] for row in alone):
-        yield min((row for row in alone if row["path"] == path), key=_rank)
-
-
-def _rank(row: Record) -> tuple[bool, float]:
-    enough = row["recall"] >= ENOUGH
-    return not enough, row["p50_ms"] if enough else -row["recall"]
-
-
-def _loads(every: Sequence[Record], stand_ins: Sequence[Record]) -> Iterator[tuple[ChartSpec, list[Record]]]:
-    filtered: list[Record] = []
-    closed: list[Record] = []
-    opened: list[Record] = []
-    for one in stand_ins:
-        own = [row for row in every if (row["path"], row["search"]) == (one["path"], one["search"])]
-        for correlated in (False, True):
-            rows = [row for row in own if row["load"] == "filtered" and row["correlated"] == correlated]
-            if rows:
-                rows.append({**one, "selectivity": 1.0, "among": "no filter"})
-            curve = f"{one['path']}, {correlated}"
-            filtered += [_named(row, curve, f"; {row['among']}", dashed=correlated) for row in rows]
-        for row in own:
-            if row["load"] == "closed":
-                closed.append(_named(row, row["path"], f"; {row['among']}"))
-            if row["load"] == "open":
-                for measure in ("p50_ms", "p99_ms"):
-                    told = {**row, "ms": row[measure]}
-                    name, dashed = f"; {measure.removesuffix('_ms')}", measure == "p99_ms"
-                    opened.append(_named(told, f"{row['path']}, {measure}", name, dashed=dashed))
-    yield from ((spec, filtered) for spec in _FILTERED)
-    yield from ((_CLOSED, closed), (_OPEN, opened))

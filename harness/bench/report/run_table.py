@@ -1,24 +1,30 @@
 """An experiment as one long table: every figure of its settings, builds and comparisons; and the CSV made from it.
 
 Setting columns say what was asked for and what is in effect. `part` is the CSV file, `load` how a setting was asked
-(alone, filtered, closed, open, writing), `among` what tells it from others of its index and search.
+(alone, filtered, closed, open, writing), `among` what tells it from others of its index and search; `path` and
+`setting` are the folders of the build and of the setting's repeats.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
-from cohorts.connectors.index import show_index
+from cohorts.connectors.index import index_from_json, show_index
 from cohorts.harness.bench.plan.matrix import Build, Cell
-from cohorts.harness.bench.report.equal_recall import AtRecall, fastest_load, load_key
-from cohorts.harness.bench.report.setting import Measured, Row, asked_search
-from cohorts.harness.bench.report.summary import BuildRow, Summary
+from cohorts.harness.bench.report.setting import (
+    ESTIMATES,
+    MEASURES,
+    Found,
+    asked_search,
+    name_of,
+    shown_search,
+)
 from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.formats import HELD, interval, number, percent, plain
-from cohorts.harness.reports.long_table import FAULT, Record, chosen, long_table
-from cohorts.measures.intervals import UNTOLD, Estimate
+from cohorts.harness.reports.formats import percent, plain
+from cohorts.harness.reports.long_table import FAULT, Record, chosen
+from cohorts.measures.intervals import Estimate
 
 SETTINGS, BUILDS, EQUAL = "settings", "builds", "equal_recall"
 OF_BUILD = ["store", "reference", "index", "default_index", "index_in_effect"]
@@ -27,38 +33,32 @@ OF_SETTING = [
     *("search", "default_search", "search_in_effect", "k", "selectivity", "correlated"),
     *("mode", "clients", "rate_per_s", "writes_per_s", "repeats"),
 ]
-_ESTIMATES = [field.name for field in fields(Measured) if field.type is Estimate]
+WORDS = ("engine", "says", "how")
+COSTS = ("load_s", "searchable_s", "indexed_s", "build_s", "rss_anon_mib", "rss_file_mib", "disk_mib")
+_CSV: Mapping[str, Mapping[str, Any]] = {
+    SETTINGS: {
+        "settings": OF_SETTING,
+        "measures": [*MEASURES, FAULT, "notes"],
+        "intervals": ESTIMATES,
+        "counts": ["k", "clients", "repeats", "answers", "asked", "got"],
+    },
+    BUILDS: {"settings": OF_BUILD, "measures": ["engine", "says", *COSTS, "how"]},
+    EQUAL: {
+        "settings": ["k", "recall", "store", "reference", "index"],
+        "measures": ["p50_ms", "all_above", "beside", "speed_up", "qps"],
+        "intervals": ["speed_up"],
+        "counts": ["k"],
+        "numbers": ["p50_ms", "qps"],
+    },
+}
 
 
-def run_table(summary: Summary, equal: Sequence[AtRecall]) -> pd.DataFrame:
-    """Return all figures of an experiment."""
-    return long_table([*_settings(summary), *_builds(summary), *_equal(equal)])
-
-
-def csv_tables(run: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def csv_tables(run: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the CSV files by name: a row per setting, per build, and per index and recall; units in the names."""
-    measures = [field.name for field in fields(Measured)]
-    settings = wide(
-        chosen(run, {"part": SETTINGS}),
-        OF_SETTING,
-        [*measures, FAULT, "notes"],
-        intervals=_ESTIMATES,
-        counts=["k", "clients", "repeats", "answers", "asked", "got"],
-    )
-    builds = wide(
-        chosen(run, {"part": BUILDS}),
-        OF_BUILD,
-        [field.name for field in fields(BuildRow) if field.name not in ("build", "index")],
-    )
-    equal = wide(
-        chosen(run, {"part": EQUAL}),
-        ["k", "recall", "store", "reference", "index"],
-        ["p50_ms", "all_above", "beside", "speed_up", "qps"],
-        intervals=["speed_up"],
-        counts=["k"],
-        numbers=["p50_ms", "qps"],
-    )
-    return [(SETTINGS, settings.rename(columns={FAULT: "faults"})), (BUILDS, builds), (EQUAL, equal)]
+    return {
+        part: wide(chosen(run, {"part": part}), **spec).rename(columns={FAULT: "faults"})
+        for part, spec in _CSV.items()
+    }
 
 
 def effect(asked: str, there: str, *, default: bool) -> str:
@@ -67,12 +67,77 @@ def effect(asked: str, there: str, *, default: bool) -> str:
     return asked if there in (asked, asked.removesuffix(" (default)")) else f"{asked} → {there}"
 
 
-def _settings(summary: Summary) -> Iterator[Record]:
-    loads = fastest_load(summary)
-    for row in summary.rows:
-        setting = {**_of_build(SETTINGS, row.cell.build, row.index), **_of_cell(row)}
-        for figure in _figures(row, loads.get(load_key(row))):
-            yield {**setting, **figure}
+def build_records(build: Build, there: str, told: dict[str, Any]) -> Iterator[Record]:
+    """Yield what it took to build an index that is `there` in effect, by `WORDS` and `COSTS`."""
+    engine, says = told["engine"], told["says"]
+    engine_says = f"{engine}: {says}" if says and says != there else engine
+    for measure, value in (told | {"engine_says": engine_says}).items():
+        yield _of_build(BUILDS, build, there) | figure(measure, value)
+
+
+def setting_records(cell: Cell, found: Found) -> Iterator[Record]:
+    """Yield the figures of a setting, by `MEASURES`, or its faults; and notes of what was done otherwise than asked."""
+    index, search = show_index(cell.build.index), asked_search(cell)
+    there, searched = index, search
+    if found.manifests:
+        there = show_index(index_from_json(found.manifests[0].effective_index))
+        searched = shown_search(found.manifests[0].effective_search)
+    mode, where, (kind, _, _) = vars(cell.mode), cell.where, cell.mode.label.partition(",")
+    load = (
+        "writing"
+        if cell.mode.writes_points
+        else "filtered"
+        if where
+        else kind
+        if cell.mode.loaded
+        else "alone"
+    )
+    setting = _of_build(SETTINGS, cell.build, there) | {
+        "search": search,
+        "default_search": cell.default_search,
+        "search_in_effect": searched,
+        "k": cell.k,
+        "selectivity": where.selectivity if where else nan,
+        "correlated": where.correlated if where else None,
+        "mode": kind,
+        "clients": mode.get("clients", nan),
+        "rate_per_s": mode.get("rate", nan),
+        "writes_per_s": mode.get("writes", nan),
+        "repeats": len(found.manifests),
+        "name": name_of(cell),
+        "kind": kind_of(index)
+        if kind_of(index) == kind_of(there)
+        else f"{kind_of(index)} as {kind_of(there)}",
+        "load": load,
+        "among": _among(cell),
+        "setting": str(cell.setting),
+    }
+    faults = {FAULT: "; ".join(found.faults)} if found.faults else {}
+    for measure, value in {**found.figures, **faults, "notes": "; ".join(found.notes)}.items():
+        yield setting | figure(measure, value)
+
+
+def figure(measure: str, value: Estimate | float | str) -> dict[str, Any]:
+    """Return a figure of the long table, without its setting."""
+    if isinstance(value, Estimate):
+        return {"measure": measure, **value._asdict()}
+    return {"measure": measure, "text" if isinstance(value, str) else "value": value}
+
+
+def most_qps(figures: Sequence[Record]) -> Iterator[Record]:
+    """Yield of every setting with one client and no filter the most queries per second in the closed loop."""
+    shared = itemgetter("path", "search", "k")
+    most: dict[Any, Record] = {}
+    for one in figures:
+        if one["load"] == "closed" and one["measure"] == "qps":
+            most[shared(one)] = max(most.get(shared(one), one), one, key=itemgetter("value"))
+    for one in figures:
+        if one["load"] == "alone" and one["measure"] == "qps":
+            told: dict[str, Any] = {"measure": "most_qps"}
+            if load := most.get(shared(one)):
+                told |= {bound: load[bound] for bound in Estimate._fields}
+                told["note"] = f"at {load['clients']} client{'s' if load['clients'] > 1 else ''}"
+            yield {**one, **told}
 
 
 def _of_build(part: str, build: Build, there: str) -> dict[str, Any]:
@@ -87,84 +152,13 @@ def _of_build(part: str, build: Build, there: str) -> dict[str, Any]:
     }
 
 
-def _of_cell(row: Row) -> dict[str, Any]:
-    cell, settings = row.cell, vars(row.cell.mode)
-    kind, _, _ = cell.mode.label.partition(",")
-    load = "writing" if "writes" in settings else "filtered" if cell.where else kind
-    return {
-        "search": asked_search(cell),
-        "default_search": cell.default_search,
-        "search_in_effect": row.search,
-        "k": cell.k,
-        "selectivity": cell.where.selectivity if cell.where else nan,
-        "correlated": cell.where.correlated if cell.where else None,
-        "mode": kind,
-        "clients": settings.get("clients", nan),
-        "rate_per_s": settings.get("rate", nan),
-        "writes_per_s": settings.get("writes", nan),
-        "repeats": row.repeats,
-        "name": row.name,
-        "kind": row.kind,
-        "load": "alone" if row.alone else load,
-        "among": _among(cell),
-    }
-
-
 def _among(cell: Cell) -> str:
     if cell.where:
-        return (
-            f"{percent(cell.where.selectivity)}, {'correlated' if cell.where.correlated else 'uncorrelated'}"
-        )
+        kind = "correlated" if cell.where.correlated else "uncorrelated"
+        return f"{percent(cell.where.selectivity)}, {kind}"
     return ", ".join(map(plain, vars(cell.mode).values()))
 
 
-def _figures(row: Row, load: Row | None) -> Iterator[Record]:
-    for name, value in vars(row.measured).items() if row.measured else ():
-        yield _figure(name, value)
-    if row.alone and row.measured:
-        most = load.measured.qps if load and load.measured else UNTOLD
-        clients = vars(load.cell.mode)["clients"] if load else 0
-        note = f"at {clients} client{'s' if clients > 1 else ''}" if load else ""
-        yield _figure("most_qps", most) | {"note": note}
-    if row.faults:
-        yield _figure(FAULT, "; ".join(row.faults))
-    yield _figure("notes", "; ".join(row.notes))
-
-
-def _figure(measure: str, value: Estimate | float | str) -> dict[str, Any]:
-    if isinstance(value, Estimate):
-        return {"measure": measure, **value._asdict()}
-    return {"measure": measure, "text" if isinstance(value, str) else "value": value}
-
-
-def _builds(summary: Summary) -> Iterator[Record]:
-    for row in summary.builds:
-        setting = _of_build(BUILDS, row.build, row.index)
-        for name, value in vars(row).items():
-            if name not in ("build", "index"):
-                yield setting | _figure(name, value)
-        says = f"{row.engine}: {row.says}" if row.says and row.says != row.index else row.engine
-        yield setting | _figure("engine_says", says)
-
-
-def _equal(found: Sequence[AtRecall]) -> Iterator[Record]:
-    for one in found:
-        setting = {
-            "part": EQUAL,
-            "k": one.rival.k,
-            "recall": one.recall,
-            "store": one.rival.store,
-            "reference": one.rival.reference,
-            "index": one.rival.kind,
-        }
-        faster = one.speed_up or UNTOLD
-        times = f"{number(faster.value)}×{HELD}{interval(faster.low, faster.high, number)} as fast as {one.beside}"
-        for name, value, passed, note in (
-            ("p50_ms", one.p50_ms, one.passed, times if one.speed_up else ""),
-            ("qps", one.qps, one.qps_passed, ""),
-        ):
-            told = {"value": value} if value is not None else {"text": "all above" if passed else ""}
-            yield setting | {"measure": name, "note": note} | told
-        yield setting | _figure("all_above", str(one.passed))
-        yield setting | _figure("beside", one.beside)
-        yield setting | _figure("speed_up", faster)
+def kind_of(index: str) -> str:
+    """Return the kind of an index that `show_index` wrote."""
+    return index.partition("(")[0]

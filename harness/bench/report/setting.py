@@ -1,14 +1,14 @@
 """One setting in figures: all its repeats, read from their files, with what about them can't be true."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
-from cohorts.connectors.index import index_from_json, show_index
+from cohorts.connectors.index import search_to_json, show_index
 from cohorts.errors import MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.plan.dataset import Dataset
@@ -23,87 +23,66 @@ from cohorts.harness.bench.report.metrics import (
     recall_by_query,
     short_share,
 )
-from cohorts.harness.bench.report.under_writes import UnderWrites, under_writes
+from cohorts.harness.bench.report.under_writes import under_writes
 from cohorts.harness.bench.results import Answers, Floats, Manifest, Written
 from cohorts.measures.front import Setting
 from cohorts.measures.intervals import UNTOLD, Estimate, of_statistic, over_repeats
 
 TRUTH = "truth"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """Figures over all repeats of a setting; NaN where a mode tells none.
-
-    Percentiles are over all answers, p99.9 from 1,000 on; in the open loop, from when a query was due. `qps` is what
-    was answered in time (closed loop), or answered at all (open loop). `asked` and `got` count neighbours. `cold_ms` is
-    the first query of a connection and `behind_ms` how late the last arrivals were begun with, of the worst repeat;
-    `floor_ms`, a query that asks nobody, and cores are means. `written_per_s` counts points written and deleted, and
-    `stale` is the share of neighbours that were gone; means too.
-    """
-
-    answers: int
-    recall: Estimate
-    recall_p5: float
-    p50_ms: Estimate
-    p95_ms: float
-    p99_ms: float
-    p999_ms: float
-    qps: Estimate
-    cold_ms: float
-    behind_ms: float
-    asked: int
-    got: int
-    short: float
-    written_per_s: float
-    stale: float
-    client_cores: float
-    server_cores: float
-    floor_ms: float
-    how: str
+# Figures over all repeats of a setting; NaN where a mode tells none. Percentiles are over all answers, p99.9 from 1,000
+# on; in the open loop, from when a query was due. `qps` is what was answered in time (closed loop), or at all (open
+# loop). `asked` and `got` count neighbours. `cold_ms` is the first query of a connection and `behind_ms` how late the
+# last arrivals were begun with, of the worst repeat; `floor_ms`, a query that asks nobody, and cores are means.
+# `written_per_s` counts points written and deleted, `stale` is the share of neighbours that were gone; means too.
+ESTIMATES = ("recall", "p50_ms", "qps")
+MEASURES = (
+    *(
+        "answers",
+        "recall",
+        "recall_p5",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+        "p999_ms",
+        "qps",
+        "cold_ms",
+        "behind_ms",
+    ),
+    *("asked", "got", "short", "written_per_s", "stale", "client_cores", "server_cores", "floor_ms", "how"),
+)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Row:
-    """A setting, by its first repeat: what was in effect, and its figures, or why there are none.
+class Found(NamedTuple):
+    """What the repeats of a setting say: its figures by `MEASURES`, or the faults for which there are none.
 
     `sample` holds recall and latency by query, of a setting with one client.
     """
 
-    cell: Cell
-    index: str
-    search: str
-    repeats: int
-    notes: tuple[str, ...] = ()
-    measured: Measured | None = None
-    faults: tuple[str, ...] = ()
+    manifests: Sequence[Manifest]
+    faults: tuple[str, ...]
+    figures: Mapping[str, Estimate | float | str] = MappingProxyType({})
     sample: Setting | None = None
 
     @property
-    def name(self) -> str:
-        """Return store, index and search parameters as asked for."""
-        return f"{self.cell.build.store.name}, {show_index(self.cell.build.index)}, {asked_search(self.cell)}"
+    def notes(self) -> list[str]:
+        """Return what was done otherwise than asked, each once."""
+        return list(dict.fromkeys(note for manifest in self.manifests for note in manifest.notes))
 
-    @property
-    def kind(self) -> str:
-        """Return the kind of index that was asked for, and of the one in effect where that is another."""
-        wanted, there = kind_of(show_index(self.cell.build.index)), kind_of(self.index)
-        return wanted if wanted == there else f"{wanted} as {there}"
 
-    @property
-    def alone(self) -> bool:
-        """Tell whether one client asked without a filter."""
-        return not self.cell.mode.loaded and self.cell.where is None
+def name_of(cell: Cell) -> str:
+    """Return store, index and search parameters as asked for."""
+    return f"{cell.build.store.name}, {show_index(cell.build.index)}, {asked_search(cell)}"
 
 
 def asked_search(cell: Cell) -> str:
     """Return the search parameters that were asked for."""
-    return _search({key: value for key, value in vars(cell.search).items() if value})
+    return shown_search(search_to_json(cell.search))
 
 
-def kind_of(index: str) -> str:
-    """Return the kind of an index that `show_index` wrote."""
-    return index.partition("(")[0]
+def shown_search(params: Mapping[str, Any]) -> str:
+    """Return search parameters as they are shown: `ef_search=128`, or `default`."""
+    return ", ".join(f"{key}={str(value).lower()}" for key, value in params.items() if value) or "default"
 
 
 class Reader:
@@ -117,32 +96,18 @@ class Reader:
         """Tell whether a measurement is there, whole. Raises InputError where it is of something else."""
         return raw.finished(self._folder / cell.path, asked(self._experiment, cell), self._data.checksum)
 
-    def row(self, repeats: Sequence[Cell]) -> tuple[Row, list[Manifest]]:
-        """Return a setting's figures, and the manifests of its repeats."""
-        cell, read = repeats[0], [raw.read(self._folder / one.path) for one in repeats]
-        written = [raw.read_written(self._folder / one.path) for one in repeats if one.mode.writes_points]
+    def read(self, cells: Sequence[Cell]) -> Found:
+        """Return what the repeats of a setting say. Raises MeasurementError for damaged files."""
+        cell, read = cells[0], [raw.read(self._folder / one.path) for one in cells]
+        written = [raw.read_written(self._folder / one.path) for one in cells if one.mode.writes_points]
         manifests = [manifest for _, manifest in read]
-        faults: list[str] = []
-        sample, measured = None, None
         try:
             faults = [fault for answers, manifest in read for fault in self._faults(cell, answers, manifest)]
-            if not faults:
-                sample = self._sample(cell, [answers for answers, _ in read])
-                measured = self._measured(cell, read, written, sample)
+            if faults:
+                return Found(manifests, tuple(dict.fromkeys(faults)))
+            return self._found(cell, [answers for answers, _ in read], manifests, written)
         except MeasurementError as error:
-            faults = [str(error)]
-        first = manifests[0]
-        row = Row(
-            cell=cell,
-            index=show_index(index_from_json(first.effective_index)),
-            search=_search(first.effective_search),
-            repeats=len(repeats),
-            notes=tuple(dict.fromkeys(note for manifest in manifests for note in manifest.notes)),
-            measured=measured,
-            faults=tuple(dict.fromkeys(faults)),
-            sample=sample,
-        )
-        return row, manifests
+            return Found(manifests, (str(error),))
 
     def _truth(self, cell: Cell) -> Truth:
         where, deep = cell.where.column if cell.where else None, max(self._experiment.k)
@@ -163,98 +128,82 @@ class Reader:
             return [f"short answers: of {expected:,} neighbours, one query found {fewest:,}"]
         return []
 
-    def _sample(self, cell: Cell, repeats: Sequence[Answers]) -> Setting | None:
-        """Return recall and latency by query, where every repeat asked all of them."""
-        if cell.mode.loaded:
-            return None
+    def _found(
+        self,
+        cell: Cell,
+        repeats: Sequence[Answers],
+        manifests: Sequence[Manifest],
+        written: Sequence[Written],
+    ) -> Found:
+        mode, seconds, facts = cell.mode, self._experiment.seconds, [one.measured for one in manifests]
+        every = np.concatenate([answers.latency_ms for answers in repeats])
+        p95, p99, p999 = np.percentile(every, [95, 99, 99.9])
+        recalls, stale, short = self._by_query(cell, repeats, written)
+        recall, p50, qps, sample = UNTOLD, UNTOLD, UNTOLD, None
+        if not mode.loaded:
+            sample = self._sample(cell, repeats, recalls)
+            recall, p50 = of_statistic(sample.recall, np.mean), of_statistic(sample.latency_ms)
+            recalls = [sample.recall.mean(axis=0)]
+        else:
+            if recalls:
+                recall = over_repeats([float(one.mean()) for one in recalls])
+            p50 = over_repeats([float(np.median(answers.latency_ms)) for answers in repeats])
+            p50 = p50._replace(value=float(np.median(every)))  # the interval is that of the repeats' medians
+            qps = over_repeats(
+                [queries_per_second(one) if mode.due else _in_time(one, seconds) for one in repeats]
+            )
+        figures = {
+            "answers": len(every),
+            "recall": recall,
+            "recall_p5": float(np.percentile(np.concatenate(recalls), 5)) if recalls else nan,
+            "p50_ms": p50,
+            "p95_ms": float(p95),
+            "p99_ms": float(p99),
+            "p999_ms": float(p999) if len(every) >= LEAST_FOR_P999 else nan,
+            "qps": qps,
+            "cold_ms": max((one["cold_ms"][0] for one in facts if one.get("cold_ms")), default=nan),
+            "behind_ms": max(one.fact("behind_ms") for one in manifests) if mode.due else nan,
+            "asked": sum(int(one.asked.sum()) for one in repeats),
+            "got": sum(int(one.got.sum()) for one in repeats),
+            "short": fmean(short),
+            "written_per_s": _mean(_in_time(one, seconds) for one in written),
+            "stale": _mean(stale),
+            **{
+                key: _mean(one.get(key) for one in facts)
+                for key in ("client_cores", "server_cores", "floor_ms")
+            },
+            "how": facts[0].get("how", ""),
+        }
+        return Found(manifests, (), figures, sample)
+
+    def _by_query(
+        self, cell: Cell, repeats: Sequence[Answers], written: Sequence[Written]
+    ) -> tuple[list[Floats], list[float], list[float]]:
+        """Return of each repeat: recall by query, and the shares of stale neighbours and of short answers."""
+        if not cell.mode.keeps_ids:
+            return [], [], [0.0]
+        truth, data = self._truth(cell), self._data
+        short = [short_share(answers, truth) for answers in repeats]
+        if not written:
+            return [recall_by_query(answers, truth, data) for answers in repeats], [], short
+        found = [under_writes(*both, truth, data) for both in zip(repeats, written, strict=True)]
+        return [one.recall for one in found], [one.stale for one in found], short
+
+    def _sample(self, cell: Cell, repeats: Sequence[Answers], recalls: Sequence[Floats]) -> Setting:
+        """Return recall and latency by query; every repeat must have asked all of them."""
         wanted = len(self._data.queries)
         for answers in repeats:
             if (there := len(np.unique(answers.query))) != wanted:
                 raise MeasurementError(f"{there:,} of {wanted:,} queries were asked: some are missing")
-        truth = self._truth(cell)
-        return Setting(
-            str(cell.setting),
-            np.array([recall_by_query(answers, truth, self._data) for answers in repeats]),
-            np.array([by_query(answers, answers.latency_ms) for answers in repeats]),
-        )
-
-    def _measured(
-        self,
-        cell: Cell,
-        read: Sequence[tuple[Answers, Manifest]],
-        written: Sequence[Written],
-        sample: Setting | None,
-    ) -> Measured:
-        repeats, seconds = [answers for answers, _ in read], self._experiment.seconds
-        facts = [manifest.measured for _, manifest in read]
-        every = np.concatenate([answers.latency_ms for answers in repeats])
-        p95, p99, p999 = np.percentile(every, [95, 99, 99.9])
-        changing = [  # of nothing but a mode that writes
-            under_writes(answers, told, self._truth(cell), self._data)
-            for answers, told in zip(repeats, written, strict=False)
-        ]
-        recall, recall_p5 = self._recall(cell, repeats, changing, sample)
-        return Measured(
-            answers=len(every),
-            recall=recall,
-            recall_p5=recall_p5,
-            p50_ms=of_statistic(sample.latency_ms) if sample else _p50(repeats, every),
-            p95_ms=float(p95),
-            p99_ms=float(p99),
-            p999_ms=float(p999) if len(every) >= LEAST_FOR_P999 else nan,
-            qps=self._qps(cell, repeats),
-            cold_ms=max((one["cold_ms"][0] for one in facts if one.get("cold_ms")), default=nan),
-            behind_ms=max(manifest.fact("behind_ms") for _, manifest in read) if cell.mode.due else nan,
-            asked=sum(int(one.asked.sum()) for one in repeats),
-            got=sum(int(one.got.sum()) for one in repeats),
-            short=_mean(
-                short_share(one, self._truth(cell)) if cell.mode.keeps_ids else 0.0 for one in repeats
-            ),
-            written_per_s=_mean(float((one.ended_s <= seconds).sum() / seconds) for one in written),
-            stale=_mean(one.stale for one in changing),
-            client_cores=_mean(one.get("client_cores") for one in facts),
-            server_cores=_mean(one.get("server_cores") for one in facts),
-            floor_ms=_mean(one.get("floor_ms") for one in facts),
-            how=facts[0].get("how", ""),
-        )
-
-    def _recall(
-        self,
-        cell: Cell,
-        repeats: Sequence[Answers],
-        changing: Sequence[UnderWrites],
-        sample: Setting | None,
-    ) -> tuple[Estimate, float]:
-        if sample:
-            by_number = sample.recall.mean(axis=0)
-            return of_statistic(sample.recall, np.mean), float(np.percentile(by_number, 5))
-        if not cell.mode.keeps_ids:
-            return UNTOLD, nan
-        found = [one.recall for one in changing] or [
-            recall_by_query(answers, self._truth(cell), self._data) for answers in repeats
-        ]
-        p5 = float(np.percentile(np.concatenate(found), 5))
-        return over_repeats([float(one.mean()) for one in found]), p5
-
-    def _qps(self, cell: Cell, repeats: Sequence[Answers]) -> Estimate:
-        if not cell.mode.loaded:
-            return UNTOLD
-        if cell.mode.due:
-            return over_repeats([queries_per_second(answers) for answers in repeats])
-        seconds = self._experiment.seconds
-        return over_repeats([float((one.ended_s <= seconds).sum() / seconds) for one in repeats])
+        latencies = [by_query(answers, answers.latency_ms) for answers in repeats]
+        return Setting(f"{name_of(cell)}, k={cell.k}", np.array(recalls), np.array(latencies))
 
 
-def _p50(repeats: Sequence[Answers], every: Floats) -> Estimate:
-    """Return the median of all answers, with the interval of the repeats' medians."""
-    own = over_repeats([float(np.median(answers.latency_ms)) for answers in repeats])
-    return own._replace(value=float(np.median(every)))
+def _in_time(what: Answers | Written, seconds: float) -> float:
+    """Return what was done per second within the measurement."""
+    return float((what.ended_s <= seconds).sum() / seconds)
 
 
 def _mean(values: Iterable[float | None]) -> float:
     told = [value for value in values if value is not None]
     return fmean(told) if told else nan
-
-
-def _search(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={str(value).lower()}" for key, value in params.items() if value) or "default"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from cohorts.harness.bench.report.equal_recall import RECALLS
 from cohorts.harness.bench.report.run_table import BUILDS, EQUAL, SETTINGS, effect
 from cohorts.harness.reports.formats import count, decimals, number, percent, plain, share
@@ -50,7 +51,7 @@ def _recall(k: int) -> tuple[ColumnSpec, ...]:
     )
 
 
-def of_k(k: int, recalls: Sequence[float] = RECALLS) -> list[TableSpec]:
+def of_k(k: int) -> list[TableSpec]:
     """Return the tables of one k: at equal recall, one client, filters, throughput, arrivals, writes."""
     alone = (
         *(*_recall(k), *_LATENCY),
@@ -62,35 +63,32 @@ def of_k(k: int, recalls: Sequence[float] = RECALLS) -> list[TableSpec]:
     written = ColumnSpec(title="written per s", measure="written_per_s", best=max)
     stale = ColumnSpec(title="stale", measure="stale", show=percent, best=min)
     closed = (ColumnSpec(title="q/s", measure="qps", best=max), *_LATENCY, *_CORES)
-    opened = (*_recall(k), *_LATENCY, *_ARRIVALS, *_CORES)
     writing = (*_recall(k), stale, _SHORT, *_LATENCY, *_ARRIVALS, written, *_CORES)
-    return [
-        equal(k, recalls),
-        _settings("alone", f"One client, no filter, k = {k}", "", k, alone),
-        _settings(
-            "filtered",
-            f"Filters, one client, k = {k}",
-            "filter",
-            k,
-            (*_recall(k), *_LATENCY, _SHORT, *_ASKED),
+    loads: Mapping[
+        str, tuple[str, Sequence[str], Sequence[ColumnSpec]]
+    ] = {  # title, what `among` tells, columns
+        "alone": ("One client, no filter", (), alone),
+        "filtered": ("Filters, one client", ["filter"], (*_recall(k), *_LATENCY, _SHORT, *_ASKED)),
+        "closed": ("Throughput, closed loop", ["clients"], closed),
+        "open": (
+            "Latency at a rate of arrivals, open loop",
+            ["arrivals per s"],
+            (*_recall(k), *_LATENCY, *_ARRIVALS, *_CORES),
         ),
-        _settings("closed", f"Throughput, closed loop, k = {k}", "clients", k, closed),
-        _settings("open", f"Latency at a rate of arrivals, open loop, k = {k}", "arrivals per s", k, opened),
-        _settings(
-            "writing", f"While points are written and deleted, k = {k}", "arrivals, writes per s", k, writing
-        ),
+        "writing": ("While points are written and deleted", ["arrivals, writes per s"], writing),
+    }
+    of_loads = [
+        TableSpec(
+            title=f"{title}, k = {k}",
+            where={"part": SETTINGS, "load": load, "k": k},
+            rows={**_NAMES, **dict.fromkeys(among, "among")},
+            columns=columns,
+            quiet="reference",
+            among=("among",),
+        )
+        for load, (title, among, columns) in loads.items()
     ]
-
-
-def _settings(load: str, title: str, among: str, k: int, columns: Sequence[ColumnSpec]) -> TableSpec:
-    return TableSpec(
-        title=title,
-        where={"part": SETTINGS, "load": load, "k": k},
-        rows={**_NAMES, **({among: "among"} if among else {})},
-        columns=columns,
-        quiet="reference",
-        among=("among",),
-    )
+    return [equal(k), *of_loads]
 
 
 def equal(k: int, recalls: Sequence[float] = RECALLS) -> TableSpec:
@@ -135,8 +133,9 @@ BUILT = TableSpec(
 )
 
 
-def growth(sizes: Sequence[int]) -> TableSpec:
-    """Return how figures grow with the number of vectors."""
+def growth(grown: pd.DataFrame) -> TableSpec:
+    """Return how figures grow with the number of vectors, by the sizes in the table of growth."""
+    sizes = sorted(grown["n"].dropna().astype(int).unique())
     return TableSpec(
         title="Growth with the number of vectors",
         rows={"figure": "figure", "setting": "name"},

@@ -13,6 +13,7 @@ from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.plan.dataset import make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
+from cohorts.harness.bench.report.run_table import csv_tables
 from cohorts.harness.bench.report.summary import summarize
 from cohorts.harness.bench.run.runner import run
 
@@ -120,14 +121,17 @@ def test_a_run_of_before_is_read_and_nothing_of_it_is_measured_again(tmp_path: P
     folder = run(experiment, tmp_path / "out", told.append)
     assert told == []  # its store is nowhere: nothing was built
     summary = summarize(experiment, folder)
-    assert (summary.missing, summary.faulty) == (0, ())
-    single, opened, churned = (row.measured for row in summary.rows)
-    assert single is not None
-    assert opened is not None
-    assert churned is not None
-    assert (single.recall.value, single.cold_ms, single.floor_ms, single.answers) == (1.0, 3.0, 0.001, 2)
-    assert (opened.recall.value, opened.behind_ms, opened.how) == (1.0, 0.25, "8 threads")
-    assert (churned.recall.value, churned.stale, churned.written_per_s) == (1.0, 0.0, 2.0)
+    assert (summary.missing, summary.faults) == (0, {})
+    told = csv_tables(summary.run)["settings"]
+    single, opened, churned = (row for _, row in told.iterrows())
+    assert (single["recall"], single["cold_ms"], single["floor_ms"], single["answers"]) == (
+        1.0,
+        3.0,
+        0.001,
+        2,
+    )
+    assert (opened["recall"], opened["behind_ms"], opened["how"]) == (1.0, 0.25, "8 threads")
+    assert (churned["recall"], churned["stale"], churned["written_per_s"]) == (1.0, 0.0, 2.0)
 
 
 def test_a_run_of_before_that_holds_less_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ from cohorts.connectors.index import Hnsw, SearchParams
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench import results as raw
 from cohorts.harness.bench.load.modes import Closed, Open
-from cohorts.harness.bench.plan.matrix import builds
+from cohorts.harness.bench.plan.matrix import builds, cells
 from cohorts.harness.bench.report import as_published
 from cohorts.harness.bench.report.equal_recall import at_equal_recall
 from cohorts.harness.bench.report.growth import grown
-from cohorts.harness.bench.report.page import Report, warnings
-from cohorts.harness.bench.report.run_table import effect, run_table
-from cohorts.harness.bench.report.summary import summarize
+from cohorts.harness.bench.report.page import tables_of, warnings
+from cohorts.harness.bench.report.run_table import csv_tables, effect
+from cohorts.harness.bench.report.setting import name_of
+from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.report.tables import equal
 from cohorts.harness.bench.run.runner import DATA, failed_file
 from cohorts.harness.reports import published
-from cohorts.harness.reports.long_table import ReportTable
+from cohorts.harness.reports.long_table import ReportTable, chosen, long_table, records
 from cohorts.harness.reports.markdown import markdown
 from cohorts.provenance import write_manifest
 from planted.bench import (
@@ -37,84 +38,93 @@ from planted.bench import (
     TEXT,
     K,
     Planter,
+    estimates_of,
     experiment_of,
+    figures_of,
     page_of,
-    report_of,
-    row_of,
     summary_of,
 )
 
 
-def alone_of(report: Report) -> ReportTable:
-    (made,) = [one for one in report.tables(K) if one.title.startswith("One client, no filter")]
+def builds_of(summary: Summary) -> pd.DataFrame:
+    return csv_tables(summary.run)["builds"]
+
+
+def at_recalls(summary: Summary, recalls: Sequence[float]) -> pd.DataFrame:
+    """Return a long table of nothing but these recalls."""
+    return long_table(at_equal_recall(summary.run, summary.samples, [K], recalls))
+
+
+def alone_of(summary: Summary) -> ReportTable:
+    (made,) = [one for one in tables_of(summary, K) if one.title.startswith("One client, no filter")]
     return made
 
 
 def test_figures_are_those_of_the_files(planted: Planter) -> None:
     summary = summary_of(planted)
-    assert (len(summary.rows), summary.missing, summary.faulty) == (2 * 2 * 4 + 2 * 3, 0, ())
-    measured = row_of(summary, planted.cell("Ours", 10)).measured
-    assert measured is not None
-    assert measured.recall == pytest.approx((0.8, 0.8, 0.8))
-    assert measured.recall_p5 == pytest.approx(0.8)
+    assert (summary.settings, summary.missing, summary.faults) == (2 * 2 * 4 + 2 * 3, 0, {})
+    assert len(csv_tables(summary.run)["settings"]) == summary.settings
+    told = estimates_of(summary, planted.cell("Ours", 10))
+    assert told["recall"] == pytest.approx((0.8, 0.8, 0.8))
+    p50_ms, measured = told["p50_ms"], figures_of(summary, planted.cell("Ours", 10))
+    assert measured["recall_p5"] == pytest.approx(0.8)
     every = 2 + np.arange(QUERIES) / 1000
-    assert measured.p50_ms.value == pytest.approx(np.median(every))
-    assert 2 <= measured.p50_ms.low < measured.p50_ms.value < measured.p50_ms.high <= 2.019
+    assert p50_ms.value == pytest.approx(np.median(every))
+    assert 2 <= p50_ms.low < p50_ms.value < p50_ms.high <= 2.019
     twice = np.percentile(np.repeat(every, 2), [95, 99])
-    assert (measured.p95_ms, measured.p99_ms) == pytest.approx(tuple(twice))
-    assert isnan(measured.p999_ms)  # of 40 answers there is none
-    assert (measured.answers, measured.asked, measured.got) == (40, 400, 400)
-    assert (measured.cold_ms, measured.floor_ms, measured.client_cores) == (32.0, 0.001, 0.5)
-    assert isnan(measured.server_cores)
-    assert isnan(measured.qps.value)
+    assert (measured["p95_ms"], measured["p99_ms"]) == pytest.approx(tuple(twice))
+    assert isnan(measured["p999_ms"])  # of 40 answers there is none
+    assert (measured["answers"], measured["asked"], measured["got"]) == (40, 400, 400)
+    assert (measured["cold_ms"], measured["floor_ms"], measured["client_cores"]) == (32.0, 0.001, 0.5)
+    assert isnan(measured["server_cores"])
+    assert isnan(measured["qps"])
 
 
 def test_closed_loop_counts_what_was_answered_in_time(planted: Planter) -> None:
-    row = row_of(summary_of(planted), planted.cell("Ours", 10, Closed(2)))
-    assert row.measured is not None
+    told = estimates_of(summary_of(planted), planted.cell("Ours", 10, Closed(2)))
     # Of 21 answers the last began at 2.0 s; of the 40 of the second repeat 20 began from 2.0 s on.
-    assert row.measured.qps == pytest.approx((10, 10, 10))
-    assert isnan(row.measured.recall.value)
-    assert row.measured.got == 0  # ids are not kept
+    assert told["qps"] == pytest.approx((10, 10, 10))
+    assert isnan(told["recall"].value)
+    assert told["got"].value == 0  # ids are not kept
 
 
 def test_open_loop_tells_how_far_behind_it_was(planted: Planter) -> None:
-    row = row_of(summary_of(planted), planted.cell("Ours", 20, Open(50.0)))
-    assert row.measured is not None
-    assert row.measured.behind_ms == 6.0  # of the worse repeat
-    assert row.measured.recall.value == 1
-    assert row.measured.qps.value == pytest.approx(20 / (1.9 + 4.019 / 1000))
+    measured = figures_of(summary_of(planted), planted.cell("Ours", 20, Open(50.0)))
+    assert measured["behind_ms"] == 6.0  # of the worse repeat
+    assert measured["recall"] == 1
+    assert measured["qps"] == pytest.approx(20 / (1.9 + 4.019 / 1000))
 
 
 def test_builds_are_those_of_the_files(planted: Planter) -> None:
-    first = summary_of(planted).builds[0]
-    assert (first.load_s, first.searchable_s, first.indexed_s, first.build_s) == (1.0, 1.5, 4.0, 3.0)
-    assert (first.rss_anon_mib, first.how) == (50.0, "as planted")
-    assert isnan(first.disk_mib)
-    planted.write_build(first.build, checksum="0123456789abcdef")
+    first = builds_of(summary_of(planted)).iloc[0]
+    assert (first["load_s"], first["searchable_s"], first["indexed_s"], first["build_s"]) == (
+        1.0,
+        1.5,
+        4.0,
+        3.0,
+    )
+    assert (first["rss_anon_mib"], first["how"]) == (50.0, "as planted")
+    assert isnan(first["disk_mib"])
+    planted.write_build(builds(planted.experiment)[0], checksum="0123456789abcdef")
     with pytest.raises(InputError, match="is of the data 0123456789abcdef"):
         summary_of(planted)
 
 
 def test_equal_recall_lies_between_settings_and_never_beyond(planted: Planter) -> None:
     summary = summary_of(planted)
-    found = at_equal_recall(summary, (0.7, 0.9, 1.0))
-    ours, theirs, faiss = (
-        [one for one in found if one.rival.store == name] for name in ("Ours", "Theirs", "faiss")
-    )
+    run = at_recalls(summary, (0.7, 0.9, 1.0))
+    found = csv_tables(run)["equal_recall"]
+    ours, theirs, faiss = (records(found[found["store"] == name]) for name in ("Ours", "Theirs", "faiss"))
     own = 0.0095  # the median of what queries add
-    assert [one.p50_ms for one in ours] == [None, pytest.approx(3 + own), pytest.approx(4 + own)]
-    assert [one.passed for one in ours] == [True, False, False]
-    assert [one.qps for one in ours] == [None, pytest.approx(7.5), pytest.approx(5)]
-    assert [one.qps_passed for one in ours] == [True, False, False]
-    assert ours[1].speed_up is not None
-    assert ours[1].speed_up.value == pytest.approx((6 + own) / (3 + own))
-    assert ours[1].beside == "Theirs, hnsw"  # the reference is faster, and no rival
-    assert theirs[1].speed_up is not None
-    assert theirs[1].speed_up.value == pytest.approx((3 + own) / (6 + own))
-    assert faiss[1].beside == "Ours, hnsw"
-    view = equal(K, (0.7, 0.9, 1.0)).of(run_table(summary, found))
-    assert [cell.text for cell in view.lines[0].cells[:3]] == ["all above", "3.01", "4.01"]
+    assert [one["p50_ms"] for one in ours] == pytest.approx([nan, 3 + own, 4 + own], nan_ok=True)
+    assert [one["all_above"] for one in ours] == ["True", "False", "False"]
+    assert [one["qps"] for one in ours] == pytest.approx([nan, 7.5, 5], nan_ok=True)
+    assert ours[1]["speed_up"] == pytest.approx((6 + own) / (3 + own))
+    assert ours[1]["beside"] == "Theirs, hnsw"  # the reference is faster, and no rival
+    assert theirs[1]["speed_up"] == pytest.approx((3 + own) / (6 + own))
+    assert faiss[1]["beside"] == "Ours, hnsw"
+    shown = [cell.text for cell in equal(K, (0.7, 0.9, 1.0)).of(run).lines[0].cells]
+    assert shown == ["all above", "3.01", "4.01", "all above", "7.50", "5.00"]
 
 
 def test_a_recall_that_nothing_reaches_has_no_figure(planted: Planter) -> None:
@@ -122,13 +132,14 @@ def test_a_recall_that_nothing_reaches_has_no_figure(planted: Planter) -> None:
         cell = planted.cell("Ours", 20, repeat=repeat)
         planted.write(cell, planted.answers(cell, found=9))
     summary = summary_of(planted)
-    found = at_equal_recall(summary, (0.95,))
-    assert [(one.p50_ms is None, one.passed) for one in found if one.rival.store == "Ours"] == [(True, False)]
-    assert equal(K, (0.95,)).of(run_table(summary, found)).lines[0].cells[0].text == "–"
+    run = at_recalls(summary, (0.95,))
+    ours = csv_tables(run)["equal_recall"].iloc[0]
+    assert (ours["store"], isnan(ours["p50_ms"]), ours["all_above"]) == ("Ours", True, "False")
+    assert equal(K, (0.95,)).of(run).lines[0].cells[0].text == "–"
 
 
 def test_the_best_of_a_column_is_marked_and_no_reference(planted: Planter) -> None:
-    view = alone_of(report_of(planted))
+    view = alone_of(summary_of(planted))
     marked = {
         column.title: [line.names for line in view.lines if line.cells[place].best]
         for place, column in enumerate(view.columns)
@@ -170,13 +181,13 @@ def test_a_fault_stands_in_place_of_figures(planted: Planter, change: Any, words
     cell = planted.cell("Ours", 20, repeat=2)
     planted.write(cell, change(planted.answers(cell)))
     summary = summary_of(planted)
-    assert [row.cell.setting for row in summary.faulty] == [cell.setting]
-    assert row_of(summary, cell).measured is None
+    assert list(summary.faults) == [str(cell.setting)]
+    assert set(figures_of(summary, cell)) == {"fault", "notes"}
     page = page_of(planted)
     assert "<strong>FAULT</strong> " in page
     assert words in page
     assert "1 of 22 settings have faults" in warnings(summary)[0]
-    assert words in markdown(alone_of(Report.of(summary)))
+    assert words in markdown(alone_of(summary))
     told = pd.read_csv(planted.folder / "settings.csv")
     faulty = told[told["faults"].notna()]
     assert len(faulty) == 1
@@ -186,18 +197,19 @@ def test_a_fault_stands_in_place_of_figures(planted: Planter, change: Any, words
 def test_short_answers_of_the_closed_loop_are_a_fault(planted: Planter) -> None:
     cell = planted.cell("Ours", 10, Closed(2), repeat=2)
     planted.write(cell, planted.answers(cell), fewest_found=K - 1)
-    row = row_of(summary_of(planted), cell)
-    assert row.faults == ("short answers: of 10 neighbours, one query found 9",)
-    assert row.measured is None
+    summary = summary_of(planted)
+    fault = "short answers: of 10 neighbours, one query found 9"
+    assert summary.faults == {str(cell.setting): (fault,)}
+    assert set(figures_of(summary, cell)) == {"fault", "notes"}
 
 
 def test_a_measurement_at_which_the_engine_failed_is_told(planted: Planter) -> None:
     cell = planted.cell("Ours", 10, repeat=2)
     (planted.folder / failed_file(cell)).write_text("The engine died.\n", encoding="utf-8")
-    assert summary_of(planted).faulty == ()  # it was measured since
+    assert summary_of(planted).faults == {}  # it was measured since
     shutil.rmtree(planted.folder / cell.path)
     summary = summary_of(planted)
-    assert [row.faults for row in summary.faulty] == [("The engine died.",)]
+    assert summary.faults == {str(cell.setting): ("The engine died.",)}
     assert summary.missing == 1
     assert "The engine died." in page_of(planted)
 
@@ -218,9 +230,10 @@ def test_a_damaged_measurement_is_told(planted: Planter) -> None:
 def test_what_was_built_twice_cost_the_mean(planted: Planter) -> None:
     build = builds(planted.experiment)[0]
     planted.write_build(build, 2, build_s=5.0)
-    found = next(row for row in summary_of(planted).builds if row.build == build)
-    assert (found.build_s, found.indexed_s, found.engine) == (4, 4, "planted 1.0")
-    assert np.isnan(found.disk_mib)
+    found = builds_of(summary_of(planted)).iloc[0]
+    assert found["store"] == build.store.name
+    assert (found["build_s"], found["indexed_s"], found["engine"]) == (4, 4, "planted 1.0")
+    assert np.isnan(found["disk_mib"])
 
 
 def test_nothing_measured_is_refused_and_what_is_missing_counted(tmp_path: Path) -> None:
@@ -230,7 +243,7 @@ def test_nothing_measured_is_refused_and_what_is_missing_counted(tmp_path: Path)
     cell = planter.cell("Ours", 10)
     planter.write(cell, planter.answers(cell))
     summary = summary_of(planter)
-    assert (len(summary.rows), summary.missing) == (1, 2 * 22 - 1)
+    assert (summary.settings, summary.missing) == (1, 2 * 22 - 1)
     assert any("43 measurements" in warning for warning in warnings(summary))
 
 
@@ -245,7 +258,7 @@ def test_repeats_that_disagree_make_the_machine_too_noisy(planted: Planter) -> N
     noisy = summary_of(planted)
     assert noisy.noise is not None
     assert noisy.noise.apart == tuple(
-        f"{row_of(noisy, planted.cell(*one)).name}, k=10" for one in (("Ours", 10), ("Theirs", 20))
+        f"{name_of(planted.cell(*one))}, k=10" for one in (("Ours", 10), ("Theirs", 20))
     )
     assert "too noisy" in warnings(noisy)[0]
 
@@ -283,8 +296,8 @@ def test_the_page_holds_every_setting_and_loads_nothing(planted: Planter) -> Non
     assert len(elements.figures) == 8  # fronts, percentiles, filters, clients, rates, builds
     for parts in elements.figures:
         assert {"svg", "details", "table", "pre"} <= set(parts)
-    for row in summary_of(planted).rows:
-        assert row.name in page
+    for build in builds(planted.experiment):
+        assert all(name_of(cell) in page for cell in cells(planted.experiment, build, 1))
     assert page.count("done otherwise") == 1
     assert "Synthetic data" in page
     assert "nan" not in re.sub(r"<[^>]*>", " ", page).lower().split()
@@ -322,9 +335,9 @@ def test_the_papers_settings_stand_beside_what_was_measured_of_them(
     lines = as_published.PUBLISHED.of(frame).lines
     assert [line.names[1] for line in lines] == ["Ours", "Theirs", "faiss", "–", "–"]  # no ivf, no annoy
     ours = frame[frame["store"] == "Ours"].set_index("measure")["value"]
-    assert ours["build_min"] == pytest.approx(3.0 / 60)
-    assert ours["p50_ms"] == pytest.approx(2.0, abs=0.02)
-    assert ours["rss_anon_gb"] == pytest.approx(50 * 2**20 / 1e9)
+    assert ours["build, min"] == pytest.approx(3.0 / 60)
+    assert ours["p50, ms"] == pytest.approx(2.0, abs=0.02)
+    assert ours["RssAnon, GB"] == pytest.approx(50 * 2**20 / 1e9)
     assert [cell.text for cell in lines[0].cells[4:]] == ["21.5", "8.9 ± 1.1", "112", "≈5.2 GB"]
     assert lines[-1].cells[1].text == "–"  # not measured
     assert lines[-1].cells[-1].text == "–"  # of memory the paper tells HNSW's alone
@@ -342,16 +355,17 @@ def test_growth_is_fitted_to_several_sizes(planted: Planter, tmp_path: Path) -> 
                 frame[column] = 2.0 * factor**1.5 if column == "build_s" else [*frame[column]]
             frame.to_csv(folder / f"{name}.csv", index=False)
     lines = grown([tmp_path / "1", tmp_path / "2", tmp_path / "4"])
-    builds_ = [line for line in lines if line.measure == "build, s"]
-    assert [line.store for line in builds_] == ["Ours", "Theirs", "faiss"]
-    assert builds_[0].growth is not None
-    assert builds_[0].growth.exponent == pytest.approx(1.5)
-    assert [n for n, _ in builds_[0].points] == [1000, 2000, 4000]
-    assert [value for _, value in builds_[0].points] == pytest.approx([2, 2 * 2**1.5, 16])
-    flat = next(line for line in lines if line.measure == "p50, ms")
-    assert flat.growth is not None
-    assert flat.growth.exponent == pytest.approx(0, abs=1e-9)
-    assert all(line.growth is None for line in lines if line.measure == "recall")
+    exponents = chosen(lines, {"measure": "exponent"})
+    built = chosen(exponents, {"figure": "build, s"})
+    assert built["store"].tolist() == ["Ours", "Theirs", "faiss"]
+    assert built["value"].tolist() == pytest.approx([1.5] * 3)
+    points = chosen(lines, {"measure": "value", "name": built["name"].iloc[0], "figure": "build, s"})
+    assert points["n"].tolist() == [1000, 2000, 4000]
+    assert points["value"].tolist() == pytest.approx([2, 2 * 2**1.5, 16])
+    flat = chosen(exponents, {"figure": "p50, ms"})
+    assert flat["value"].iloc[0] == pytest.approx(0, abs=1e-9)
+    assert "recall" in lines["figure"].tolist()
+    assert "recall" not in exponents["figure"].tolist()
     with pytest.raises(InputError, match="holds no report"):
         grown([tmp_path / "1", tmp_path])
     with pytest.raises(InputError, match=r"1,000 vectors"):

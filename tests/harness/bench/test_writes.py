@@ -1,6 +1,6 @@
 """Recall while rows are written and deleted: by hand, against a loop, with planted faults; then on real engines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,10 @@ from cohorts.harness.bench.load.workers import WorkerPool
 from cohorts.harness.bench.plan.dataset import Dataset, make_dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.plan.ground_truth import exact
-from cohorts.harness.bench.plan.matrix import asked, builds, cells
+from cohorts.harness.bench.plan.matrix import Cell, asked, builds, cells
 from cohorts.harness.bench.report.metrics import faults_of, recall_by_query
-from cohorts.harness.bench.report.page import Report
+from cohorts.harness.bench.report.page import tables_of
 from cohorts.harness.bench.report.run_table import csv_tables
-from cohorts.harness.bench.report.setting import Row
 from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.report.under_writes import under_writes
 from cohorts.harness.bench.results import Written
@@ -35,6 +34,7 @@ from engine_contract import cloud
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy import inf
+from planted.bench import figures_of
 
 # Row i is the i-th nearest to the only query.
 MANIFEST = raw.manifest_of(
@@ -233,6 +233,11 @@ stores = ["faiss"]
 WRITING = Churn(150, 100)
 
 
+def writing(experiment: Experiment, repeat: int = 1) -> Cell:
+    (cell,) = (one for one in cells(experiment, builds(experiment)[0], repeat) if one.mode == WRITING)
+    return cell
+
+
 def experiment_of(folder: Path, address: str, repeats: int = 2) -> Experiment:
     return replace(experiment_from(folder, TEXT.format(address=address)), repeats=repeats)
 
@@ -251,7 +256,7 @@ def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
     )
     nearest = exact(data, None, 50).rows.tolist()
     for repeat in (1, 2):
-        (cell,) = (one for one in cells(experiment, builds(experiment)[0], repeat) if one.mode == WRITING)
+        cell = writing(experiment, repeat)
         answers = by_columns(
             Answer(query, 1.0, 50, [str(row) for row in rows], [0.5] * 50, query / 100, query / 100)
             for query, rows in enumerate(nearest)
@@ -264,14 +269,12 @@ def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
             measured={"behind_ms": float(repeat)},
         )
         raw.write(tmp_path / cell.path, answers, manifest, told)
-    (row,) = summarize(experiment, tmp_path).rows
-    measured = row.measured
-    assert measured is not None
-    assert measured.written_per_s == 10 / 0.8
+    measured = figures_of(summarize(experiment, tmp_path), cell)
+    assert measured["written_per_s"] == 10 / 0.8
     gone = np.isin(nearest, written[10:])
-    assert 0 < measured.stale == pytest.approx(gone.mean())
-    assert measured.recall.value == pytest.approx(1 - gone.mean())  # all others are nearer than the last
-    assert measured.behind_ms == 2.0
+    assert 0 < measured["stale"] == pytest.approx(gone.mean())
+    assert measured["recall"] == pytest.approx(1 - gone.mean())  # all others are nearer than the last
+    assert measured["behind_ms"] == 2.0
     (tmp_path / cell.path / raw.WRITTEN).unlink()
     with pytest.raises(MeasurementError, match="no whole measurement"):
         summarize(experiment, tmp_path)
@@ -291,38 +294,34 @@ def few_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cohorts.harness.bench.load.modes.OPEN_CLIENTS", 2)
 
 
-def measured_while_written(experiment: Experiment, out: Path) -> tuple[Row, Summary, Path]:
+def measured_while_written(experiment: Experiment, out: Path) -> tuple[Mapping[str, float], Summary, Path]:
     folder = run(experiment, out, only=["Engine"])
     summary = summarize(experiment, folder)
-    (row,) = [one for one in summary.rows if one.cell.mode == WRITING]
-    return row, summary, folder
+    return figures_of(summary, writing(experiment)), summary, folder
 
 
 def test_searches_under_writes_are_measured_and_shown(address: str, tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path, address)
-    row, summary, folder = measured_while_written(experiment, tmp_path / "out")
-    assert summary.faulty == ()
-    measured = row.measured
-    assert measured is not None
-    assert (measured.recall.value, measured.stale, measured.short) == (1.0, 0.0, 0.0)  # exact search
-    assert measured.answers == sum(len(arrivals(150, 0.8, repeat)) for repeat in (1, 2))
-    assert 0 < measured.p50_ms.value <= measured.p95_ms <= measured.p99_ms
-    assert measured.qps.value > 0
-    assert 0 < measured.written_per_s <= 110 / 0.8  # a batch more than was due
-    told = [raw.read_written(folder / replace(row.cell, repeat=repeat).path) for repeat in (1, 2)]
+    measured, summary, folder = measured_while_written(experiment, tmp_path / "out")
+    assert summary.faults == {}
+    assert (measured["recall"], measured["stale"], measured["short"]) == (1.0, 0.0, 0.0)  # exact search
+    assert measured["answers"] == sum(len(arrivals(150, 0.8, repeat)) for repeat in (1, 2))
+    assert 0 < measured["p50_ms"] <= measured["p95_ms"] <= measured["p99_ms"]
+    assert measured["qps"] > 0
+    assert 0 < measured["written_per_s"] <= 110 / 0.8  # a batch more than was due
+    told = [raw.read_written(folder / writing(experiment, repeat).path) for repeat in (1, 2)]
     assert all(len(set(one.ids)) == 80 and one.deleted.sum() == 40 for one in told)
     assert set(told[0].ids) != set(told[1].ids)
-    report = Report.of(summary)
-    (view,) = [one for one in report.tables(50) if "written and deleted" in one.title]
+    (view,) = [one for one in tables_of(summary, 50) if "written and deleted" in one.title]
     (line,) = view.lines
     assert line.names[-1] == "150, 100"
     shown = dict(zip((one.title for one in view.columns), (cell.text for cell in line.cells), strict=True))
     assert (shown["recall@50"], shown["stale"]) == ("1.0000", "0 %")
-    frame = dict(csv_tables(report.run))["settings"].set_index("writes_per_s").loc[100.0]
+    frame = csv_tables(summary.run)["settings"].set_index("writes_per_s").loc[100.0]
     assert (frame["mode"], frame["rate_per_s"], frame["written_per_s"]) == (
         "open",
         150,
-        measured.written_per_s,
+        measured["written_per_s"],
     )
 
 
@@ -330,12 +329,11 @@ def test_a_server_whose_reads_may_lag_has_figures_and_no_fault(
     milvus: servers.Milvus, tmp_path: Path
 ) -> None:
     experiment = experiment_of(tmp_path, f"milvus+http://127.0.0.1:{milvus.port}", repeats=1)
-    row, summary, _ = measured_while_written(experiment, tmp_path / "out")
-    assert summary.faulty == ()
-    assert row.measured is not None
-    assert 0 < row.measured.recall.value <= 1
-    assert 0 <= row.measured.stale < 1
-    assert row.measured.written_per_s > 0
+    measured, summary, _ = measured_while_written(experiment, tmp_path / "out")
+    assert summary.faults == {}
+    assert 0 < measured["recall"] <= 1
+    assert 0 <= measured["stale"] < 1
+    assert measured["written_per_s"] > 0
 
 
 def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) -> None:
@@ -373,10 +371,11 @@ def test_rows_that_are_not_put_back_are_told(tmp_path: Path, monkeypatch: pytest
             upsert(connector, name, points)
 
     monkeypatch.setattr(QdrantEdgeConnector, "upsert", lose)
-    row, summary, _ = measured_while_written(experiment, tmp_path / "out")
-    assert [one.cell.mode for one in summary.faulty] == [WRITING]
-    assert "of cohorts_bench_" in row.faults[0]
-    assert f"after {len(data.vectors)} were put back" in row.faults[0]
+    _, summary, _ = measured_while_written(experiment, tmp_path / "out")
+    assert list(summary.faults) == [str(writing(experiment).setting)]
+    ((fault, *_),) = summary.faults.values()
+    assert "of cohorts_bench_" in fault
+    assert f"after {len(data.vectors)} were put back" in fault
 
 
 def test_an_engine_that_goes_on_finding_what_was_deleted_is_stale(
@@ -384,10 +383,9 @@ def test_an_engine_that_goes_on_finding_what_was_deleted_is_stale(
 ) -> None:
     monkeypatch.setattr(QdrantEdgeConnector, "delete", lambda *_: None)
     experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store", repeats=1)
-    row, _, _ = measured_while_written(experiment, tmp_path / "out")
-    assert row.measured is not None
-    assert row.measured.stale > 0
-    assert row.measured.recall.value < 1  # they stand where others must be found
+    measured, _, _ = measured_while_written(experiment, tmp_path / "out")
+    assert measured["stale"] > 0
+    assert measured["recall"] < 1  # they stand where others must be found
 
 
 def test_an_engine_that_loses_what_it_acknowledged_has_less_recall(
@@ -401,7 +399,6 @@ def test_an_engine_that_loses_what_it_acknowledged_has_less_recall(
 
     monkeypatch.setattr(QdrantEdgeConnector, "upsert", lose)
     experiment = experiment_of(tmp_path, f"qdrant:{tmp_path}/store", repeats=1)
-    row, _, _ = measured_while_written(experiment, tmp_path / "out")
-    assert row.measured is not None
-    assert row.measured.recall.value < 1
-    assert row.measured.stale == 0
+    measured, _, _ = measured_while_written(experiment, tmp_path / "out")
+    assert measured["recall"] < 1
+    assert measured["stale"] == 0

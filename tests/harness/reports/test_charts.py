@@ -8,8 +8,6 @@ from cohorts.harness.reports.charts import (
     RIGHT,
     WIDTH,
     Axis,
-    Bars,
-    Chart,
     ChartSpec,
     log_scale,
     percentiles,
@@ -34,7 +32,6 @@ ROWS = [
     {
         "name": "b",
         "curve": "Ours",
-        "series": "Ours, hnsw",
         "store": "Ours",
         "kind": "hnsw",
         "n": 100.0,
@@ -43,7 +40,6 @@ ROWS = [
     {
         "name": "a",
         "curve": "Ours",
-        "series": "Ours, hnsw",
         "store": "Ours",
         "kind": "hnsw",
         "n": 1.0,
@@ -51,8 +47,6 @@ ROWS = [
     },
     {
         "name": "c",
-        "curve": "x",
-        "series": "faiss, ivf as flat",
         "store": "faiss",
         "kind": "ivf as flat",
         "n": 10.0,
@@ -60,8 +54,6 @@ ROWS = [
     | {"ms": 2.0, "reference": True, "dashed": True},
     {
         "name": "unmeasured",
-        "curve": "x",
-        "series": "",
         "store": "faiss",
         "kind": "flat",
         "n": 10.0,
@@ -76,17 +68,15 @@ SPEC = ChartSpec(
 def test_rows_become_marks_lines_and_the_table_behind() -> None:
     figure = replace(SPEC, best=True).draw(ROWS, ["faiss", "Ours"])
     assert figure is not None
-    chart = figure.chart
-    assert isinstance(chart, Chart)
-    ours, faiss = chart.curves
+    ours, faiss = figure.curves
     assert [(mark.x, mark.y, mark.says) for mark in ours.marks] == [
         (1, 1, "a: vectors 1, p50, ms 1.00"),
         (100, 4, "b: vectors 100, p50, ms 4.00"),
     ]
     assert (ours.colour, ours.shape, ours.line, ours.dashed) == (1, "circle", ((1, 1), (100, 4)), False)
     assert (faiss.colour, faiss.shape, faiss.dashed) == (0, "square", True)
-    assert chart.front == ((100, 4), (1, 1)) or chart.front == ((1, 1), (100, 4))  # no reference
-    left, right = (chart.at(mark.x, mark.y) for mark in ours.marks)
+    assert figure.front == ((1, 1), (100, 4))  # no reference
+    left, right = ((figure.across(mark.x), figure.down(mark.y)) for mark in ours.marks)
     assert (left[0], right[0]) == (LEFT, WIDTH - RIGHT)
     assert left[1] > right[1]  # places count from above
     assert [(line.names, [cell.text for cell in line.cells]) for line in figure.data.lines] == [
@@ -101,13 +91,14 @@ def test_rows_become_marks_lines_and_the_table_behind() -> None:
 def test_a_line_goes_through_what_is_joined() -> None:
     figure = replace(SPEC, join=lambda points: points[:1]).draw(ROWS, ["faiss", "Ours"])
     assert figure is not None
-    assert isinstance(figure.chart, Chart)
-    assert figure.chart.curves[0].line == ((100, 4),)
+    assert figure.curves[0].line == ((100, 4),)
 
 
 def test_percentiles_stand_below_each_other_as_far_as_they_are_told() -> None:
     figure = percentiles("Latency", "", ROWS[:1] + ROWS[3:], {"p50": "n", "p99": "ms"}, ["faiss", "Ours"])
-    assert isinstance(figure.chart, Bars)
-    assert [bar.values for bar in figure.chart.bars] == [(("p50", 100), ("p99", 4)), (("p50", 10),)]
+    assert [[(mark.x, mark.says) for mark in bar.marks] for bar in figure.curves] == [
+        [(100, "b: p50 100 ms"), (4, "b: p99 4.00 ms")],
+        [(10, "unmeasured: p50 10.0 ms")],
+    ]
     assert [cell.text for cell in figure.data.lines[1].cells] == ["10.0", "–"]
     assert figure.legend == []
