@@ -125,6 +125,8 @@ def growth_figures(grown: pd.DataFrame, stores: Sequence[str]) -> list[Figure]:
             y=Axis(figure, "value", scale, show),
         )
         values = chosen(grown, {"figure": figure, "measure": "value"})
+        if figure != RECALL:  # memory that did not grow has no place on a logarithmic axis
+            values = values[values["value"] > 0]
         found.append(spec.draw(records(values.assign(curve=values["name"])), stores))
     return [figure for figure in found if figure]
 

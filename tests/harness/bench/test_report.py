@@ -343,6 +343,22 @@ def test_the_papers_settings_stand_beside_what_was_measured_of_them(
     assert lines[-1].cells[-1].text == "–"  # of memory the paper tells HNSW's alone
 
 
+def test_growth_of_what_was_nothing_at_first_has_a_page(planted: Planter, tmp_path: Path) -> None:
+    """Memory of an embedded engine is what the process grew by: nothing, where it had enough already."""
+    page_of(planted)
+    other = tmp_path / "other"
+    other.mkdir()
+    for number, folder in enumerate((planted.folder, other)):
+        write_manifest(folder / DATA, {"rows": ROWS * (1 + number)})
+    for build in builds(planted.experiment):
+        planted.write_build(build, rss_anon_mib=0.0)
+    for name in ("settings", "builds"):
+        shutil.copy(planted.folder / f"{name}.csv", other)
+    page = page_of(planted, [other])
+    assert "Growth: RssAnon, MiB" in page
+    assert "Growth: build, s" in page
+
+
 def test_growth_is_fitted_to_several_sizes(planted: Planter, tmp_path: Path) -> None:
     page_of(planted)
     for factor in (1, 2, 4):
