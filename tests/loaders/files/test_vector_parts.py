@@ -60,7 +60,16 @@ def test_the_parts_of_a_folder_are_one_file_in_the_order_of_their_names(tmp_path
 
 @pytest.mark.parametrize(
     "pattern",
-    ["out/*.parquet", "out/part-0000[0-2]*", "o?t", "**/part-*.parquet", "{tmp}/out/*", "{tmp}/*", "out"],
+    [
+        "out/*.parquet",
+        "out/part-0000[0-2]*",
+        "o?t",
+        "**/part-*.parquet",
+        "{tmp}/out/*",
+        "{tmp}/*",
+        "out/**",
+        "out",
+    ],
 )
 def test_a_pattern_finds_the_same_parts_as_their_folder(
     pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
