@@ -18,10 +18,9 @@ from cohorts.connectors.filters.conditions import (
     Value,
 )
 from cohorts.errors import FilterError
-from sqlglot import exp, parser, tokens
+from sqlglot import TokenType, exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokenizer_core import TokenType
 
 # It logs filters that it doesn't understand, with the values in them.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)

@@ -1,6 +1,7 @@
 """How the points of a collection of ours are read and written on Milvus."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -19,7 +20,7 @@ from cohorts.connectors.milvus.translate import (
     to_points,
 )
 from cohorts.connectors.milvus.transport import Transport
-from cohorts.connectors.milvus.wire import send, to_request, to_texts
+from cohorts.connectors.milvus.wire import to_texts, upsert
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
@@ -107,8 +108,15 @@ class Layout:
         for start in range(0, len(texts), step):
             some = slice(start, start + step)
             part = Points(points.ids[some], points.vectors[some], points.payloads[some])
-            request = to_request(transport.target(name), collection, part, texts[some])
-            transport.call(lambda client, request=request: send(client, request, transport.timeout_s))  # type: ignore[misc]
+            write = partial(
+                upsert,
+                name=transport.target(name),
+                collection=collection,
+                points=part,
+                texts=texts[some],
+                timeout_s=transport.timeout_s,
+            )
+            transport.call(write)
 
     def delete(self, transport: Transport, name: str, ids: Sequence[str]) -> None:
         """Remove points."""

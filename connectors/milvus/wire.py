@@ -1,6 +1,7 @@
 """Upsert in the engine's own message, which holds columns: from the client's rows it takes eight times longer to make.
 
-The client sends no message that it has not made: what it keeps to itself is used here, and nowhere else.
+The client sends no message that it has not made: what it keeps to itself is used here, and nowhere else. Where a
+release has it no more, the client makes the message from rows.
 """
 
 import json
@@ -22,10 +23,14 @@ from cohorts.connectors.milvus.translate import (
 )
 from cohorts.errors import PointError
 from pymilvus import DataType, MilvusClient
-from pymilvus.client.ts_utils import update_collection_ts
-from pymilvus.client.utils import check_status
 from pymilvus.grpc_gen.milvus_pb2 import UpsertRequest
 from pymilvus.grpc_gen.schema_pb2 import ScalarField
+
+try:
+    from pymilvus.client.ts_utils import update_collection_ts
+    from pymilvus.client.utils import check_status
+except ImportError:
+    update_collection_ts = check_status = None
 
 _SCALARS: dict[Any, tuple[DataType, str]] = {
     str: (DataType.VARCHAR, "string_data"),
@@ -53,8 +58,24 @@ def to_texts(collection: Collection, points: Points) -> list[bytes]:
     return texts
 
 
-def to_request(name: str, collection: Collection, points: Points, texts: Sequence[bytes]) -> UpsertRequest:
-    """Return the message that writes points; `texts` are their payloads as they are kept."""
+def upsert(
+    client: MilvusClient,
+    name: str,
+    collection: Collection,
+    points: Points,
+    texts: Sequence[bytes],
+    *,
+    timeout_s: float,
+) -> None:
+    """Write points; `texts` are their payloads as they are kept. Raises MilvusException, grpc.RpcError."""
+    if _takes_messages(client):
+        _send(client, _to_request(name, collection, points, texts), timeout_s)
+    else:
+        client.upsert(name, _to_rows(collection, points), timeout=timeout_s)
+
+
+def _to_request(name: str, collection: Collection, points: Points, texts: Sequence[bytes]) -> UpsertRequest:
+    """Return the message that writes points."""
     request = UpsertRequest(collection_name=name, num_rows=len(points.ids))
     _add(request, ID, DataType.VARCHAR, "string_data", points.ids)
     _add_vectors(request, points.vectors)
@@ -73,8 +94,28 @@ def to_request(name: str, collection: Collection, points: Points, texts: Sequenc
     return request
 
 
-def send(client: MilvusClient, request: UpsertRequest, timeout_s: float) -> None:
-    """Write as the client does: a search of the same session waits for it. Raises MilvusException, grpc.RpcError."""
+def _to_rows(collection: Collection, points: Points) -> list[dict[str, Any]]:
+    """Return what `_to_request` holds as the rows that the client takes: a value per column, the payload as it is."""
+    rows = []
+    for key, vector, payload in zip(points.ids, points.vectors, points.payloads, strict=True):
+        row = {ID: key, VECTOR: vector, PAYLOAD: payload}
+        for field, kind in collection.fields.items():
+            value = payload.get(field)
+            row[present_column(field)] = value is not None and value != []
+            row[value_column(field)] = MISSING[str(kind)] if value is None else value
+        rows.append(row)
+    return rows
+
+
+def _takes_messages(client: MilvusClient) -> bool:
+    """Tell whether the client still has what `_send` uses of it."""
+    if update_collection_ts is None or not hasattr(client, "_generate_call_context"):
+        return False
+    return hasattr(client, "_get_connection") and hasattr(client._get_connection(), "_stub")
+
+
+def _send(client: MilvusClient, request: UpsertRequest, timeout_s: float) -> None:
+    """Write as the client does: a search of the same session waits for it."""
     connection, context = client._get_connection(), client._generate_call_context()
     answer = connection._stub.Upsert(request, timeout=timeout_s, metadata=context.to_grpc_metadata())
     check_status(answer.status)

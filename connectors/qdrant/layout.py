@@ -14,7 +14,7 @@ from cohorts.connectors.qdrant.building import build
 from cohorts.connectors.qdrant.ids import KEY_FIELD, is_hashed, to_point_id
 from cohorts.connectors.qdrant.translate import Compiler, Terms, key_of, shown, to_bare_hits, to_hits, to_path
 from cohorts.connectors.qdrant.transport import Selector, Transport
-from cohorts.connectors.qdrant.wire import speaks_grpc, upsert
+from cohorts.connectors.qdrant.wire import takes_messages, upsert
 from qdrant_client import QdrantClient, models
 
 BATCH_ROWS = 1_000
@@ -129,7 +129,7 @@ def _write(transport: Transport, name: str, points: Points) -> None:
     payloads: list[Any] = [_kept(*row) for row in zip(points.ids, ids, points.payloads, strict=True)]
 
     def ask(client: QdrantClient) -> None:
-        if speaks_grpc(client):
+        if takes_messages(client):
             upsert(
                 client,
                 name,

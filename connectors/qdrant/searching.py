@@ -7,7 +7,7 @@ from cohorts.connectors.index import SearchParams
 from cohorts.connectors.qdrant.layout import Layout
 from cohorts.connectors.qdrant.translate import OVERSAMPLING, is_compressed
 from cohorts.connectors.qdrant.transport import Transport
-from cohorts.connectors.qdrant.wire import query, speaks_grpc
+from cohorts.connectors.qdrant.wire import query, takes_messages
 from qdrant_client import QdrantClient, models
 
 # Compressed vectors order their nearest roughly: more of them than asked are compared by the whole vectors.
@@ -31,7 +31,7 @@ def nearest(
     using, rows = layout.vector or None, layout.unit(rows)
 
     def ask(client: QdrantClient) -> list[Any]:
-        if speaks_grpc(client):
+        if takes_messages(client):
             return query(
                 client,
                 name,

@@ -1,6 +1,7 @@
 """Search and write by gRPC in the engine's own messages.
 
-Through the client's models a query takes some two thirds longer, and a point twice the time to make.
+Through the client's models a query takes some two thirds longer, and a point twice the time to make. What makes
+messages of models the client keeps to itself: where a release has it no more, all goes through the models.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,11 @@ from typing import Any, NamedTuple
 
 from cohorts.connectors.base import Payload, Vectors
 from qdrant_client import QdrantClient, grpc, models
-from qdrant_client.conversions.conversion import RestToGrpc, grpc_to_payload
+
+try:
+    from qdrant_client.conversions.conversion import RestToGrpc, grpc_to_payload
+except ImportError:
+    RestToGrpc = None  # type: ignore[assignment, misc]
 
 _NULL = {"null_value": 0}
 _SCALARS = {str: "string_value", int: "integer_value", float: "double_value", bool: "bool_value"}
@@ -23,9 +28,9 @@ class Scored(NamedTuple):
     payload: dict[str, Any] | None
 
 
-def speaks_grpc(client: QdrantClient) -> bool:
-    """Tell whether the client was made for gRPC."""
-    return bool(client.init_options.get("prefer_grpc"))
+def takes_messages(client: QdrantClient) -> bool:
+    """Tell whether the client was made for gRPC, and messages can be made for it."""
+    return RestToGrpc is not None and bool(client.init_options.get("prefer_grpc"))
 
 
 def query(
