@@ -122,8 +122,7 @@ def test_a_run_of_before_is_read_and_nothing_of_it_is_measured_again(tmp_path: P
     assert told == []  # its store is nowhere: nothing was built
     summary = summarize(experiment, folder)
     assert (summary.missing, summary.faults) == (0, {})
-    told = csv_tables(summary.run)["settings"]
-    single, opened, churned = (row for _, row in told.iterrows())
+    single, opened, churned = (row for _, row in csv_tables(summary.run)["settings"].iterrows())
     assert (single["recall"], single["cold_ms"], single["floor_ms"], single["answers"]) == (
         1.0,
         3.0,

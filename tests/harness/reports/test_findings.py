@@ -214,7 +214,7 @@ def at(
     reference: bool = False,
 ) -> list[Record]:
     setting = {"part": "equal_recall", "k": 10, "recall": recall, "store": store, "reference": reference}
-    told = {
+    told: dict[str, Record] = {
         "p50_ms": {"value": p50_ms},
         "beside": {"text": "Theirs, hnsw"},
         "speed_up": Estimate(*(ratio or UNTOLD))._asdict(),
