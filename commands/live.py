@@ -60,7 +60,6 @@ def audit(
         reader = Reader(connector, collection, Pace(rate))
         found = audits.audit(
             reader,
-            collection,
             k=k,
             queries=queries,
             wheres=where or [],
@@ -113,9 +112,9 @@ def tune(
     with open_store(store, collection) as connector:
         reader = Reader(connector, collection, Pace(rate))
         asked = _queries_of(queries_file, reader, store, collection, queries, seed)
-        if write or not rebuild or not reader.describe().exact:
+        if write or not rebuild or not reader.description.exact:
             tuned = tuning.tune(
-                reader, collection, target_recall, k=k, queries=queries, where=where, seed=seed, asked=asked
+                reader, target_recall, k=k, queries=queries, where=where, seed=seed, asked=asked
             )
             show_steps(tuned)
             log.say("note", tuned.line)
@@ -123,7 +122,7 @@ def tune(
                 tuning.write_default(connector, collection, tuned)
                 log.say("note", f"Kept as the default of {collection}.")
         if rebuild:
-            built = tuning.rebuild(connector, reader, collection, target_recall, k=k, seed=seed, asked=asked)
+            built = tuning.rebuild(connector, reader, target_recall, k=k, seed=seed, asked=asked)
             show_built(built)
             for line in advice(store, collection, built).splitlines():
                 log.say("note", line)
@@ -139,10 +138,10 @@ def _queries_of(
 
     if file is None:
         return None
-    description = reader.describe()
+    collection = reader.description.collection
 
     def encode(texts: Sequence[str]) -> "Vectors":
-        kept = encoder_dir(store, name, description.collection)
-        return own_encoder(description.collection, kept).encode_text(list(texts))
+        kept = encoder_dir(store, name, collection)
+        return own_encoder(collection, kept).encode_text(list(texts))
 
-    return read_queries(file, description.collection.dim, queries, seed, encode)
+    return read_queries(file, collection.dim, queries, seed, encode)

@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 from cohorts.connectors.base import Description
-from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import SearchParams, search_to_json, show_index
-from cohorts.connectors.padding import padding_of
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import Sample, perturbed
 from cohorts.harness.live.reader import (
     Answers,
     Reader,
     answers,
-    check_passing,
     check_size,
     draw,
     exact_neighbours,
-    is_scanned,
+    parts_of,
     recall_by_query,
 )
 from cohorts.measures import intervals
@@ -104,7 +101,6 @@ class Audit:
 
 def audit(
     reader: Reader,
-    name: str,
     *,
     k: int = 10,
     queries: int = 200,
@@ -113,44 +109,34 @@ def audit(
     seed: int = 0,
     asked: Sample | None = None,
 ) -> Audit:
-    """Measure the recall of collection `name` with its own points, with new ones near them, and with those `asked`.
+    """Measure the recall of a collection with its own points, with new ones near them, and with those `asked`.
 
     An own point is no neighbour of itself. Raises InputError for too few points, and too many where the engine has no
     exact search; FilterError, CollectionNotFound, EngineError, MeasurementError.
     """
-    description = reader.describe()
-    check_size(reader, description, name, k)
-    filters = {text: parse_filter(text) for text in wheres}
-    counts = {"": description.count, **check_passing(reader, description, filters)}
-    drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
+    check_size(reader, k)
+    parts = parts_of(reader, wheres)
+    drawn = draw(reader, queries, seed)
     samples = [drawn.own, perturbed(drawn.own, drawn.nearest, seed), *([asked] if asked else [])]
-    truths = exact_neighbours(reader, samples, k, [None, *filters.values()], description)
+    truths = exact_neighbours(reader, samples, k, [part.where for part in parts.values()])
     rows = []
     for sample, of_sample in zip(samples, truths, strict=True):
-        for (text, count), exact in zip(counts.items(), of_sample, strict=True):
-            given = answers(reader, sample, k, exact.where, search)
-            figures = _figures(sample, exact, given, recall_by_query(reader, sample, exact, given))
-            share = count / description.count
-            rows.append(
-                Row(
-                    kind=sample.kind,
-                    where=text,
-                    count=count,
-                    share=share,
-                    asked=k * len(given.ids),
-                    **figures,
-                )
-            )
+        for (text, part), exact in zip(parts.items(), of_sample, strict=True):
+            given = answers(reader, sample, k, part.where, search)
+            recall = recall_by_query(reader, sample, exact, given)
+            share = part.count / reader.description.count
+            figures = _figures(sample, exact, given, recall)
+            rows.append(Row(where=text, count=part.count, share=share, asked=k * len(given.ids), **figures))
     return Audit(
-        description=description,
+        description=reader.description,
         k=k,
         seed=seed,
         drawn_from=drawn.first,
         asked_with={sample.kind: sample.about for sample in samples},
         search=search,
-        scanned=is_scanned(reader, description),
+        scanned=reader.scanned,
         rows=tuple(rows),
-        warning=reader.warning(description),
+        warning=reader.warning(),
     )
 
 
@@ -196,6 +182,7 @@ def _figures(sample: Sample, exact: Answers, given: Answers, recall: Floats) -> 
     p50, p95 = np.percentile(given.latency_ms, [50, 95])
     exact_p50, exact_p95 = np.percentile(exact.latency_ms, [50, 95]) if len(exact.latency_ms) else (nan, nan)
     return {
+        "kind": sample.kind,
         "queries": len(recall),
         "recall": float(recall.mean()),
         "recall_low": low,

@@ -5,8 +5,10 @@ Recall is of what `cohorts query` answers: with its fall-backs where a filtered 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,8 +17,9 @@ from cohorts.connectors.base import Connector, Description, Found, Payload, Poin
 from cohorts.connectors.calibration.match import SAMPLE
 from cohorts.connectors.checks import check_scan
 from cohorts.connectors.filters.conditions import Filter, matches
+from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Flat, SearchParams
-from cohorts.connectors.padding import as_questions
+from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.spread import look
 from cohorts.errors import InputError, MeasurementError
 from cohorts.harness.bench.results import Floats
@@ -29,13 +32,8 @@ T = TypeVar("T")
 PAGE = 1_000
 
 
-def next_start(now_s: float, last_s: float | None, rate: float) -> float:
-    """Return when the next request may start, in seconds: now, but not within 1 / `rate` of the last one."""
-    return now_s if last_s is None else max(now_s, last_s + 1 / rate)
-
-
 class Pace:
-    """Spaces requests evenly: at most `rate` start in a second, however fast they are answered.
+    """Spaces requests evenly: no two start within 1 / `rate` seconds, however fast they are answered.
 
     Raises InputError for a rate that is none.
     """
@@ -48,16 +46,15 @@ class Pace:
     ) -> None:
         if not rate > 0:
             raise InputError(f"The rate is {rate:g} requests a second; it must be above 0.")
-        self._rate, self._clock, self._sleep = rate, clock, sleep
-        self._last_s: float | None = None
+        self._apart_s, self._clock, self._sleep = 1 / rate, clock, sleep
+        self._next_s = -inf
 
     def wait(self) -> None:
         """Block until the next request may start."""
         now_s = self._clock()
-        start_s = next_start(now_s, self._last_s, self._rate)
-        if start_s > now_s:
-            self._sleep(start_s - now_s)
-        self._last_s = max(start_s, self._clock())
+        if self._next_s > now_s:
+            self._sleep(self._next_s - now_s)
+        self._next_s = max(self._next_s, self._clock()) + self._apart_s
 
 
 class Point(NamedTuple):
@@ -71,42 +68,45 @@ class Reader:
     """One collection, of which nothing can be changed from here; every request waits for its turn."""
 
     def __init__(self, connector: Connector, name: str, pace: Pace) -> None:
-        self._connector, self._name, self._pace = connector, name, pace
+        self.name = name
         self.abilities = connector.abilities
+        self._connector, self._pace = connector, pace
 
-    def describe(self) -> Description:
-        """Return what the engine says of the collection."""
+    @cached_property
+    def description(self) -> Description:
+        """What the engine says of the collection; it is asked once."""
         self._pace.wait()
-        return self._connector.describe(self._name)
+        return self._connector.describe(self.name)
 
-    def count(self, where: Filter | None = None) -> int:
-        """Return the number of points (that match `where`). Raises FilterError."""
+    @property
+    def scanned(self) -> bool:
+        """Tell whether true neighbours are found by reading all points: the engine has no exact search."""
+        return self.abilities.exact_by_scan and not isinstance(self.description.collection.index, Flat)
+
+    def count(self, where: Filter) -> int:
+        """Return the number of points that match `where`. Raises FilterError."""
         self._pace.wait()
-        return self._connector.count(self._name, where)
-
-    def any_passes(self, where: Filter) -> bool:
-        """Tell whether a point matches `where`."""
-        return self.count(where) > 0
+        return self._connector.count(self.name, where)
 
     def pages(self) -> Iterator[Points]:
         """Yield points with vectors and payloads, in the engine's order, until no more are taken."""
-        return self._paced(self._connector.scroll(self._name, PAGE))
+        return self._paced(self._connector.scroll(self.name, PAGE))
 
     def values(self, field: str) -> Iterator[list[tuple[str, Any]]]:
         """Yield the ids of points with what they hold in a payload field, in pages, until no more are taken."""
-        return self._paced(self._connector.values(self._name, field))
+        return self._paced(self._connector.values(self.name, field))
 
-    def warning(self, description: Description) -> str:
+    def warning(self) -> str:
         """Return a sentence where the vectors hardly differ, "" where they do."""
         self._pace.wait()
-        return look(self._connector, self._name, description.collection)
+        return look(self._connector, self.name, self.description.collection)
 
     def points(self, ids: Sequence[str]) -> dict[str, Point]:
         """Return those that are there."""
         found: dict[str, Point] = {}
         for start in range(0, len(ids), PAGE):
             self._pace.wait()
-            page = self._connector.fetch(self._name, ids[start : start + PAGE])
+            page = self._connector.fetch(self.name, ids[start : start + PAGE])
             found.update(zip(page.ids, map(Point, page.vectors, page.payloads), strict=True))
         return found
 
@@ -117,7 +117,7 @@ class Reader:
         self._pace.wait()
         began = time.perf_counter()
         found = self._connector.search(
-            self._name, vector[None, :], k, where=where, params=params, with_payload=False
+            self.name, vector[None, :], k, where=where, params=params, with_payload=False
         )
         return found, 1_000 * (time.perf_counter() - began)
 
@@ -156,29 +156,44 @@ class Answers:
     notes: tuple[str, ...] = ()
 
 
-def check_size(reader: Reader, description: Description, name: str, k: int) -> None:
+def check_size(reader: Reader, k: int) -> None:
     """Raise InputError where a point of the collection has no k neighbours, or too many points had to be read."""
-    if description.count < k + 1:
+    there = reader.description
+    if there.count < k + 1:
         raise InputError(
-            f"Collection {name} holds {description.count:,} vectors; for {k} neighbours of each it takes at least "
+            f"Collection {reader.name} holds {there.count:,} vectors; for {k} neighbours of each it takes at least "
             f"{k + 1:,}. Ask for a smaller -k, or load it first."
         )
-    if is_scanned(reader, description):
-        check_scan(description.count, reader.abilities.engine)
+    if reader.scanned:
+        check_scan(there.count, reader.abilities.engine)
 
 
-def check_passing(reader: Reader, description: Description, where: Mapping[str, Filter]) -> dict[str, int]:
-    """Return how many points pass each filter. Raises FilterError, and InputError for too few to have neighbours."""
-    counts = {}
-    for text, filter_ in where.items():
-        counts[text] = reader.count(filter_)
-        if counts[text] < 2:
-            absent = Lookup(description.collection, reader.any_passes, reader.values).absent(filter_)
+@dataclass(frozen=True)
+class Part:
+    """The points of a collection that pass a filter; all without one."""
+
+    where: Filter | None
+    count: int
+
+
+def parts_of(reader: Reader, wheres: Sequence[str]) -> dict[str, Part]:
+    """Return the whole collection, as "", and what of it passes each filter.
+
+    Raises FilterError, and InputError for too few points to have neighbours.
+    """
+    parts = {"": Part(None, reader.description.count)}
+    filters = {text: parse_filter(text) for text in wheres}
+    for text, where in filters.items():
+        count = reader.count(where)
+        if count < 2:
+            collection = reader.description.collection
+            absent = Lookup(collection, lambda one: reader.count(one) > 0, reader.values).absent(where)
             raise InputError(
-                f"{counts[text]} points pass the filter {text!r}: there are no neighbours to find among them"
+                f"{count} points pass the filter {text!r}: there are no neighbours to find among them"
                 f"{''.join(f'; {one}' for one in absent)}."
             )
-    return counts
+        parts[text] = Part(where, count)
+    return parts
 
 
 def first_points(reader: Reader) -> tuple[list[str], Vectors]:
@@ -193,16 +208,16 @@ def first_points(reader: Reader) -> tuple[list[str], Vectors]:
     return ids[:SAMPLE], np.concatenate(pages)[:SAMPLE] if pages else np.empty((0, 1), np.float32)
 
 
-def draw(reader: Reader, count: int, queries: int, seed: int, padding: int | None = None) -> Drawn:
+def draw(reader: Reader, queries: int, seed: int) -> Drawn:
     """Draw points as queries, without replacement, among the first 20,000 in the engine's order.
 
-    They ask without the `padding` of their vectors. Points without a direction are left out. Raises InputError where
+    They ask without the padding of their vectors. Points without a direction are left out. Raises InputError where
     none is left.
     """
     ids, vectors = first_points(reader)
-    among = min(count, len(vectors))
+    among = min(reader.description.count, len(vectors))
     drawn = np.sort(np.random.default_rng(seed).choice(among, min(queries, among), replace=False))
-    asked = as_questions(vectors[drawn], padding)
+    asked = as_questions(vectors[drawn], padding_of(reader.description.collection))
     drawn, asked = drawn[asked.any(axis=1)], asked[asked.any(axis=1)]
     if not len(drawn):
         raise InputError("None of the points that were looked at has a vector to search by.")
@@ -223,23 +238,14 @@ def _nearest_others(vectors: Vectors, asked: Vectors, rows: npt.NDArray[np.int64
     return nearest
 
 
-def is_scanned(reader: Reader, description: Description) -> bool:
-    """Tell whether true neighbours are found by reading the whole collection: its engine has no exact search."""
-    return reader.abilities.exact_by_scan and not isinstance(description.collection.index, Flat)
-
-
 def exact_neighbours(
-    reader: Reader,
-    samples: Sequence[Sample],
-    k: int,
-    wheres: Sequence[Filter | None],
-    description: Description,
+    reader: Reader, samples: Sequence[Sample], k: int, wheres: Sequence[Filter | None]
 ) -> list[list[Answers]]:
     """Return the true neighbours among all points that pass each filter: for every sample one for each filter.
 
     By the engine's exact search; where it has none, by reading the collection once for all queries and filters.
     """
-    if is_scanned(reader, description):
+    if reader.scanned:
         return _by_scan(reader, samples, k, wheres)
     exact = SearchParams(exact=True)
     return [[answers(reader, sample, k, where, exact) for where in wheres] for sample in samples]

@@ -6,23 +6,21 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Connector, Description, Vectors
+from cohorts.connectors.base import Connector, Vectors
 from cohorts.connectors.calibration.match import Neighbours, calibration, split
 from cohorts.connectors.calibration.match import least as least_reaching
-from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.index import Hnsw, Index, Ivf, SearchParams, show_index, show_search
-from cohorts.connectors.padding import padding_of
 from cohorts.errors import InputError
 from cohorts.harness.bench.results import Floats
 from cohorts.harness.live.queries import Sample, perturbed
 from cohorts.harness.live.reader import (
     Reader,
     answers,
-    check_passing,
     check_size,
     draw,
     exact_neighbours,
     first_points,
+    parts_of,
     recall_by_query,
 )
 from cohorts.measures import intervals
@@ -96,7 +94,6 @@ class Built:
 
 def tune(
     reader: Reader,
-    name: str,
     target: float,
     *,
     k: int = 10,
@@ -113,30 +110,30 @@ def tune(
     points, and too many where the engine has no exact search; FilterError, EngineError.
     """
     _check_target(target)
-    description = reader.describe()
-    check_size(reader, description, name, k)
-    _check_tunable(description, name)
-    condition = parse_filter(where) if where is not None else None
-    if where is not None and condition is not None:
-        check_passing(reader, description, {where: condition})
-    if asked is None:
-        drawn = draw(reader, description.count, queries, seed, padding_of(description.collection))
-        asked = perturbed(drawn.own, drawn.nearest, seed)
-    sample = asked
-    ((exact,),) = exact_neighbours(reader, [sample], k, [condition], description)
+    check_size(reader, k)
+    _check_tunable(reader)
+    *_, part = parts_of(reader, [] if where is None else [where]).values()
+    sample = asked or _near_points(reader, queries, seed)
+    ((exact,),) = exact_neighbours(reader, [sample], k, [part.where])
 
     def measure(params: SearchParams) -> tuple[Floats, Floats]:
-        given = answers(reader, sample, k, condition, params)
+        given = answers(reader, sample, k, part.where, params)
         return recall_by_query(reader, sample, exact, given), given.latency_ms
 
-    index, rows = description.collection.index, description.count
-    return _search(index, measure, target=target, k=k, queries=sample.about, rows=rows)
+    there = reader.description
+    return _search(
+        there.collection.index, measure, target=target, k=k, queries=sample.about, rows=there.count
+    )
+
+
+def _near_points(reader: Reader, queries: int, seed: int) -> Sample:
+    drawn = draw(reader, queries, seed)
+    return perturbed(drawn.own, drawn.nearest, seed)
 
 
 def rebuild(
     connector: Connector,
     reader: Reader,
-    name: str,
     target: float,
     *,
     k: int = 10,
@@ -150,9 +147,11 @@ def rebuild(
     Raises as `tune` does, and for a collection of others.
     """
     _check_target(target)
-    collection = reader.describe().collection
+    collection = reader.description.collection
     if collection.metadata.get("attached"):
-        raise InputError(f"Collection {name} belongs to others: only they can build another index of it.")
+        raise InputError(
+            f"Collection {reader.name} belongs to others: only they can build another index of it."
+        )
     base, held = split(first_points(reader)[1], k, seed)
     queries = asked.vectors if asked else held
     about = asked.about if asked else f"{len(held):,} of its points, held out of the index"
@@ -202,18 +201,18 @@ def _check_target(target: float) -> None:
         raise InputError(f"The target recall is {target:g}; it lies above 0 and is at most 1.")
 
 
-def _check_tunable(description: Description, name: str) -> None:
+def _check_tunable(reader: Reader) -> None:
     """Raise InputError where there is no parameter that is known to change the recall."""
-    if description.exact:
+    if reader.description.exact:
         raise InputError(
-            f"Collection {name} has nothing to tune ({description.note}).",
+            f"Collection {reader.name} has nothing to tune ({reader.description.note}).",
             remedy="A rebuild tries indexes.",
             hint="rebuild",
         )
-    index = description.collection.index
+    index = reader.description.collection.index
     if not isinstance(index, Hnsw | Ivf):
         raise InputError(
-            f"Collection {name} has the index {show_index(index)}, whose search parameters are not known.",
+            f"Collection {reader.name} has the index {show_index(index)}, whose search parameters are not known.",
             remedy="Try some by an audit, as in ef_search=200.",
             hint="audit_search",
         )

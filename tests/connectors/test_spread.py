@@ -56,7 +56,7 @@ def test_a_query_and_an_audit_tell_whether_vectors_differ(
     fill(engine, rows)
     for found in (of_patient(engine, "c", "p3", 5), of_vector(engine, "c", rows[0], 5)):
         assert (DIFFER in notes(found), ADVICE in notes(found)) == (told, told)
-    audited = audit(Reader(engine, "c", Pace(1e9)), "c", queries=5, k=3)
+    audited = audit(Reader(engine, "c", Pace(1e9)), queries=5, k=3)
     assert (DIFFER in audited.warning) is told
     write_audit(tmp_path / "found", audited, {})
     written = json.loads((tmp_path / "found" / "manifest.json").read_text())["warnings"]

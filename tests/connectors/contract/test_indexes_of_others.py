@@ -86,18 +86,18 @@ def test_an_index_that_milvus_chose_is_approximate_and_exact_search_reads_the_po
         assert recall_of(connector, vectors, queries, exactly) == 1.0
         (note,) = connector.search("theirs", queries, 10, params=exactly).notes
         assert "1,500 points were read and compared here" in note
-        found = audit(Reader(connector, "theirs", Pace(1e9)), "theirs", queries=50, asked=sample_of(queries))
+        found = audit(Reader(connector, "theirs", Pace(1e9)), queries=50, asked=sample_of(queries))
         own, perturbed, new = found.rows
         assert new.recall == pytest.approx(recall_of(connector, vectors, queries, None))
         assert (found.line, own.recall > new.recall) == ("AUTOINDEX, 1,500 of 1,500 indexed", True)
         assert perturbed.recall < 0.95
         with pytest.raises(InputError, match="AUTOINDEX, whose search parameters are not known"):
-            tune(Reader(connector, "theirs", Pace(1e9)), "theirs", 0.9)
+            tune(Reader(connector, "theirs", Pace(1e9)), 0.9)
         monkeypatch.setattr(checks, "MAX_SCAN", 1_000)
         with pytest.raises(InputError, match=r"1,500 points would be read .* at most 1,000 are"):
             connector.search("theirs", queries, 10, params=exactly)
         with pytest.raises(InputError, match="at most 1,000 are"):
-            audit(Reader(connector, "theirs", Pace(1e9)), "theirs", queries=50)
+            audit(Reader(connector, "theirs", Pace(1e9)), queries=50)
         where = parse_filter("id < 1000")
         connector.attach(look(connector, "theirs", fields=["id=id:integer"])[1])
         assert len(connector.search("theirs", queries[:1], 5, where=where, params=exactly).hits[0]) == 5

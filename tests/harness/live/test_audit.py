@@ -26,7 +26,6 @@ from cohorts.harness.live.reader import (
     answers,
     draw,
     exact_neighbours,
-    next_start,
     recall_by_query,
 )
 from cohorts.harness.live.tune import Built, Step, Tuned, grid, rebuild, tune, winner, write_default
@@ -62,7 +61,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def look(connector: Connector, name: str, **more: Any) -> Audit:
-    return audit(Reader(connector, name, FAST), name, **more)
+    return audit(Reader(connector, name, FAST), **more)
 
 
 def naive_recall(connector: Connector, sample: Sample, passes: Callable[[int], bool], **search: Any) -> float:
@@ -93,7 +92,7 @@ def test_recall_by_filter_is_that_of_a_naive_computation(store: str) -> None:
         assert whole.recall < 0.95
         assert whole.recall_low <= whole.recall <= whole.recall_high < 1
         assert whole.recall_p5 <= whole.recall
-        drawn = draw(Reader(connector, "c", FAST), N, 100, 0)
+        drawn = draw(Reader(connector, "c", FAST), 100, 0)
         new = perturbed(drawn.own, drawn.nearest, 0)
         assert whole.recall == pytest.approx(naive_recall(connector, drawn.own, lambda i: True), abs=1e-9)
         for row, sample, text, passes in (
@@ -116,8 +115,8 @@ def test_the_worst_queries_are_those_with_the_least_recall(tmp_path: Path) -> No
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", POOR, SearchParams(ef_search=16))
         reader = Reader(connector, "c", FAST)
-        sample = draw(reader, N, 50, 0).own
-        ((exact,),) = exact_neighbours(reader, [sample], K, [None], reader.describe())
+        sample = draw(reader, 50, 0).own
+        ((exact,),) = exact_neighbours(reader, [sample], K, [None])
         recall = recall_by_query(reader, sample, exact, answers(reader, sample, K, None, None))
         least = set(np.array(sample.ids)[recall < np.sort(recall)[5]])
         assert least <= set(look(connector, "c", queries=50).rows[0].worst)
@@ -131,7 +130,7 @@ def test_flat_has_recall_1_and_is_said_to_be_exact(store: str) -> None:
         assert [row.recall for row in found.rows] == [1.0] * 4
         assert found.line == "no index: search is exact"
         with pytest.raises(InputError, match="nothing to tune"):
-            tune(Reader(connector, "c", FAST), "c", 0.9)
+            tune(Reader(connector, "c", FAST), 0.9)
 
 
 def test_a_query_is_no_neighbour_of_itself_and_ties_are_no_misses(store: str) -> None:
@@ -142,8 +141,8 @@ def test_a_query_is_no_neighbour_of_itself_and_ties_are_no_misses(store: str) ->
         connector.upsert("c", Points(ids, twins, [{"n": i} for i in range(120)]))
         connector.finalize("c")
         reader = Reader(connector, "c", FAST)
-        sample = draw(reader, 120, 120, 0).own
-        ((exact,),) = exact_neighbours(reader, [sample], 1, [None], reader.describe())
+        sample = draw(reader, 120, 0).own
+        ((exact,),) = exact_neighbours(reader, [sample], 1, [None])
         given_ = answers(reader, sample, 1, None, None)
         for own, true, found in zip(sample.ids, exact.ids, given_.ids, strict=True):
             assert own not in true + found
@@ -159,9 +158,8 @@ def test_a_neighbour_that_does_not_pass_the_filter_or_comes_twice_does_not_count
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", Hnsw(), n=300)
         reader, where = Reader(connector, "c", FAST), parse_filter("n < 50")
-        sample = draw(reader, 300, 20, 0).own
-        description = reader.describe()
-        ((within, among_all),) = exact_neighbours(reader, [sample], K, [where, None], description)
+        sample = draw(reader, 20, 0).own
+        ((within, among_all),) = exact_neighbours(reader, [sample], K, [where, None])
         unfiltered = replace(answers(reader, sample, K, None, SearchParams(exact=True)), ids=among_all.ids)
         recall = recall_by_query(reader, sample, within, unfiltered)
         passing = [sum(int(key[1:]) % 100 < 50 for key in keys) / K for keys in among_all.ids]
@@ -201,40 +199,48 @@ def test_what_can_t_be_audited_says_why(tmp_path: Path) -> None:
             look(connector, "c", wheres=["n = 777"])
         for target in (0.0, 1.5, -1.0, float("nan")):
             with pytest.raises(InputError, match="target recall"):
-                tune(Reader(connector, "c", FAST), "c", target)
+                tune(Reader(connector, "c", FAST), target)
         with pytest.raises(InputError, match="must be above 0"):
             Pace(0)
+
+
+class Clock:
+    """A clock that goes on only while somebody sleeps."""
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        self.now_s = now_s
+
+    def sleep(self, wait_s: float) -> None:
+        self.now_s += wait_s
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=60), st.floats(0.5, 50), st.floats(0, 1e5))
 def test_the_schedule_lets_no_more_than_the_rate_start_in_a_second(
     gaps_s: list[float], rate: float, begin_s: float
 ) -> None:
-    now_s, last_s = begin_s, None
+    clock = Clock(begin_s)
+    pace = Pace(rate, clock=lambda: clock.now_s, sleep=clock.sleep)
     starts = []
     for gap_s in gaps_s:
-        now_s += gap_s
-        last_s = next_start(now_s, last_s, rate)
-        assert last_s >= now_s
-        now_s = last_s
-        starts.append(last_s)
+        clock.now_s = asked_s = clock.now_s + gap_s
+        pace.wait()
+        assert clock.now_s >= asked_s
+        starts.append(clock.now_s)
     assert starts[0] == begin_s + gaps_s[0]
     for first in starts:
         assert sum(first <= start < first + 1 for start in starts) <= rate + 1 + 1e-6
 
 
 def test_no_wait_where_the_last_request_is_long_ago() -> None:
-    assert next_start(10.0, 9.0, 2) == 10.0
-    assert next_start(10.0, 9.9, 2) == pytest.approx(10.4)
-
-
-class Clock:
-    """A clock that goes on only while somebody sleeps."""
-
-    now_s = 0.0
-
-    def sleep(self, wait_s: float) -> None:
-        self.now_s += wait_s
+    clock = Clock(9.0)
+    pace = Pace(2, clock=lambda: clock.now_s, sleep=clock.sleep)
+    pace.wait()
+    clock.now_s = 10.0
+    pace.wait()
+    assert clock.now_s == 10.0
+    clock.now_s = 10.1
+    pace.wait()
+    assert clock.now_s == pytest.approx(10.5)
 
 
 def test_every_request_waits_for_its_turn(tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ def test_every_request_waits_for_its_turn(tmp_path: Path) -> None:
         fill(connector, "c", POOR, SearchParams(ef_search=16))
         seen.clear()
         pace = Pace(4, clock=lambda: clock.now_s, sleep=clock.sleep)
-        audit(Reader(connector, "c", pace), "c", queries=20, wheres=["n < 50"])
+        audit(Reader(connector, "c", pace), queries=20, wheres=["n < 50"])
     assert len(seen) >= 1 + 1 + 1 + 8 * 20
     assert np.diff(seen).min() >= 0.25 - 1e-9
 
@@ -292,8 +298,8 @@ def test_audit_and_tune_change_nothing(store: str) -> None:
         before = fingerprint(connector)
         look(connector, "c", queries=20, wheres=["n < 50"])
         reader = Reader(connector, "c", FAST)
-        tune(reader, "c", 0.8, queries=20)
-        tune(reader, "c", 0.8, queries=20, where="n < 50")
+        tune(reader, 0.8, queries=20)
+        tune(reader, 0.8, queries=20, where="n < 50")
         assert fingerprint(connector) == before
         connector.set_default_search("c", SearchParams(ef_search=17))
         assert fingerprint(connector) != before
@@ -315,9 +321,9 @@ def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) 
     with connect(f"milvus:{tmp_path}/s.db") as connector:
         fill(connector, "c", Ivf(nlist=64))  # more cells than clusters, so that one cell is never enough
         reader = Reader(connector, "c", FAST)
-        drawn = draw(reader, N, 50, 0)
+        drawn = draw(reader, 50, 0)
         sample = perturbed(drawn.own, drawn.nearest, 0)
-        ((exact,),) = exact_neighbours(reader, [sample], K, [None], reader.describe())
+        ((exact,),) = exact_neighbours(reader, [sample], K, [None])
         lows = {}
         for nprobe in range(1, 17):
             given_ = answers(reader, sample, K, None, SearchParams(nprobe=nprobe))
@@ -326,7 +332,7 @@ def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) 
             )
         target = lows[5]
         assert lows[1] < target <= lows[16]
-        tuned = tune(reader, "c", target, queries=50)
+        tuned = tune(reader, target, queries=50)
         assert tuned.choice.params.nprobe == min(nprobe for nprobe, low in lows.items() if low >= target)
         assert tuned.choice.low == lows[tuned.choice.params.nprobe or 0]
         assert {step.params.nprobe: step.low for step in tuned.steps}.items() <= lows.items()
@@ -335,7 +341,7 @@ def test_tune_finds_the_least_that_reaches_as_a_full_sweep_does(tmp_path: Path) 
 def test_tune_of_a_graph_says_each_step_and_stops_at_the_least(tmp_path: Path) -> None:
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", Hnsw(m=4, ef_construction=8))
-        tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
+        tuned = tune(Reader(connector, "c", FAST), 0.9, queries=50)
     steps = {step.params.ef_search or 0: step for step in tuned.steps}
     chosen = tuned.choice.params.ef_search or 0
     assert tuned.reached
@@ -348,7 +354,7 @@ def test_tune_of_a_graph_says_each_step_and_stops_at_the_least(tmp_path: Path) -
 def test_a_target_that_is_not_reached_is_said(tmp_path: Path) -> None:
     with connect(f"milvus:{tmp_path}/s.db") as connector:
         fill(connector, "c", Ivf(nlist=16, variant="sq8"))
-        tuned = tune(Reader(connector, "c", FAST), "c", 1.0, queries=100)
+        tuned = tune(Reader(connector, "c", FAST), 1.0, queries=100)
         assert not tuned.reached
         assert tuned.choice.recall < 1
         assert (
@@ -367,7 +373,7 @@ def test_what_is_written_is_described_and_used(store: str) -> None:
         fill(connector, "v1", index, SearchParams(ef_search=K, nprobe=1))
         connector.alias("c", "v1")
         before = look(connector, "c", queries=50).rows[1].recall
-        tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
+        tuned = tune(Reader(connector, "c", FAST), 0.9, queries=50)
         write_default(connector, "c", tuned)
         after = look(connector, "c", queries=50).rows[1].recall
         assert before == pytest.approx(tuned.steps[0].recall)
@@ -391,7 +397,7 @@ def test_rebuild_tries_indexes_on_the_side_and_names_the_command(tmp_path: Path)
     with connect(f"qdrant:{tmp_path}/s") as connector:
         fill(connector, "c", POOR, SearchParams(ef_search=16))
         before = fingerprint(connector)
-        built = rebuild(connector, Reader(connector, "c", FAST), "c", 0.9)
+        built = rebuild(connector, Reader(connector, "c", FAST), 0.9)
         assert fingerprint(connector) == before
     assert [one.index for one in built] == grid(POOR, N)
     best = winner(built)
@@ -441,9 +447,9 @@ def test_milvus_servers_scan_once_and_keep_no_other_default(milvus: Milvus) -> N
     with connect(f"milvus+http://127.0.0.1:{milvus.port}") as connector:
         fill(connector, "c", Ivf(nlist=16), SearchParams(nprobe=1))
         row = look(connector, "c", queries=50).rows[0]
-        sample = draw(Reader(connector, "c", FAST), N, 50, 0).own
+        sample = draw(Reader(connector, "c", FAST), 50, 0).own
         assert row.recall == pytest.approx(naive_recall(connector, sample, lambda i: True), abs=1e-9)
-        tuned = tune(Reader(connector, "c", FAST), "c", 0.9, queries=50)
+        tuned = tune(Reader(connector, "c", FAST), 0.9, queries=50)
         with pytest.raises(InputError, match="A reindexing makes a new version") as lacking:
             write_default(connector, "c", tuned)
         assert lacking.value.hint == "reindex_search"  # for which the command line names cohorts reindex

@@ -37,7 +37,7 @@ def test_perturbed_queries_lie_as_far_from_their_point_as_its_nearest_other() ->
         connector.create(Collection("c", DIM, Hnsw()))
         twice = np.concatenate([VECTORS, VECTORS[:20]])  # the first 20 have a copy
         connector.upsert("c", Points([f"p{i}" for i in range(N + 20)], twice, [{}] * (N + 20)))
-        own, nearest, first = draw(Reader(connector, "c", Pace(1e9)), N + 20, N + 20, 0)
+        own, nearest, first = draw(Reader(connector, "c", Pace(1e9)), N + 20, 0)
     assert (first, own.ids) == (N + 20, [f"p{i}" for i in range(N + 20)])
     scores = twice @ twice.T
     np.fill_diagonal(scores, -1)
