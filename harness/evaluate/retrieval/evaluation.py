@@ -20,9 +20,9 @@ from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import EncoderError, InputError
-from cohorts.harness.evaluate.data.baselines import TFIDF
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.data.splits import listed
+from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.harness.evaluate.retrieval.leaks import find_leaks, shared_patients
 from cohorts.harness.evaluate.retrieval.plan import Plan, Route
 from cohorts.harness.evaluate.retrieval.population import CohortBy, Population
@@ -187,8 +187,7 @@ class _View:
         for name, make in known.items():
             yield name, lambda make=make: make(self._read)  # type: ignore[misc]
         if population.has_notes:
-            learnt = np.isin(np.arange(len(population)), fold.training)
-            yield TFIDF, lambda: ByVectors(self._read.words.tfidf(learnt))
+            yield TfIdf.name, lambda: ByVectors(self._read.words.tfidf(fold.training))
 
     @cached_property
     def _read(self) -> Seen:
