@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
-from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.evaluate.note_categories import category_tables
 from cohorts.harness.reports import published
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.long_table import Record, ReportTable, long_table
 from cohorts.harness.reports.page import check_installed, keep, render
 from cohorts.harness.reports.stages import Stages
+from cohorts.measures.intervals import Estimate
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
@@ -124,11 +125,14 @@ class Task(Generic[Given]):
         return {name: one.of(run.table(name)) for name, one in self.sheets.items()}
 
 
-def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str) -> Iterator[Record]:
+def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str | Estimate) -> Iterator[Record]:
     """Yield a row of the long table for each measure; a text stands in place of a number, an empty one is none."""
-    for measure, value in measured.items():
-        if value != "":
-            shown = {"text": value} if isinstance(value, str) else {"value": value}
+    for measure, found in measured.items():
+        if isinstance(found, Estimate):
+            shown: Record = found._asdict()
+        else:
+            shown = {"text": found} if isinstance(found, str) else {"value": found}
+        if found != "":
             yield {"sheet": sheet, **setting, "measure": measure, **shown}
 
 
@@ -156,8 +160,7 @@ def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
         f"{task.name}.html",
         manifest=run.manifest,
         finding=told.finding,
-        categories=category_lines(run.manifest.get("note_categories", ())),
-        categories_table=published.FINEEHR_CATEGORIES,
+        categories=category_tables(run.manifest.get("note_categories", ())),
         published=published,
         files=[f"{name}.csv" for name in frames],
         **told.tables,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.evaluate.note_categories import category_tables
 from cohorts.harness.evaluate.retrieval import as_published
 from cohorts.harness.evaluate.retrieval.evaluation import Result
 from cohorts.harness.evaluate.retrieval.figures import (
@@ -38,7 +38,7 @@ from cohorts.harness.reports.long_table import (
     records,
 )
 from cohorts.harness.reports.page import keep, render
-from cohorts.harness.reports.published import FINEEHR_CATEGORIES, RETRIEVAL_K
+from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
@@ -179,8 +179,7 @@ def write_report(folder: Path, manifest: Mapping[str, Any], made: Tables) -> Pat
     page = render(
         "retrieval.html",
         manifest=manifest,
-        categories=category_lines(manifest["note_categories"]),
-        categories_table=FINEEHR_CATEGORIES,
+        categories=category_tables(manifest["note_categories"]),
         finding=finding(made),
         made=made,
         views=[(view, _ways(made, view, exact=True), _ways(made, view, exact=False)) for view in made.views],
