@@ -21,13 +21,16 @@ from cohorts.encoders.bert.encoder import Settings as BertSettings
 from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.encoders.fineehr.category_weights import unit_rows
 from cohorts.encoders.word2vec import Settings, Word2Vec
-from cohorts.harness.evaluate.data.text_baselines import bm25_similarity, tfidf_similarity
-from cohorts.measures import intervals, paired, ranking
+from cohorts.harness.evaluate.data.words import Bm25, WordCounter
+from cohorts.measures import intervals, ranking
+from cohorts.measures.corrections import holm
+from cohorts.measures.paired import signed_rank_p
 from cohorts.records.notes.cleaning import clean, words
 from pooling import Notes
 
 ACI_BENCH = Path(__file__).resolve().parents[2] / "shared" / "data" / "aci-bench"
 BASELINE = "TF-IDF"
+ORDERS = 2_000  # random ones, whose mean is chance
 COLUMNS = "P@5 [95 %]           P@10 [95 %]          R@5   R@10  MAP   nDCG@10  p of P@10  p of MAP"
 _HEADING = r"^[A-Z][A-Z ,&/-]+:?[ \t]*$"
 _CHIEF_COMPLAINT = re.compile(
@@ -71,9 +74,11 @@ def similarities(notes: list[str]) -> Mapping[str, np.ndarray]:
     centred = unit_rows(minilm - minilm.mean(axis=0))
     source = Notes(notes, synthetic=False)
     trained = Word2Vec(Settings(sg=1, pooling="mean")).fit(source).encode(source.batch)
+    counts, every = WordCounter().add(notes).counts(), np.arange(len(notes))
+    tfidf = counts.tfidf(every)
     return {
-        BASELINE: tfidf_similarity(notes),
-        "BM25": bm25_similarity(notes),
+        BASELINE: (tfidf @ tfidf.T).toarray(),
+        "BM25": Bm25(counts).similarity(every),
         "MiniLM": minilm @ minilm.T,
         "MiniLM centred": centred @ centred.T,
         "word2vec": trained @ trained.T,
@@ -93,25 +98,33 @@ def figures(hits: np.ndarray) -> list[np.ndarray]:
 
 
 def by_chance(hits: np.ndarray) -> list[np.ndarray]:
-    """Return what is expected of a random order, of every query, in the order of `figures`."""
-    return [
-        ranking.chance_precision(hits),
-        ranking.chance_precision(hits),
-        ranking.chance_capped_recall(hits, 5),
-        ranking.chance_capped_recall(hits, 10),
-        ranking.chance_average_precision(hits),
-        ranking.chance_ndcg(hits, 10),
-    ]
+    """Return the mean over random orders, of every query, in the order of `figures`."""
+    rng = np.random.default_rng(0)
+    return list(np.mean([figures(rng.permuted(hits, axis=1)) for _ in range(ORDERS)], axis=0))
+
+
+def ranked_hits(similarity: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """Return the hits, the most alike first, of every row that is like another one, (queries, n - 1)."""
+    places = np.arange(len(alike))
+    others = [places[places != row] for row in places]
+    hits = [alike[row][of[np.argsort(-similarity[row][of], kind="stable")]] for row, of in enumerate(others)]
+    return np.array([one for one in hits if one.any()])
 
 
 def show(notes: list[str], alike: np.ndarray) -> None:
     """Print a line for every method."""
-    ranked = {name: ranking.ranked_hits(one, alike) for name, one in similarities(notes).items()}
+    ranked = {name: ranked_hits(one, alike) for name, one in similarities(notes).items()}
     found = {"chance": by_chance(ranked[BASELINE])} | {name: figures(hits) for name, hits in ranked.items()}
     others = [name for name in found if name != BASELINE]
     tests = [
-        paired.against(found[BASELINE][which], {name: found[name][which] for name in others})
-        for which in (1, 4)
+        dict(
+            zip(
+                others,
+                holm([signed_rank_p(found[name][of], found[BASELINE][of]) for name in others]),
+                strict=True,
+            )
+        )
+        for of in (1, 4)
     ]
     rng = np.random.default_rng(0)
     print(f"{'':<15} {COLUMNS}")
@@ -123,9 +136,7 @@ def show(notes: list[str], alike: np.ndarray) -> None:
         means = [f"{value.mean():.3f}" for value in values[2:]]
         p = [f"{test[name]:.2g}" if name in test else "-" for test in tests]
         print(f"{name:<15} {shown[0]} {shown[1]} {' '.join(means)}    {p[0]:<10} {p[1]}", flush=True)
-    (p_of_precision, p_of_map) = (
-        paired.against(found["BM25"][which], {"MiniLM": found["MiniLM"][which]})["MiniLM"] for which in (1, 4)
-    )
+    p_of_precision, p_of_map = (signed_rank_p(found["MiniLM"][of], found["BM25"][of]) for of in (1, 4))
     print(f"MiniLM against BM25, uncorrected: p of P@10 {p_of_precision:.2g}, p of MAP {p_of_map:.2g}")
 
 
@@ -136,7 +147,7 @@ def main() -> None:
         return
     notes, complaints = read()
     alike = np.array([[bool(one & other) for other in complaints] for one in complaints])
-    hits = ranking.ranked_hits(np.zeros(alike.shape), alike)
+    hits = ranked_hits(np.zeros(alike.shape), alike)
     pairs = int(hits.sum()) // 2
     common = max(set().union(*complaints), key=lambda term: sum(term in one for one in complaints))
     many = sum(common in one for one in complaints)

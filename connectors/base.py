@@ -32,6 +32,7 @@ __all__ = [
     "Scalar",
     "Vectors",
     "hits_of",
+    "make_hit",
 ]
 
 Vectors = npt.NDArray[np.float32]
@@ -71,13 +72,13 @@ class Hit(NamedTuple):
     payload: Payload
 
 
-def hits_of(ids: Iterable[str], scores: Iterable[float], payloads: Iterable[Payload]) -> list[Hit]:
-    """Return hits from their columns, as long as the shortest.
+# `make_hit(Hit, (id, score, payload))`: Hit(…) runs a function of Python, a tenth of a query on an embedded engine.
+make_hit: Callable[[type[Hit], tuple[str, float, Payload]], Hit] = tuple.__new__
 
-    Hit(…) runs a function of Python for each, which costs a tenth of a query on an embedded engine.
-    """
-    make: Callable[[type[Hit], tuple[str, float, Payload]], Hit] = tuple.__new__
-    return list(map(make, repeat(Hit), zip(ids, scores, payloads, strict=False)))
+
+def hits_of(ids: Iterable[str], scores: Iterable[float], payloads: Iterable[Payload]) -> list[Hit]:
+    """Return hits from their columns, as long as the shortest."""
+    return list(map(make_hit, repeat(Hit), zip(ids, scores, payloads, strict=False)))
 
 
 @dataclass(frozen=True)

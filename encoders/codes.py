@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from cohorts.encoders.base import EncoderKind, Explanation, Vectors
 from cohorts.encoders.features.codes import COLUMNS, CodeFeatures
 from cohorts.encoders.features.labs import LabFacts, LabFeatures
@@ -36,6 +35,9 @@ from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.encoders.target_weights import Asked, choose_one
 from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LABS_MAY_WEIGH = (0.0, 0.125, 0.25, 0.5, 1.0)
 _YEAR_S = 365.25 * 86_400
@@ -285,7 +287,7 @@ class Codes:
         rows = codes.transform(batch, self._weights(batch.codes))
         return rows if labs is None else hstack([rows, labs.flags(batch)], format="csr")
 
-    def _weights(self, codes: pd.DataFrame) -> npt.NDArray[np.float32]:
+    def _weights(self, codes: "pd.DataFrame") -> npt.NDArray[np.float32]:
         settings = self.settings
         is_principal = ((codes["kind"] == "diagnosis") & (codes["rank"] == 1)).fillna(value=False)
         weights = np.where(is_principal, settings.principal, 1.0).astype(np.float32)
@@ -305,7 +307,7 @@ def _explained(names: Sequence[str], angles: Sequence[float]) -> Explanation:
     return Explanation(0.0, tuple(told[:REASONS]))
 
 
-def _years_before_last(codes: pd.DataFrame) -> npt.NDArray[np.float32]:
+def _years_before_last(codes: "pd.DataFrame") -> npt.NDArray[np.float32]:
     """Return how many years before the last admission of its unit that of every code began, (n,); 0 where unknown."""
     last = codes.groupby("unit_id")["admitted"].transform("max")
     years = (last - codes["admitted"]).dt.total_seconds() / _YEAR_S

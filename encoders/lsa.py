@@ -140,7 +140,7 @@ class Lsa:
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows to ask by, without padding; zeros as above."""
-        return self._parts.space.questions(self._parts.words.rows(texts))
+        return self._parts.space.questions([self._parts.words.row(text) for text in texts])
 
     def explain_text(self, text: str, found: Vectors) -> list[list[tuple[str, float]]]:
         """Return, for each of the units found (n, dim), what each word of a text adds to the cosine, the most first."""

@@ -14,6 +14,14 @@ def unit_rows(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
+def weighted_sum(weights: npt.NDArray[np.float32], rows: Vectors) -> Vectors:
+    """Return the sum of rows (n, dim), each times its weight, (dim,) float32: to the last bit scipy's sparse product.
+
+    For one unit, which is not worth the import of scipy.
+    """
+    return np.asarray((weights[:, None] * rows).sum(axis=0), np.float32)
+
+
 def filled_rows(vectors: Any) -> npt.NDArray[np.bool_]:
     """Return which rows are not zero, (n,); `vectors` are dense or sparse."""
     return np.asarray(abs(vectors).sum(axis=1)).ravel() > 0

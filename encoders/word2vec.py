@@ -20,6 +20,7 @@ codes, so they are weighted.
 
 import hashlib
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 from cohorts.encoders.base import EncoderKind, Vectors
 from cohorts.encoders.needs import check_notes
-from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.pooling import unit_rows, weighted_sum
 from cohorts.encoders.saving import (
     check_cleaning,
     check_shape,
@@ -256,31 +257,30 @@ class Word2Vec:
                 yield place[unit], [token]
 
     def pool(self, rows: Iterable[tuple[int, list[str]]], count: int) -> Vectors:
-        """Return (count, dim) unit rows: counts of words (sparse) times the embedding; zeros without a known word.
+        """Return (count, dim) unit rows: counts of words times the embedding; zeros without a known word.
 
         A unit that is all that the units have in common, as the only one is, keeps that: no known word is no row.
         """
-        counts = self._counted(rows, count)
-        sums = counts @ self._pooled  # a mean and its sum have one direction
-        if self._sif is not None:
-            alike = np.linalg.norm(sums, axis=1) < self._rounding * (counts @ self._sif.weight)
-            if alike.any():
-                sums[alike] = counts[alike] @ self._sif.weighed(self._embedding)
+        self._check_fitted()
+        counted: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        for row, tokens in rows:
+            counted[row].update(place for place in map(self._places.get, tokens) if place is not None)
+        sums = np.zeros((count, self.dim), np.float32)  # a mean and its sum have one direction
+        for row, known in counted.items():
+            sums[row] = self._summed(known)
         return unit_rows(sums)
 
-    def _counted(self, rows: Iterable[tuple[int, list[str]]], count: int) -> Any:
-        """Return how often each known word stands in each unit, sparse (count, words). Raises EncoderError."""
-        from scipy.sparse import csr_array
-
-        self._check_fitted()
-        places, owners, lengths = [], [], []
-        for row, tokens in rows:
-            known = [place for place in map(self._places.get, tokens) if place is not None]
-            places += known
-            owners.append(row)
-            lengths.append(len(known))
-        index = (np.repeat(np.array(owners, np.int64), lengths), np.array(places, np.int64))
-        return csr_array((np.ones(len(places), np.float32), index), shape=(count, len(self._words)))
+    def _summed(self, known: Counter[int]) -> Vectors:
+        """Return the sum of a unit's word vectors, (dim,), less what is common where that leaves more than rounding."""
+        places = np.array(sorted(known), np.int64)
+        counts = np.array([known[place] for place in places.tolist()], np.float32)
+        whole = weighted_sum(counts, self._pooled[places])
+        if self._sif is None:
+            return whole
+        weight = self._sif.weight[places]
+        if np.linalg.norm(whole) >= self._rounding * (counts @ weight):
+            return whole
+        return weighted_sum(counts, weight[:, None] * self._embedding[places])
 
     def _check_fitted(self) -> None:
         if not self._words:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from cohorts.errors import InputError
 from cohorts.measures.intervals import Estimate, Rows, Values, bootstrap, draw_queries, draw_repeats, limits
-from cohorts.measures.paired import check_same_queries
 
 
 class Point(NamedTuple):
@@ -56,7 +56,11 @@ def speed_up_at(
     Every draw makes both fronts anew. None where one of them does not reach the recall, or not in 95 % of the draws.
     Raises InputError where they are not of the same queries.
     """
-    check_same_queries([values for one in (*base, *other) for values in (one.recall, one.latency_ms)])
+    widths = {values.shape[1] for one in (*base, *other) for values in (one.recall, one.latency_ms)}
+    if len(widths) != 1:
+        raise InputError(
+            f"Settings are compared query by query; these have {' and '.join(map(str, sorted(widths)))} queries."
+        )
     measured = _ratio_at(recall, base, other)
     if measured is None:
         return None

@@ -1,34 +1,17 @@
-"""How good a ranking is, query by query: precision, recall, average precision, nDCG, and what chance reaches.
+"""How good a ranking is, query by query: precision, recall, average precision and nDCG.
 
 Hits are (queries, depth) bool, the best ranked first. `matches` (queries,) is how many candidates match, ranked or not;
 without it, all of them are ranked. A query without a match has no figure: it is left out before. A ceiling is what the
-best ranking reaches. What chance reaches is exact, for all candidates in random order.
+best ranking reaches.
 """
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.errors import InputError
 from cohorts.measures.recall import TIE
 
 Hits = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-
-
-def ranked_hits(similarity: npt.NDArray[np.floating], alike: Hits) -> Hits:
-    """Return the hits of every row that has a match, (queries, n - 1); a row is no candidate of its own.
-
-    `similarity` and `alike` are (n, n), a query a row; ties keep the order of the rows. Raises InputError where no row
-    has a match.
-    """
-    others = ~np.eye(len(alike), dtype=np.bool_)
-    queries: Hits = np.asarray((alike & others).any(axis=1))
-    if not queries.any():
-        raise InputError(f"None of {len(alike):,} units is like another one: there is nothing to rank for.")
-    shape = (int(queries.sum()), len(alike) - 1)
-    others &= queries[:, None]
-    order = np.argsort(-similarity[others].reshape(shape), axis=1, kind="stable")
-    return np.asarray(np.take_along_axis(alike[others].reshape(shape), order, axis=1))
 
 
 def expected_precision(scores: npt.NDArray[np.floating], alike: Hits, k: int) -> Values:
@@ -91,31 +74,6 @@ def average_precision(hits: Hits, matches: Counts | None = None) -> Values:
 def ndcg(hits: Hits, k: int, matches: Counts | None = None) -> Values:
     """Return the discounted gain of the first k, as a share of that of the best ranking, (queries,)."""
     return np.asarray(hits[:, :k] @ _discount(k, hits) / _best_gain(hits, k, matches))
-
-
-def chance_precision(hits: Hits) -> Values:
-    """Return the expected precision at any k, (queries,): the base rate."""
-    return np.asarray(hits.mean(axis=1))
-
-
-def chance_capped_recall(hits: Hits, k: int) -> Values:
-    """Return the expected capped recall, (queries,)."""
-    return np.asarray(k * hits.mean(axis=1) / np.minimum(k, hits.sum(axis=1)))
-
-
-def chance_average_precision(hits: Hits) -> Values:
-    """Return the expected average precision, (queries,).
-
-    At place i stands a match with probability R/N, and before it (i - 1)·(R - 1)/(N - 1) further ones are expected.
-    """
-    many, matches = hits.shape[1], hits.sum(axis=1)
-    harmonic = (1 / np.arange(1, many + 1)).sum()
-    return np.asarray((harmonic + (matches - 1) / max(1, many - 1) * (many - harmonic)) / many)
-
-
-def chance_ndcg(hits: Hits, k: int) -> Values:
-    """Return the expected nDCG, (queries,)."""
-    return np.asarray(hits.mean(axis=1) * _discount(k, hits).sum() / _best_gain(hits, k))
 
 
 def _discount(k: int, hits: Hits) -> Values:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from cohorts.errors import InputError
 from cohorts.records.base import Batch, Report, Source, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _AS_OF = re.compile(r"admission\+(\d{1,5})([hd])")
 
@@ -140,7 +143,7 @@ def parse_as_of(text: str) -> timedelta:
     return timedelta(**{"hours" if found[2] == "h" else "days": int(found[1])})
 
 
-def _known(rows: pd.DataFrame, until: "pd.Series[pd.Timestamp]") -> pd.DataFrame:
+def _known(rows: "pd.DataFrame", until: "pd.Series[pd.Timestamp]") -> "pd.DataFrame":
     time = rows["time"]
-    written = time.mask(time == time.dt.normalize(), time + pd.Timedelta(days=1))
+    written = time.mask(time == time.dt.normalize(), time + timedelta(days=1))
     return rows[(written <= rows["unit_id"].map(until)).to_numpy(dtype=bool)].reset_index(drop=True)

@@ -1,12 +1,13 @@
 """What a run read, wrote and took, and what a verification compared."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cohorts.commands.output import log
-from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, two_columns
-from cohorts.harness.evaluate.note_categories import LABEL, CategoryLine, category_lines
+from cohorts.commands.output.plain_table import SYNTHETIC, two_columns
+from cohorts.commands.output.report_table import report_table
+from cohorts.harness.evaluate.note_categories import category_tables
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -31,33 +32,10 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
     for label, value in (*_read(manifest), *(() if dry_run else _written(manifest)), *_spent(manifest)):
         table.add_row(label, f"{value:>9}")
     Console(stderr=True).print(table)
-    if categories := category_lines(manifest.get("note_categories", ())):
-        Console(stderr=True).print(_categories(categories))
+    for categories in category_tables(manifest.get("note_categories", ())):
+        Console(stderr=True).print(report_table(categories))
     for note in _notes(manifest, dry_run=dry_run):
         log.say("note", f"Note: {note.removesuffix('.')}.")
-
-
-def _categories(lines: Sequence[CategoryLine]) -> PlainTable:
-    table = PlainTable("notes by category", collapse_padding=True)
-    table.add_column("category")
-    for heading in (
-        "notes",
-        "of all\nnotes",
-        "admissions\nwith one",
-        "of all\nadmissions",
-        LABEL.replace(", ", ",\n"),
-    ):
-        table.add_column(heading, justify="right")
-    for line in lines:
-        table.add_row(
-            line.name,
-            line.notes,
-            line.share_of_notes,
-            line.admissions,
-            line.share_of_admissions,
-            line.published,
-        )
-    return table
 
 
 def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from cohorts.connectors.milvus.wire import to_texts, upsert
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
-_get = dict.__getitem__  # the client's hits look a key up twice, in Python
+_get = dict.__getitem__
 
 
 class Layout:
@@ -74,11 +74,12 @@ class Layout:
 
     def hits(self, found: Sequence[Any], with_payload: bool) -> list[list[Hit]]:
         """Return what was found for each query."""
+        # The client's hits look a key up twice, in Python; ids and scores stand beside them in lists, of more hits.
         return [
             hits_of(
-                [_get(hit, ID) for hit in row],
-                [_get(hit, "distance") for hit in row],
-                [_get(hit, "entity")[PAYLOAD] for hit in row] if with_payload else repeat(NOTHING),
+                row.ids,
+                row.distances,
+                [_get(hit, "entity")[PAYLOAD] for hit in row] if with_payload else repeat(NOTHING, len(row)),
             )
             for row in found
         ]

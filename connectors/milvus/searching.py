@@ -1,5 +1,6 @@
 """Searches on Milvus: wider where a filter leaves few, and by a scan where the engine can't search exactly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from cohorts.connectors.milvus.transport import Transport
 WIDER = (8, 64)  # tried in turn with a filter, and where queries come back short
 SCAN_ROWS = 5_000
 Answer = tuple[list[list[Hit]], tuple[str, ...]]  # hits of every query, and notes
+Asked = dict[int, tuple[list[Hit], int]]  # by query: the first k of what was found, and how many were
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Search:
     def nearest(self, how: SearchParams) -> Answer:
         """Search without a filter; an inverted file may leave some queries short: they are scanned."""
         settings = to_search(self.layout.collection.index, how, self.k)
-        return self._completed(self._ask(self.queries, self.k, settings), least=self.k)
+        return self._completed(self._ask(range(len(self.queries)), self.k, settings), least=self.k)
 
     def filtered(self, how: SearchParams, max_k: int) -> Answer:
         """Search wider, then scan: the engine drops what the filter leaves out from the nearest that it visits.
@@ -38,19 +40,19 @@ class Search:
         A narrow filter leaves too few of them, and the farthest of those left are doubtful. Twice k are asked for, so
         that the first k can be trusted.
         """
-        best: list[list[Hit]] = [[] for _ in self.queries]
-        short = list(range(len(self.queries)))
+        best: Asked = {}
+        short: Sequence[int] = range(len(self.queries))
         wanted = min(2 * self.k, max_k)
         notes: list[str] = []
         for wider in WIDER:
             settings = to_search(self.layout.collection.index, how, wanted, wider)
-            best = _replaced(best, short, self._ask(self.queries[short], wanted, settings))
+            best |= self._ask(short, wanted, settings)
             notes.append(f"{len(short)} of {len(self.queries)} filtered queries searched {wider} times wider")
-            short = [row for row in short if len(best[row]) < wanted]
+            short = [row for row in short if best[row][1] < wanted]
             if not short:
                 break
-        best, more = self._completed(best, least=wanted)
-        return [hits[: self.k] for hits in best], (*notes, *more)
+        hits, more = self._completed(best, least=wanted)
+        return hits, (*notes, *more)
 
     def scanned(self) -> Answer:
         """Search exactly, where the engine can't, as far as so many points can be read; a note says so."""
@@ -59,15 +61,16 @@ class Search:
         note = f"{title} has no exact search beside an index: {matching:,} points were read and compared here"
         return self._scan(self.queries), (note,)
 
-    def _ask(self, queries: Vectors, k: int, settings: dict[str, int]) -> list[list[Hit]]:
+    def _ask(self, rows: Sequence[int], k: int, settings: dict[str, int]) -> Asked:
         layout, transport = self.layout, self.transport
-        rows = list(layout.unit(queries))
+        queries = self.queries if len(rows) == len(self.queries) else self.queries[rows]
+        vectors = list(layout.unit(queries))
         # Where nothing is named, embedded Milvus sends every field, the vectors too.
         outputs = (list(layout.shown) if self.with_payload else []) or [layout.key]
         found = transport.call(
             lambda client: client.search(
                 transport.target(self.name),
-                data=rows,
+                data=vectors,
                 anns_field=layout.vector,
                 limit=k,
                 filter=self.expression,
@@ -77,24 +80,30 @@ class Search:
                 timeout=transport.timeout_s,
             )
         )
-        return layout.hits(found, self.with_payload)
+        many = list(map(len, found))
+        for one in found:
+            del one[self.k :]  # before they are read: the client decodes the payloads of all that are left
+        return dict(zip(rows, zip(layout.hits(found, self.with_payload), many, strict=True), strict=True))
 
     def _matching(self) -> int:
         return self.transport.count(self.name, self.expression, self.transport.consistency)
 
-    def _completed(self, hits: list[list[Hit]], *, least: int) -> Answer:
+    def _completed(self, asked: Asked, *, least: int) -> Answer:
         """Scan for the queries that found fewer than `least` though more match."""
-        short = [row for row, found in enumerate(hits) if len(found) < least]
+        hits = [asked[row][0] for row in range(len(self.queries))]
+        short = [row for row, (_, many) in asked.items() if many < least]
         if not short:
             return hits, ()
         matching = self._matching()  # only now: the time of a count grows with what matches
-        short = [row for row in short if len(hits[row]) < matching]
+        short = [row for row in short if asked[row][1] < matching]
         if not short:
             return hits, ()
         of = f"{len(short)} of {len(self.queries)} queries came back short"
         if matching > MAX_SCAN:
             return hits, (f"{of}; {matching:,} match, too many to scan",)
-        return _replaced(hits, short, self._scan(self.queries[short])), (f"{of} and were scanned exactly",)
+        for row, scanned in zip(short, self._scan(self.queries[short]), strict=True):
+            hits[row] = scanned
+        return hits, (f"{of} and were scanned exactly",)
 
     def _scan(self, queries: Vectors) -> list[list[Hit]]:
         """Compare with all points here."""
@@ -115,8 +124,3 @@ class Search:
                 hits.sort(key=lambda hit: -hit.score)
                 del hits[self.k :]
         return best
-
-
-def _replaced(hits: list[list[Hit]], rows: list[int], by: list[list[Hit]]) -> list[list[Hit]]:
-    new = dict(zip(rows, by, strict=True))
-    return [new.get(row, old) for row, old in enumerate(hits)]

@@ -6,13 +6,15 @@ unit has a code or has it not, or has it by the greatest of its weights; how oft
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from cohorts.records.base import Batch
 from cohorts.records.codes.grouping import drug_name, group_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("groups", "each")
 
@@ -65,7 +67,7 @@ class CodeFeatures:
         return csr_array((values, (rows, columns)), shape=(len(batch), len(self.columns)))
 
 
-def tokens_of(codes: pd.DataFrame, of: str = "groups") -> list[str | None]:
+def tokens_of(codes: "pd.DataFrame", of: str = "groups") -> list[str | None]:
     """Return the column of every code, as diagnosis:heart_failure or drug:furosemide; None where no group has it.
 
     Of each code, it is as in diagnosis:ICD-9:4280 or drug:furosemide 40mg tab.

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LONGEST_S = 1e9  # some 30 years
 AGGREGATES = ("first", "min", "max", "mean")
@@ -27,9 +29,6 @@ class _Moments(NamedTuple):
 
     items: "pd.Index[str]"
     stacked: npt.NDArray[np.float64]
-
-
-_NOTHING = _Moments(pd.Index([], dtype="str"), np.zeros((3, 0, len(AGGREGATES))))
 
 
 class LabFacts(NamedTuple):
@@ -59,8 +58,11 @@ class LabFeatures:
     @classmethod
     def learn(cls, batches: Iterable[Batch], min_units: int, window: timedelta) -> "LabFeatures":
         """Take every item that at least `min_units` units have within `window` after their admission."""
+        import pandas as pd
+
+        nothing = _Moments(pd.Index([], dtype="str"), np.zeros((3, 0, len(AGGREGATES))))
         parts = (_moments(_aggregates(batch, window, Counter())) for batch in batches)
-        items, stacked = reduce(_merged, parts, _NOTHING)
+        items, stacked = reduce(_merged, parts, nothing)
         kept = stacked[0, :, 0] >= min_units
         units, mean, squares = stacked[:, kept]
         return cls(items[kept].tolist(), window, mean, np.sqrt(squares / units))
@@ -70,6 +72,8 @@ class LabFeatures:
 
         Zeros stand where it was not, and for the z-scores of an item that is the same for all who were learnt from.
         """
+        import pandas as pd
+
         found = _aggregates(batch, self.window, self.counts)
         place = pd.Index(self.items, dtype="str").get_indexer(found.index.get_level_values("item"))
         known = place >= 0
@@ -122,8 +126,10 @@ class LabFeatures:
         return cls(facts.items, timedelta(seconds=facts.window_s), mean, deviation)
 
 
-def _aggregates(batch: Batch, window: timedelta, counts: "Counter[str]") -> pd.DataFrame:
+def _aggregates(batch: Batch, window: timedelta, counts: "Counter[str]") -> "pd.DataFrame":
     """Return the aggregates of every unit's items, and how many values they are of (`size`), by row and item."""
+    import pandas as pd
+
     taken = batch.measurements
     row = pd.Index(batch.units["unit_id"]).get_indexer(taken["unit_id"])
     since = taken["time"].to_numpy() - batch.units["admitted"].to_numpy()[row]
@@ -141,13 +147,13 @@ def _aggregates(batch: Batch, window: timedelta, counts: "Counter[str]") -> pd.D
     return values.agg(["size", *AGGREGATES])
 
 
-def _items(measurements: pd.DataFrame) -> "pd.Series[str]":
+def _items(measurements: "pd.DataFrame") -> "pd.Series[str]":
     """Return the item of every row, as `Sodium [mEq/L]`, or `pH` where no unit of measure is told."""
     uom = measurements["uom"].fillna("").str.strip()
     return measurements["item"] + (" [" + uom + "]").where(uom != "", "")
 
 
-def _moments(aggregates: pd.DataFrame) -> _Moments:
+def _moments(aggregates: "pd.DataFrame") -> _Moments:
     by_item = aggregates[list(AGGREGATES)].groupby("item")
     mean, spread, units = by_item.mean(), by_item.var(ddof=0).to_numpy(), by_item.count().to_numpy(np.float64)
     return _Moments(mean.index, np.stack([units, mean.to_numpy(), spread * units]))

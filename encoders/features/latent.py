@@ -10,7 +10,7 @@ of -1/4, and what is left of length 1 stands in a last component, the padding, w
 inner product stays that of the projections. docs/retrieval.md has the measurements.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.pooling import unit_rows
+from cohorts.encoders.features.words import Row
+from cohorts.encoders.pooling import unit_rows, weighted_sum
 from cohorts.encoders.saving import check_shape
 
 Weights = npt.NDArray[np.float32]
@@ -63,13 +64,11 @@ class Latent:
 
     def weighted(self, rows: Any) -> Any:
         """Return rows (n, f) of counts as weights, scipy CSR float32 of length 1; what has no feature stays zero."""
-        from sklearn.feature_extraction.text import TfidfTransformer
-
-        if not rows.shape[0]:  # which scikit-learn refuses
-            return rows
-        weights = TfidfTransformer(sublinear_tf=self.sublinear)
-        weights.idf_ = self.idf
-        return weights.transform(rows)
+        made = rows.copy()
+        made.data = self._weights(
+            rows.indices, rows.data, np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        )
+        return made
 
     def units(self, rows: Any) -> Vectors:
         """Return rows (n, f) of counts as vectors to be found, (n, dim) float32 of length 1, zeros for none."""
@@ -82,21 +81,27 @@ class Latent:
         made[:, -1] = np.where(there[:, 0], np.sqrt(np.maximum(left, 0)), 0)
         return unit_rows(made)
 
-    def questions(self, rows: Any) -> Vectors:
-        """Return rows (n, f) of counts as vectors to ask by, (n, dim) float32 of length 1, zeros for none."""
-        projected = self._projected(rows)
+    def questions(self, rows: Sequence[Row]) -> Vectors:
+        """Return rows of counts as vectors to ask by, (rows, dim) float32 of length 1, zeros for none.
+
+        It takes numpy alone: a question from the command line should not wait for more.
+        """
+        projected = np.zeros((len(rows), self.directions.shape[1]), np.float32)
+        for at, (places, counts) in enumerate(rows):
+            projected[at] = weighted_sum(self._weights(places, counts), self.directions[places])
         lengths = np.linalg.norm(projected, axis=1, keepdims=True)
         return unit_rows(self._filled_up(np.where(lengths > _NOTHING, projected, 0)))
 
-    def contributions(self, row: Any, found: Vectors) -> npt.NDArray[np.float32]:
+    def contributions(self, row: Row, found: Vectors) -> npt.NDArray[np.float32]:
         """Return what each feature of a question adds to the cosine of those found, (features of row, found).
 
-        `row` is (1, f) of counts, `found` (found, dim). The sum over the features is the cosine of `questions(row)`.
+        `found` is (found, dim). The sum over the features is the cosine of `questions([row])`.
         """
-        weights = self.weighted(row)
-        length = np.linalg.norm(weights @ self.directions)
-        parts = self.directions[weights.indices] @ found[:, : self.directions.shape[1]].T
-        return np.asarray(weights.data[:, None] * parts / (length or 1), np.float32)
+        places, counts = row
+        weights, directions = self._weights(places, counts), self.directions[places]
+        length = np.linalg.norm(weighted_sum(weights, directions))
+        parts = directions @ found[:, : self.directions.shape[1]].T
+        return np.asarray(weights[:, None] * parts / (length or 1), np.float32)
 
     def turns(self, rows: Any) -> npt.NDArray[np.float64]:
         """Return by how many degrees the projections of rows (n, f) turn without each feature, in the entries' order.
@@ -133,6 +138,19 @@ class Latent:
         """Make it of what `tensors` returned, read from a folder; `shape` is (f, k). Raises EncoderError."""
         idf = check_shape(folder, tensors, "idf", shape[:1])
         return cls(idf, check_shape(folder, tensors, "directions", shape), dim, sublinear)
+
+    def _weights(
+        self, places: npt.NDArray[Any], counts: npt.NDArray[Any], row: npt.NDArray[np.int64] | None = None
+    ) -> Weights:
+        """Return what features weigh, (entries,) float32, in rows of length 1; `row` is that of each, one by default.
+
+        To the last bit they are those of scikit-learn's `TfidfTransformer`, which takes a second to load.
+        """
+        of_row = np.zeros(len(places), np.int64) if row is None else row
+        many = np.asarray(counts, np.float32)
+        weights = (np.log(many) + 1 if self.sublinear else many) * self.idf[places]
+        lengths = np.sqrt(np.bincount(of_row, np.square(weights)))[of_row]
+        return np.asarray(weights / np.where(lengths > 0, lengths, 1), np.float32)
 
     def _projected(self, rows: Any) -> Vectors:
         return np.asarray(self.weighted(rows) @ self.directions, np.float32)

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from cohorts.encoders.features.lot import Lot
 from cohorts.records.notes.cleaning import clean, count_words, words
 
-_Row = tuple[
-    npt.NDArray[np.int32], npt.NDArray[np.int32]
-]  # a unit's words by number or column, and their counts
+Row = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+"""A unit's words, by column or, while they are read, by number, and how often each stands there."""
 
 _PRUNE_AT = 2_000_000  # words known at once while reading; the rarest are forgotten beyond it
 _REMEMBERED = 1_000_000  # words of which the column is known without hashing
@@ -48,15 +47,16 @@ class Vocabulary:
 
     def rows(self, texts: Iterable[str]) -> Any:
         """Return how often each known word stands in each text, scipy CSR (n, words) float32."""
-        return _matrix([self._row(text) for text in texts], len(self))
+        return _matrix([self.row(text) for text in texts], len(self))
 
-    def known(self, text: str) -> tuple[list[str], Any]:
+    def known(self, text: str) -> tuple[list[str], Row]:
         """Return the known words of a text, and its row: the words are those of the row's entries, in their order."""
         columns = {self._columns[word]: word for word in words_of(text, self._ngrams)}
-        row = self.rows([text])
-        return [columns[place] for place in row.indices], row
+        row = self.row(text)
+        return [columns[place] for place in row[0].tolist()], row
 
-    def _row(self, text: str) -> _Row:
+    def row(self, text: str) -> Row:
+        """Return the known words of a text, by column, and how often each stands there."""
         counts = words_of(text, self._ngrams)
         places = np.fromiter(map(self._columns.__getitem__, counts), np.int32, len(counts))
         there = places >= 0
@@ -88,7 +88,7 @@ class WordSample:
         self._having: Counter[str] = Counter()  # units, by word
         self._numbers = count()
         self._number: defaultdict[str, int] = defaultdict(self._numbers.__next__)
-        self._rows = Lot[_Row](most, seed)
+        self._rows = Lot[Row](most, seed)
 
     @property
     def units(self) -> int:
@@ -141,13 +141,13 @@ def hash_of(word: str) -> str:
     return hashlib.blake2b(word.encode(errors="surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
-def _in_columns(rows: Iterable[_Row], column: npt.NDArray[np.int32]) -> Iterator[_Row]:
+def _in_columns(rows: Iterable[Row], column: npt.NDArray[np.int32]) -> Iterator[Row]:
     for numbers, counts in rows:
         places = column[numbers]
         yield places[places >= 0], counts[places >= 0]
 
 
-def _matrix(rows: Sequence[_Row], columns: int) -> Any:
+def _matrix(rows: Sequence[Row], columns: int) -> Any:
     from scipy.sparse import csr_array
 
     ends = np.cumsum([0, *(len(places) for places, _ in rows)])

@@ -17,18 +17,19 @@ alone:
     write_report(folder, task, run, task.told(run))      # report.html, lengths.csv, manifest.json
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
-from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.evaluate.note_categories import category_tables
 from cohorts.harness.reports import published
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.long_table import Record, ReportTable, long_table
 from cohorts.harness.reports.page import check_installed, keep, render
 from cohorts.harness.reports.stages import Stages
+from cohorts.measures.intervals import Estimate
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 
@@ -52,31 +53,26 @@ class Sheet:
 
 @dataclass(frozen=True)
 class LongSheet:
-    """A CSV file with a row for every figure, of some columns of the long table; `renamed` gives those called otherwise
-    there.
-    """
+    """A CSV file with a row for every figure: its columns, each by the column of the long table that it shows."""
 
-    columns: tuple[str, ...]
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str]
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return what is written of the long table."""
-        there = [self.renamed.get(name, name) for name in self.columns]
-        return table.reindex(columns=there).set_axis(list(self.columns), axis=1)
+        return table.reindex(columns=list(self.columns.values())).set_axis(list(self.columns), axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """How a run is read: the first sentence, the tables by the section of the page, and what else its template takes.
 
-    Tables with a column that has a short title stand in the terminal too; `warnings` and `notes` are told there.
+    Tables with a column that has a short title stand in the terminal too; `warnings` are told there.
     """
 
     finding: str
     tables: Mapping[str, Sequence[ReportTable]]
     drawn: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
-    notes: Sequence[str] = ()
 
 
 @dataclass(kw_only=True)
@@ -129,19 +125,15 @@ class Task(Generic[Given]):
         return {name: one.of(run.table(name)) for name, one in self.sheets.items()}
 
 
-def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str) -> Iterator[Record]:
+def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str | Estimate) -> Iterator[Record]:
     """Yield a row of the long table for each measure; a text stands in place of a number, an empty one is none."""
-    for measure, value in measured.items():
-        if value != "":
-            shown = {"text": value} if isinstance(value, str) else {"value": value}
+    for measure, found in measured.items():
+        if isinstance(found, Estimate):
+            shown: Record = found._asdict()
+        else:
+            shown = {"text": found} if isinstance(found, str) else {"value": found}
+        if found != "":
             yield {"sheet": sheet, **setting, "measure": measure, **shown}
-
-
-def rows_of(sheet: str, rows: Iterable[Record], *settings: str) -> Iterator[Record]:
-    """Yield the figures of rows: all their columns but the settings."""
-    for row in rows:
-        measured = {name: value for name, value in row.items() if name not in settings}
-        yield from figures(sheet, {name: row[name] for name in settings}, **measured)
 
 
 def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Run:
@@ -168,8 +160,7 @@ def write_report(folder: Path, task: Task[Any], run: Run, told: Told) -> Path:
         f"{task.name}.html",
         manifest=run.manifest,
         finding=told.finding,
-        categories=category_lines(run.manifest.get("note_categories", ())),
-        categories_table=published.FINEEHR_CATEGORIES,
+        categories=category_tables(run.manifest.get("note_categories", ())),
         published=published,
         files=[f"{name}.csv" for name in frames],
         **told.tables,

@@ -19,15 +19,15 @@ from cohorts.encoders.fineehr.training import ANY, SETTINGS, Settings, train
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.training import TrainingIds
 from cohorts.errors import EncoderError
-from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
-from cohorts.harness.evaluate.data.baselines import TFIDF, scorers_of
+from cohorts.harness.evaluate.base import Run, Sheet, Task, figures
+from cohorts.harness.evaluate.data.baselines import scorers_of
 from cohorts.harness.evaluate.data.classifiers import CLASSIFIERS, score
 from cohorts.harness.evaluate.data.precision import precision_by_phenotype
 from cohorts.harness.evaluate.data.splits import Split, SplitBy, listed, split
-from cohorts.harness.evaluate.data.tfidf import tfidf, word_counts
 from cohorts.harness.evaluate.data.units import Units, read_units
+from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.harness.evaluate.fineehr_tables import read
-from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
+from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer, Seen
 from cohorts.harness.evaluate.seeds import check_seeds
 from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source
@@ -59,6 +59,7 @@ class FineEhrTask(Task[Source]):
     split_by: SplitBy = SplitBy.PATIENT
     settings: Settings = Settings()
     as_of: timedelta | None = None
+    told = staticmethod(read)
 
     def __post_init__(self) -> None:
         check_seeds(self.seeds)
@@ -88,13 +89,13 @@ class FineEhrTask(Task[Source]):
         if self.as_of is not None:
             sources[as_of_text(self.as_of)] = AsOf(given, self.as_of)
         run.begin("TF-IDF")
-        counts = {notes: word_counts(source) for notes, source in sources.items()}
-        for notes, of in counts.items():
-            run.counts[f"admissions with words, {notes}"] = int((np.diff(of.indptr) > 0).sum())
+        seen = {notes: read_baselines(source) for notes, source in sources.items()}
+        for notes, of in seen.items():
+            run.counts[f"admissions with words, {notes}"] = int((~of.words.empty).sum())
         made, learnt, left_out = dict[str, list[Record]](), dict[str, Any](), dict[str, str]()
         # The one with fewer notes first: if they are too few, that is told at once.
         for notes, source in reversed(sources.items()):
-            view = _View(notes=notes, source=source, counts=counts[notes], units=units, task=self, run=run)
+            view = _View(notes=notes, source=source, seen=seen[notes], units=units, task=self, run=run)
             try:
                 made[notes] = [one for seed, parts in enumerate(splits) for one in view.measure(seed, parts)]
                 learnt[notes] = view.learnt
@@ -107,10 +108,6 @@ class FineEhrTask(Task[Source]):
         for notes in kept:
             yield from made[notes]
 
-    def told(self, run: Run) -> Told:
-        """Return the paper's table, its comparison with others, and who finds similar patients."""
-        return read(run)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _View:
@@ -118,7 +115,7 @@ class _View:
 
     notes: str
     source: Source
-    counts: Any
+    seen: Seen
     units: Units
     task: FineEhrTask
     run: Run
@@ -127,7 +124,7 @@ class _View:
     @cached_property
     def baselines(self) -> dict[str, Scorer]:
         """Return what ranks without vectors."""
-        return baselines_of(self.source)
+        return scorers_of(self.seen)
 
     def measure(self, seed: int, parts: Split) -> Iterator[Record]:
         """Train, encode, predict, retrieve."""
@@ -142,7 +139,7 @@ class _View:
             self.learnt.update(encoders["full"].describe())
         begin("notes to vectors")
         vectors, concatenated = self._encode(encoders)
-        vectors[TFIDF] = tfidf(self.counts[parts.training], self.counts)
+        vectors[TfIdf.name] = self.seen.words.tfidf(parts.training)
         begin("classifiers")
         TrainingIds(listed(self.units.ids, parts.training)).check(
             listed(self.units.ids, parts.train), "the classifiers"
@@ -179,15 +176,15 @@ class _View:
         self, name: str, features: Any, seed: int, parts: Split, unimproved: str
     ) -> Iterator[Record]:
         sides = [(features[rows], self.units.died[rows]) for rows in (parts.train, parts.test)]
-        for classifier in ["logistic regression"] if name == TFIDF else CLASSIFIERS:
+        for classifier in ["logistic regression"] if name == TfIdf.name else CLASSIFIERS:
             scored = score(classifier, seed, *sides)
             setting = {"notes": self.notes, "encoder": name, "classifier": classifier, "seed": seed}
             yield from figures("predictions", setting, **scored._asdict(), unimproved=unimproved)
 
 
-def baselines_of(view: Source) -> dict[str, Scorer]:
-    """Return what ranks without vectors, the codes of the phenotypes that neighbours are judged by withheld."""
-    return scorers_of(WithheldSource(view, parse_withheld("all", text=False)))
+def read_baselines(source: Source) -> Seen:
+    """Return what baselines compare, the codes of the phenotypes that neighbours are judged by withheld."""
+    return Seen.read(WithheldSource(source, parse_withheld("all", text=False)))
 
 
 def as_of_text(after_admission: timedelta) -> str:

@@ -21,20 +21,20 @@ from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.base import Run, Sheet, Task, Told, figures
+from cohorts.harness.evaluate.base import Run, Sheet, Task, figures
 from cohorts.harness.evaluate.data.baselines import Baselines
 from cohorts.harness.evaluate.data.classifiers import score
-from cohorts.harness.evaluate.data.pairs import broad_groups, pair_auc, without_hard
+from cohorts.harness.evaluate.data.pairs import pair_auc, without_hard
 from cohorts.harness.evaluate.data.precision import precision_by_phenotype
 from cohorts.harness.evaluate.data.splits import Split, SplitBy, listed, split
 from cohorts.harness.evaluate.data.units import Units, read_units
-from cohorts.harness.evaluate.fused_search import Questions, why_not
+from cohorts.harness.evaluate.fused_search import Questions, members_of, why_not
 from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, read
-from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, members
-from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer
+from cohorts.harness.evaluate.retrieval.population import CohortBy
+from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer, Seen
 from cohorts.harness.evaluate.seeds import check_seeds
 from cohorts.harness.reports.long_table import Record
-from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
+from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
@@ -80,6 +80,7 @@ class FusedTask(Task[Source]):
     seeds: int = 3
     mask_notes: bool = False
     cohort_by: CohortBy = CohortBy.PRIMARY
+    told = staticmethod(read)
 
     def __post_init__(self) -> None:
         check_seeds(self.seeds)
@@ -93,10 +94,6 @@ class FusedTask(Task[Source]):
             "cohort_by": self.cohort_by,
             "encoder": asdict(self.settings),
         }
-
-    def told(self, run: Run) -> Told:
-        """Return the ablation, F1@100 through HNSW, and the gates."""
-        return read(run)
 
     def measure(self, given: Source, run: Run) -> Iterator[Record]:
         """Yield every figure, seed by seed. Raises InputError, EncoderError."""
@@ -113,8 +110,8 @@ class FusedTask(Task[Source]):
             split(patients.patients, patients.died, SplitBy.PATIENT, seed) for seed in range(self.seeds)
         ]
         _check_asked_about(patients, splits)
-        member = None if self.cohort_by is CohortBy.PRIMARY else members_of(given)
-        no_search = why_not(patients, member)
+        member = members_of(patients, given, self.cohort_by)
+        no_search = why_not(patients, member, self.cohort_by)
         run.facts |= {"no_search": no_search, "without_hard": without_hard(patients.phenotype)}
         if no_search:
             run.tell(f"F1@{RETRIEVAL_K} through HNSW is left out: {no_search}.")
@@ -126,7 +123,7 @@ class FusedTask(Task[Source]):
             run.tell(f"{mode}: notes to vectors")
             notes = _Notes.read(view, Bert(self.settings.bert), run)
             for seed, parts in enumerate(splits):
-                questions = None if no_search else Questions.of(patients, parts, seed, member)
+                questions = None if no_search else Questions.of(patients, member, parts, seed)
                 yield from _Seed(
                     task=self,
                     run=run,
@@ -146,11 +143,6 @@ def encoders_of(settings: Settings) -> Iterator[tuple[str, Settings]]:
         for fusion in FUSIONS:
             if objective != "contrastive" or fusion not in ("text", "structured"):
                 yield f"{fusion}, {objective}", replace(settings, fusion=fusion, objective=objective)
-
-
-def members_of(source: Source) -> Mask:
-    """Return who has any diagnosis of the cohorts of F1@100, (n, 3)."""
-    return np.concatenate([members(batch, list(PHENOTYPES), CohortBy.ANY) for batch in source.batches()])
 
 
 def _check_asked_about(patients: Units, splits: Sequence[Split]) -> None:
@@ -194,7 +186,7 @@ class _Notes:
             vectors=np.concatenate(vectors),
             longest=np.concatenate(longest),
             known=Known.join(known),
-            beaten=Baselines(view, texts),
+            beaten=Baselines(Seen.read(view), texts),
         )
 
 
@@ -225,7 +217,7 @@ class _Seed:
             yield from self._judge(name, vectors, asked)
         for name, scorer, by_note in self.notes.beaten.learnt_from(self.parts.training):
             self.run.begin("judging")
-            yield from self._figures(name, **self._found(scorer, by_note))
+            yield from figures("fused", self._of(name), **self._found(scorer, by_note))
         for name, settings in encoders_of(replace(self.task.settings, seed=self.seed)):
             self._begin(f"training {name}", stage="training")
             began = time.perf_counter()
@@ -242,8 +234,8 @@ class _Seed:
     def _begin(self, told: str, stage: str = "") -> None:
         self.run.begin(stage or told, f"{self.mode}, seed {self.seed + 1} of {self.task.seeds}: {told}")
 
-    def _figures(self, name: str, **measured: float) -> Iterator[Record]:
-        return figures("fused", {"withheld": self.mode, "encoder": name, "seed": self.seed}, **measured)
+    def _of(self, name: str) -> dict[str, Any]:
+        return {"withheld": self.mode, "encoder": name, "seed": self.seed}
 
     def _records(self) -> Any:
         from scipy.sparse import vstack
@@ -265,14 +257,11 @@ class _Seed:
         self.run.begin("judging")
         people, parts = self.patients, self.parts
         found = self._found(ByVectors(vectors), None if asked is None else ByVectors(vectors, asked))
-        group = broad_groups(people.phenotype)
-        pairs = pair_auc(
-            vectors, people.phenotype, group, people.patient, parts.training, parts.held_out, self.seed
-        )
+        pairs = pair_auc(vectors, people.phenotype, people.patient, parts.training, parts.held_out, self.seed)
         sides = [(vectors[rows], people.died[rows]) for rows in (parts.train, parts.test)]
         death = score("logistic regression", self.seed, *sides)
         measured = {"pair_auc": pairs.auc, "pair_auc_hard": pairs.auc_hard, **death._asdict(), **trained}
-        yield from self._figures(name, **found, **measured)
+        yield from figures("fused", self._of(name), **found, **measured)
         if self.questions and name != RECORDS:  # whose columns are too many for an index
             yield from self._search(name, vectors, self.questions)
 
@@ -286,10 +275,9 @@ class _Seed:
     def _search(self, name: str, vectors: Vectors, questions: Questions) -> Iterator[Record]:
         self.run.begin("asking through HNSW")
         with Scratch(self.view.work_dir) as folder:
-            for found in questions.through_hnsw(vectors, folder / "qdrant"):
-                measured = asdict(found)
-                of = {"withheld": self.mode, "encoder": name, "seed": self.seed}
-                yield from figures("f1_through_hnsw", of | {"cohort": measured.pop("cohort")}, **measured)
+            found = questions.through_hnsw(vectors, folder / "qdrant")
+        for cohort, measured in found.items():
+            yield from figures("f1_through_hnsw", self._of(name) | {"cohort": cohort}, **measured)
 
     def _gates(self, name: str, fusion: Any, inputs: Inputs) -> Iterator[Record]:
         import torch

@@ -1,43 +1,46 @@
-"""A source's categories of notes as they are told: in FineEHR's form, with its Table I in a column of its own."""
+"""A source's categories of notes as a table: in FineEHR's form, with its Table I in a column of its own."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from cohorts.harness.reports.formats import Show, count
+from cohorts.harness.reports.long_table import ColumnSpec, ReportTable, TableSpec, long_table
 from cohorts.harness.reports.published import FINEEHR_CATEGORIES
 
-LABEL = FINEEHR_CATEGORIES.label
-
-
-class CategoryLine(NamedTuple):
-    """A category, its notes and the admissions that have one, as texts; "" for what can't be told."""
-
-    name: str
-    notes: str
-    share_of_notes: str
-    admissions: str
-    share_of_admissions: str
-    published: str
-
-
-def category_lines(categories: Iterable[Mapping[str, Any]]) -> list[CategoryLine]:
-    """Return a line for each of a manifest's `note_categories`."""
-    ratios = {_plain(name): ratio for (name,), (ratio,) in FINEEHR_CATEGORIES.rows.items()}
-    return [
-        CategoryLine(
-            one["name"],
-            f"{one['notes']:,}",
-            _percent(one["share_of_notes"]),
-            "" if one["admissions"] is None else f"{one['admissions']:,}",
-            _percent(one["share_of_admissions"]),
-            ratios.get(_plain(one["name"]), ""),
+_LABEL = FINEEHR_CATEGORIES.label
+_PUBLISHED = "published"
+_COLUMNS: dict[
+    str, tuple[str, str, Show]
+] = {  # titles on the page and in the terminal, and how a figure is shown
+    "notes": ("notes", "notes", count),
+    "share_of_notes": ("of all notes", "of all\nnotes", "{:.2%}".format),
+    "admissions": ("admissions with one", "admissions\nwith one", count),
+    "share_of_admissions": ("of all admissions", "of all\nadmissions", "{:.2%}".format),
+    _PUBLISHED: (f"of all admissions, {_LABEL}", _LABEL.replace(", ", ",\n"), count),
+}
+_TABLE = TableSpec(
+    title="notes by category",
+    rows={"category": "category"},
+    columns=[
+        ColumnSpec(
+            title=title, short=short, measure=name, show=show, missing="", published=name == _PUBLISHED
         )
+        for name, (title, short, show) in _COLUMNS.items()
+    ],
+)
+
+
+def category_tables(categories: Iterable[Mapping[str, Any]]) -> list[ReportTable]:
+    """Return the table of a manifest's `note_categories`, none where no category is named."""
+    printed = {_plain(name): ratio for (name,), (ratio,) in FINEEHR_CATEGORIES.rows.items()}
+    rows = [
+        {"category": one["name"], "measure": name, "value": one.get(name)}
+        | ({"text": printed.get(_plain(one["name"]), "")} if name == _PUBLISHED else {})
         for one in categories
+        for name in _COLUMNS
     ]
+    return [_TABLE.of(long_table(rows))] if rows else []
 
 
 def _plain(name: str) -> str:
     return name.replace(" ", "").lower()
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}%"

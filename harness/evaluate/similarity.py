@@ -15,7 +15,7 @@ from cohorts.harness.evaluate.data.encoders import NamedEncoder, check_names, pa
 from cohorts.harness.evaluate.seeds import printed_column
 from cohorts.harness.evaluate.space.sentence_pairs import (
     ScoredPairs,
-    cosines_of,
+    pair_cosines,
     words_in_common,
 )
 from cohorts.harness.reports.formats import count, decimals
@@ -97,12 +97,12 @@ class SimilarityTask(Task[ScoredPairs]):
     def measure(self, given: ScoredPairs, run: Run) -> Iterator[Record]:
         """Yield the correlations of the baseline and of every encoder. Raises EncoderError."""
         run.begin(WORDS)
-        yield from _correlations(WORDS, words_in_common(given), given, 0)
+        yield from _correlations(WORDS, words_in_common(given), given)
         for one in self.contestants:
             if one.name in self.here:
                 run.begin(one.name, one.name)
-                cosines, without = cosines_of(one.encoder.encode_text, given)
-                yield from _correlations(one.name, cosines, given, without)
+                cosines, there = pair_cosines(*map(one.encoder.encode_text, (given.left, given.right)))
+                yield from _correlations(one.name, cosines, given, without=int((~there).sum()))
             why_not = "" if one.name in self.here else NOT_HERE
             yield from figures(
                 "similarity", {"encoder": one.name}, published=_published(one), why_not=why_not
@@ -146,12 +146,9 @@ def simcse_variants() -> list[NamedEncoder]:
     return [parse_contestant(f"clinicalnotebert:{size},simcse={level}") for level in SIMCSE for size in sizes]
 
 
-def _correlations(name: str, cosines: Values, pairs: ScoredPairs, without: int) -> Iterator[Record]:
-    for measure, of in _MEASURES.items():
-        value, low, high = of(cosines, pairs.score)
-        for record in figures("similarity", {"encoder": name}, **{measure: value}):
-            yield {**record, "low": low, "high": high}
-    yield from figures("similarity", {"encoder": name}, without_vector=without)
+def _correlations(name: str, cosines: Values, pairs: ScoredPairs, without: int = 0) -> Iterator[Record]:
+    measured = {measure: of(cosines, pairs.score) for measure, of in _MEASURES.items()}
+    return figures("similarity", {"encoder": name}, **measured, without_vector=without)
 
 
 def _finding(ranks: Sequence[Record]) -> str:

@@ -1,8 +1,9 @@
 """What each stage of a measurement takes: seconds, and the largest size of the process by its end."""
 
-import resource
 import time
 from dataclasses import dataclass, field
+
+from cohorts.provenance import peak_rss_mib
 
 
 @dataclass
@@ -18,17 +19,16 @@ class Stages:
         self.end()
         self._open = (stage, time.perf_counter())
 
+    def end(self) -> None:
+        """End the stage under way."""
+        if self._open:
+            stage, began = self._open
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+            self.peak_rss_mib[stage] = peak_rss_mib()
+            self._open = None
+
     @property
     def facts(self) -> dict[str, dict[str, float]]:
         """Return what a manifest tells of the stages."""
         seconds = {stage: round(spent, 2) for stage, spent in self.seconds.items()}
         return {"seconds": seconds, "peak_rss_mib": dict(self.peak_rss_mib)}
-
-    def end(self) -> None:
-        """End the stage under way."""
-        if self._open is None:
-            return
-        stage, began = self._open
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-        self.peak_rss_mib[stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        self._open = None

@@ -16,6 +16,7 @@ from cohorts.encoders.features import words as word_counts
 from cohorts.encoders.features.latent import Latent
 from cohorts.encoders.features.words import WordSample, hash_of, words_of
 from cohorts.encoders.lsa import Lsa, Settings
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import ABOUT, TENSORS
 from cohorts.errors import EncoderError
@@ -106,6 +107,19 @@ def test_with_enough_numbers_it_is_the_tfidf_of_scikit_learn() -> None:
         order = np.argsort(-ours, kind="stable")
         assert (np.diff(theirs[order]) < 1e-5).all()  # never up, ties aside
         assert np.ptp(ours) > 0.2
+
+
+def test_a_question_is_to_the_last_bit_what_scikit_learn_and_scipy_make(trained: Lsa) -> None:
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    space, texts = trained._parts.space, [*NOTES, *ASKED, "xyzzy", ""]
+    rows, model = trained._parts.words.rows(texts), TfidfTransformer(sublinear_tf=True)
+    model.idf_ = space.idf
+    weights = model.transform(rows)
+    assert space.weighted(rows).data.tobytes() == weights.data.tobytes()
+    expected = np.zeros((len(texts), trained.dim), np.float32)
+    expected[:, : space.directions.shape[1]] = weights @ space.directions
+    np.testing.assert_array_equal(trained.encode_text(texts), unit_rows(expected))
 
 
 def test_units_without_a_known_word_are_zeros_and_counted(trained: Lsa) -> None:

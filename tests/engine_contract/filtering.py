@@ -172,6 +172,19 @@ class Filtering(Filled):
             with pytest.raises(FilterError):
                 connector.count("c", parse_filter(text))
 
+    def test_a_filter_is_checked_anew_in_another_collection_of_the_name(self, connector: Connector) -> None:
+        where = parse_filter("n = 1")
+        for kind, value in ((int, 1), (str, "1")):
+            connector.create(Collection("c", DIM, Flat(), {"n": kind}))
+            connector.upsert("c", Points(["1"], cloud(1), [{"n": value}]))
+            connector.finalize("c")
+            if kind is int:
+                assert [hit.id for hit in connector.search("c", cloud(1), 3, where=where).hits[0]] == ["1"]
+            else:
+                with pytest.raises(FilterError):
+                    connector.search("c", cloud(1), 3, where=where)
+            connector.drop("c")
+
     def test_ids_are_found_page_by_page(self, connector: Connector) -> None:
         batch, where = points(230, seed=6), parse_filter("not (age < 40) and sex is not null")
         keys = [f"key {i}" if i % 2 else one for i, one in enumerate(batch.ids)]

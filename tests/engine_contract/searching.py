@@ -89,6 +89,7 @@ class Searching(Filled):
         whole = connector.search("c", cloud(1), 10).hits[0]
         bare = connector.search("c", cloud(1), 10, with_payload=False).hits[0]
         assert [(hit.id, hit.payload) for hit in bare] == [(hit.id, {}) for hit in whole]
+        assert [hit.score for hit in bare] == pytest.approx([hit.score for hit in whole])
 
     def test_quantised_graphs_find_as_much(self, connector: Connector) -> None:
         spread = np.random.default_rng(0).normal(size=(DIM, 256)).astype(np.float32)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from cohorts.connectors.base import Points
@@ -91,11 +90,6 @@ class Writes:
     seconds: float
 
 
-class _Write(NamedTuple):
-    deletes: bool
-    rows: range
-
-
 def while_writing(target: Target, due_s: Floats, writes: Writes) -> Measurement:
     """Ask the queries as they are due, (n,) s, while a writer of its own writes.
 
@@ -105,15 +99,14 @@ def while_writing(target: Target, due_s: Floats, writes: Writes) -> Measurement:
     if writes.rate_per_s <= 0:
         raise InputError("A rate of writing above 0 is needed.")
     run = ask_as_due(target, due_s, beside=partial(_write, writes=writes))
-    points, deleted = len(writes.points.ids), len(writes.deleted)
-    times_s = np.full((points + deleted, 3), np.inf)
-    for write, *moments_ns in run.beside:
-        first = write.rows.start + (points if write.deletes else 0)
-        times_s[first : first + len(write.rows)] = (np.array(moments_ns) - run.began_ns) / 1e9
+    ids = np.array([*writes.points.ids, *writes.deleted], dtype=np.str_)
+    times_s = np.full((len(ids), 3), np.inf)
+    for rows, *moments_ns in run.beside:
+        times_s[rows] = (np.array(moments_ns) - run.began_ns) / 1e9
     intended_s, started_s, ended_s = times_s.T
     written = Written(
-        ids=np.array([*writes.points.ids, *writes.deleted], dtype=np.str_),
-        deleted=np.arange(points + deleted) >= points,
+        ids=ids,
+        deleted=np.arange(len(ids)) >= len(writes.points.ids),
         intended_s=intended_s,
         started_s=started_s,
         ended_s=ended_s,
@@ -123,36 +116,36 @@ def while_writing(target: Target, due_s: Floats, writes: Writes) -> Measurement:
 
 def _write(
     client: Client, _number: int, barrier: StartBarrier, *, writes: Writes
-) -> list[tuple[_Write, int, int, int]]:
-    """Return each write, and when it was due, begun and done."""
+) -> list[tuple[range, int, int, int]]:
+    """Return the places of what each write wrote, and when it was due, begun and done."""
     connector, name = client.writable()
     connector.count(name)  # which connects
     began_ns = barrier.wait()
     end_ns = began_ns + int(writes.seconds * 1e9)
-    done, sent = [], 0
-    for write in _mixed(len(writes.points.ids), len(writes.deleted)):
+    done, sent, points = [], 0, len(writes.points.ids)
+    for rows in _mixed(points, len(writes.deleted)):
         due_ns = began_ns + int(sent / writes.rate_per_s * 1e9)
         if max(due_ns, clock()) > end_ns:
             break
         sleep_until(due_ns)
         started_ns = clock()
-        if write.deletes:
-            connector.delete(name, [writes.deleted[row] for row in write.rows])
+        if rows.start < points:
+            connector.upsert(name, take_points(writes.points, rows))
         else:
-            connector.upsert(name, take_points(writes.points, write.rows))
-        done.append((write, due_ns, started_ns, clock()))
-        sent += len(write.rows)
+            connector.delete(name, writes.deleted[rows.start - points : rows.stop - points])
+        done.append((rows, due_ns, started_ns, clock()))
+        sent += len(rows)
     return done
 
 
-def _mixed(written: int, deleted: int) -> list[_Write]:
-    """Return writes of some points each, both kinds spread over the whole."""
+def _mixed(points: int, deleted: int) -> list[range]:
+    """Return the places of some points each, then of ids to delete behind them, both kinds spread over the whole."""
     both = [
-        (start / most, _Write(deletes, range(start, min(start + BATCH, most))))
-        for deletes, most in ((False, written), (True, deleted))
-        for start in range(0, most, BATCH)
+        ((start - first) / many, range(start, min(start + BATCH, first + many)))
+        for first, many in ((0, points), (points, deleted))
+        for start in range(first, first + many, BATCH)
     ]
-    return [write for _, write in sorted(both, key=lambda one: one[0])]
+    return [rows for _, rows in sorted(both, key=lambda one: one[0])]
 
 
 def _parts(rows: Numbers) -> Iterator[Numbers]:

@@ -65,15 +65,14 @@ class Measurement:
 class Mode:
     """One way to ask. Its fields are its settings; its class says what it needs and leaves.
 
-    `kind` names it; `axes` are the lists of an experiment that its fields are from. `filtered`: it is crossed with
-    every filter. `loaded`: several clients ask, for a while. `due`: queries arrive, answered or not. `keeps_ids`: what
-    was found is kept. `writes_points`: it needs a store that can be written into, and is measured after all modes that
+    `kind` names it; `axes` are the lists of an experiment that its fields are from. `loaded`: several clients ask, for
+    a while; without, it is crossed with every filter. `due`: queries arrive, answered or not. `keeps_ids`: what was
+    found is kept. `writes_points`: it needs a store that can be written into, and is measured after all modes that
     leave it as it was built.
     """
 
     kind: ClassVar[str]
     axes: ClassVar[tuple[str, ...]] = ()
-    filtered: ClassVar[bool] = False
     loaded: ClassVar[bool] = True
     due: ClassVar[bool] = False
     keeps_ids: ClassVar[bool] = True
@@ -99,7 +98,6 @@ class Single(Mode):
     """One query at a time, one client: latency and recall."""
 
     kind = "single"
-    filtered = True
     loaded = False
 
     def measure(self, target: Target) -> Measurement:

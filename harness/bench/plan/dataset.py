@@ -144,13 +144,8 @@ def attributes(vectors: Vectors, filters: Sequence[Share], seed: int) -> dict[st
     Uncorrelated, they are drawn; correlated, they are the rows nearest to a random direction, so that the filter cuts
     through the space.
     """
-    found = {}
-    for correlated in dict.fromkeys(one.correlated for one in filters):
-        place = _places(vectors, seed, correlated=correlated)
-        for one in filters:
-            if one.correlated == correlated:
-                found[one.column] = place < round(one.selectivity * len(vectors))
-    return found
+    places = {how: _places(vectors, seed, correlated=how) for how in {one.correlated for one in filters}}
+    return {one.column: places[one.correlated] < round(one.selectivity * len(vectors)) for one in filters}
 
 
 def _places(vectors: Vectors, seed: int, *, correlated: bool) -> Rows:

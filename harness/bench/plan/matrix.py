@@ -100,7 +100,7 @@ def cells(experiment: Experiment, build: Build, repeat: int) -> tuple[Cell, ...]
         for search in build.searches
         for k in experiment.k
         for mode in modes(experiment)
-        for where in (None, *(experiment.filters if mode.filtered else ()))
+        for where in (None, *(() if mode.loaded else experiment.filters))
     ]
     random.Random(f"{experiment.seed}/{repeat}/{build.path}").shuffle(found)
     return tuple(found)
@@ -112,16 +112,15 @@ def schedule(experiment: Experiment) -> tuple[Turn, ...]:
     Those that write come last in the turn of a build, after all repeats of the others.
     An index is built once: one that stands serves all its searches, and no other one stands beside it.
     """
-    order = list(builds(experiment))
+    order, repeats = list(builds(experiment)), range(1, experiment.repeats + 1)
     random.Random(str(experiment.seed)).shuffle(order)
-    return tuple(_turn(experiment, build) for build in order)
-
-
-def _turn(experiment: Experiment, build: Build) -> Turn:
-    repeats = range(1, experiment.repeats + 1)
-    found = [cell for repeat in repeats for cell in cells(experiment, build, repeat)]
-    # Writes leave other segments and deleted vectors behind: nothing else may be measured on them.
-    return Turn(build=build, cells=tuple(sorted(found, key=lambda cell: cell.mode.writes_points)))
+    turns = []
+    for build in order:
+        found = [cell for repeat in repeats for cell in cells(experiment, build, repeat)]
+        # Writes leave other segments and deleted vectors behind: nothing else may be measured on them.
+        found.sort(key=lambda cell: cell.mode.writes_points)
+        turns.append(Turn(build=build, cells=tuple(found)))
+    return tuple(turns)
 
 
 def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:

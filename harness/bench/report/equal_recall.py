@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from cohorts.harness.bench.report.run_table import EQUAL, SETTINGS, figure
+from cohorts.harness.bench.report.run_table import EQUAL, SETTINGS, figure, of_store
 from cohorts.harness.reports.csv_table import wide
 from cohorts.harness.reports.formats import HELD, interval, number
 from cohorts.harness.reports.long_table import Record, chosen
@@ -57,7 +57,7 @@ def _at_recall(
             faster = speed_up_at(recall, *sides) or UNTOLD
         if faster is not UNTOLD:
             times = f"{number(faster.value)}×{HELD}{interval(faster.low, faster.high, number)} as fast as {beside}"
-        setting = {"store": name[0], "index": name[1], "reference": bool(own["reference"].iloc[0])}
+        setting = {**of_store(name[0], reference=bool(own["reference"].iloc[0])), "index": name[1]}
         for told in (
             {"measure": "p50_ms", "note": times, **p50_ms[name]},
             {"measure": "qps", **_at(recall, own, "most_qps", larger_is_better=True)},

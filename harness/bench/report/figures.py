@@ -34,18 +34,20 @@ def _joined(points: Sequence[Place], *, larger: bool) -> list[Place]:
     return [(point.recall, point.value) for point in kept]
 
 
-def _front(k: int, title: str, y: Axis, where: str, *, larger: bool) -> ChartSpec:
-    caption = f"{where} is better. A point is a setting; lines join those that none of their own kind beats, the broad "
-    caption += "grey one those that no engine beats."
-    x = Axis(f"recall@{k}", "recall", recall_scale, share)
-    return ChartSpec(title=title, caption=caption, x=x, y=y, join=partial(_joined, larger=larger), best=True)
-
-
-def _fronts(k: int) -> tuple[ChartSpec, ChartSpec]:
-    return (
-        _front(k, "Recall and latency", Axis("p50, ms", "p50_ms"), "Right and down", larger=False),
-        _front(k, "Recall and throughput", Axis("q/s", "most_qps"), "Right and up", larger=True),
-    )
+def _fronts(k: int) -> Iterator[ChartSpec]:
+    for title, y, where, larger in (
+        ("Recall and latency", Axis("p50, ms", "p50_ms"), "Right and down", False),
+        ("Recall and throughput", Axis("q/s", "most_qps"), "Right and up", True),
+    ):
+        yield ChartSpec(
+            title=title,
+            caption=f"{where} is better. A point is a setting; lines join those that none of their own kind beats, the "
+            "broad grey one those that no engine beats.",
+            x=Axis(f"recall@{k}", "recall", recall_scale, share),
+            y=y,
+            join=partial(_joined, larger=larger),
+            best=True,
+        )
 
 
 def _by(title: str, column: str, show: Callable[[float], str]) -> Axis:

@@ -2,7 +2,7 @@
 
 Setting columns say what was asked for and what is in effect. `part` is the CSV file, `load` how a setting was asked
 (alone, filtered, closed, open, writing), `among` what tells it from others of its index and search; `path` and
-`setting` are the folders of the build and of the setting's repeats.
+`setting` are the folders of the build and of the setting's repeats, `shown_…` what tables show.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,19 +83,12 @@ def setting_records(cell: Cell, found: Found) -> Iterator[Record]:
         there = show_index(index_from_json(found.manifests[0].effective_index))
         searched = shown_search(found.manifests[0].effective_search)
     mode, where, (kind, _, _) = vars(cell.mode), cell.where, cell.mode.label.partition(",")
-    load = (
-        "writing"
-        if cell.mode.writes_points
-        else "filtered"
-        if where
-        else kind
-        if cell.mode.loaded
-        else "alone"
-    )
+    load = kind if cell.mode.loaded else "filtered" if where else "alone"
     setting = _of_build(SETTINGS, cell.build, there) | {
         "search": search,
         "default_search": cell.default_search,
         "search_in_effect": searched,
+        "shown_search": effect(search, searched, default=cell.default_search),
         "k": cell.k,
         "selectivity": where.selectivity if where else nan,
         "correlated": where.correlated if where else None,
@@ -105,10 +98,8 @@ def setting_records(cell: Cell, found: Found) -> Iterator[Record]:
         "writes_per_s": mode.get("writes", nan),
         "repeats": len(found.manifests),
         "name": name_of(cell),
-        "kind": kind_of(index)
-        if kind_of(index) == kind_of(there)
-        else f"{kind_of(index)} as {kind_of(there)}",
-        "load": load,
+        "kind": " as ".join(dict.fromkeys((kind_of(index), kind_of(there)))),
+        "load": "writing" if cell.mode.writes_points else load,
         "among": _among(cell),
         "setting": str(cell.setting),
     }
@@ -141,14 +132,24 @@ def most_qps(figures: Sequence[Record]) -> Iterator[Record]:
 
 
 def _of_build(part: str, build: Build, there: str) -> dict[str, Any]:
+    index, store = show_index(build.index), build.store
     return {
         "part": part,
-        "store": build.store.name,
-        "reference": build.store.reference,
-        "index": show_index(build.index),
+        **of_store(store.name, reference=store.reference),
+        "index": index,
         "default_index": build.default,
         "index_in_effect": there,
+        "shown_index": effect(index, there, default=build.default),
         "path": str(build.path),
+    }
+
+
+def of_store(name: str, *, reference: bool) -> dict[str, Any]:
+    """Return the columns of a store."""
+    return {
+        "store": name,
+        "reference": reference,
+        "shown_store": f"{name} (reference)" if reference else name,
     }
 
 

@@ -37,20 +37,11 @@ TRUTH = "truth"
 # `written_per_s` counts points written and deleted, `stale` is the share of neighbours that were gone; means too.
 ESTIMATES = ("recall", "p50_ms", "qps")
 MEASURES = (
-    *(
-        "answers",
-        "recall",
-        "recall_p5",
-        "p50_ms",
-        "p95_ms",
-        "p99_ms",
-        "p999_ms",
-        "qps",
-        "cold_ms",
-        "behind_ms",
-    ),
-    *("asked", "got", "short", "written_per_s", "stale", "client_cores", "server_cores", "floor_ms", "how"),
+    *("answers", "recall", "recall_p5", "p50_ms", "p95_ms", "p99_ms", "p999_ms", "qps"),
+    *("cold_ms", "behind_ms", "asked", "got", "short", "written_per_s", "stale"),
+    *("client_cores", "server_cores", "floor_ms", "how"),
 )
+_MEANS = ("client_cores", "server_cores", "floor_ms")
 
 
 class Found(NamedTuple):
@@ -168,10 +159,7 @@ class Reader:
             "short": fmean(short),
             "written_per_s": _mean(_in_time(one, seconds) for one in written),
             "stale": _mean(stale),
-            **{
-                key: _mean(one.get(key) for one in facts)
-                for key in ("client_cores", "server_cores", "floor_ms")
-            },
+            **{key: _mean(one.get(key) for one in facts) for key in _MEANS},
             "how": facts[0].get("how", ""),
         }
         return Found(manifests, (), figures, sample)

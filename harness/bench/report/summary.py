@@ -1,7 +1,8 @@
 """What an experiment's files say: figures of every setting and build, made from the raw results and nothing else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from statistics import fmean
@@ -96,24 +97,17 @@ def _failure(folder: Path, cell: Cell) -> list[str]:
 
 def _settings(experiment: Experiment) -> Iterator[list[Cell]]:
     """Yield the repeats of every setting, in the order of the experiment, where it can be measured."""
-    for build in builds(experiment):
-        repeats = [
-            sorted(cells(experiment, build, repeat), key=lambda cell: _place(experiment, cell))
-            for repeat in range(1, experiment.repeats + 1)
-        ]
-        for setting in zip(*repeats, strict=True):
-            if setting[0].measurable:
-                yield list(setting)
-
-
-def _place(experiment: Experiment, cell: Cell) -> tuple[int, ...]:
     filters = (None, *experiment.filters)
-    return (
-        experiment.k.index(cell.k),
-        cell.build.searches.index(cell.search),
-        filters.index(cell.where),
-        modes(experiment).index(cell.mode),
-    )
+    for build in builds(experiment):
+        axes = (experiment.k, build.searches, filters, modes(experiment))
+        measured = (cell for cell in cells(experiment, build, 1) if cell.measurable)
+        for cell in sorted(measured, key=partial(_place, axes)):
+            yield [replace(cell, repeat=repeat) for repeat in range(1, experiment.repeats + 1)]
+
+
+def _place(axes: Sequence[Sequence[Any]], cell: Cell) -> list[int]:
+    own = (cell.k, cell.search, cell.where, cell.mode)
+    return [axis.index(value) for axis, value in zip(axes, own, strict=True)]
 
 
 def _builds(

@@ -1,28 +1,14 @@
 """Tables of an experiment, as specifications over its long table; what has a short title stands in the terminal too."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from cohorts.harness.bench.report.equal_recall import RECALLS
-from cohorts.harness.bench.report.run_table import BUILDS, EQUAL, SETTINGS, effect
+from cohorts.harness.bench.report.run_table import BUILDS, EQUAL, SETTINGS
 from cohorts.harness.reports.formats import count, decimals, number, percent, plain, share
-from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec
+from cohorts.harness.reports.long_table import ColumnSpec, TableSpec
 
-
-def _store(record: Record) -> str:
-    return f"{record['store']} (reference)" if record["reference"] else str(record["store"])
-
-
-def _index(record: Record) -> str:
-    return effect(record["index"], record["index_in_effect"], default=record["default_index"])
-
-
-def _search(record: Record) -> str:
-    return effect(record["search"], record["search_in_effect"], default=record["default_search"])
-
-
-_NAMES: Mapping[str, Callable[[Record], str]] = {"store": _store, "index": _index, "search": _search}
+_STORE, _INDEX = {"store": "shown_store"}, {"index": "shown_index"}
 _LATENCY = (
     ColumnSpec(title="p50, ms", measure="p50_ms", best=min, short="p50\nms"),
     ColumnSpec(title="p95, ms", measure="p95_ms", best=min),
@@ -64,9 +50,8 @@ def of_k(k: int) -> list[TableSpec]:
     stale = ColumnSpec(title="stale", measure="stale", show=percent, best=min)
     closed = (ColumnSpec(title="q/s", measure="qps", best=max), *_LATENCY, *_CORES)
     writing = (*_recall(k), stale, _SHORT, *_LATENCY, *_ARRIVALS, written, *_CORES)
-    loads: Mapping[
-        str, tuple[str, Sequence[str], Sequence[ColumnSpec]]
-    ] = {  # title, what `among` tells, columns
+    # By load: the title, what `among` tells, and the columns.
+    loads: Mapping[str, tuple[str, Sequence[str], Sequence[ColumnSpec]]] = {
         "alone": ("One client, no filter", (), alone),
         "filtered": ("Filters, one client", ["filter"], (*_recall(k), *_LATENCY, _SHORT, *_ASKED)),
         "closed": ("Throughput, closed loop", ["clients"], closed),
@@ -81,7 +66,7 @@ def of_k(k: int) -> list[TableSpec]:
         TableSpec(
             title=f"{title}, k = {k}",
             where={"part": SETTINGS, "load": load, "k": k},
-            rows={**_NAMES, **dict.fromkeys(among, "among")},
+            rows={**_STORE, **_INDEX, "search": "shown_search", **dict.fromkeys(among, "among")},
             columns=columns,
             quiet="reference",
             among=("among",),
@@ -93,22 +78,22 @@ def of_k(k: int) -> list[TableSpec]:
 
 def equal(k: int, recalls: Sequence[float] = RECALLS) -> TableSpec:
     """Return p50 and throughput at equal recall: a line for each kind of index in each store."""
-    p50, qps = (
-        {"title": "p50, ms,", "measure": "p50_ms", "best": min},
-        {"title": "q/s", "measure": "qps", "best": max},
-    )
-
-    def column(spec: dict[str, Any], recall: float, short: str | None) -> ColumnSpec:
-        title = f"{spec['title']} at {plain(recall)}"
-        return ColumnSpec(**spec | {"title": title}, where={"recall": recall}, short=short)
-
+    at = {f"at {plain(recall)}": {"recall": recall} for recall in recalls}
     return TableSpec(
         title=f"At equal recall, k = {k}",
         where={"part": EQUAL, "k": k},
-        rows={"store": _store, "index": "index"},
+        rows={**_STORE, "index": "index"},
         columns=(
-            *(column(p50, one, f"p50\nms\nat {plain(one)}") for one in recalls),
-            *(column(qps, one, None) for one in recalls),
+            *(
+                ColumnSpec(
+                    title=f"p50, ms, {one}", measure="p50_ms", where=where, best=min, short=f"p50\nms\n{one}"
+                )
+                for one, where in at.items()
+            ),
+            *(
+                ColumnSpec(title=f"q/s {one}", measure="qps", where=where, best=max)
+                for one, where in at.items()
+            ),
         ),
         quiet="reference",
     )
@@ -117,7 +102,7 @@ def equal(k: int, recalls: Sequence[float] = RECALLS) -> TableSpec:
 BUILT = TableSpec(
     title="Builds",
     where={"part": BUILDS},
-    rows={"store": _store, "index": _index},
+    rows={**_STORE, **_INDEX},
     columns=(
         ColumnSpec(title="load, s", measure="load_s", best=min),
         ColumnSpec(title="searchable, s", measure="searchable_s", best=min),

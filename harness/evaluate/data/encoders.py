@@ -12,7 +12,7 @@ from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import is_folder
 from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.data.text_baselines import TfIdf
+from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
 

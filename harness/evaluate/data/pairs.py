@@ -47,18 +47,13 @@ class Pairs(NamedTuple):
 
 
 class PairScore(NamedTuple):
-    """Area under the ROC curve on pairs of held-out patients, of the classifier and of the plain cosine.
+    """Area under the ROC curve on pairs of held-out patients.
 
-    `…_hard` leaves out those pairs whose row had no hard negative; NaN where no row had one. `pairs` were judged, and
-    `hard_share` is that of the hard ones among those that share no phenotype.
+    `auc_hard` leaves out those pairs whose row had no hard negative; NaN where no row had one.
     """
 
     auc: float
     auc_hard: float
-    auc_cosine: float
-    auc_cosine_hard: float
-    pairs: int
-    hard_share: float
 
 
 def broad_groups(phenotype: Names) -> Names:
@@ -74,14 +69,14 @@ def without_hard(phenotype: Names) -> list[str]:
     return [name for name, own in zip(names.tolist(), group, strict=True) if (group == own).sum() == 1]
 
 
-def draw_pairs(phenotype: Names, group: Names, patient: Rows, count: int, rng: np.random.Generator) -> Pairs:
+def draw_pairs(phenotype: Names, patient: Rows, count: int, rng: np.random.Generator) -> Pairs:
     """Draw `count` rows, with replacement, and for each a partner of its phenotype and one of another.
 
-    `phenotype` ("" for none), `group` and `patient` are (n,). Partners are of other patients. A row whose phenotype no
+    `phenotype` ("" for none) and `patient` are (n,). Partners are of other patients. A row whose phenotype no
     other patient has is not drawn. Raises InputError where pairs could begin at too few patients.
     """
-    known = np.flatnonzero(phenotype != "")
-    there = pd.DataFrame({"phenotype": phenotype, "group": group, "patient": patient}).iloc[known]
+    known, group = np.flatnonzero(phenotype != ""), broad_groups(phenotype)
+    there = pd.DataFrame({"phenotype": phenotype, "patient": patient}).iloc[known]
     alike = _count(there, "phenotype") - _count(there, "phenotype", "patient")
     others = len(there) - _count(there, "phenotype") - _count(there, "patient")
     others += _count(there, "phenotype", "patient")
@@ -112,7 +107,6 @@ def draw_pairs(phenotype: Names, group: Names, patient: Rows, count: int, rng: n
 def pair_auc(
     vectors: Vectors,
     phenotype: Names,
-    group: Names,
     patient: Rows,
     train: Rows,
     test: Rows,
@@ -121,7 +115,7 @@ def pair_auc(
 ) -> PairScore:
     """Train on `count` rows of `train`, two pairs each, and judge by as many of `test`.
 
-    `vectors` are (n, dim), scaled to length 1 here; phenotype, group and patient are (n,); `train` and `test` are rows.
+    `vectors` are (n, dim), scaled to length 1 here; phenotype and patient are (n,); `train` and `test` are rows.
     Raises LeakageError where a patient is on both sides, InputError where too few share a phenotype.
     """
     from sklearn.metrics import roc_auc_score
@@ -135,28 +129,16 @@ def pair_auc(
     unit = unit_rows(vectors)
 
     def draw(rows: Rows, many: int) -> Pairs:
-        drawn = draw_pairs(phenotype[rows], group[rows], patient[rows], many, rng)
+        drawn = draw_pairs(phenotype[rows], patient[rows], many, rng)
         return drawn._replace(left=rows[drawn.left], right=rows[drawn.right])
 
     aside = held_back(patient[train].astype(str), seed)
     learnt = draw(train[~aside], round((1 - _VALIDATION_SHARE) * count))
     validation, judged = draw(train[aside], round(_VALIDATION_SHARE * count)), draw(test, count)
     likely = _learn(unit, learnt, validation, seed)(judged)
-    cosine = np.einsum("nd,nd->n", unit[judged.left], unit[judged.right])
     hard = np.tile(judged.hard[count:], 2)  # the pairs of rows that had a hard negative, of both kinds
-
-    def auc(score: Any, of: Any) -> float:
-        return float(roc_auc_score(judged.same[of], score[of])) if of.any() else float("nan")
-
-    every = np.ones_like(hard)
-    return PairScore(
-        auc(likely, every),
-        auc(likely, hard),
-        auc(cosine, every),
-        auc(cosine, hard),
-        len(judged.same),
-        float(hard.mean()),
-    )
+    auc_hard = roc_auc_score(judged.same[hard], likely[hard]) if hard.any() else float("nan")
+    return PairScore(float(roc_auc_score(judged.same, likely)), float(auc_hard))
 
 
 def _count(frame: pd.DataFrame, *columns: str) -> Rows:

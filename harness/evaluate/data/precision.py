@@ -1,6 +1,5 @@
 """Are a patient's neighbours clinically alike? Precision@k for one phenotype in common, by exact search."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -36,22 +35,7 @@ def precision_by_phenotype(
     queries = queries[phenotype[queries] != ""]
     if not len(queries):
         return []
-    found = np.concatenate(list(_precisions(scorer, phenotype, patient, queries)))
-    shares = {name: float((phenotype == name).mean()) for name in np.unique(phenotype[queries])}
-    base = np.array([shares[name] for name in phenotype[queries]])
-    return [Precision("all", len(queries), float(found.mean()), float(base.mean()))] + [
-        Precision(str(name), int(of.sum()), float(found[of].mean()), share)
-        for name, share in shares.items()
-        for of in [phenotype[queries] == name]
-    ]
-
-
-def _precisions(
-    scorer: Scorer,
-    phenotype: npt.NDArray[np.str_],
-    patient: npt.NDArray[np.intp],
-    queries: npt.NDArray[np.intp],
-) -> Iterator[npt.NDArray[np.float64]]:
+    found = np.empty(len(queries))
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
         scores = scorer.scores(block)
@@ -60,4 +44,11 @@ def _precisions(
         scores = np.where(comparable, scores, np.finfo(scores.dtype).min)
         scores[patient[block][:, None] == patient] = -np.inf
         alike = phenotype == phenotype[block][:, None]
-        yield expected_precision(scores, alike & comparable, K)
+        found[start : start + _BLOCK] = expected_precision(scores, alike & comparable, K)
+    shares = {name: float((phenotype == name).mean()) for name in np.unique(phenotype[queries])}
+    base = np.array([shares[name] for name in phenotype[queries]])
+    return [Precision("all", len(queries), float(found.mean()), float(base.mean()))] + [
+        Precision(str(name), int(of.sum()), float(found[of].mean()), share)
+        for name, share in shares.items()
+        for of in [phenotype[queries] == name]
+    ]

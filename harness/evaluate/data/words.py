@@ -1,11 +1,13 @@
-"""Words of notes as sparse counts, made text by text in bounded memory, and TF-IDF and BM25 of them.
+"""Words of notes as sparse counts, made text by text in bounded memory, and TF-IDF and BM25 of them: what every text
+encoder has to beat.
 
 A word's column is told by its CRC-32, so no vocabulary is kept; of a million words some 120 pairs share a column. An
 entry, one word of one text, takes 8 bytes: of 1 GB of notes some 600 MB.
 """
 
+import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,19 +15,21 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.notes.cleaning import count_words
 
 _K1, _B = 1.5, 0.75
 _AT_ONCE = 1 << 20  # entries
 
 Flags = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
 class WordCounts:
     """How often each of m words stands in each of n texts: `rows` is scipy CSR (n, m) float32, `hashes` (m,) rise."""
 
-    hashes: npt.NDArray[np.uint32]
+    hashes: Hashes
     rows: Any
 
     @property
@@ -38,29 +42,19 @@ class WordCounts:
         of = np.ones(self.rows.shape[0], np.float32) if chosen is None else chosen.astype(np.float32)
         return np.asarray(self.weighed(np.ones_like(self.rows.data)).T @ of)
 
-    def in_columns_of(self, other: "WordCounts") -> Any:
-        """Return the counts of the other's words, CSR (n, its m)."""
+    def in_columns_of(self, hashes: Hashes) -> Any:
+        """Return the counts of other words, (k,), as CSR (n, k); where these are its own, nothing is copied."""
         from scipy.sparse import csr_array
 
-        known = np.isin(self.hashes, other.hashes)
-        rows, place = self.rows[:, known], np.searchsorted(other.hashes, self.hashes[known])
-        parts = rows.data, place[rows.indices], rows.indptr
-        return csr_array(parts, shape=(rows.shape[0], len(other.hashes)))
+        if hashes is self.hashes:
+            return self.rows
+        known = np.isin(self.hashes, hashes)
+        rows, place = self.rows[:, known], np.searchsorted(hashes, self.hashes[known])
+        return csr_array((rows.data, place[rows.indices], rows.indptr), shape=(rows.shape[0], len(hashes)))
 
-    def tfidf(self, learnt: Flags) -> Any:
-        """Return sublinear TF-IDF, CSR (n, m) float32 unit rows; the weights of words are those of the texts `learnt`.
-
-        A word counts 1 + ln of how often it stands there, times ln((1 + texts) / (1 + texts with it)) + 1, and 0 where
-        no text learnt from has it.
-        """
-        from sklearn.preprocessing import normalize
-
-        texts_with = self.texts_with(learnt)
-        idf = np.log((1 + learnt.sum(dtype=np.float32)) / (1 + texts_with)) + 1
-        made = self.weighed(np.log(self.rows.data))
-        made.data += 1
-        made.data *= np.where(texts_with > 0, idf, 0).astype(np.float32)[self.rows.indices]
-        return normalize(made, copy=False)
+    def tfidf(self, learnt: npt.NDArray[np.intp]) -> Any:
+        """Return sublinear TF-IDF, CSR (n, m) float32 unit rows, with the weights of words among the texts `learnt`."""
+        return TfIdf().learn(self, learnt).weigh(self)
 
     def weighed(self, weights: npt.NDArray[Any]) -> Any:
         """Return these weights of the entries as CSR (n, m); places are shared."""
@@ -99,6 +93,56 @@ class WordCounter:
         return WordCounts(hashes, rows)
 
 
+class TfIdf:
+    """Sublinear TF-IDF in the manners of an encoder: fitted, and then units and texts in, sparse float32 unit rows out.
+
+    A word counts 1 + ln of how often it stands there, times ln((1 + texts) / (1 + texts with it)) + 1, and 0 where no
+    text learnt from has it.
+    """
+
+    name = "TF-IDF"
+
+    def fit(self, source: Source) -> Self:
+        """Learn the words, and how rare they are, and return self."""
+        counter = WordCounter()
+        for batch in source.batches():
+            counter.add(joined_notes(batch))
+        return self.learn(counter.counts())
+
+    def learn(self, known: WordCounts, rows: npt.NDArray[np.intp] | None = None) -> Self:
+        """Learn from counted texts, those in `rows` or all of them, and return self."""
+        learnt = np.ones(known.rows.shape[0], np.bool_)
+        if rows is not None:
+            learnt = np.isin(np.arange(len(learnt)), rows)
+        texts_with, texts = known.texts_with(learnt), learnt.sum(dtype=np.float32)
+        self._hashes = known.hashes
+        self._idf = np.where(texts_with > 0, np.log((1 + texts) / (1 + texts_with)) + 1, 0)
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash over the words and their weights (hex); `fit` goes before."""
+        return hashlib.sha256(self._hashes.tobytes() + self._idf.tobytes()).hexdigest()[:16]
+
+    def encode(self, batch: Batch) -> Any:
+        """Return (len(batch), words), zeros for a unit without a known word."""
+        return self.encode_text(joined_notes(batch))
+
+    def encode_text(self, texts: Sequence[str]) -> Any:
+        """Return (len(texts), words), zeros as above."""
+        return self.weigh(WordCounter().add(texts).counts())
+
+    def weigh(self, counts: WordCounts) -> Any:
+        """Return the same of texts that are counted already, CSR (n, words)."""
+        from sklearn.preprocessing import normalize
+
+        known = WordCounts(self._hashes, counts.in_columns_of(self._hashes))
+        made = known.weighed(np.log(known.rows.data))
+        made.data += 1
+        made.data *= self._idf[made.indices]
+        return normalize(made, copy=False)
+
+
 class Bm25:
     """BM25 of n texts, asked by the same ones: each word of a query counts as often as it stands there.
 
@@ -118,7 +162,7 @@ class Bm25:
     def asked_by(self, counts: WordCounts) -> Self:
         """Return the same, asked by other texts, one for each of the n."""
         other = copy(self)
-        other._asked, other._unasked = counts.in_columns_of(self._known), counts.empty
+        other._asked, other._unasked = counts.in_columns_of(self._known.hashes), counts.empty
         return other
 
     def similarity(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from cohorts.connectors.padding import as_questions
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.base import Run, Sheet, Task, Tell, Told, figures
+from cohorts.harness.evaluate.base import Run, Sheet, Task, Tell, figures
 from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder, check_names
 from cohorts.harness.evaluate.data.splits import listed
 from cohorts.harness.evaluate.space import umap as umap_plane
@@ -27,6 +27,7 @@ from cohorts.harness.evaluate.space.few_labels import (
     macro_f1,
     sizes_below,
 )
+from cohorts.harness.evaluate.space.sentence_pairs import pair_cosines
 from cohorts.harness.evaluate.space.tables import EDGES, MEASURES, THRESHOLDS, read
 from cohorts.harness.reports.long_table import Record
 from cohorts.measures import geometry as space
@@ -69,6 +70,7 @@ class SpaceTask(Task[Source]):
     seeds: int = 3
     unfreeze: Sequence[int] = ()
     projection: Literal["pca", "umap"] = "pca"
+    told = staticmethod(read)
 
     def __post_init__(self) -> None:
         if self.projection == "umap":
@@ -89,10 +91,6 @@ class SpaceTask(Task[Source]):
             "unfreeze": list(self.unfreeze),
             "projection": self.projection,
         }
-
-    def told(self, run: Run) -> Told:
-        """Return how the spaces lie, what is learnt from few labels, and the pictures."""
-        return read(run)
 
     def measure(self, given: Source, run: Run) -> Iterator[Record]:
         """Yield every figure, seed by seed. Raises InputError, EncoderError."""
@@ -130,12 +128,14 @@ class SpaceTask(Task[Source]):
             raise InputError(f"{name} gives a vector to {len(filled)} of {len(held)} held-out documents.")
         graphs = space.graphs(vectors, classes, THRESHOLDS)
         plane, shares = space.principal_plane(vectors)
+        halves = np.isin(documents.halves, held)
+        cosines, there = pair_cosines(encoded.left[halves], encoded.right[halves])
         yield from figures(
             "space",
             {"encoder": name, "seed": seed},
             uniformity=space.uniformity(vectors),
             alignment_label=space.alignment(vectors, classes),
-            alignment_document=_alignment_of_halves(encoded, np.isin(documents.halves, held)),
+            alignment_document=2 - 2 * float(cosines[there].mean()) if there.any() else float("nan"),
             **space.mean_cosines(vectors, classes)._asdict(),
             anisotropy=space.anisotropy(vectors),
             first_component=float(shares[0]),
@@ -155,16 +155,19 @@ class SpaceTask(Task[Source]):
 
     def _unfrozen(self, name: str, documents: "_Documents", sides: Sides, seed: int) -> Iterator[Record]:
         """Train with the same few labels as the frozen classifier, and judge by the same documents."""
-        (learnt, held), encoder = sides, self.text_models[name]
+        (learnt, held), encoder, labels = sides, self.text_models[name], documents.labels
         windows = unfreezing.first_windows(encoder, documents.texts)
+        frozen = unfreezing.frozen_vectors(encoder, windows) if 0 in self.unfreeze else None
         judged = [windows[row] for row in held]
         for layers in self.unfreeze:
             for size in sizes_below(len(learnt)):
-                seen = few(documents.labels, learnt, size, seed)
-                trained = unfreezing.train(
-                    encoder, [windows[row] for row in seen], documents.labels[seen], layers, seed
-                )
-                f1 = f1_of(documents.labels[held], trained.predict(judged))
+                seen = few(labels, learnt, size, seed)
+                if layers:
+                    own = [windows[row] for row in seen]
+                    told = unfreezing.train(encoder, own, labels[seen], layers, seed).predict(judged)
+                    f1 = f1_of(labels[held], told)
+                else:
+                    f1 = macro_f1(frozen, labels, seen, held)
                 yield from _few(name, seed, len(seen), layers, f1)
 
 
@@ -269,12 +272,3 @@ def _variants(contestant: NamedEncoder, encoded: _Encoded, learnt: Rows) -> Iter
     yield contestant.name, encoded
     if not hasattr(encoded.vectors, "toarray"):  # which would lose its zeros
         yield contestant.name + CENTRED, encoded.centred(learnt)
-
-
-def _alignment_of_halves(encoded: _Encoded, chosen: npt.NDArray[np.bool_]) -> float:
-    left, right = encoded.left[chosen], encoded.right[chosen]
-    both = filled_rows(left) & filled_rows(right)
-    if not both.any():
-        return float("nan")
-    products = left[both].multiply(right[both]) if hasattr(left, "multiply") else left[both] * right[both]
-    return float(2 - 2 * products.sum(axis=1).mean())

@@ -1,12 +1,13 @@
 """Pairs of texts that people scored: how well do the cosines of their vectors rank them?"""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from cohorts.encoders.pooling import filled_rows
 from cohorts.errors import InputError
@@ -54,15 +55,10 @@ def read_pairs(file: Path, columns: Mapping[str, str] | None = None) -> ScoredPa
     )
 
 
-def cosines_of(encode_text: Callable[[Sequence[str]], Any], pairs: ScoredPairs) -> tuple[Values, int]:
-    """Return the cosine of every pair, (pairs,), and of how many a text has no vector: their cosine is 0.
-
-    `encode_text` gives unit rows (n, dim), dense or sparse, zeros for a text without a vector.
-    """
-    left, right = encode_text(pairs.left), encode_text(pairs.right)
+def pair_cosines(left: Any, right: Any) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Return the cosines of two (n, dim), row by row, dense or sparse unit rows, and where neither is zero, (n,)."""
     products = left.multiply(right) if hasattr(left, "multiply") else left * right
-    without = ~(filled_rows(left) & filled_rows(right))
-    return np.asarray(products.sum(axis=1), np.float64).ravel(), int(without.sum())
+    return np.asarray(products.sum(axis=1), np.float64).ravel(), filled_rows(left) & filled_rows(right)
 
 
 def words_in_common(pairs: ScoredPairs) -> Values:

@@ -8,7 +8,7 @@ import pandas as pd
 from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told
 from cohorts.harness.evaluate.data.encoders import CENTRED
-from cohorts.harness.evaluate.data.text_baselines import TfIdf
+from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.harness.reports.formats import decimals
 from cohorts.harness.reports.long_table import ReportTable, TableSpec, chosen, records
 from cohorts.measures.geometry import BINS

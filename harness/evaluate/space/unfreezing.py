@@ -6,26 +6,25 @@ the head, which begins at random), warmed up over a tenth of the steps, then fal
 the labels, but LEAST_STEPS steps at least: 16 labels are one batch, and as many steps as epochs would teach nothing.
 Dropout is on in what is trained; the layers below compute as in use, and no gradient goes through them.
 
-Where no layer is trained, the head is alone with vectors that stay what they are: it is logistic regression, trained on
-all of them at each step until it converges, without dropout, scaled and regularised as that of few_labels.py.
+Where no layer is trained, the head is alone with vectors that stay what they are (`frozen_vectors`): it is the logistic
+regression of few_labels.py.
 
 Source: Devlin et al., 2019, BERT, appendix A.3 (rate of layers, batch); Mosbach et al., 2021, On the stability of
 fine-tuning BERT (few labels need more epochs).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cohorts.encoders.base import Vectors
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.bert.transformer import Window, padded
 from cohorts.encoders.bert.windows import LEVELS
 from cohorts.encoders.pooling import pool_tokens
-from cohorts.encoders.training import EarlyStopping
 from cohorts.errors import EncoderError, InputError
-from cohorts.harness.evaluate.space.few_labels import SPREAD
 from cohorts.measures.geometry import Names
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ BATCH = 16
 BODY_RATE, HEAD_RATE = 5e-5, 1e-3
 _WARMUP = 0.1  # of the steps
 _DROPOUT = 0.1
-_ALONE_RATE, _ALONE_STEPS, _ALONE_PATIENCE = 0.05, 5_000, 50  # of a head without a layer
 _LAYERS = ("encoder.layer", "transformer.layer")  # of BERT and what is built like it; of DistilBERT
 
 
@@ -55,29 +53,14 @@ class Trained:
         """Return the label of every window, (n,)."""
         import torch
 
-        told = np.empty(len(windows), self.names.dtype)
-        order = np.argsort([len(window) for window in windows], kind="stable")
         with torch.no_grad():
-            for rows in _parts(order):
-                logits = self.logits([windows[row] for row in rows])
-                told[rows] = self.names[logits.argmax(dim=1).cpu().numpy()]
-        return told
+            logits = _by_length(windows, self.logits)
+        return np.asarray(self.names[logits.argmax(axis=1)])
 
     def logits(self, windows: Sequence[Window]) -> "Tensor":
         """Return (n, k) of n windows."""
-        told: Tensor = self.head(self.vectors(windows))
+        told: Tensor = self.head(_pooled(self.encoder, self.body, windows))
         return told
-
-    def vectors(self, windows: Sequence[Window]) -> "Tensor":
-        """Return (n, dim) of n windows: what the head sees."""
-        import torch
-
-        device = self.head[-1].weight.device
-        ids, mask = (one.to(device) for one in padded(self.encoder.checkpoint, windows))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.encoder.settings.precision != "fp32"):
-            hidden = self.body(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        found: Tensor = pool_tokens(hidden, mask, self.encoder.window_pooling)
-        return found
 
 
 def first_windows(encoder: Bert, texts: Sequence[str]) -> list[Window]:
@@ -101,8 +84,16 @@ def check_layers(name: str, encoder: Bert, most: int) -> None:
         )
 
 
+def frozen_vectors(encoder: Bert, windows: Sequence[Window]) -> Vectors:
+    """Return (n, dim) of n windows, by the model as it is: what a head sees where no layer is trained."""
+    import torch
+
+    with torch.no_grad():
+        return _by_length(windows, lambda some: _pooled(encoder, encoder.checkpoint.model, some))
+
+
 def train(encoder: Bert, windows: Sequence[Window], labels: Names, layers: int, seed: int) -> Trained:
-    """Train a head and the last `layers` layers of a copy of the model on n windows; `labels` are (n,).
+    """Train a head and the last `layers` layers, 1 or more, of a copy of the model on n windows; `labels` are (n,).
 
     Classes weigh alike. The encoder stays what it is.
     """
@@ -121,9 +112,6 @@ def train(encoder: Bert, windows: Sequence[Window], labels: Names, layers: int, 
         weights = torch.tensor(len(labels) / (len(names) * many), dtype=torch.float32, device=body.device)
         wanted = torch.from_numpy(number).to(body.device)
         opened = _open(body, layers)
-        if not opened:
-            _converge(trained, _fixed(trained, windows), wanted, weights)
-            return trained
         steps = max(LEAST_STEPS, EPOCHS * -(-len(windows) // BATCH))
         optimizer, schedule = _optimizer(opened, head, steps)
         for _, rows in zip(range(steps), _shuffled(len(windows), rng)):  # noqa: B905 - batches have no end
@@ -157,48 +145,28 @@ def _layers(model: Any) -> Any:
 def _open(body: Any, layers: int) -> "list[Tensor]":
     """Freeze all of a model but its last layers, which get their dropout; return their weights."""
     body.eval().requires_grad_(False)
-    chosen = list(_layers(body))
-    chosen = chosen[len(chosen) - layers :]
+    chosen = list(_layers(body))[-layers:]
     for layer in chosen:
         layer.train().requires_grad_(True)
     return [weight for layer in chosen for weight in layer.parameters()]
 
 
-def _fixed(trained: Trained, windows: Sequence[Window]) -> "Tensor":
-    """Return (n, dim) of all windows at once: a model in which nothing is trained gives the same at every step."""
+def _pooled(encoder: Bert, body: Any, windows: Sequence[Window]) -> "Tensor":
+    """Return (n, dim) of n windows by the encoder's model or a copy of it: what the head sees."""
     import torch
 
-    with torch.no_grad():
-        parts = _parts(np.arange(len(windows)))
-        return torch.cat([trained.vectors([windows[row] for row in rows]) for rows in parts])
+    ids, mask = (one.to(body.device) for one in padded(encoder.checkpoint, windows))
+    with torch.autocast(body.device.type, torch.bfloat16, enabled=encoder.settings.precision != "fp32"):
+        hidden = body(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+    found: Tensor = pool_tokens(hidden, mask, encoder.window_pooling)
+    return found
 
 
-def _converge(trained: Trained, vectors: "Tensor", wanted: "Tensor", weights: "Tensor") -> None:
-    """Fit the head to the vectors of all windows, (n, dim), until it gains no more.
-
-    It learns from vectors that are centred and of one variance; its weights are then those for vectors as they are.
-    """
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    layer, mean = trained.head.eval()[-1], vectors.mean(dim=0)
-    centred = vectors - mean
-    scale = (SPREAD / centred.square().sum(dim=1).mean().clamp(min=1e-6)).sqrt()
-    optimizer = torch.optim.Adam(layer.parameters(), lr=_ALONE_RATE)
-    watch = EarlyStopping[dict[str, "Tensor"]](_ALONE_PATIENCE)
-    for _ in range(_ALONE_STEPS):
-        loss = cross_entropy(layer(centred * scale), wanted, weights)
-        loss = loss + layer.weight.square().sum() / (2 * len(vectors))
-        trained.losses.append(float(loss.detach()))
-        if watch.is_over(trained.losses[-1], {name: one.clone() for name, one in layer.state_dict().items()}):
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        layer.load_state_dict(watch.best)
-        layer.weight *= scale
-        layer.bias -= layer.weight @ mean
+def _by_length(windows: Sequence[Window], of: "Callable[[Sequence[Window]], Tensor]") -> Vectors:
+    """Return what is made of all windows, (n, width), those of like length at once."""
+    order = np.argsort([len(window) for window in windows], kind="stable")
+    made = np.concatenate([of([windows[row] for row in rows]).cpu().numpy() for rows in _parts(order)])
+    return np.asarray(made[np.argsort(order)])
 
 
 def _optimizer(opened: "Sequence[Tensor]", head: Any, steps: int) -> tuple[Any, Any]:

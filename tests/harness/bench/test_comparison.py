@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cohorts.errors import InputError
 from cohorts.measures.front import (
     Point,
     Setting,
@@ -103,6 +104,13 @@ def test_speed_up_is_measured_at_equal_recall_not_at_equal_settings() -> None:
     same = speed_up_at(0.9, slow, slow)
     assert same is not None
     assert same.value == 1
+
+
+def test_settings_of_other_queries_are_not_compared() -> None:
+    slow = curve("slow", 3.0)
+    fewer = [Setting(one.name, one.recall[:, 1:], one.latency_ms[:, 1:]) for one in slow]
+    with pytest.raises(InputError, match="299 and 300 queries"):
+        speed_up_at(0.9, slow, fewer)
 
 
 def test_recall_that_is_not_reached_is_not_compared() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ from cohorts.encoders.fused.settings import Settings
 from cohorts.harness.evaluate.base import figures
 from cohorts.harness.evaluate.data.splits import Split
 from cohorts.harness.evaluate.data.units import Units, read_units
-from cohorts.harness.evaluate.fused import CODES_WITHHELD, MENTIONS_TOO, RECORDS, encoders_of, members_of
-from cohorts.harness.evaluate.fused_search import Questions, principal, why_not
+from cohorts.harness.evaluate.fused import CODES_WITHHELD, MENTIONS_TOO, RECORDS, encoders_of
+from cohorts.harness.evaluate.fused_search import Questions, members_of, why_not
 from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, summary
+from cohorts.harness.evaluate.retrieval.population import CohortBy
 from cohorts.harness.reports import published
 from cohorts.harness.reports.long_table import Record, long_table, records
 from cohorts.records.sources.registry import open_source
@@ -25,6 +27,7 @@ from command_line import refused, run
 SEEDS = 1
 COUNTED = ["codes, Jaccard", "codes, idf cosine", "age and sex", "BM25", "TF-IDF"]
 PATIENTS = 450
+NO_SOURCE: Any = None  # who has a principal diagnosis is known of the units
 pytestmark = pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
 
 
@@ -146,39 +149,41 @@ def test_f1_through_hnsw_by_hand(tmp_path: Path) -> None:
     vectors = np.eye(2, 4, dtype=np.float32)[septic.astype(int)]
     held_out = np.arange(0, 40)
     nobody = np.zeros(0, np.intp)
-    questions = Questions.of(patients, Split(np.arange(40, 160), held_out, nobody, nobody), seed=0)
-    made = {one.cohort: one for one in questions.through_hnsw(vectors, tmp_path / "q")}
-    assert {name: one.questions for name, one in made.items()} == {"heart_failure": 20, "sepsis": 20}
+    member = members_of(patients, NO_SOURCE, CohortBy.PRIMARY)
+    questions = Questions.of(patients, member, Split(np.arange(40, 160), held_out, nobody, nobody), seed=0)
+    made = questions.through_hnsw(vectors, tmp_path / "q")
+    assert {name: one["questions"] for name, one in made.items()} == {"heart_failure": 20, "sepsis": 20}
     for one in made.values():
-        assert one.f1 == pytest.approx(2 * 79 / (100 + 79))
-        assert one.ceiling == pytest.approx(one.f1)
-        assert one.neighbours == 1
+        assert one["f1"] == pytest.approx(2 * 79 / (100 + 79))
+        assert one["ceiling"] == pytest.approx(one["f1"])
+        assert one["neighbours"] == 1
 
 
 def test_f1_through_hnsw_may_be_of_cohorts_by_any_diagnosis(hospital: Path, tmp_path: Path) -> None:
     with open_source("mimic3", hospital, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
-        patients, member = read_units(source), members_of(source)
-    by_principal = principal(patients)
+        patients = read_units(source)
+        by_principal, member = (members_of(patients, source, by) for by in (CohortBy.PRIMARY, CohortBy.ANY))
     assert (member.sum(axis=0) > by_principal.sum(axis=0)).all()
     assert not (by_principal & ~member).any()
     rows = np.arange(len(patients.ids))
     split = Split(rows[:300], rows[300:], rows[:0], rows[:0])
-    asked = Questions.of(patients, split, 0, member)
+    asked = Questions.of(patients, member, split, 0)
     np.testing.assert_array_equal(asked.population.member, member)
-    assert len(asked.fold) > len(Questions.of(patients, split, 0).fold)
-    assert "nobody has a diagnosis of" in why_not(patients, member & False)
+    assert len(asked.fold) > len(Questions.of(patients, by_principal, split, 0).fold)
+    assert "nobody has a diagnosis of" in why_not(patients, member & False, CohortBy.ANY)
 
 
 def test_why_f1_through_hnsw_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def patients(many: int, phenotype: str) -> Units:
+    def told(many: int, phenotype: str) -> str:
         ids = [str(row) for row in range(many)]
-        return Units(ids, pd.Series(ids), np.zeros(many, np.bool_), np.array([phenotype] * many))
+        patients = Units(ids, pd.Series(ids), np.zeros(many, np.bool_), np.array([phenotype] * many))
+        return why_not(patients, members_of(patients, NO_SOURCE, CohortBy.PRIMARY), CohortBy.PRIMARY)
 
-    assert why_not(patients(102, "sepsis")) == ""
-    assert "101 patients are too few" in why_not(patients(101, "sepsis"))
-    assert "nobody has a principal diagnosis" in why_not(patients(102, "asthma"))
+    assert told(102, "sepsis") == ""
+    assert "101 patients are too few" in told(101, "sepsis")
+    assert "nobody has a principal diagnosis" in told(102, "asthma")
     monkeypatch.setattr("cohorts.harness.evaluate.fused_search.find_spec", lambda _: None)
-    assert "ehr-cohorts[qdrant-embedded]" in why_not(patients(102, "sepsis"))
+    assert "ehr-cohorts[qdrant-embedded]" in told(102, "sepsis")
 
 
 def row(encoder: str, seed: int, precision: float) -> list[Record]:

@@ -48,25 +48,27 @@ def table(
 def test_correlations_by_hand(tmp_path: Path) -> None:
     rows = [(0, 10, 5), (0, 30, 2), (0, 40, 3), (0, 90, 1)]
     pairs = semantic.read_pairs(table(tmp_path / "p.csv", rows))
-    cosines, without = semantic.cosines_of(by_angle, pairs)
+    left, right = by_angle(pairs.left), by_angle(pairs.right)
+    cosines, there = semantic.pair_cosines(left, right)
     np.testing.assert_allclose(cosines, np.cos(np.radians([10, 30, 40, 90])), atol=1e-6)
-    assert without == 0
+    assert there.all()
     # One exchange of neighbours among 4: 1 - 6·2/(4·15).
     assert correlation.spearman(cosines, pairs.score).value == pytest.approx(0.8)
     assert correlation.pearson(cosines, pairs.score).value == pytest.approx(
         np.corrcoef(cosines, [5, 2, 3, 1])[0, 1]
     )
-    sparse, _ = semantic.cosines_of(lambda texts: csr_array(by_angle(texts)), pairs)
+    sparse, _ = semantic.pair_cosines(csr_array(left), csr_array(right))
     np.testing.assert_allclose(sparse, cosines)
-    one, _ = semantic.cosines_of(lambda texts: np.ones((len(texts), 2)), pairs)
+    one, _ = semantic.pair_cosines(np.ones((4, 2)), np.ones((4, 2)))
     for measure in (correlation.spearman, correlation.pearson):
         assert np.isnan(measure(one, pairs.score)).all()
 
 
 def test_a_text_without_a_vector_counts_as_unlike(tmp_path: Path) -> None:
     pairs = semantic.read_pairs(table(tmp_path / "p.csv", [(0, 10, 5), (0, "unknown", 2), (0, 40, 3)]))
-    cosines, without = semantic.cosines_of(by_angle, pairs)
-    assert (cosines[1], without) == (0, 1)
+    cosines, there = semantic.pair_cosines(by_angle(pairs.left), by_angle(pairs.right))
+    assert cosines[1] == 0
+    assert there.tolist() == [True, False, True]
 
 
 def test_intervals_are_those_of_a_bootstrap() -> None:

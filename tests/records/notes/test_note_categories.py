@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts.harness.evaluate.note_categories import category_lines
+from cohorts.harness.evaluate.note_categories import category_tables
 from cohorts.records.base import NOTE_COLUMNS, Report, Unit
 from cohorts.records.notes import categories
 from cohorts.records.notes.categories import NONE, OTHERS, Category, NoteCategories
@@ -60,10 +60,13 @@ def test_the_published_share_stands_beside_ours() -> None:
         Category("Nursing/other", 3, 0.5, 2, 0.25)._asdict(),
         Category(OTHERS, 3, 0.5, None, None)._asdict(),
     ]
-    assert category_lines(told) == [
+    (made,) = category_tables(told)
+    assert [(*line.names, *(cell.text for cell in line.cells)) for line in made.lines] == [
         ("Nursing/other", "3", "50.00%", "2", "25.00%", "51.39%"),
         (OTHERS, "3", "50.00%", "", "", ""),
     ]
+    assert [column.published for column in made.columns] == [False] * 4 + [True]
+    assert category_tables([]) == []
 
 
 @pytest.fixture(scope="module")

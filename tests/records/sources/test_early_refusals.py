@@ -18,7 +18,6 @@ from cohorts.harness.reports.long_table import Record
 from cohorts.records.sources.partitioned import PartitionedSource
 from command_line import ok, refused, run
 from qdrant_client import models
-from scipy.sparse import csr_array
 from servers import QdrantNode
 
 NOWHERE = "--source mimic3 --path nowhere"
@@ -168,7 +167,9 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], Run]:
     people, died = [str(one) for one in range(200)], np.arange(200) % 2 == 0
     units = Units(people, pd.Series(people), died, np.array([""] * 200))
     monkeypatch.setattr(fineehr, "read_units", lambda _: units)
-    monkeypatch.setattr(fineehr, "word_counts", lambda _: csr_array((200, 1)))
+    monkeypatch.setattr(
+        fineehr, "read_baselines", lambda _: SimpleNamespace(words=SimpleNamespace(empty=~died))
+    )
     monkeypatch.setattr(fineehr, "AsOf", lambda *_: None)
 
     def evaluate(poor: set[str]) -> Run:

@@ -7,20 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts.encoders.features.codes import tokens_of
-from cohorts.harness.evaluate.data.text_baselines import TfIdf
-from cohorts.harness.evaluate.data.words import Bm25, WordCounter
+from cohorts.harness.evaluate.data.words import Bm25, TfIdf, WordCounter
 from cohorts.harness.evaluate.retrieval.population import (
-    incidence,
     read_patients,
 )
 from cohorts.harness.evaluate.retrieval.scorers import (
+    GroupCounter,
     Seen,
     by_rare_codes,
     groups_of,
 )
 from cohorts.records.base import Batch, Source, joined_notes
+from cohorts.records.notes.cleaning import words
 from cohorts.records.sources.registry import open_source
 from cohorts.records.tables import partition
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 
 def batch(units: Mapping[str, Mapping[str, Sequence[str]]]) -> Batch:
@@ -43,9 +44,9 @@ def test_idf_cosine_of_codes_by_hand() -> None:
         "c": ["Heparin", "Digoxin"],
         "d": [],
     }
-    names, has = incidence(groups_of(batch({unit: {"drugs": own} for unit, own in drugs.items()})))
-    assert names == ["drug:digoxin", "drug:furosemide", "drug:heparin"]
-    made = by_rare_codes(has)
+    counter = GroupCounter()
+    counter.add(groups_of(batch({unit: {"drugs": own} for unit, own in drugs.items()})))
+    made = by_rare_codes(counter.rows()[1])
     heparin, furosemide, digoxin = (np.log((1 + 4) / (1 + units_with)) + 1 for units_with in (3, 2, 1))
     scores = made.scores(np.arange(4))
     cosine = heparin**2 / (np.hypot(heparin, furosemide) * np.hypot(heparin, digoxin))
@@ -79,17 +80,25 @@ def test_words_that_share_a_column_are_counted_together(monkeypatch: pytest.Monk
     assert counts.texts_with(np.array([True, True, False])).tolist() == [1]
 
 
-def test_tfidf_of_counts_is_that_of_the_encoder(tmp_path: Path) -> None:
+def test_tfidf_is_scikit_learns_whether_texts_are_counted_before_or_encoded() -> None:
     """Words that nobody who is learnt from has count nothing."""
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice([f"w{i}" for i in range(60)], 12)) for _ in range(40)] + ["", "unheard"]
-    learnt = np.arange(42) < 30
-    made = WordCounter().add(texts).counts().tfidf(learnt)
-    encoder = TfIdf()
-    encoder._model.fit(texts[:30])
-    expected = encoder.encode_text(texts)
-    np.testing.assert_allclose((made @ made.T).toarray(), (expected @ expected.T).toarray(), atol=1e-6)
-    assert abs(made).sum(axis=1)[-2:].tolist() == [0, 0]
+    plain = TfidfVectorizer(analyzer=words, sublinear_tf=True).fit(texts[:30]).transform(texts)
+    counted = WordCounter().add(texts).counts().tfidf(np.arange(30))
+    encoded = TfIdf().learn(WordCounter().add(texts[:30]).counts()).encode_text(texts)
+    for made in (counted, encoded):
+        assert made.dtype == np.float32
+        np.testing.assert_allclose((made @ made.T).toarray(), (plain @ plain.T).toarray(), atol=1e-6)
+        assert abs(made).sum(axis=1)[-2:].tolist() == [0, 0]
+
+
+def test_tfidf_has_the_fingerprint_of_its_words_and_weights() -> None:
+    texts = ["chest pain", "pain", "rash"]
+    first, again, other = (
+        TfIdf().learn(WordCounter().add(some).counts()) for some in (texts, texts, texts[:2] * 2)
+    )
+    assert first.fingerprint == again.fingerprint != other.fingerprint
 
 
 def test_baselines_of_a_source_are_read_batch_by_batch(

@@ -18,7 +18,7 @@ from cohorts.encoders.pooling import unit_rows
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.base import evaluate
 from cohorts.harness.evaluate.data.encoders import NamedEncoder
-from cohorts.harness.evaluate.data.text_baselines import TfIdf
+from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.harness.evaluate.space import few_labels, unfreezing
 from cohorts.harness.evaluate.space import umap as umap_plane
 from cohorts.harness.evaluate.space.evaluation import SpaceTask
