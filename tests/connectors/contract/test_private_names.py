@@ -96,9 +96,12 @@ def test_qdrant_answers_through_models_where_none_become_messages(
 ) -> None:
     address = f"qdrant+grpc://127.0.0.1:{qdrant.grpc}?check_compatibility=false"
     asked, ask = [], QdrantClient.query_batch_points
-    monkeypatch.setattr(
-        QdrantClient, "query_batch_points", lambda *given, **named: asked.append(1) or ask(*given, **named)
-    )
+
+    def watched(*given: Any, **named: Any) -> Any:
+        asked.append(given)
+        return ask(*given, **named)
+
+    monkeypatch.setattr(QdrantClient, "query_batch_points", watched)
     without = answers(address)
     assert len(asked) == 4
     importlib.reload(reloaded)
