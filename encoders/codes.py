@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cohorts.encoders.base import EncoderKind, Explanation, Vectors
 from cohorts.encoders.features.codes import COLUMNS, CodeFeatures
 from cohorts.encoders.features.labs import LabFacts, LabFeatures
-from cohorts.encoders.features.latent import Latent
+from cohorts.encoders.features.latent import Latent, LatentEncoder
 from cohorts.encoders.features.lot import Lot
 from cohorts.encoders.needs import check_codes
 from cohorts.encoders.saving import (
@@ -108,19 +108,14 @@ class _Parts:
         return [*self.codes.columns, *(self.labs.flag_columns if self.labs else [])]
 
 
-class Codes:
+class Codes(LatentEncoder[Settings, _Parts]):
     """The encoder `codes`."""
 
     name = "codes"
-    uses_transformer = False
     needs_notes = False
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
-        self.dim = self.settings.dim
-        self.padding = self.dim - 1
-        self._learnt: _Parts | None = None
-        self._unseen = 0
+        super().__init__(settings or Settings())
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -218,12 +213,6 @@ class Codes:
         encoder._learnt = _Parts(codes, labs, about.labs_weigh, space)
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
-
-    @property
-    def _parts(self) -> _Parts:
-        if self._learnt is None:
-            raise EncoderError("This encoder of codes is not trained yet: call fit, or load a saved one.")
-        return self._learnt
 
     def _facts(self) -> dict[str, Any]:
         parts = self._parts

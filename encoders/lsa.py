@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import EncoderKind, Vectors
-from cohorts.encoders.features.latent import Latent
+from cohorts.encoders.features.latent import Latent, LatentEncoder
 from cohorts.encoders.features.words import Vocabulary, WordSample
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.saving import (
@@ -71,19 +71,14 @@ class _Parts:
     space: Latent
 
 
-class Lsa:
+class Lsa(LatentEncoder[Settings, _Parts]):
     """The encoder `lsa`."""
 
     name = "lsa"
-    uses_transformer = False
     needs_notes = True
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
-        self.dim = self.settings.dim
-        self.padding = self.dim - 1
-        self._learnt: _Parts | None = None
-        self._unseen = 0
+        super().__init__(settings or Settings())
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -175,12 +170,6 @@ class Lsa:
         check_cleaning(about.cleaning, folder)
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
-
-    @property
-    def _parts(self) -> _Parts:
-        if self._learnt is None:
-            raise EncoderError("This lsa is not trained yet: call fit, or load a saved one.")
-        return self._learnt
 
 
 KIND = EncoderKind(settings=Settings, make=Lsa, load=Lsa.load)

@@ -13,7 +13,7 @@ inner product stays that of the projections. docs/retrieval.md has the measureme
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.features.words import Row
 from cohorts.encoders.pooling import unit_rows, weighted_sum
 from cohorts.encoders.saving import check_shape
+from cohorts.errors import EncoderError
 
 Weights = npt.NDArray[np.float32]
 
@@ -159,6 +160,35 @@ class Latent:
         made = np.zeros((len(projected), self.dim), np.float32)
         made[:, : projected.shape[1]] = projected
         return made
+
+
+class _OfDim(Protocol):
+    @property
+    def dim(self) -> int: ...
+
+
+Settings = TypeVar("Settings", bound=_OfDim)
+Parts = TypeVar("Parts")
+
+
+class LatentEncoder(Generic[Settings, Parts]):
+    """What encoders of such a space share: `dim` numbers a vector, the last of them padding, and what was learnt."""
+
+    name: str
+    uses_transformer = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.dim = settings.dim
+        self.padding = self.dim - 1
+        self._learnt: Parts | None = None
+        self._unseen = 0
+
+    @property
+    def _parts(self) -> Parts:
+        if self._learnt is None:
+            raise EncoderError(f"This encoder {self.name} is not trained yet: call fit, or load a saved one.")
+        return self._learnt
 
 
 def _directions(rows: Any, most: int, seed: int) -> Weights:
