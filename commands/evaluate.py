@@ -265,16 +265,15 @@ def evaluate_retrieval(
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Are the neighbours right? Encoders, baselines and indexes on known cohorts, or on labelled notes."""
-    from cohorts.commands.output.evaluation import show_quality
+    from cohorts.commands.output.evaluation import tell_quality
     from cohorts.encoders.base import check_ready
     from cohorts.encoders.registry import download_checkpoints
     from cohorts.given import as_names
+    from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.encoders import parse_contestant
-    from cohorts.harness.evaluate.retrieval.evaluation import evaluate
-    from cohorts.harness.evaluate.retrieval.grades import Judged, check_judgements, grades_of
-    from cohorts.harness.evaluate.retrieval.plan import KS, Plan, check_routes, routes_through, views_of
-    from cohorts.harness.evaluate.retrieval.population import CohortBy, read_labelled, read_patients
-    from cohorts.harness.evaluate.retrieval.report import manifest_of, tables, write_report
+    from cohorts.harness.evaluate.retrieval.evaluation import KS, RetrievalTask
+    from cohorts.harness.evaluate.retrieval.population import CohortBy
+    from cohorts.harness.evaluate.retrieval.routes import check_routes, routes_through
 
     _begin(log_format)
     contestants = [parse_contestant(one) for one in encoder or []]
@@ -284,34 +283,27 @@ def evaluate_retrieval(
         check_ready(one.encoder)
     if labels and cohort_by:
         raise InputError("--labels judges notes by their labels: leave out --cohort-by.")
-    views = views_of(cohort or [], labelled=bool(labels), in_text=withhold_text, leave_codes=leave_codes)
-    routes = routes_through(store or [], index or [])
-    plan = Plan(contestants, views, routes, sorted(set(k or KS)), queries, folds, seed)
-    if judgements is not None:
-        check_judgements(judgements)
-    check_routes(routes)
+    task = RetrievalTask(
+        contestants=contestants,
+        out=out,
+        cohorts=cohort or [],
+        cohort_by=CohortBy(cohort_by or CohortBy.ANY),
+        labels=as_names("--labels", labels) if labels else [],
+        mask_notes=withhold_text,
+        leave_codes=leave_codes,
+        routes=routes_through(store or [], index or []),
+        ks=sorted(set(k or KS)),
+        queries=queries,
+        folds=folds,
+        seed=seed,
+        judgements=judgements,
+    )
+    check_routes(task.routes)
     with opened_source(
         source, path, out, columns=columns, labels=labels, notes=notes, dates=dates
     ) as records:
-        population = (
-            read_labelled(records, as_names("--labels", labels))
-            if labels
-            else read_patients(records, cohort or [], CohortBy(cohort_by or CohortBy.ANY))
-        )
-        judged = Judged(judgements, population) if judgements else None
-        result = evaluate(records, population, plan, out, lambda stage: log.say("note", stage))
-        made = tables(records, plan, result, grades_of(records, population, judged))
-        manifest = manifest_of(records, plan, result, made)
-    page = write_report(out, manifest, made)
-    show_quality(made, synthetic=manifest["synthetic"])
-    for fault in made.faults:
-        log.say("warning", f"LEAK: {fault}")
-    for told in made.notes:
-        log.say("note", told)
-    log.say(
-        "note",
-        f"Report: {page}; all ways, views, indexes and k: {out}/figures.csv; who was found: {out}/rankings.",
-    )
+        run = evaluate(task, records, lambda stage: log.say("note", stage))
+    tell_quality(out, task, run)
 
 
 def _begin(log_format: log.LogFormat) -> None:

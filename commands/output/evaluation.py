@@ -10,7 +10,7 @@ from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, plain, sh
 from cohorts.commands.output.report_table import report_table
 from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate.base import Run, Task, write_report
-from cohorts.harness.evaluate.retrieval import report
+from cohorts.harness.evaluate.retrieval import tables
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.reports.long_table import Record, records
 from rich.console import Console
@@ -32,7 +32,22 @@ def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
     log.say("note", f"Report: {page}; every measurement: {files}.")
 
 
-def show_quality(made: report.Tables, *, synthetic: bool) -> None:
+def tell_quality(folder: Path, task: Task[Any], run: Run) -> None:
+    """Write the report of a retrieval evaluation, print the best ways, and tell of what flatters them."""
+    told = task.told(run)
+    page = write_report(folder, task, run, told)
+    show_quality(told.drawn["made"], synthetic=run.manifest["synthetic"])
+    for warning in told.warnings:
+        log.say("warning", warning)
+    for note in told.notes:
+        log.say("note", note)
+    log.say(
+        "note",
+        f"Report: {page}; all ways, views, indexes and k: {folder}/figures.csv; who was found: {folder}/rankings.",
+    )
+
+
+def show_quality(made: tables.Tables, *, synthetic: bool) -> None:
     """Print the ways that rank best, a table for each cohort, and what the indexes find, to stdout."""
     about = f"{made.views[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
     Console().print(plain(f"{about}\n", "table.title"))
@@ -45,32 +60,32 @@ def show_quality(made: report.Tables, *, synthetic: bool) -> None:
         show(_not_measured(records(left_out)))
 
 
-def _best_ways(made: report.Tables, cohort: Record, synthetic: bool) -> PlainTable:
+def _best_ways(made: tables.Tables, cohort: Record, synthetic: bool) -> PlainTable:
     """Return the best of the first view, searched exactly, and what becomes of them in the other views."""
     name, others = cohort["cohort"], made.views[1:]
-    few = " (too few to conclude)" if cohort["questions"] < report.ENOUGH else ""
+    few = " (too few to conclude)" if cohort["questions"] < tables.ENOUGH else ""
     table = _table(
         f"{name.replace('_', ' ')}: {cohort['questions']:,} questions{few}, {cohort['matches']:,.0f} matches for one, "
         f"base rate {cohort['base_rate']:.4f}",
         synthetic,
     )
-    title = report.MEASURES["precision"].format(k=made.k)
+    title = tables.MEASURES["precision"].format(k=made.k)
     measures = ("lift",) if others else ("lift", "capped_recall", "ndcg")
     table.add_column(f"{title} [95 % interval]", no_wrap=True)
     for measure in measures:
-        table.add_column(report.MEASURES[measure].format(k=made.k), justify="right", no_wrap=True)
+        table.add_column(tables.MEASURES[measure].format(k=made.k), justify="right", no_wrap=True)
     for other in others:
         heading = f"{title} {other.removeprefix('codes and ')}".replace(" ", "\n")
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("ranked by", no_wrap=True)
     found = {(one["view"], one["encoder"], one["measure"]): one for one in made.drawn(view=None, cohort=name)}
     precision = made.drawn(cohort=name, measure="precision")
-    for best in sorted(precision, key=lambda one: -one["mean"])[:_BEST]:
+    for best in sorted(precision, key=lambda one: -one["value"])[:_BEST]:
         encoder, low, high = best["encoder"], best["low"], best["high"]
         shown = [(made.views[0], encoder, measure) for measure in measures]
         shown += [(other, encoder, "precision") for other in others]
         cells = (_figure(found[one]) if one in found else "" for one in shown)
-        table.add_row(f"{best['mean']:.3f} [{low:.3f}, {high:.3f}]", *cells, encoder)
+        table.add_row(f"{best['value']:.3f} [{low:.3f}, {high:.3f}]", *cells, encoder)
     return table
 
 
@@ -84,7 +99,7 @@ def _not_measured(rows: Sequence[Record]) -> PlainTable:
 
 
 def _figure(cell: Record) -> str:
-    mean = cell["mean"]
+    mean = cell["value"]
     return "" if mean != mean else f"{mean:.1f}" if cell["measure"] == "lift" else f"{mean:.3f}"
 
 
@@ -98,7 +113,7 @@ def _through_indexes(found: Sequence[Record]) -> PlainTable:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("index", no_wrap=True)
     for route in dict.fromkeys(one["route"] for one in found):
-        means = [one["mean"] for one in found if one["route"] == route]
+        means = [one["value"] for one in found if one["route"] == route]
         table.add_row(f"{min(means):.3f}", f"{max(means):.3f}", route)
     return table
 

@@ -17,7 +17,7 @@ alone:
     write_report(folder, task, run, task.told(run))      # report.html, lengths.csv, manifest.json
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -53,26 +53,31 @@ class Sheet:
 
 @dataclass(frozen=True)
 class LongSheet:
-    """A CSV file with a row for every figure: its columns, each by the column of the long table that it shows."""
+    """A CSV file with a row for every figure, of some columns of the long table; `renamed` gives those called otherwise
+    there.
+    """
 
-    columns: Mapping[str, str]
+    columns: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return what is written of the long table."""
-        return table.reindex(columns=list(self.columns.values())).set_axis(list(self.columns), axis=1)
+        there = [self.renamed.get(name, name) for name in self.columns]
+        return table.reindex(columns=there).set_axis(list(self.columns), axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """How a run is read: the first sentence, the tables by the section of the page, and what else its template takes.
 
-    Tables with a column that has a short title stand in the terminal too; `warnings` are told there.
+    Tables with a column that has a short title stand in the terminal too; `warnings` and `notes` are told there.
     """
 
     finding: str
     tables: Mapping[str, Sequence[ReportTable]]
     drawn: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(kw_only=True)
@@ -134,6 +139,13 @@ def figures(sheet: str, setting: Mapping[str, Any], **measured: float | str | Es
             shown = {"text": found} if isinstance(found, str) else {"value": found}
         if found != "":
             yield {"sheet": sheet, **setting, "measure": measure, **shown}
+
+
+def rows_of(sheet: str, rows: Iterable[Record], *settings: str) -> Iterator[Record]:
+    """Yield the figures of rows: all their columns but the settings."""
+    for row in rows:
+        measured = {name: value for name, value in row.items() if name not in settings}
+        yield from figures(sheet, {name: row[name] for name in settings}, **measured)
 
 
 def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Run:

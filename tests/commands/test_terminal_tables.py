@@ -8,7 +8,7 @@ import pytest
 from cohorts.commands.output.evaluation import show_quality
 from cohorts.commands.output.plain_table import PlainTable, show
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
-from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
+from cohorts.harness.evaluate.retrieval.tables import MEASURES, Tables
 
 LONG = "fused:gated,objective=contrastive,model=/models/clinicalbert, centred"
 NAMES = ["random", "BM25", "TF-IDF", "word2vec:dim=24,epochs=2, centred", LONG, "age and sex", "lsa"]
@@ -21,18 +21,18 @@ def tables(views: list[str]) -> Tables:
     ways = [(name, EXACT) for name in NAMES] + [(LONG, INDEX), ("lsa", INDEX)]
     rows = [
         {"view": view, "cohort": cohort, "encoder": name, "route": route, "k": 10, "measure": measure}
-        | {"mean": NAMES.index(name) / 10, "low": 0.0, "high": 0.9}
+        | {"value": NAMES.index(name) / 10, "low": 0.0, "high": 0.9}
         for view, cohort, (name, route), measure in itertools.product(views, COHORTS, ways, MEASURES)
     ]
     figures = pd.DataFrame(rows)
     found = (figures["measure"] == "neighbour_recall") & (figures["route"] == INDEX)
-    figures.loc[found, "mean"] = figures.loc[found, "encoder"].map({LONG: 0.97, "lsa": 0.99})
+    figures.loc[found, "value"] = figures.loc[found, "encoder"].map({LONG: 0.97, "lsa": 0.99})
     facts = [
         {"cohort": name, "questions": many, "matches": 31.4, "base_rate": 0.02}
         for name, many in COHORTS.items()
     ]
-    frames = {"figures": figures, "cohorts": pd.DataFrame(facts), "not_measured": pd.DataFrame()}
-    return Tables(frames=frames, k=10)
+    frames = {"cohorts": pd.DataFrame(facts), "not_measured": pd.DataFrame()}
+    return Tables(figures=figures, frames=frames, k=10)
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -1,23 +1,24 @@
 """The cohort paper's Table 2, Table 3 for MIMIC-IV, and what was found here of the same cohorts, models and indexes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-import pandas as pd
 from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf
 from cohorts.encoders.bert.checkpoints import PRESETS
 from cohorts.encoders.bert.encoder import Bert
 from cohorts.encoders.fused.encoder import Fused
-from cohorts.harness.evaluate.data.encoders import CENTRED
+from cohorts.harness.evaluate.base import figures
+from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.retrieval.figures import ALL
-from cohorts.harness.evaluate.retrieval.plan import Plan
+from cohorts.harness.evaluate.retrieval.rankings import Way
+from cohorts.harness.evaluate.retrieval.routes import Route
+from cohorts.harness.reports.long_table import Record
 from cohorts.harness.reports.published import (
     COHORT_SIZES,
     PHENOTYPES,
     RETRIEVAL_K,
     RETRIEVAL_MIMIC3,
     RETRIEVAL_MIMIC4,
-    Names,
     Table,
 )
 
@@ -30,7 +31,6 @@ MEASURES = {  # ours, beside the paper's column; it tells no ceiling
     "f1": "F1-Score",
     "f1_ceiling": "",
 }
-_OURS = ["view", "encoder", "route", *MEASURES]
 
 
 def table_of(source: str) -> Table:
@@ -48,34 +48,40 @@ def ranges(table: Table) -> dict[str, tuple[str, str, float]]:
     return found
 
 
-def beside(figures: pd.DataFrame, asked: Sequence[str], plan: Plan, table: Table) -> pd.DataFrame:
-    """Return a row for every published one of the cohorts asked for, and each way of ours that has its model and index.
+def beside(
+    ours: Iterable[Record],
+    asked: Sequence[str],
+    contestants: Sequence[NamedEncoder],
+    routes: Sequence[Route],
+    table: Table,
+) -> Iterator[Record]:
+    """Yield every published row of the cohorts asked for, beside each way of ours that has its model and index.
 
     A published row that nothing was measured for stands once, without ours. Ours are of the paper's k alone.
     """
     names = list(dict.fromkeys(asked))
-    wide = figures[figures["k"] == RETRIEVAL_K].pivot_table(
-        index=["cohort", "view", "encoder", "route"], columns="measure", values="mean", sort=False
-    )
-    ours = wide.reset_index().reindex(columns=["cohort", *_OURS])
-    rows = []
+    measured = [
+        one
+        for one in ours
+        if one["sheet"] == "figures" and one["k"] == RETRIEVAL_K and one["measure"] in MEASURES
+    ]
     for cohort in (one for one in names if one in PHENOTYPES):
-        here = ours[ours["cohort"] == (cohort if len(names) > 1 else ALL)]
-        for name, model, index in table.rows:
-            if name == PHENOTYPES[cohort]:
+        here = [one for one in measured if one["cohort"] == (cohort if len(names) > 1 else ALL)]
+        for row in (row for row in table.rows if row[0] == PHENOTYPES[cohort]):
+            _, model, index = row
+            encoders = {one.name for one in contestants if _model(one.encoder) == model}
+            through = {one.name for one in routes if isinstance(one.wanted.index, _INDEXES[index])}
+            ways: dict[tuple[str | None, ...], dict[str, float | str]] = {}
+            for one in here:
+                if one["encoder"].removesuffix(CENTRED) in encoders and one["route"] in through:
+                    way = tuple(one[name] for name in Way._fields)
+                    ways.setdefault(way, {})[one["measure"]] = one["value"]
+            printed = dict(zip(table.columns, table.rows[row], strict=True))
+            published = {f"published_{name}": printed[title] for name, title in MEASURES.items() if title}
+            for way, cells in (ways or {(None,) * len(Way._fields): {}}).items():
                 told = {"cohort": cohort, "model": model, "index": index}
-                published = _published(table, (name, model, index))
-                rows += [told | way | published for way in [*_ways(here, plan, model, index)] or [{}]]
-    columns = ["cohort", "model", "index", *_OURS, *_published(table, ())]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _ways(ours: pd.DataFrame, plan: Plan, model: str, index: str) -> Iterator[dict[str, object]]:
-    encoders = {one.name for one in plan.contestants if _model(one.encoder) == model}
-    routes = {one.name for one in plan.routes if isinstance(one.wanted.index, _INDEXES[index])}
-    same = ours["encoder"].str.removesuffix(CENTRED).isin(encoders) & ours["route"].isin(routes)
-    for row in ours.loc[same, _OURS].to_dict("records"):
-        yield {str(name): value for name, value in row.items()}
+                of = told | dict(zip(Way._fields, way, strict=True))
+                yield from figures("published", of, **cells, **published)
 
 
 def _model(encoder: object) -> str:
@@ -90,8 +96,3 @@ def _model(encoder: object) -> str:
         if asked == preset or PurePath(asked).name == PurePath(PRESETS[preset]).name:
             return name
     return ""
-
-
-def _published(table: Table, row: Names) -> dict[str, str]:
-    figures = {f"published_{name}": table.figure(row, column) for name, column in MEASURES.items() if column}
-    return {name: one.printed if one else "" for name, one in figures.items()}

@@ -1,18 +1,18 @@
 """Runs the questions through every encoder, baseline and index; what was ranked already is not ranked again.
 
-The raw results, who was found for whom, are kept cell by cell; figures are computed from them afterwards.
+The raw results, who was found for whom, are kept way by way and fold by fold; figures are computed from them.
 """
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from cohorts.connectors.base import Collection
 from cohorts.connectors.calibration.match import SAMPLE
 from cohorts.connectors.padding import as_questions
@@ -20,24 +20,20 @@ from cohorts.connectors.registry import connect
 from cohorts.documents import read_json
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.errors import EncoderError, InputError
-from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
+from cohorts.harness.evaluate.base import Run, Task, Told, figures, rows_of
+from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder, check_names, tfidf_baseline
 from cohorts.harness.evaluate.data.splits import listed
 from cohorts.harness.evaluate.data.words import TfIdf
-from cohorts.harness.evaluate.retrieval.leaks import find_leaks, shared_patients
-from cohorts.harness.evaluate.retrieval.plan import Plan, Route
-from cohorts.harness.evaluate.retrieval.population import CohortBy, Population
-from cohorts.harness.evaluate.retrieval.proxies import find_proxies
+from cohorts.harness.evaluate.retrieval import as_published
+from cohorts.harness.evaluate.retrieval.figures import Answers, graded_figures, of_answers
+from cohorts.harness.evaluate.retrieval.grades import Judged, OfRecords, agreement, read_judgements
+from cohorts.harness.evaluate.retrieval.leaks import find_leaks, shared_patients, verdict
+from cohorts.harness.evaluate.retrieval.population import CohortBy, Population, read_labelled, read_patients
+from cohorts.harness.evaluate.retrieval.proxies import find_proxies, suppressed
 from cohorts.harness.evaluate.retrieval.questions import Fold, deal
-from cohorts.harness.evaluate.retrieval.rankings import (
-    EXACT,
-    Ranking,
-    Way,
-    keep_ranking,
-    rank_exactly,
-    rank_through,
-    read_ranking,
-)
-from cohorts.harness.evaluate.retrieval.reasons import explain, keep_reasons, read_reasons
+from cohorts.harness.evaluate.retrieval.rankings import EXACT, Ranking, Way, rank_exactly, rank_through
+from cohorts.harness.evaluate.retrieval.reasons import Reasons, explain, read_reasons
+from cohorts.harness.evaluate.retrieval.routes import Route
 from cohorts.harness.evaluate.retrieval.scorers import (
     OF_CODES,
     OF_NOTES,
@@ -47,235 +43,323 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     Scorer,
     Seen,
 )
-from cohorts.harness.reports.long_table import Record
-from cohorts.harness.reports.stages import Stages
+from cohorts.harness.evaluate.retrieval.tables import GRADES, SHEETS, read
+from cohorts.harness.reports.long_table import FAULT, Record
 from cohorts.provenance import write_manifest
 from cohorts.records.base import Source
-from cohorts.records.withheld import WithheldSource
+from cohorts.records.transforms import Subset
+from cohorts.records.withheld import Withheld, WithheldSource, parse_withheld
 
+KS = (10, 50, 100, 200)
 IDENTITY = "questions.json"
 
-Tell = Callable[[str], None]
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalTask(Task[Source]):
+    """What to ask, of whom, and through what; rankings are kept in the folder `out`.
+
+    Patients are judged by `cohorts` (all where none is named), notes by `labels`, of which they share any. Encoders see
+    the records without the cohorts' codes, with `mask_notes` also without their mentions, with `leave_codes` also all.
+    Raises InputError where labelled notes have nothing to withhold, two encoders have one name, or a judgement is none.
+    """
+
+    name = "retrieval"
+    packages = (
+        *("numpy", "pandas", "scikit-learn", "scipy", "torch", "transformers", "pymilvus", "qdrant-client"),
+    )
+    sheets = SHEETS
+    contestants: Sequence[NamedEncoder]
+    out: Path
+    cohorts: Sequence[str] = ()
+    cohort_by: CohortBy = CohortBy.ANY
+    labels: Sequence[str] = ()
+    mask_notes: bool = False
+    leave_codes: bool = False
+    routes: Sequence[Route] = ()
+    ks: Sequence[int] = KS
+    queries: int = 100
+    folds: int = 1
+    seed: int = 0
+    judgements: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels and (self.cohorts or self.mask_notes or self.leave_codes):
+            raise InputError(
+                "Notes are judged by their labels alone: there are no cohorts, and nothing is withheld.",
+                remedy="Leave out either the labels or the rest.",
+                hint="labels_alone",
+            )
+        check_names([*self.contestants, tfidf_baseline()])
+        _ = self.views  # whose names are checked
+        if self.judgements:
+            read_judgements(self.judgements)
+
+    @cached_property
+    def views(self) -> dict[str, Withheld | None]:
+        """Return what encoders may see, by name; None is everything. Raises EncoderError for an unknown phenotype."""
+        if self.labels:
+            return {"notes as they are": None}
+        names = parse_withheld(",".join(self.cohorts) or "all", text=False).phenotypes
+        views: dict[str, Withheld | None] = {"codes withheld": Withheld(names)}
+        if self.mask_notes:
+            views["codes and mentions withheld"] = Withheld(names, text=True)
+        if self.leave_codes:
+            views["nothing withheld"] = None
+        return views
+
+    def frames(self, run: Run) -> dict[str, pd.DataFrame]:
+        """Return every sheet as it is written; one of grades only where there are any."""
+        return {
+            name: frame for name, frame in super().frames(run).items() if len(frame) or name not in GRADES
+        }
+
+    def told(self, run: Run) -> Told:
+        """Return how the figures are read."""
+        return read(run, self.frames(run))
+
+    def measure(self, given: Source, run: Run) -> Iterator[Record]:
+        """Rank for every question, in every way, and yield all figures.
+
+        Raises InputError, EncoderError, EngineError.
+        """
+        if self.labels:
+            population = read_labelled(given, self.labels)
+        else:
+            population = read_patients(given, self.cohorts, self.cohort_by)
+        judged = {"judged": Judged(self.judgements, population)} if self.judgements else {}
+        ks = self._within(len(population))
+        folds = deal(population, self.folds, self.queries, self.seed)
+        self._check_same(given, population, ks)
+        if not population.has_notes:
+            run.tell("The source has no notes: TF-IDF and BM25 are left out.")
+        ranked, leaks = _Ranked(), list[Record]()
+        for name, withheld in self.views.items():
+            seen = WithheldSource(given, withheld) if withheld else given
+            view = _View(name, seen, self, population, ks, run, ranked)
+            if not population.any_shared:
+                run.begin("looking for leaks")
+                found, late = find_leaks(name, population.cohorts, given.batches(), seen.batches())
+                leaks += found
+                yield from rows_of("leaks", found, "view", "cohort")
+                yield from rows_of("notes", [late], "view")
+                words = view.read
+                run.begin("looking for proxies")
+                proxies = suppressed(find_proxies(name, population, seen, words))
+                yield from rows_of("proxies", proxies, "view", "cohort", "feature")
+            for fold in folds:
+                view.rank_all(fold)
+        run.stages.end()
+        self._describe(run, population, folds, ks, leaks)
+        yield from ranked.told(len(self.views) * len(self.contestants))
+        answers = Answers(population, folds, ranked.found, ranked.reasons)
+        every, asked = list(of_answers(answers, ks)), answers.asked.cohort.tolist()
+        yield from every
+        published = as_published.table_of(given.name)
+        yield from as_published.beside(every, asked, self.contestants, self.routes, published)
+        by_records = {} if population.any_shared else {"graded": OfRecords(given, population.cohorts)}
+        for sheet, grades in (by_records | judged).items():
+            yield from graded_figures(sheet, answers, grades, ks)
+        if by_records and judged:
+            correlation, pairs = agreement(by_records["graded"], judged["judged"])
+            yield from figures("agreement", {}, spearman=correlation, pairs=pairs)
+
+    def _describe(
+        self,
+        run: Run,
+        population: Population,
+        folds: Sequence[Fold],
+        ks: Sequence[int],
+        leaks: Sequence[Record],
+    ) -> None:
+        """Keep what is needed to measure the same again, and what could flatter it."""
+        shared = shared_patients(population, folds)
+        run.facts |= {
+            "plan": {
+                "encoders": {one.name: one.spec for one in self.contestants},
+                "views": list(self.views),
+                "routes": [one.name for one in self.routes],
+                "k": list(ks),
+                "queries": self.queries,
+                "folds": self.folds,
+                "seed": self.seed,
+                "cohort_by": population.by,
+            },
+            "units": len(population),
+            "questions": sum(map(len, folds)),
+            "patients_asked_about_and_learnt_from": shared,
+            "trained_elsewhere": [one.name for one in self.contestants if one.trained],
+            "faults": verdict(leaks, shared),
+        }
+
+    def _within(self, units: int) -> list[int]:
+        """Return the depths that not everybody would be within. Raises InputError where none is left."""
+        ks = [k for k in self.ks if k < units - 1]
+        if not ks:
+            raise InputError(
+                f"{units:,} units are too few for k = {', '.join(map(str, self.ks))}.",
+                remedy="Give a smaller k.",
+                hint="smaller_k",
+            )
+        return ks
+
+    def _check_same(self, source: Source, population: Population, ks: Sequence[int]) -> None:
+        """Raise InputError where the folder holds the answers to other questions."""
+        asked: dict[str, Any] = {
+            "source": source.fingerprint,
+            "cohorts": population.any_shared or population.cohorts,
+            "k": list(ks),
+            "queries": self.queries,
+            "folds": self.folds,
+            "seed": self.seed,
+        }
+        if population.by is not CohortBy.ANY:  # which it was before there was a choice
+            asked["cohort_by"] = population.by
+        if not population.any_shared:
+            asked["implied"] = "withheld"  # what was ranked before saw codes that imply a cohort
+        file = self.out / IDENTITY
+        if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {self.out}.") != asked:
+            raise InputError(
+                f"{self.out} holds the answers to other questions (of another source, cohorts, k, number, folds or "
+                "seed, or by an earlier version).",
+                remedy="Take another folder, or remove it.",
+                hint="another_out",
+            )
+        write_manifest(file, asked)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One ranking: of a way, and of the fold asked about; `spec` asks for the encoder."""
+class _Ranked:
+    """What was found: the rankings of every way, fold by fold.
 
-    way: Way
-    fold: int
-    spec: str = ""
-
-    @property
-    def path(self) -> Path:
-        """Return the file's place below the folder of results; it is the cell's identity."""
-        view, encoder, route = self.way
-        parts = (_slug(*part) for part in ((view,), (encoder, self.spec), (route,)))
-        return Path("rankings", *parts, f"fold-{self.fold}.parquet")
-
-
-@dataclass
-class Result:
-    """All rankings, the questions they answer, how deep they are judged, and what could flatter them.
-
-    `reasons` are those of who is asked about, by view and encoder, of encoders that explain themselves. `not_measured`
-    is why an encoder could not be trained or encode, by the same. `leaks`, `late` and `proxies` are rows of tables.
+    By view and encoder, `reasons` are those of who is asked about, where it explains itself, and `not_measured` is why
+    it could not be trained or encode.
     """
 
-    population: Population
-    folds: list[Fold]
-    ks: Sequence[int]
-    rankings: dict[Cell, Ranking] = field(default_factory=dict)
-    reasons: defaultdict[tuple[str, str], dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    leaks: list[Record] = field(default_factory=list)
-    late: list[Record] = field(default_factory=list)
-    proxies: list[Record] = field(default_factory=list)
-    stages: Stages = field(default_factory=Stages)
+    found: dict[Way, list[Ranking]] = field(default_factory=dict)
+    reasons: dict[tuple[str, str], Reasons] = field(default_factory=dict)
     not_measured: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def ways(self) -> Mapping[Way, list[Ranking]]:
-        """Return the rankings of every way, fold by fold."""
-        ways: dict[Way, list[Ranking]] = {}
-        for cell in sorted(self.rankings, key=lambda cell: cell.fold):
-            ways.setdefault(cell.way, []).append(self.rankings[cell])
-        return ways
+    def told(self, asked: int) -> Iterator[Record]:
+        """Yield what was not measured, and the index in effect where it is another one. Raises EncoderError.
 
-    @property
-    def shared_patients(self) -> int:
-        """Return how many patients are on both sides of a fold."""
-        return shared_patients(self.population, self.folds)
-
-
-def evaluate(
-    source: Source, population: Population, plan: Plan, out: Path, tell: Tell = lambda _: None
-) -> Result:
-    """Rank for every question, in every way asked for. Raises InputError, EncoderError, EngineError."""
-    plan = plan.within(len(population))
-    result = Result(population, deal(population, plan.folds, plan.queries, plan.seed), plan.ks)
-    _check_same(out, source, population, plan)
-    if not population.has_notes:
-        tell("The source has no notes: TF-IDF and BM25 are left out.")
-    for name, withheld in plan.views.items():
-        seen = WithheldSource(source, withheld) if withheld else source
-        view = _View(name, seen, plan, out, result, tell)
-        if not population.any_shared:
-            view.look_for_leaks(source)
-        for fold in result.folds:
-            view.rank_all(fold)
-    result.stages.end()
-    if len(result.not_measured) == len(plan.views) * len(plan.contestants) > 0:
-        reasons = "; ".join(f"{name}, {view}: {why}" for (view, name), why in result.not_measured.items())
-        raise EncoderError(f"No encoder could be measured. {reasons}")
-    return result
+        So it does where none of those `asked` for, in any view, could be measured.
+        """
+        if len(self.not_measured) == asked > 0:
+            reasons = "; ".join(f"{name}, {view}: {why}" for (view, name), why in self.not_measured.items())
+            raise EncoderError(f"No encoder could be measured. {reasons}")
+        for (view, name), why in self.not_measured.items():
+            yield {"sheet": "not_measured", "view": view, "encoder": name, "measure": FAULT, "text": why}
+        notes = {(way.encoder, way.route, one.note) for way, some in self.found.items() for one in some}
+        for encoder, route, note in sorted(notes):
+            yield from figures("indexes", {"encoder": encoder, "route": route}, in_effect=note)
 
 
-def _check_same(out: Path, source: Source, population: Population, plan: Plan) -> None:
-    """Raise InputError where the folder holds the answers to other questions."""
-    asked: dict[str, Any] = {
-        "source": source.fingerprint,
-        "cohorts": population.any_shared or population.cohorts,
-        "k": list(plan.ks),
-        "queries": plan.queries,
-        "folds": plan.folds,
-        "seed": plan.seed,
-    }
-    if population.by is not CohortBy.ANY:  # which it was before there was a choice
-        asked["cohort_by"] = population.by
-    if not population.any_shared:
-        asked["implied"] = "withheld"  # what was ranked before saw codes that imply a cohort
-    file = out / IDENTITY
-    if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {out}.") != asked:
-        raise InputError(
-            f"{out} holds the answers to other questions (of another source, cohorts, k, number, folds or seed, or by "
-            "an earlier version).",
-            remedy="Take another folder, or remove it.",
-            hint="another_out",
-        )
-    write_manifest(file, asked)
-
-
+@dataclass(frozen=True)
 class _View:
-    """All that is ranked by what encoders see in one way."""
+    """All that is ranked by what encoders see in one way; what is kept already is read."""
 
-    def __init__(self, name: str, seen: Source, plan: Plan, out: Path, result: Result, tell: Tell) -> None:
-        self._name, self._seen, self._plan, self._out = name, seen, plan, out
-        self._result, self._tell, self._population = result, tell, result.population
+    name: str
+    seen: Source
+    task: RetrievalTask
+    population: Population
+    depths: Sequence[int]
+    run: Run
+    ranked: _Ranked
 
-    def look_for_leaks(self, source: Source) -> None:
-        """Count what could flatter the figures, beside the whole source."""
-        result, population = self._result, self._population
-        result.stages.begin("looking for leaks")
-        leaks, late = find_leaks(self._name, population.cohorts, source.batches(), self._seen.batches())
-        result.leaks += leaks
-        result.late.append(late)
-        words = self._read.words
-        result.stages.begin("looking for proxies")
-        result.proxies += find_proxies(self._name, population, self._seen, words)
+    @cached_property
+    def read(self) -> Seen:
+        """Return what the baselines compare, read when it is first asked for."""
+        self.run.begin("reading for the baselines")
+        return Seen.read(self.seen)
 
     def rank_all(self, fold: Fold) -> None:
         """Rank by every baseline, encoder and index."""
         for name, scorer in self._baselines(fold):
-            self._rank(Cell(Way(self._name, name, EXACT), fold.number), fold, scorer)
-        for contestant in self._plan.contestants:
-            if (self._name, contestant.name) not in self._result.not_measured:
+            self._rank(Way(self.name, name, EXACT), "", fold, partial(self._exactly, scorer, fold))
+        for contestant in self.task.contestants:
+            if (self.name, contestant.name) not in self.ranked.not_measured:
                 self._rank_contestant(contestant, fold)
 
     def _baselines(self, fold: Fold) -> Iterator[tuple[str, Callable[[], Scorer]]]:
-        population = self._population
-        yield RANDOM, lambda: AtRandom(len(population), self._plan.seed)
+        population = self.population
+        yield RANDOM, lambda: AtRandom(len(population), self.task.seed)
         known = ({} if population.any_shared else OF_CODES) | (OF_NOTES if population.has_notes else {})
         for name, make in known.items():
-            yield name, lambda make=make: make(self._read)  # type: ignore[misc]
+            yield name, lambda make=make: make(self.read)  # type: ignore[misc]
         if population.has_notes:
-            yield TfIdf.name, lambda: ByVectors(self._read.words.tfidf(fold.training))
-
-    @cached_property
-    def _read(self) -> Seen:
-        """Return what the baselines compare, read when it is first asked for."""
-        self._result.stages.begin("reading for the baselines")
-        return Seen.read(self._seen)
+            yield TfIdf.name, lambda: ByVectors(self.read.words.tfidf(fold.training))
 
     def _rank_contestant(self, contestant: NamedEncoder, fold: Fold) -> None:
-        """Fit and encode only where a ranking is missing; those that are there are read."""
-        name, padding = contestant.name, contestant.padding
+        """Rank by an encoder and every index; fit and encode only where a ranking is missing."""
+        name, spec, padding = contestant.name, contestant.spec, contestant.padding
         names = [name] if padding is not None else [name, name + CENTRED]
-        routes = [EXACT, *(route.name for route in self._plan.routes)]
-        cells = [
-            Cell(Way(self._name, one, route), fold.number, contestant.spec)
-            for one in names
-            for route in routes
-        ]
-        known = [self._known(cell) for cell in cells]
-        file, reasons = self._out / cells[0].path.with_suffix(".reasons.csv"), self._result.reasons
-        if all(known):
-            reasons[self._name, name] |= read_reasons(file)
-            return
-        self._tell(f"{self._name}, fold {fold.number + 1}: {name}")
-        self._result.stages.begin(f"{name}: to vectors")
-        try:
-            contestant.learn(self._seen, listed(self._population.ids, fold.training))
-            made = contestant.encode(self._seen)
-        except EncoderError as error:
-            self._leave_out(names, str(error))
-            return
-        asked = None if padding is None else as_questions(made, padding)
-        for one in names:
-            vectors = made if one == name else _centred(made, fold)
-            cell = Cell(Way(self._name, one, EXACT), fold.number, contestant.spec)
-            exact = self._rank(cell, fold, partial(ByVectors, vectors, asked))
-            for route in self._plan.routes:
-                through = replace(cell, way=cell.way._replace(route=route.name))
-                self._rank_route(through, fold, route, vectors, exact, asked)
-        if told := explain(contestant.encoder, self._seen, self._population, fold):
-            keep_reasons(file, told)
-            reasons[self._name, name] |= told
+        through = {EXACT: None} | {route.name: route for route in self.task.routes}
+        ways = [Way(self.name, one, route) for one in names for route in through]
+        files = [self._file(way, spec, fold) for way in ways]
+        reasons, vectors, asked = files[0].with_suffix(".reasons.csv"), dict[str, Any](), None
+        if missing := not all(file.exists() for file in files):
+            self.run.begin(f"{name}: to vectors", f"{self.name}, fold {fold.number + 1}: {name}")
+            try:
+                contestant.learn(self.seen, listed(self.population.ids, fold.training))
+                made = contestant.encode(self.seen)
+            except EncoderError as error:
+                self.run.tell(f"{self.name}: {name} can't be measured: {error}")
+                self.ranked.not_measured[self.name, name] = str(error)
+                for way in ways:  # of other folds
+                    self.ranked.found.pop(way, None)
+                return
+            vectors = {one: made if one == name else _centred(made, fold) for one in names}
+            asked = None if padding is None else as_questions(made, padding)
+        for way in ways:
+            own, route = vectors.get(way.encoder), through[way.route]
+            if route is None:
+                exact = self._rank(
+                    way, spec, fold, partial(self._exactly, partial(ByVectors, own, asked), fold)
+                )
+            else:
+                self._rank(way, spec, fold, partial(self._through, route, way, spec, fold, own, asked, exact))
+        subset = Subset(self.seen, listed(self.population.ids, fold.units))
+        told = explain(contestant.encoder, subset, reasons) if missing else read_reasons(reasons)
+        self.ranked.reasons[self.name, name] = {**self.ranked.reasons.get((self.name, name), {}), **told}
 
-    def _leave_out(self, names: Sequence[str], reason: str) -> None:
-        """Keep why an encoder can't be measured in this view, and no ranking of another fold by it."""
-        self._tell(f"{self._name}: {names[0]} can't be measured: {reason}")
-        self._result.not_measured[self._name, names[0]] = reason
-        for cell in list(self._result.rankings):
-            if cell.way.view == self._name and cell.way.encoder in names:
-                del self._result.rankings[cell]
+    def _rank(self, way: Way, spec: str, fold: Fold, make: Callable[[], Ranking]) -> Ranking:
+        """Return a ranking from its file, or make it and keep it there."""
+        file = self._file(way, spec, fold)
+        if file.exists():
+            made = Ranking.read(file, self.population)
+        else:
+            made = make()
+            made.keep(file, self.population, fold)
+        self.ranked.found.setdefault(way, []).append(made)
+        return made
 
-    def _rank(self, cell: Cell, fold: Fold, scorer: Callable[[], Scorer]) -> Ranking:
-        if not self._known(cell):
-            self._result.stages.begin("ranking")
-            plan = self._plan
-            self._keep(cell, fold, rank_exactly(scorer(), self._population, fold, max(plan.ks), plan.seed))
-        return self._result.rankings[cell]
+    def _exactly(self, scorer: Callable[[], Scorer], fold: Fold) -> Ranking:
+        self.run.begin("ranking")
+        return rank_exactly(scorer(), self.population, fold, max(self.depths), self.task.seed)
 
-    def _rank_route(
-        self, cell: Cell, fold: Fold, route: Route, vectors: Any, exact: Ranking, asked: Any
-    ) -> None:
-        if self._known(cell):
-            return
-        self._tell(f"{self._name}, fold {cell.fold + 1}: {cell.way.encoder} through {route.name}")
-        self._result.stages.begin(f"asking {route.store}")
-        name = f"cohorts_quality_{hashlib.sha256(str(cell.path).encode()).hexdigest()[:10]}"
+    def _through(
+        self, route: Route, way: Way, spec: str, fold: Fold, vectors: Any, asked: Any, exact: Ranking
+    ) -> Ranking:
+        told = f"{self.name}, fold {fold.number + 1}: {way.encoder} through {route.name}"
+        self.run.begin(f"asking {route.store}", told)
+        place = str(self._file(way, spec, fold).relative_to(self.task.out))
+        name = f"cohorts_quality_{hashlib.sha256(place.encode()).hexdigest()[:10]}"
+        filled = np.flatnonzero(filled_rows(vectors))
+        sample = vectors[np.sort(np.random.default_rng(self.task.seed).permutation(filled)[:SAMPLE])]
         with connect(route.store) as connector:
             if name in connector.collections():  # left by a run that was killed
                 connector.drop(name)
-            sample = _sample(vectors, self._plan.seed)
-            collection = route.wanted.settle(
-                connector,
-                Collection(name, vectors.shape[1]),
-                lambda: sample,
-                k=min(max(self._plan.ks), len(sample) // 4),
+            k = min(max(self.depths), len(sample) // 4)
+            collection = Collection(name, vectors.shape[1])
+            collection = route.wanted.settle(connector, collection, lambda: sample, k=k)
+            return rank_through(
+                connector, collection, vectors, self.population, fold, exact, self.depths, asked
             )
-            made = rank_through(
-                connector, collection, vectors, self._population, fold, exact, self._plan.ks, asked
-            )
-        self._keep(cell, fold, made)
 
-    def _known(self, cell: Cell) -> bool:
-        if cell not in self._result.rankings and (self._out / cell.path).exists():
-            self._result.rankings[cell] = read_ranking(self._out / cell.path, self._population)
-        return cell in self._result.rankings
-
-    def _keep(self, cell: Cell, fold: Fold, made: Ranking) -> None:
-        keep_ranking(self._out / cell.path, made, self._population, fold)
-        self._result.rankings[cell] = made
+    def _file(self, way: Way, spec: str, fold: Fold) -> Path:
+        """Return a ranking's file; its place below the folder is what it is known by. `spec` asks for the encoder."""
+        parts = (_slug(*part) for part in ((way.view,), (way.encoder, spec), (way.route,)))
+        return self.task.out.joinpath("rankings", *parts, f"fold-{fold.number}.parquet")
 
 
 def _centred(vectors: Any, fold: Fold) -> Any:
@@ -283,11 +367,6 @@ def _centred(vectors: Any, fold: Fold) -> Any:
     filled = filled_rows(vectors)
     mean = vectors[fold.training][filled[fold.training]].mean(axis=0)
     return unit_rows(np.where(filled[:, None], vectors - mean, 0))
-
-
-def _sample(vectors: Any, seed: int) -> Any:
-    filled = np.flatnonzero(filled_rows(vectors))
-    return vectors[np.sort(np.random.default_rng(seed).permutation(filled)[:SAMPLE])]
 
 
 def _slug(title: str, *more: str) -> str:

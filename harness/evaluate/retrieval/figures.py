@@ -1,97 +1,74 @@
 """Figures from raw rankings: means with intervals, cohort by cohort and together, subgroups, and paired tests."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from cohorts.harness.evaluate.retrieval.evaluation import Result
+from cohorts.harness.evaluate.base import figures
 from cohorts.harness.evaluate.retrieval.grades import Judged, OfRecords, graded, graded_ndcg
-from cohorts.harness.evaluate.retrieval.population import Mask, Names
-from cohorts.harness.evaluate.retrieval.rankings import EXACT, Way, hits_of, matches_of
+from cohorts.harness.evaluate.retrieval.population import Mask, Population
+from cohorts.harness.evaluate.retrieval.questions import Fold, together
+from cohorts.harness.evaluate.retrieval.rankings import EXACT, Ranking, Way, hits_of, matches_of
+from cohorts.harness.evaluate.retrieval.reasons import Reasons
+from cohorts.harness.reports.long_table import Record, records
+from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.measures import intervals, paired, ranking
 from cohorts.measures.corrections import holm
-from cohorts.measures.ranking import Counts, Hits, Values
+from cohorts.measures.ranking import Values
 
 ALL = "all"
 SMALLEST_CELL = 10  # questions of a subgroup; fewer say nothing, and may point at a person
 EXTREMES = 3  # questions answered best, and worst
 _SEED = 0  # of the bootstrap
-_TOLD = ("questions", "mean", "sd", "low", "high")
-Setting = dict[str, Any]
-Columns = list[tuple[Setting, Values]]
+Columns = Sequence[tuple[Mapping[str, Any], Values]]  # settings, and a value of each question
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What one way found for q questions: hits (q, depth), R-precision (q,), neighbours found by k (q,)."""
-
-    hits: Hits
-    r_precision: Values
-    neighbours: Mapping[int, Values]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Answers:
     """The q questions of all folds together, and what every way found for them.
 
-    Of a question: who is asked about, the cohort, the groups, how many match, and their share of the candidates, (q,).
+    `found` are rankings fold by fold, `hits` those of all folds, (q, depth) by way. Of a question: how many `matches`
+    there are, and their share of the candidates, its `base`, (q,). `reasons` are those of who is asked about, by view
+    and encoder.
     """
 
-    asked: Sequence[str]
-    cohort: Names
-    groups: Mapping[str, Names]
-    matches: Counts
-    base: Values
-    found: Mapping[Way, Found]
-
-    @classmethod
-    def of(cls, result: Result) -> "Answers":
-        """Put the folds together."""
-        population, folds = result.population, result.folds
-        units = np.concatenate([fold.units for fold in folds])
-        matches = np.concatenate([matches_of(population, fold) for fold in folds])
-        own = np.bincount(population.patient)[population.patient[units]]
-        return cls(
-            asked=[population.ids[unit] for unit in units],
-            cohort=np.concatenate([fold.cohort for fold in folds]),
-            groups={name: values[units] for name, values in population.groups.items()},
-            matches=matches,
-            base=matches / (len(population) - own),
-            found={
-                way: Found(
-                    hits=np.concatenate(
-                        [hits_of(one.found, population, fold) for fold, one in zip(folds, made, strict=True)]
-                    ),
-                    r_precision=np.concatenate([one.r_precision for one in made]),
-                    neighbours={k: np.concatenate([one.recall[k] for one in made]) for k in made[0].recall},
-                )
-                for way, made in result.ways().items()
-            },
-        )
-
-    @property
-    def exact(self) -> list[Way]:
-        """Return the ways that were searched exactly."""
-        return [way for way in self.found if way.route == EXACT]
+    def __init__(
+        self,
+        population: Population,
+        folds: Sequence[Fold],
+        found: Mapping[Way, Sequence[Ranking]],
+        reasons: Mapping[tuple[str, str], Reasons],
+    ) -> None:
+        self.population, self.folds, self.found, self.reasons = population, folds, found, reasons
+        self.asked = together(folds)
+        self.matches = matches_of(population, self.asked)
+        own = np.bincount(population.patient)[population.patient[self.asked.units]]
+        self.base = self.matches / (len(population) - own)
+        self.hits = {
+            way: np.concatenate(
+                [hits_of(one.found, population, fold) for fold, one in zip(folds, some, strict=True)]
+            )
+            for way, some in found.items()
+        }
+        self.exact = [way for way in found if way.route == EXACT]
 
     @property
     def parts(self) -> Iterator[tuple[str, Mask]]:
         """Yield all questions, and those of every cohort where there are several: a name, and which, (q,)."""
-        yield ALL, np.ones(len(self.cohort), np.bool_)
-        names = dict.fromkeys(self.cohort.tolist())
-        yield from ((name, self.cohort == name) for name in names if len(names) > 1)
+        cohort = self.asked.cohort
+        yield ALL, np.ones(len(cohort), np.bool_)
+        names = dict.fromkeys(cohort.tolist())
+        yield from ((name, cohort == name) for name in names if len(names) > 1)
 
     def precision(self, way: Way, k: int) -> Values:
         """Return precision at k of one way, (q,)."""
-        return ranking.precision(self.found[way].hits, k)
+        return ranking.precision(self.hits[way], k)
 
     def measures(self, way: Way, k: int) -> dict[str, Values]:
         """Return every measure at k of one way, (q,) each; measures/ranking.py says what they are."""
-        found, matches = self.found[way], self.matches
-        hits, precision = found.hits, self.precision(way, k)
+        found, hits, matches = self.found[way], self.hits[way], self.matches
+        precision = self.precision(way, k)
         return {
             "precision": precision,
             "precision_ceiling": ranking.precision_ceiling(matches, k),
@@ -103,92 +80,110 @@ class Answers:
             "f1_ceiling": ranking.f1_ceiling(matches, k),
             "ndcg": ranking.ndcg(hits, k, matches),
             "average_precision": ranking.average_precision(hits[:, :k], matches),
-            "r_precision": found.r_precision,
-            "neighbour_recall": found.neighbours.get(k, np.full(len(hits), np.nan)),
+            "r_precision": np.concatenate([one.r_precision for one in found]),
+            "neighbour_recall": np.concatenate(
+                [one.recall.get(k, one.r_precision * np.nan) for one in found]
+            ),
         }
 
 
-def figures(answers: Answers, ks: Sequence[int]) -> pd.DataFrame:
-    """Return a row for every way, cohort, k and measure: questions, mean, sd, and the 95 % interval (bootstrap)."""
+def of_answers(answers: Answers, ks: Sequence[int]) -> Iterator[Record]:
+    """Yield all figures of which way finds how much; those of one k are of the paper's, or of the largest."""
+    k = depth_told(ks)
+    yield from every_figure(answers, ks)
+    yield from base_rates(answers, k)
+    yield from comparisons(answers, k)
+    yield from subgroups(answers, k)
+    yield from extremes(answers, k)
+
+
+def depth_told(ks: Collection[int]) -> int:
+    """Return the k that tables are of: the paper's, or the largest."""
+    return RETRIEVAL_K if RETRIEVAL_K in ks else max(ks)
+
+
+def every_figure(answers: Answers, ks: Sequence[int]) -> Iterator[Record]:
+    """Yield every measure of every way, cohort and k: questions, mean, sd, and the 95 % interval (bootstrap)."""
     columns = [
         ({**way._asdict(), "k": k, "measure": name}, values)
         for way in answers.found
         for k in ks
         for name, values in answers.measures(way, k).items()
     ]
-    return pd.concat(
-        [_told(columns, chosen, cohort=cohort) for cohort, chosen in answers.parts], ignore_index=True
-    )
+    for cohort, chosen in answers.parts:
+        yield from _told("figures", columns, chosen, cohort=cohort)
 
 
-def base_rates(answers: Answers, k: int) -> pd.DataFrame:
-    """Return, by cohort, the questions, the matches, what chance reaches, and the most that recall at k can be."""
+def base_rates(answers: Answers, k: int) -> Iterator[Record]:
+    """Yield, by cohort, the questions, the matches, what chance reaches, and the most that recall at k can be."""
     ceiling = ranking.recall_ceiling(answers.matches, k)
     means = {"matches": answers.matches, "base_rate": answers.base, "recall_ceiling": ceiling}
-    return pd.DataFrame(
-        {"cohort": cohort, "questions": int(chosen.sum())}
-        | {name: float(values[chosen].mean()) for name, values in means.items()}
-        for cohort, chosen in answers.parts
-    )
+    for cohort, chosen in answers.parts:
+        of = {name: float(values[chosen].mean()) for name, values in means.items()}
+        yield from figures("cohorts", {"cohort": cohort}, questions=int(chosen.sum()), **of)
 
 
-def subgroups(answers: Answers, k: int) -> pd.DataFrame:
-    """Return precision at k by group of who is asked about; groups of fewer than 10 questions have no figure."""
-    columns: Columns = [(way._asdict(), answers.precision(way, k)) for way in answers.exact]
-    parts = []
-    for name, of in answers.groups.items():
-        for group in sorted(set(of.tolist())):
-            chosen, facts = of == group, {"group": name, "value": group or "unknown", "k": k}
+def subgroups(answers: Answers, k: int) -> Iterator[Record]:
+    """Yield precision at k by group of who is asked about; groups of fewer than 10 questions have no figure."""
+    columns = [
+        ({**way._asdict(), "measure": "precision"}, answers.precision(way, k)) for way in answers.exact
+    ]
+    for name, values in answers.population.groups.items():
+        of = values[answers.asked.units]
+        for part in sorted(set(of.tolist())):
+            chosen, facts = of == part, {"group": name, "part": part or "unknown", "k": k}
             if chosen.sum() < SMALLEST_CELL:
-                few = {**facts, "questions": f"fewer than {SMALLEST_CELL}"}
-                parts.append(pd.DataFrame(way | few for way, _ in columns))
+                few = {"sheet": "subgroups", **facts, "questions": f"fewer than {SMALLEST_CELL}"}
+                yield from ({**few, **setting} for setting, _ in columns)
             else:
-                parts.append(_told(columns, chosen, **facts, base_rate=float(answers.base[chosen].mean())))
-    order = [*Way._fields, "group", "value", "k", *_TOLD, "base_rate"]
-    return pd.concat(parts, ignore_index=True).reindex(columns=order) if parts else pd.DataFrame()
+                base = float(answers.base[chosen].mean())
+                yield from _told("subgroups", columns, chosen, **facts, base_rate=base)
 
 
-def extremes(answers: Answers, reasons: Mapping[tuple[str, str], Mapping[str, str]], k: int) -> pd.DataFrame:
-    """Return the three questions answered best and worst in every way, searched exactly, with the reasons known."""
-    rows = []
+def extremes(answers: Answers, k: int) -> Iterator[Record]:
+    """Yield the three questions answered best and worst in every way, searched exactly, with the reasons known."""
     for way in answers.exact:
-        precision, told = answers.precision(way, k), reasons.get((way.view, way.encoder), {})
+        precision, told = answers.precision(way, k), answers.reasons.get((way.view, way.encoder), {})
         order = np.argsort(-precision, kind="stable")
         for place, some in (("best", order[:EXTREMES]), ("worst", order[::-1][:EXTREMES])):
             for question in some.tolist():
-                unit = answers.asked[question]
-                at = {"place": place, "asked": unit, "cohort": answers.cohort[question], "k": k}
-                found = {"precision": precision[question], "reasons": told.get(unit, "")}
-                rows.append(way._asdict() | at | found)
-    return pd.DataFrame(rows)
+                unit = answers.population.ids[answers.asked.units[question]]
+                at = {"place": place, "asked": unit, "cohort": str(answers.asked.cohort[question]), "k": k}
+                found, why = float(precision[question]), told.get(unit, "")
+                yield from figures("extremes", way._asdict() | at, precision=found, reasons=why)
 
 
-def graded_figures(result: Result, grades: OfRecords | Judged, ks: Sequence[int]) -> pd.DataFrame:
-    """Return, for every way and k, the mean grade of those found, nDCG by grades, and the mean grade of everybody."""
-    ways = result.ways()
+def graded_figures(
+    sheet: str, answers: Answers, grades: OfRecords | Judged, ks: Sequence[int]
+) -> Iterator[Record]:
+    """Yield, for every way and k, the mean grade of those found, nDCG by grades, and the mean grade of everybody."""
     parts = [
-        graded(grades, result.population, fold, {way: made[place].found for way, made in ways.items()})
-        for place, fold in enumerate(result.folds)
+        graded(
+            grades,
+            answers.population,
+            fold,
+            {way: some[place].found for way, some in answers.found.items()},
+        )
+        for place, fold in enumerate(answers.folds)
     ]
     columns = [
         ({**way._asdict(), "k": k, "measure": name}, np.concatenate(values))
-        for way in ways
+        for way in answers.found
         for k in ks
         for name, values in (
-            ("grade", [part.found[way][:, :k].mean(axis=1) for part in parts]),
-            ("graded_ndcg", [graded_ndcg(part.found[way], part.best, k) for part in parts]),
+            ("grade", [made[way][:, :k].mean(axis=1) for made, _, _ in parts]),
+            ("graded_ndcg", [graded_ndcg(made[way], best, k) for made, best, _ in parts]),
         )
     ]
-    return _told(columns).assign(everybody=float(np.concatenate([part.base for part in parts]).mean()))
+    yield from _told(sheet, columns, everybody=float(np.concatenate([base for _, _, base in parts]).mean()))
 
 
-def comparisons(answers: Answers, k: int) -> pd.DataFrame:
-    """Return paired tests of precision at k: encoders, searched exactly, in one view; and each index against exact.
+def comparisons(answers: Answers, k: int) -> Iterator[Record]:
+    """Yield paired tests of precision at k: encoders, searched exactly, in one view; and each index against exact.
 
     Wilcoxon's signed-rank and Student's t, each Holm-corrected over the tests of a view; `d` is the mean difference in
     standard deviations of the differences.
     """
-    rows = []
     for view in dict.fromkeys(way.view for way in answers.found):
         exact = [way for way in answers.exact if way.view == view]
         through = [way for way in answers.found if way.view == view and way.route != EXACT]
@@ -201,7 +196,7 @@ def comparisons(answers: Answers, k: int) -> pd.DataFrame:
         p_t = [paired.t_p(*side) for side in sides]
         told = pd.DataFrame(
             {
-                "difference": [float(column.mean()) for column in apart.T],
+                "value": [float(column.mean()) for column in apart.T],
                 "low": low,
                 "high": high,
                 "d": [paired.effect_size(*side) for side in sides],
@@ -209,20 +204,23 @@ def comparisons(answers: Answers, k: int) -> pd.DataFrame:
                 "p_t": holm([1.0 if p != p else p for p in p_t]),
             }
         )
-        rows += [
-            {"view": view, "first": first.encoder, "second": second.encoder, "route": first.route}
-            | {"against": second.route, "k": k, **one}
-            for (first, second), one in zip(pairs, told.to_dict("records"), strict=True)
-        ]
-    return pd.DataFrame(rows)
+        for (first, second), one in zip(pairs, records(told), strict=True):
+            of = {"view": view, "first": first.encoder, "second": second.encoder, "route": first.route}
+            yield {
+                "sheet": "comparisons",
+                **of,
+                "against": second.route,
+                "k": k,
+                "measure": "difference",
+                **one,
+            }
 
 
-def _told(columns: Columns, chosen: Mask | slice = slice(None), **facts: Any) -> pd.DataFrame:
-    """Return a row for each column: mean, standard deviation and interval over those of the questions with a value."""
+def _told(sheet: str, columns: Columns, chosen: Mask | slice = slice(None), **facts: Any) -> Iterator[Record]:
+    """Yield a row for each column: mean, standard deviation and interval over those of the questions with a value."""
     values = np.stack([values for _, values in columns], axis=1)[chosen]
     low, high = intervals.of_means(values, np.random.default_rng(_SEED))
-    frame = pd.DataFrame(values)
-    told = [frame.count(), frame.mean(), frame.std(), low, high]
-    return pd.DataFrame([setting | facts for setting, _ in columns]).assign(
-        **dict(zip(_TOLD, map(np.asarray, told), strict=True))
-    )
+    of = pd.DataFrame(values)
+    told = {"questions": of.count(), "value": of.mean(), "sd": of.std(), "low": low, "high": high}
+    for (setting, _), one in zip(columns, records(pd.DataFrame(told)), strict=True):
+        yield {"sheet": sheet, **setting, **facts, **one}

@@ -5,18 +5,18 @@ The grade of a pair is the mean of three parts, each 0 to 1: Jaccard's index of 
 or neither did. A part that is unknown of both, or of one, counts 0.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.retrieval.population import Population, Rows
+from cohorts.harness.evaluate.retrieval.population import Population, Rows, incidence
 from cohorts.harness.evaluate.retrieval.questions import Fold, blocks
 from cohorts.harness.evaluate.retrieval.rankings import Way
-from cohorts.harness.evaluate.retrieval.scorers import ByCodes, GroupCounter, groups_of
+from cohorts.harness.evaluate.retrieval.scorers import ByCodes, groups_of
+from cohorts.measures.correlation import spearman
 from cohorts.measures.ranking import Values
 from cohorts.records.base import Source
 from cohorts.records.tables.cells import text_ids
@@ -31,12 +31,15 @@ class OfRecords:
     """Grades of n units by their records, (some, n) at a time."""
 
     def __init__(self, source: Source, cohorts: Sequence[str]) -> None:
-        counter, died = GroupCounter(), []
-        for batch in WithheldSource(source, Withheld(tuple(cohorts))).batches():
-            counter.add(groups_of(batch))
-            died.append(batch.units["died"].astype("float32").to_numpy(np.float32, na_value=np.nan))
-        groups, rows = counter.rows()
-        kinds = np.array([group.partition(":")[0] for group in groups])
+        died = []
+
+        def groups() -> Iterator[set[str]]:
+            for batch in WithheldSource(source, Withheld(tuple(cohorts))).batches():
+                died.append(batch.units["died"].astype("float32").to_numpy(np.float32, na_value=np.nan))
+                yield from groups_of(batch)
+
+        names, rows = incidence(groups())
+        kinds = np.array([name.partition(":")[0] for name in names])
         self._parts = [ByCodes(rows[:, kinds == kind]) for kind in ("diagnosis", "drug")]
         self._died = np.concatenate(died)
 
@@ -50,57 +53,33 @@ class Judged:
     """Grades that were given: pairs of units in either order; a pair that was not judged has grade 0."""
 
     def __init__(self, file: Path, population: Population) -> None:
-        pairs = _read_pairs(file)
+        from scipy.sparse import coo_array
+
+        pairs = read_judgements(file)
         row_of = {unit: row for row, unit in enumerate(population.ids)}
         strangers = sorted({*pairs["patient"], *pairs["other"]} - set(row_of))
         if strangers:
             raise InputError(
                 f"{file}: {len(strangers):,} ids are no units of this source, so nothing can be judged of them."
             )
-        self._n = len(population)
-        self.first = pairs["patient"].map(row_of).to_numpy(np.intp)
-        self.second = pairs["other"].map(row_of).to_numpy(np.intp)
+        self.first, self.second = (pairs[side].map(row_of).to_numpy(np.intp) for side in ("patient", "other"))
         self.grade = pairs["grade"].to_numpy(np.float32)
+        ends = np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])
+        everybody = (len(population), len(population))
+        self._of = coo_array((np.tile(self.grade, 2), ends), shape=everybody).tocsr()
 
     def of(self, rows: Rows) -> Grades:
         """Return (len(rows), n)."""
-        from scipy.sparse import coo_array
-
-        ends = np.concatenate([self.first, self.second]), np.concatenate([self.second, self.first])
-        matrix = coo_array((np.tile(self.grade, 2), ends), shape=(self._n, self._n)).tocsr()
-        return np.asarray(matrix[rows].toarray(), np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Graded:
-    """Of q questions: the grades of everybody in the best order (q, depth), the mean grade of all (q,), and, by way,
-    the grades of those found (q, depth), 0 where fewer were.
-    """
-
-    best: Values
-    base: Values
-    found: dict[Way, Values]
-
-
-def grades_of(source: Source, population: Population, judged: Judged | None) -> list[OfRecords | Judged]:
-    """Return the grades that there are: by records where there are codes, and those given."""
-    made: list[OfRecords | Judged] = []
-    if not population.any_shared:
-        made.append(OfRecords(source, population.cohorts))
-    if judged is not None:
-        made.append(judged)
-    return made
-
-
-def check_judgements(file: Path) -> None:
-    """Raise InputError where a file holds no grades of pairs; whose they are is looked at by `Judged`."""
-    _read_pairs(file)
+        return np.asarray(self._of[rows].toarray(), np.float32)
 
 
 def graded(
     grades: OfRecords | Judged, population: Population, fold: Fold, found: Mapping[Way, Rows]
-) -> Graded:
-    """Return the grades of those `found` in each way, (q, depth), of the best ranking by grades, and of chance."""
+) -> tuple[dict[Way, Values], Values, Values]:
+    """Return the grades of those found in each way, (q, depth), 0 where fewer were, of q questions.
+
+    Beside them are the grades of everybody in the best order, (q, depth), and everybody's mean, (q,).
+    """
     depth = max(rows.shape[1] for rows in found.values())
     best, base = np.zeros((len(fold), depth)), np.zeros(len(fold))
     made = {way: np.zeros(rows.shape) for way, rows in found.items()}
@@ -113,7 +92,7 @@ def graded(
         top = -np.sort(-of, axis=1)[:, :depth]
         best[some, : top.shape[1]] = top
         base[some] = of.sum(axis=1) / others.sum(axis=1)
-    return Graded(best=best, base=base, found=made)
+    return made, best, base
 
 
 def graded_ndcg(made: Values, best: Values, k: int) -> Values:
@@ -125,23 +104,15 @@ def graded_ndcg(made: Values, best: Values, k: int) -> Values:
     )
 
 
-def agreement(grades: Sequence[OfRecords | Judged]) -> tuple[float, int] | None:
-    """Return Spearman's correlation of given grades with those by records, and of how many pairs; None without both."""
-    from scipy.stats import spearmanr
-
-    by_records = [one for one in grades if isinstance(one, OfRecords)]
-    judged = [one for one in grades if isinstance(one, Judged)]
-    if not (by_records and judged):
-        return None
-    first, second, given = judged[0].first, judged[0].second, judged[0].grade
-    pairs = zip(first, second, strict=True)
-    ours = np.array([by_records[0].of(np.array([one]))[0, other] for one, other in pairs])
-    if len(ours) < 3 or not np.ptp(ours) or not np.ptp(given):
-        return float("nan"), len(ours)
-    return float(spearmanr(given, ours).statistic), len(ours)
+def agreement(by_records: OfRecords, judged: Judged) -> tuple[float, int]:
+    """Return Spearman's correlation of given grades with those by records, NaN for fewer than 3, and of how many."""
+    pairs = zip(judged.first, judged.second, strict=True)
+    ours = np.array([by_records.of(np.array([one]))[0, other] for one, other in pairs])
+    return spearman(judged.grade, ours).value if len(ours) >= 3 else float("nan"), len(ours)
 
 
-def _read_pairs(file: Path) -> pd.DataFrame:
+def read_judgements(file: Path) -> pd.DataFrame:
+    """Return pairs of ids, `patient` and `other`, and their `grade`. Raises InputError for a grade that is none."""
     pairs = pd.DataFrame(read_all(file, COLUMNS), columns=list(COLUMNS), dtype="str")
     grade = pd.to_numeric(pairs["grade"], errors="coerce")
     if grade.isna().any() or (grade < 0).any():

@@ -1,9 +1,10 @@
 """Whom neighbours are judged by: all units of a source, the cohorts they belong to, and what they are grouped by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +75,7 @@ def read_patients(source: Source, cohorts: Sequence[str] = (), by: CohortBy = Co
         "admission": units["admission_type"].fillna("").str.lower().to_numpy(dtype=np.str_),
     }
     has_notes = any(notes for _, _, notes in batches)
-    ids, patient = units["unit_id"].tolist(), _numbers(units["patient_id"])
-    return Population(ids, patient, names, member, groups, has_notes=has_notes, by=by)
+    return Population(*_who(units), names, member, groups, has_notes=has_notes, by=by)
 
 
 def read_labelled(source: Source, labels: Sequence[str]) -> Population:
@@ -91,21 +91,14 @@ def read_labelled(source: Source, labels: Sequence[str]) -> Population:
                 raise InputError(f"The source {source.name} keeps no label {label!r} with its documents.")
         frames.append(batch.units[["unit_id", "patient_id", *columns]])
     units = _together(source, frames)
-    sets = [
+    names, has = incidence(
         {name for text in row if isinstance(text, str) for name in split_labels(text)}
         for row in units[columns].itertuples(index=False)
-    ]
-    names = sorted(set().union(*sets))
-    place = {name: number for number, name in enumerate(names)}
-    member = np.zeros((len(sets), len(names)), np.bool_)
-    for row, own in enumerate(sets):
-        member[row, [place[name] for name in own]] = True
+    )
+    member = has.toarray().astype(np.bool_)
     if not (member.sum(axis=0) > 1).any():
         raise InputError(f"No two of {len(units):,} documents share a label of {', '.join(labels)}.")
-    title = " or ".join(labels)
-    return Population(
-        units["unit_id"].tolist(), _numbers(units["patient_id"]), names, member, {}, any_shared=title
-    )
+    return Population(*_who(units), names, member, {}, any_shared=" or ".join(labels))
 
 
 def age_bands(ages: "pd.Series[float]") -> Names:
@@ -125,11 +118,26 @@ def members(batch: Batch, names: Sequence[str], by: CohortBy) -> Mask:
     return np.stack([units.isin(held.get(name, set())).to_numpy(np.bool_) for name in names], axis=1)
 
 
+def incidence(own: Iterable[set[str]]) -> tuple[list[str], Any]:
+    """Return all names that n units have, sorted, and who has which, CSR (n, names) float32 of ones.
+
+    The units' sets are read once, one at a time; what is kept of an entry takes 4 bytes.
+    """
+    from scipy.sparse import csr_array
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    binarizer = MultiLabelBinarizer(sparse_output=True)
+    rows = csr_array(binarizer.fit_transform(own), dtype=np.float32)
+    rows.sort_indices()
+    return binarizer.classes_.tolist(), rows
+
+
 def _together(source: Source, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not frames:
         raise InputError(f"The source holds no {source.unit}s.")
     return pd.concat(frames, ignore_index=True)
 
 
-def _numbers(patients: "pd.Series[str]") -> Rows:
-    return pd.factorize(patients)[0].astype(np.intp)
+def _who(units: pd.DataFrame) -> tuple[list[str], Rows]:
+    """Return the ids of units, and the number of each one's patient."""
+    return units["unit_id"].tolist(), pd.factorize(units["patient_id"])[0].astype(np.intp)

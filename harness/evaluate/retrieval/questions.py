@@ -40,17 +40,31 @@ def deal(population: Population, folds: int, per_cohort: int, seed: int) -> list
     rng = np.random.default_rng(seed)
     patients = int(population.patient.max()) + 1
     fold_of = (rng.permutation(patients) % FOLDS)[population.patient]
-    asked = [(fold_of < folds) & own for own in _may_be_asked(population)]
-    drawn = [_draw(rows, population, per_cohort, rng) for rows in asked]
-    made = [_fold(number, fold_of, drawn, population) for number in range(folds)]
-    if not sum(map(len, made)):
+    cohort, units, wanted = [], [], []
+    for name, own in _kinds(population):
+        rows = _draw(own.any(axis=1) & (fold_of < folds), population, per_cohort, rng)
+        cohort += [name] * len(rows)
+        units.append(rows)
+        wanted.append(own[rows])
+    if not cohort:
         raise InputError(
             "There is nobody to ask about: no cohort has members on both sides.",
             remedy=f"Take more patients, other cohorts, or all {FOLDS} folds.",
             hint="all_folds",
             folds=FOLDS,
         )
-    return made
+    every = np.concatenate(units), np.array(cohort, np.str_), np.concatenate(wanted)
+    asked_in = [fold_of[every[0]] == number for number in range(folds)]
+    return [
+        Fold(number, np.flatnonzero(fold_of != number), *(part[own] for part in every))
+        for number, own in enumerate(asked_in)
+    ]
+
+
+def together(folds: Sequence[Fold]) -> Fold:
+    """Return the questions of all folds as one, for which nobody learns."""
+    parts = zip(*((fold.units, fold.cohort, fold.wanted) for fold in folds), strict=True)
+    return Fold(-1, folds[0].training[:0], *map(np.concatenate, parts))
 
 
 def blocks(population: Population, fold: Fold) -> Iterator[tuple[slice, Mask, Mask]]:
@@ -63,29 +77,20 @@ def blocks(population: Population, fold: Fold) -> Iterator[tuple[slice, Mask, Ma
         yield some, alike & others, others
 
 
-def _may_be_asked(population: Population) -> list[Mask]:
-    """Return, for every kind of question, which units have somebody else to be found, (n,) each."""
-    patients = [len(np.unique(population.patient[own])) for own in population.member.T]
-    shared = population.member & (np.array(patients) > 1)
+def _kinds(population: Population) -> Iterator[tuple[str, Mask]]:
+    """Yield every kind of question: its name, and which cohorts make another unit like each one, (n, m).
+
+    A cohort of a single patient makes nobody alike. Who is like nobody is not asked about.
+    """
+    several = [len(np.unique(population.patient[own])) > 1 for own in population.member.T]
     if population.any_shared:
-        return [np.asarray(shared.any(axis=1))]
-    return [np.asarray(column) for column in shared.T]
+        yield population.any_shared, population.member & several
+    else:
+        for name, column in zip(population.cohorts, np.eye(len(several), dtype=np.bool_), strict=True):
+            yield name, population.member & several & column
 
 
 def _draw(may: Mask, population: Population, most: int, rng: np.random.Generator) -> Rows:
     rows = rng.permutation(np.flatnonzero(may))
     _, first = np.unique(population.patient[rows], return_index=True)
     return np.sort(rows[np.sort(first)][:most])
-
-
-def _fold(number: int, fold_of: Rows, drawn: Sequence[Rows], population: Population) -> Fold:
-    own = [rows[fold_of[rows] == number] for rows in drawn]
-    names = [population.any_shared] if population.any_shared else population.cohorts
-    cohort = [name for name, rows in zip(names, own, strict=True) for _ in rows]
-    units = np.concatenate(own) if own else np.zeros(0, np.intp)
-    if population.any_shared:
-        wanted = population.member[units]
-    else:
-        wanted = np.repeat(np.eye(len(names), dtype=np.bool_), [len(rows) for rows in own], axis=0)
-    training = np.flatnonzero(fold_of != number)
-    return Fold(number, training, units, np.array(cohort, np.str_), wanted)

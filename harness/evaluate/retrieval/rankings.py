@@ -43,6 +43,38 @@ class Ranking:
     recall: dict[int, Values] = field(default_factory=dict)
     note: str = ""
 
+    @classmethod
+    def read(cls, file: Path, population: Population) -> "Ranking":
+        """Read what `keep` wrote."""
+        frame = pd.read_parquet(file)
+        row_of = {unit: row for row, unit in enumerate(population.ids)}
+        found = np.full((len(frame), int(frame.attrs["depth"])), -1, np.intp)
+        for question, ids in enumerate(frame["found"]):
+            found[question, : len(ids)] = [row_of[unit] for unit in ids]
+        recall = {
+            int(name.removeprefix("recall_")): frame[name].to_numpy(np.float64)
+            for name in map(str, frame)
+            if name.startswith("recall_")
+        }
+        return cls(found, frame["r_precision"].to_numpy(np.float64), recall, frame.attrs["note"])
+
+    def keep(self, file: Path, population: Population, fold: Fold) -> None:
+        """Write the ranking of a fold as Parquet, units by their ids, in one step."""
+        ids = np.array(population.ids, dtype=object)
+        frame = pd.DataFrame(
+            {
+                "asked": ids[fold.units],
+                "cohort": fold.cohort,
+                "found": [ids[row[row >= 0]].tolist() for row in self.found],
+                "r_precision": self.r_precision,
+                **{f"recall_{k}": values for k, values in self.recall.items()},
+            }
+        )
+        frame.attrs = {"depth": self.found.shape[1], "note": self.note}
+        private_folder(file.parent)
+        with replace_private(file) as stream:
+            frame.to_parquet(stream, index=False)
+
 
 def rank_exactly(scorer: Scorer, population: Population, fold: Fold, depth: int, seed: int) -> Ranking:
     """Rank everybody but the patient asked about; who is as like as another comes in random order."""
@@ -105,36 +137,3 @@ def matches_of(population: Population, fold: Fold) -> ranking.Counts:
     return np.concatenate(
         [np.zeros(0, np.int64), *(alike.sum(axis=1) for _, alike, _ in blocks(population, fold))]
     )
-
-
-def keep_ranking(file: Path, made: Ranking, population: Population, fold: Fold) -> None:
-    """Write a ranking as Parquet, units by their ids, in one step."""
-    ids = np.array(population.ids, dtype=object)
-    frame = pd.DataFrame(
-        {
-            "asked": ids[fold.units],
-            "cohort": fold.cohort,
-            "found": [ids[row[row >= 0]].tolist() for row in made.found],
-            "r_precision": made.r_precision,
-            **{f"recall_{k}": values for k, values in made.recall.items()},
-        }
-    )
-    frame.attrs = {"depth": made.found.shape[1], "note": made.note}
-    private_folder(file.parent)
-    with replace_private(file) as stream:
-        frame.to_parquet(stream, index=False)
-
-
-def read_ranking(file: Path, population: Population) -> Ranking:
-    """Read what `keep_ranking` wrote."""
-    frame = pd.read_parquet(file)
-    row_of = {unit: row for row, unit in enumerate(population.ids)}
-    found = np.full((len(frame), int(frame.attrs["depth"])), -1, np.intp)
-    for question, ids in enumerate(frame["found"]):
-        found[question, : len(ids)] = [row_of[unit] for unit in ids]
-    recall = {
-        int(name.removeprefix("recall_")): frame[name].to_numpy(np.float64)
-        for name in map(str, frame)
-        if name.startswith("recall_")
-    }
-    return Ranking(found, frame["r_precision"].to_numpy(np.float64), recall, frame.attrs["note"])

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 from cohorts.encoders.base import Explains
-from cohorts.harness.evaluate.data.splits import listed
-from cohorts.harness.evaluate.retrieval.population import Population
-from cohorts.harness.evaluate.retrieval.questions import Fold
 from cohorts.private_files import open_private, private_folder
 from cohorts.records.base import Source
-from cohorts.records.transforms import Subset
 
 _SHOWN = 5
 
@@ -18,27 +14,24 @@ Reasons = Mapping[str, str]
 """By unit id: the share of its notes, and the strongest reasons, as `notes 12%; diagnosis:renal_failure 8°`."""
 
 
-def explain(encoder: object, seen: Source, population: Population, fold: Fold) -> Reasons:
-    """Return the reasons of every unit asked about; nothing for an encoder that gives none."""
+def explain(encoder: object, asked: Source, file: Path) -> Reasons:
+    """Return the reasons of every unit asked about, and keep them as CSV; nothing for an encoder that gives none."""
     told: dict[str, str] = {}
     if isinstance(encoder, Explains):
-        for batch in Subset(seen, listed(population.ids, fold.units)).batches():
+        for batch in asked.batches():
             _, reasons = encoder.explain(batch)
             for unit, one in zip(batch.units["unit_id"], reasons, strict=False):  # some encoders give none
                 strongest = (f"{name} {angle:.0f}°" for name, angle in one.reasons[:_SHOWN])
                 told[unit] = "; ".join((f"notes {one.from_notes:.0%}", *strongest))
+    if told:
+        private_folder(file.parent)
+        with open_private(file) as stream:
+            pd.DataFrame(told.items(), columns=["unit", "reasons"]).to_csv(stream, index=False)
     return told
 
 
-def keep_reasons(file: Path, reasons: Reasons) -> None:
-    """Write them as CSV."""
-    private_folder(file.parent)
-    with open_private(file) as stream:
-        pd.DataFrame(reasons.items(), columns=["unit", "reasons"]).to_csv(stream, index=False)
-
-
 def read_reasons(file: Path) -> Reasons:
-    """Read what `keep_reasons` wrote; nothing where there is no file."""
+    """Return what was kept; nothing where there is no file."""
     if not file.exists():
         return {}
     frame = pd.read_csv(file, dtype=str)

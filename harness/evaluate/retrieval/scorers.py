@@ -3,8 +3,7 @@
 A scorer gives every unit's likeness to the units asked about; what it can't compare is -inf, and found by nobody.
 """
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.pooling import filled_rows
 from cohorts.harness.evaluate.data.words import Bm25, WordCounter, WordCounts, products
-from cohorts.harness.evaluate.retrieval.population import Names, Rows
+from cohorts.harness.evaluate.retrieval.population import Names, Rows, incidence
 from cohorts.records.base import Batch, Source, joined_notes
 
 Scores = npt.NDArray[np.float32]
@@ -109,32 +108,6 @@ def groups_of(batch: Batch) -> list[set[str]]:
     return list(found.values())
 
 
-class GroupCounter:
-    """Notes which unit has which group of codes, some units at a time, 4 bytes each."""
-
-    def __init__(self) -> None:
-        self._place: dict[str, int] = {}
-        self._columns, self._ends = array("i"), array("q", [0])
-
-    def add(self, groups: list[set[str]]) -> None:
-        """Note these units, a row each."""
-        place = self._place
-        for own in groups:
-            self._columns.extend(place.setdefault(group, len(place)) for group in own)
-            self._ends.append(len(self._columns))
-
-    def rows(self) -> tuple[list[str], Any]:
-        """Return the m groups, by name, and who of n has them, CSR (n, m) float32 of ones."""
-        from scipy.sparse import csr_array
-
-        names = sorted(self._place)
-        column = np.argsort([self._place[name] for name in names])
-        parts = np.ones(len(self._columns), np.float32), column[np.array(self._columns)], np.array(self._ends)
-        rows = csr_array(parts, shape=(len(self._ends) - 1, len(names)))
-        rows.sort_indices()
-        return names, rows
-
-
 @dataclass(frozen=True)
 class Seen:
     """What baselines compare of the n units of a source: words of notes, groups of codes (n, groups), sex and age (n,).
@@ -152,14 +125,18 @@ class Seen:
     @classmethod
     def read(cls, source: Source) -> Self:
         """Read the source once, in bounded memory."""
-        words, groups, sex, age, has_codes = WordCounter(), GroupCounter(), [], [], False
-        for batch in source.batches():
-            words.add(joined_notes(batch))
-            groups.add(groups_of(batch))
-            sex.append(batch.units["sex"].fillna("").to_numpy(dtype=np.str_))
-            age.append(batch.units["age"].to_numpy(dtype=np.float32))
-            has_codes |= len(batch.codes) > 0
-        return cls(words.counts(), *groups.rows(), np.concatenate(sex), np.concatenate(age), has_codes)
+        words, sex, age, has_codes = WordCounter(), [], [], []
+
+        def groups() -> Iterator[set[str]]:
+            for batch in source.batches():
+                words.add(joined_notes(batch))
+                sex.append(batch.units["sex"].fillna("").to_numpy(dtype=np.str_))
+                age.append(batch.units["age"].to_numpy(dtype=np.float32))
+                has_codes.append(len(batch.codes) > 0)
+                yield from groups_of(batch)
+
+        names, codes = incidence(groups())
+        return cls(words.counts(), names, codes, np.concatenate(sex), np.concatenate(age), any(has_codes))
 
 
 Baseline = Callable[[Seen], Scorer]

@@ -26,7 +26,7 @@ class Lengths(Task[list[str]]):
         "lengths": Sheet(
             ("seed", "layers"), ("mean", "texts", "told"), intervals=("mean",), counts=("texts", "layers")
         ),
-        "each": LongSheet({"of": "measure", "it is": "value", "lacks": "elsewhere"}),
+        "each": LongSheet(("measure", "it is", "elsewhere"), {"it is": "value"}),
     }
 
     def measure(self, given: list[str], run: Run) -> Iterator[Record]:
@@ -80,7 +80,7 @@ def test_a_tasks_figures_are_kept_as_csv_page_and_manifest(tmp_path: Path) -> No
     lines = (tmp_path / "lengths.csv").read_text().splitlines()
     assert lines[-1] == "0,1,,,,0,nothing trained"  # a whole number stays one, whatever lacks beside it
     each = (tmp_path / "each.csv").read_text().splitlines()
-    assert each == ["of,it is,lacks", "mean,0.5,", "least,0.25,"]  # a row for every figure
+    assert each == ["measure,it is,elsewhere", "mean,0.5,", "least,0.25,"]  # a row for every figure
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["plan"], manifest["counts"], manifest["pairs"]) == ({"seeds": 2}, {"texts": 2}, 2)
     assert set(manifest["versions"]) == {"ehr-cohorts", "numpy"}

@@ -14,8 +14,8 @@ from cohorts.harness.evaluate.base import Run, figures, write_report
 from cohorts.harness.evaluate.fineehr import FineEhrTask
 from cohorts.harness.evaluate.fused_tables import CENTRED
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
-from cohorts.harness.evaluate.retrieval.report import MEASURES, Tables
-from cohorts.harness.evaluate.retrieval.report import finding as quality_finding
+from cohorts.harness.evaluate.retrieval.tables import MEASURES, Tables
+from cohorts.harness.evaluate.retrieval.tables import finding as quality_finding
 from cohorts.harness.evaluate.space import tables as space_tables
 from cohorts.harness.reports import findings
 from cohorts.harness.reports.findings import Score, against, ranked
@@ -88,7 +88,7 @@ def test_retrieval_takes_the_test_of_the_two_best_of_the_first_view() -> None:
     figures = pd.DataFrame(
         [
             {"view": view, "cohort": "all", "encoder": name, "route": EXACT, "k": 10, "measure": measure}
-            | {"mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+            | {"value": mean, "low": mean - 0.02, "high": mean + 0.02}
             for view, shift in (("codes withheld", 0), ("nothing withheld", 0.2))
             for name, mean in (("random", 0.9), ("x", 0.3 + shift), ("y", 0.5), ("z", 0.4))
             for measure in MEASURES
@@ -110,7 +110,7 @@ def test_retrieval_takes_the_test_of_the_two_best_of_the_first_view() -> None:
     )
     tests.loc[tests["first"] == "x", "p_wilcoxon"] = 0.6
     cohorts = pd.DataFrame([{"cohort": "all", "questions": 146, "matches": 9.0, "base_rate": 0.1}])
-    made = Tables(frames={"figures": figures, "cohorts": cohorts, "comparisons": tests}, k=10)
+    made = Tables(figures=figures, frames={"cohorts": cohorts, "comparisons": tests}, k=10)
     told = quality_finding(made)
     assert told.startswith(
         "y ranks best (codes withheld, 146 questions: P@10 0.500 [0.480, 0.520], by chance 0.100)"

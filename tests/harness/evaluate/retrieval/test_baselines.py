@@ -9,10 +9,10 @@ import pytest
 from cohorts.encoders.features.codes import tokens_of
 from cohorts.harness.evaluate.data.words import Bm25, TfIdf, WordCounter
 from cohorts.harness.evaluate.retrieval.population import (
+    incidence,
     read_patients,
 )
 from cohorts.harness.evaluate.retrieval.scorers import (
-    GroupCounter,
     Seen,
     by_rare_codes,
     groups_of,
@@ -44,9 +44,9 @@ def test_idf_cosine_of_codes_by_hand() -> None:
         "c": ["Heparin", "Digoxin"],
         "d": [],
     }
-    counter = GroupCounter()
-    counter.add(groups_of(batch({unit: {"drugs": own} for unit, own in drugs.items()})))
-    made = by_rare_codes(counter.rows()[1])
+    names, has = incidence(groups_of(batch({unit: {"drugs": own} for unit, own in drugs.items()})))
+    assert names == ["drug:digoxin", "drug:furosemide", "drug:heparin"]
+    made = by_rare_codes(has)
     heparin, furosemide, digoxin = (np.log((1 + 4) / (1 + units_with)) + 1 for units_with in (3, 2, 1))
     scores = made.scores(np.arange(4))
     cosine = heparin**2 / (np.hypot(heparin, furosemide) * np.hypot(heparin, digoxin))

@@ -1,6 +1,7 @@
 """Likeness beyond one code: grades by records, and those given."""
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.retrieval import grades
 from cohorts.harness.evaluate.retrieval.population import (
+    incidence,
     read_patients,
 )
 from cohorts.harness.evaluate.retrieval.scorers import (
     ByCodes,
     ByDemographics,
-    GroupCounter,
     Seen,
     groups_of,
 )
@@ -35,10 +36,8 @@ def test_grades_by_hand(source: Source) -> None:
     units = pd.concat([batch.units for batch in bare], ignore_index=True)
     expected = []
     for kind in ("diagnosis", "drug"):
-        counter = GroupCounter()
-        for one in bare:
-            counter.add(groups_of(replace(one, codes=one.codes[one.codes["kind"] == kind])))
-        expected.append(ByCodes(counter.rows()[1]).jaccard(rows))
+        own = [groups_of(replace(one, codes=one.codes[one.codes["kind"] == kind])) for one in bare]
+        expected.append(ByCodes(incidence(chain.from_iterable(own))[1]).jaccard(rows))
     ended = (units["died"].to_numpy()[rows][:, None] == units["died"].to_numpy()).astype(float)
     np.testing.assert_allclose(made, (expected[0] + expected[1] + ended) / 3, atol=1e-6)
     seen = Seen.read(source)
@@ -60,8 +59,7 @@ def test_judgements_are_checked_and_compared(source: Source, tmp_path: Path) -> 
     rows = [(population.ids[a], population.ids[b], float(of.of(np.array([a]))[0, b])) for a, b in pairs]
     pd.DataFrame(rows, columns=["patient", "other", "grade"]).to_csv(file, index=False)
     judged = grades.Judged(file, population)
-    correlation, many = grades.agreement([of, judged]) or (0.0, 0)
-    assert grades.agreement([of]) is None
+    correlation, many = grades.agreement(of, judged)
     assert (correlation, many) == pytest.approx((1, len(pairs)))
     assert judged.of(np.array([0]))[0, 5] == pytest.approx(judged.of(np.array([5]))[0, 0])
     for text, told in (

@@ -200,9 +200,9 @@ def test_proxies_are_those_of_a_naive_count(source: Source, monkeypatch: pytest.
             precision, recall = len(units & theirs) / len(units), len(units & theirs) / len(theirs)
             if len(units) >= 5 and precision >= 0.9 and recall >= 0.1:
                 expected.add((name, feature, len(units), precision, recall))
-    counts = Seen.read(seen).words
-    assert len(counts.hashes) == 64
-    found = proxies.find_proxies("seen", population, seen, counts)
+    read = Seen.read(seen)
+    assert len(read.words.hashes) == 64
+    found = proxies.find_proxies("seen", population, seen, read)
     columns = ("cohort", "feature", "units", "precision", "recall")
     assert {tuple(one[name] for name in columns) for one in found} == expected
     assert {name for name, *_ in expected} == {"sepsis", "asthma"}

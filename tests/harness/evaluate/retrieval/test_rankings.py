@@ -140,8 +140,8 @@ def test_an_index_finds_the_neighbours_and_its_loss_is_told(store: str, index: I
         assert np.nanmean(made.recall[10]) < 1  # it looks into some of the cells
 
     file = tmp_path / "r.parquet"
-    rankings.keep_ranking(file, made, population, fold)
-    again = rankings.read_ranking(file, population)
+    made.keep(file, population, fold)
+    again = rankings.Ranking.read(file, population)
     np.testing.assert_array_equal(again.found, made.found)
     np.testing.assert_array_equal(again.recall[20], made.recall[20])
     assert again.note == made.note

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from cohorts.harness.evaluate.data.encoders import parse_contestant
 from cohorts.harness.evaluate.retrieval import as_published
-from cohorts.harness.evaluate.retrieval.plan import Plan, routes_through
+from cohorts.harness.evaluate.retrieval.routes import routes_through
 from cohorts.harness.evaluate.retrieval.scorers import (
     OF_CODES,
 )
+from cohorts.harness.evaluate.retrieval.tables import SHEETS
 from cohorts.harness.reports import published
+from cohorts.harness.reports.long_table import long_table, records
 from command_line import ok, refused, run
 
 
@@ -65,6 +67,7 @@ def test_the_whole_on_a_synthetic_hospital(
     assert "0.67 to 0.76; possible there: 0.020" in page
     assert "0.69 to 0.79; possible there: 0.017" in page
     assert "Published recall above what is possible" in page
+    assert "Given grades" not in page  # none were
     beside = page.split("The cohort paper's Table 2")[1].split("Notes by category")[0]
     rows = [cells for row, cells in published.RETRIEVAL_MIMIC3.rows.items() if row[0] != "Diabetes"]
     printed = iter(re.findall(r'<td class="published">(.+?)</td>', beside))
@@ -93,21 +96,30 @@ def test_the_papers_table_stands_beside_what_has_its_model_and_index() -> None:
         "s=fused:structured",
     ]
     routes = routes_through(["qdrant:q"], ["hnsw ef_search=128", "annoy", "flat"])
-    plan = Plan([parse_contestant(one) for one in encoders], {}, routes)
+    contestants = [parse_contestant(one) for one in encoders]
     hnsw, annoy, flat = (one.name for one in routes)
     ways = [("c", "exact"), ("c", hnsw), ("c, centred", hnsw), ("c", flat), ("f", annoy), ("s", hnsw)]
     asked = ["sepsis", "heart_failure", "asthma"]
-    figures = pd.DataFrame(
-        [
-            ("codes withheld", encoder, route, k, measure, cohort, k / 1000 + place / 10)
-            for encoder, route in ways
-            for k in (50, 100)
-            for place, measure in enumerate(as_published.MEASURES)
-            for cohort in (*asked, "all")
-        ],
-        columns=["view", "encoder", "route", "k", "measure", "cohort", "mean"],
+    figures = records(
+        pd.DataFrame(
+            [
+                ("figures", "codes withheld", encoder, route, k, measure, cohort, k / 1000 + place / 10)
+                for encoder, route in ways
+                for k in (50, 100)
+                for place, measure in enumerate(as_published.MEASURES)
+                for cohort in (*asked, "all")
+            ],
+            columns=["sheet", "view", "encoder", "route", "k", "measure", "cohort", "value"],
+        )
     )
-    made = as_published.beside(figures, asked, plan, as_published.table_of("mimic3"))
+
+    def beside(asked: list[str], source: str) -> pd.DataFrame:
+        table = as_published.table_of(source)
+        return SHEETS["published"].of(
+            long_table(as_published.beside(figures, asked, contestants, routes, table))
+        )
+
+    made = beside(asked, "mimic3")
     there = made.dropna(subset="encoder")
     assert there[["model", "index", "encoder", "route"]].drop_duplicates().to_numpy().tolist() == [
         ["ClinicalBERT", "HNSW", "c", hnsw],
@@ -121,12 +133,10 @@ def test_the_papers_table_stands_beside_what_has_its_model_and_index() -> None:
     assert (first["published_precision"], first["published_recall"], first["published_f1"]) == (
         *("0.74", "0.76", "0.75 ± 0.04"),
     )
-    alone = as_published.beside(
-        figures, ["sepsis"], plan, as_published.table_of("mimic4")
-    )  # whose figures are those of all
+    alone = beside(["sepsis"], "mimic4")  # whose figures are those of all
     assert alone["precision"].notna().sum() == 3
     assert alone["published_recall"].iloc[0] == "0.75"  # MIMIC-IV has a table of its own
-    assert as_published.beside(figures, ["asthma"], plan, as_published.table_of("mimic3")).empty
+    assert beside(["asthma"], "mimic3").empty
 
 
 @pytest.mark.filterwarnings("ignore:fused.*was still falling:UserWarning")
@@ -174,6 +184,11 @@ def test_labelled_notes_from_the_command_line(
     best = frame[(frame["encoder"] == "TF-IDF") & (frame["measure"] == "precision") & (frame["k"] == 5)]
     assert best["questions"].tolist() == [36]
     assert best["mean"].min() > 0.9
+    for name in ("leaks", "notes", "subgroups"):  # which nothing is told of
+        nothing = pd.read_csv(f"report/{name}.csv")
+        assert nothing.empty
+        assert nothing.columns[0] == "view"
+    assert not Path("report/graded.csv").exists()
     assert "leave out --cohort" in refused(f"{read} --cohort sepsis --out other")
     assert "too few for k = 200" in refused(f"{read} --k 200 --out other")
     assert "name one with --store" in refused(f"{read} --index hnsw --out other")
