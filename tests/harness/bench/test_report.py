@@ -182,7 +182,7 @@ def test_a_fault_stands_in_place_of_figures(planted: Planter, change: Any, words
     planted.write(cell, change(planted.answers(cell)))
     summary = summary_of(planted)
     assert list(summary.faults) == [str(cell.setting)]
-    assert set(figures_of(summary, cell)) == {"fault", "notes"}
+    assert set(figures_of(summary, cell)) == {"fault", "notes", "most_qps"}  # which is of the closed loop
     page = page_of(planted)
     assert "<strong>FAULT</strong> " in page
     assert words in page
@@ -341,6 +341,13 @@ def test_the_papers_settings_stand_beside_what_was_measured_of_them(
     assert [cell.text for cell in lines[0].cells[4:]] == ["21.5", "8.9 ± 1.1", "112", "≈5.2 GB"]
     assert lines[-1].cells[1].text == "–"  # not measured
     assert lines[-1].cells[-1].text == "–"  # of memory the paper tells HNSW's alone
+    cell = planted.cell("Ours", 10)
+    twice = planted.answers(cell)
+    planted.write(cell, replace(twice, ids=np.repeat("0", len(twice.ids))))
+    frame = as_published.published_table(summary_of(planted))
+    faulty = frame[frame["store"] == "Ours"].set_index("measure")["value"]
+    assert "p50, ms" not in faulty
+    assert faulty["most q/s"] == pytest.approx(10)  # of the closed loop, which has no fault
 
 
 def test_growth_of_what_was_nothing_at_first_has_a_page(planted: Planter, tmp_path: Path) -> None:
