@@ -1,6 +1,5 @@
 """A classifier on frozen vectors that has seen few labels: what a space makes easy to learn."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ from cohorts.measures.geometry import Names, Rows
 
 HELD_OUT_SHARE = 0.3
 FEWEST = 10  # units of a class: of fewer, too few are held out to judge by
-SIZES = (16, 64, 256, None)  # labels; None is all that are not held out
-
-SPREAD = 10.0  # the variance that rows are scaled to: with C = 1, as C = 10 on rows of variance 1
+_SIZES = (16, 64, 256, None)  # labels; None is all that are not held out
+_SPREAD = 10.0  # the variance that rows are scaled to: with C = 1, as C = 10 on rows of variance 1
 
 
 def common_classes(labels: Names) -> npt.NDArray[np.bool_]:
@@ -67,7 +65,7 @@ def macro_f1(vectors: Any, labels: Names, learnt: Rows, held: Rows) -> float:
     variance = float(seen.multiply(seen).sum() if hasattr(seen, "multiply") else (seen**2).sum()) / len(
         learnt
     )
-    scale = (SPREAD / max(variance - float((mean**2).sum()), 1e-6)) ** 0.5
+    scale = (_SPREAD / max(variance - float((mean**2).sum()), 1e-6)) ** 0.5
     model = LogisticRegression(class_weight="balanced", max_iter=2_000)
     model.fit(seen * scale, labels[learnt])
     return f1_of(labels[held], model.predict(vectors[held] * scale))
@@ -80,6 +78,6 @@ def f1_of(labels: Names, told: Names) -> float:
     return float(f1_score(labels, told, labels=np.unique(labels), average="macro", zero_division=0))
 
 
-def sizes_below(rows: int, sizes: Sequence[int | None] = SIZES) -> list[int | None]:
+def sizes_below(rows: int) -> list[int | None]:
     """Return the sizes that `rows` rows can give, and all of them."""
-    return [size for size in sizes if size is None or size < rows]
+    return [size for size in _SIZES if size is None or size < rows]
