@@ -20,6 +20,7 @@ from cohorts.encoders.bert.sentence_folder import (
 )
 from cohorts.encoders.saving import is_folder
 from cohorts.errors import CheckpointNotFound, EncoderError
+from cohorts.extras import require
 
 PRESETS = {
     "clinicalbert": "emilyalsentzer/Bio_ClinicalBERT",
@@ -64,10 +65,11 @@ class Checkpoint:
 def find_checkpoint(model: str, *, download: bool = False) -> Path:
     """Return the folder of a checkpoint, which is named by a folder, a preset or a Hugging Face id.
 
-    Raises CheckpointNotFound, EncoderError.
+    Raises CheckpointNotFound, EncoderError, MissingExtra.
     """
     if is_folder(model):
         return _complete(Path(model))
+    require("What a text model needs", "text")
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -13,7 +13,7 @@ from cohorts.encoders.base import EncoderKind
 from cohorts.encoders.bert import encoder as bert
 from cohorts.encoders.bert.checkpoints import PRESETS, find_checkpoint
 from cohorts.encoders.settings import one_of
-from cohorts.errors import CheckpointNotFound, EncoderError
+from cohorts.errors import CheckpointNotFound, EncoderError, MissingExtra
 
 PARAMETERS = {
     "base-note_only": "110M",
@@ -78,7 +78,10 @@ def make_clinicalnotebert(settings: Settings) -> bert.Bert:
 
 
 def known_models() -> Iterator[Mapping[str, str]]:
-    """Yield the text models that have a name here, and whether each is cached; the network is not tried."""
+    """Yield the text models that have a name here, and whether each is cached; the network is not tried.
+
+    Where nothing is installed that reads them, none is.
+    """
     for preset, hub_id in PRESETS.items():
         yield _row(
             f"bert:{preset}",
@@ -108,7 +111,7 @@ def _row(spec: str, hub_id: str, parameters: str, suits: str) -> Mapping[str, st
 def _is_here(hub_id: str) -> bool:
     try:
         find_checkpoint(hub_id)
-    except CheckpointNotFound:
+    except (CheckpointNotFound, MissingExtra):
         return False
     return True
 

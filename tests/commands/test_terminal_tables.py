@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from cohorts.commands.output.evaluation import show_quality
 from cohorts.commands.output.plain_table import PlainTable, show
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.evaluate.retrieval.tables import MEASURES, Tables
+from command_line import ok
 
 LONG = "fused:gated,objective=contrastive,model=/models/clinicalbert, centred"
 NAMES = ["random", "BM25", "TF-IDF", "word2vec:dim=24,epochs=2, centred", LONG, "age and sex", "lsa"]
@@ -70,3 +72,13 @@ def test_any_table_keeps_its_words_whole(
     assert "…" not in shown
     for whole in (*LONG.split(), "a line that is not to wrap", "and another", "[0.4,\u00a00.6]\u00a0held"):
         assert whole in shown
+
+
+def test_text_models_are_listed_where_nothing_that_reads_them_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("torch", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, module, None)
+    shown = ok("models")
+    assert "clinicalnotebert:tiny" in shown
+    assert "yes" not in shown
