@@ -12,7 +12,7 @@ PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest test-python check bench bench-ours bench-load bench-retrieval soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU. Most modules of these
@@ -81,6 +81,15 @@ test-newest:  ## The same pass with the newest of everything.
 	.newest/bin/pip install --quiet --no-compile --editable '.[embedded,hdf5,report,word2vec]' hypothesis pytest pytest-xdist
 	OMP_NUM_THREADS=1 .newest/bin/pytest --quiet --numprocesses 2 --dist loadscope $(SHORT)
 
+# Without PyTorch: of another Python a plain install pulls its CUDA build, some gigabytes, on a machine without a GPU.
+test-python:  ## The same pass on another Python, with the locked libraries: make test-python PYTHON=python3.13
+	$(PYTHON) -m venv --clear .python
+	grep -v '^torch==' requirements.lock > .python/lock
+	.python/bin/pip install --quiet --no-compile --no-deps --requirement .python/lock
+	rm -rf build
+	.python/bin/pip install --quiet --no-deps --editable .
+	OMP_NUM_THREADS=1 .python/bin/pytest --quiet --numprocesses 2 --dist loadscope $(SHORT)
+
 # Ray forks, and ends the whole process where it loses its cluster: not one in which others have used gRPC.
 test-ray: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(ON_RAY)
@@ -120,4 +129,4 @@ lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock build *.egg-info
 
 clean:
-	rm -rf .venv .oldest .newest .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
+	rm -rf .venv .oldest .newest .python .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
