@@ -17,6 +17,7 @@ FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
+ATTACHED = "attached"  # of the metadata of a collection of others, which is read by a mapping
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,8 @@ class Collection:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     search: SearchParams = SearchParams()
     translation: str = ""
+
+    @property
+    def attached(self) -> bool:
+        """Return whether it belongs to others: its payloads are theirs, and it has no versions of ours."""
+        return bool(self.metadata.get(ATTACHED))

@@ -38,11 +38,12 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     """
     refuse_version(connector, name)
     current = standing(connector, name)
-    attached = _is_attached(connector.describe(current).collection)
+    there = connector.describe(current).collection
+    _check_holds_ours(there)
     held.lease.take(current)
     Scratch(folder).close()  # which sweeps what runs that died have read
     erased = Erased()
-    for version in [current] if attached else _versions(connector, name, current, held):
+    for version in [current] if there.attached else _versions(connector, name, current, held):
         collection = connector.describe(version).collection
         _forget(_by_own_id(collection, patient_id), held, folder, erased)
         before: set[str] = set()
@@ -64,15 +65,13 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     return erased
 
 
-def _is_attached(collection: Collection) -> bool:
-    """Tell whether a collection belongs to others. Raises InputError where it holds nothing of ours."""
-    attached = bool(collection.metadata.get("attached"))
-    if attached and not collection.metadata.get("encoder_fingerprint"):
+def _check_holds_ours(collection: Collection) -> None:
+    """Raise InputError where a collection belongs to others, and holds nothing of ours."""
+    if collection.attached and not collection.metadata.get("encoder_fingerprint"):
         raise InputError(
             f"Collection {collection.name} belongs to others, and holds nothing that cohorts wrote: ask its owner to "
             "erase the patient."
         )
-    return attached
 
 
 def _versions(connector: Connector, name: str, current: str, held: Held) -> list[str]:

@@ -92,7 +92,7 @@ class Destination:
         if not is_there(self.connector, self.goal.name):
             return
         there = self.connector.describe(self.goal.name).collection
-        if self.goal.replace and there.metadata.get("attached"):
+        if self.goal.replace and there.attached:
             raise InputError(f"Collection {self.goal.name} belongs to others: to replace it would drop it.")
         if not self.goal.replace:
             self.goal.wanted.refuse_other(there)

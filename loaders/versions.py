@@ -106,7 +106,7 @@ def refuse_version(connector: Connector, name: str) -> None:
     whose = re.fullmatch(r"(.+)_v\d+", name)
     if not whose or name in connector.aliases():
         return
-    if name in connector.collections() and connector.describe(name).collection.metadata.get("attached"):
+    if name in connector.collections() and connector.describe(name).collection.attached:
         return
     raise InputError(
         f"{name} names a version of a collection, which cohorts makes and drops by itself.",

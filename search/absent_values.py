@@ -96,7 +96,7 @@ class Lookup:
     def _instead(self, field: str, value: str) -> str:
         """Return the values that a coded field has, the nearest where there are many; "" for any other field."""
         closed = field in _CLOSED
-        if self.collection.metadata.get("attached") or not (closed or _LABEL.fullmatch(field)):
+        if self.collection.attached or not (closed or _LABEL.fullmatch(field)):
             return ""
         points = self._first(field)
         patient = patient_field(self.collection)

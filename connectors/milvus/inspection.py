@@ -9,6 +9,7 @@ from cohorts.connectors.attached.attachment import COSINE, Attachment, Inspectio
 from cohorts.connectors.attached.vectors import check_units, choose_vector
 from cohorts.connectors.base import Collection, FieldType
 from cohorts.connectors.checks import check_column
+from cohorts.connectors.collection import ATTACHED
 from cohorts.connectors.filters.conditions import MAX_NUMBER
 from cohorts.connectors.index import Flat, Hnsw, Index, Ivf, Other
 from cohorts.connectors.milvus.transport import Transport
@@ -121,7 +122,7 @@ def propose(transport: Transport, found: Inspection, vector: str | None) -> Atta
             fields[field["name"]] = _TYPES[DataType(field["type"])]
     index = index_of(transport.about_vector(found.name, chosen.name))
     return Attachment(
-        collection=Collection(found.name, chosen.dim, index, fields, {"attached": True}),
+        collection=Collection(found.name, chosen.dim, index, fields, {ATTACHED: True}),
         vector=chosen.name,
         paths={field: field for field in fields},
         present=present,

@@ -18,7 +18,7 @@ from cohorts.connectors.attached.paths import field_names, keys_of
 from cohorts.connectors.attached.vectors import check_units, choose_vector
 from cohorts.connectors.base import Collection, FieldType
 from cohorts.connectors.catalog import no_such_collection
-from cohorts.connectors.collection import OUR_PREFIX
+from cohorts.connectors.collection import ATTACHED, OUR_PREFIX
 from cohorts.connectors.filters.conditions import MAX_NUMBER
 from cohorts.connectors.index import Flat, Hnsw, Index, Other, show_index
 from cohorts.connectors.qdrant.building import METADATA
@@ -84,9 +84,7 @@ def propose(transport: Transport, name: str, vector: str | None) -> Attachment:
     fields = {field: kinds[path] for field, path in paths.items()}
     ours = [one for one in found.vectors if one.name == OUR_VECTOR and one.metric.lower() == COSINE]
     return Attachment(
-        collection=Collection(
-            found.name, chosen.dim, index_of(info, chosen.name), fields, {"attached": True}
-        ),
+        collection=Collection(found.name, chosen.dim, index_of(info, chosen.name), fields, {ATTACHED: True}),
         vector=chosen.name,
         paths=paths,
         our_vector=ours[0].name if ours else "",

@@ -148,7 +148,7 @@ def rebuild(
     """
     _check_target(target)
     collection = reader.description.collection
-    if collection.metadata.get("attached"):
+    if collection.attached:
         raise InputError(
             f"Collection {reader.name} belongs to others: only they can build another index of it."
         )

@@ -127,7 +127,7 @@ def _look(
         held=connector.count(name),
         alone=alone,
     )
-    payloads = not collection.metadata.get("attached")  # of others' points, the payload is theirs too
+    payloads = not collection.attached  # of others' points, the payload is theirs too
     pages = connector.scroll(name, _PAGE) if samples is None else _sampled(connector, name, samples, verdict)
     for journal in journals:
         journal.see_none()

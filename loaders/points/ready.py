@@ -10,7 +10,7 @@ import numpy as np
 from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
 from cohorts.connectors.checks import check_points
-from cohorts.connectors.collection import EXTERNAL
+from cohorts.connectors.collection import ATTACHED, EXTERNAL
 from cohorts.connectors.padding import PADDING
 from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.files.vectors import VectorFile
@@ -130,7 +130,7 @@ def _space_of(definition: Collection, place: str) -> Scalar:
     """Return what tells the space of a collection's vectors from others: its encoder, or where others made them."""
     metadata = definition.metadata
     made_by = metadata.get("encoder_fingerprint") or metadata.get(COPIED_FROM)
-    if not made_by and metadata.get("attached"):
+    if not made_by and definition.attached:
         return f"others, in {place}"
     return made_by or metadata.get("encoder_fingerprint")
 
@@ -156,7 +156,7 @@ def _taken_over(definition: Collection, first: Chunk, place: str) -> Collection:
     What others declare says less than what we do: their dates may have a time, and their whole numbers be fractions
     further on. What names the patient stays as it is: a point with another id is rejected, and told.
     """
-    if not definition.metadata.get("attached"):
+    if not definition.attached:
         return definition
     kinds = {
         field: next((one for one in (kind, *_ELSE.get(kind, ())) if _fits(field, one, first)), None)
@@ -168,7 +168,7 @@ def _taken_over(definition: Collection, first: Chunk, place: str) -> Collection:
         definition,
         fields={field: kind for field, kind in kinds.items() if kind is not None},
         metadata={
-            **{key: value for key, value in definition.metadata.items() if key != "attached"},
+            **{key: value for key, value in definition.metadata.items() if key != ATTACHED},
             COPIED_FROM: _space_of(definition, place),
         },
     )
@@ -194,7 +194,7 @@ def _with_points(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:
 
 def check_space(there: Collection, dim: int, fingerprint: Scalar) -> None:
     """Raise FingerprintMismatch where a collection's vectors are of another space, InputError where it is others'."""
-    if there.metadata.get("attached"):
+    if there.attached:
         raise InputError(
             f"Collection {there.name} belongs to others: only an ingest writes there, beside what is theirs.",
             remedy="Name another collection.",
