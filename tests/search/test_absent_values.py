@@ -1,6 +1,7 @@
 """Values that a filter asks for and nobody has: what there is instead is told, where it may be."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from cohorts.connectors.base import Collection, FieldType, PayloadValue, Points
 from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.memory import MemoryConnector
+from cohorts.errors import EngineError
 from cohorts.search.neighbours import of_vector
 from command_line import ok, refused
 
@@ -119,6 +121,22 @@ def test_what_others_made_has_no_values_shown_that_were_not_typed() -> None:
     connector.upsert("c", Points(["a", "b"], np.ones((2, 2), np.float32), [{"sex": "Ann"}, {"sex": "w"}]))
     assert notes(connector, "sex = 'F'") == ["no point has sex = 'F'"]
     assert notes(connector, "sex = 'W'") == ["no point has sex = 'W'; there is 'w'"]
+
+
+def test_no_vector_is_read_for_what_there_is_instead() -> None:
+    class Blind(MemoryConnector):
+        def scroll(self, name: str, page: int = 1_000) -> Iterator[Points]:
+            raise EngineError(f"No vectors of {name}, not even {page}.")
+
+    connector = Blind()
+    connector.create(Collection("c", 2, fields=FIELDS, metadata={"unit": "admission"}))
+    payloads: list[Any] = [
+        {"label_ward": ward, "patient_id": whose} for ward, whose in (("A", "1"), ("A", "2"), ("B", "2"))
+    ]
+    connector.upsert("c", Points(list("abc"), np.ones((3, 2), np.float32), payloads))
+    assert notes(connector, "label_ward = '7'") == [
+        "no point has label_ward = '7'; there is 'A', among others"
+    ]
 
 
 def test_of_many_values_the_nearest_are_shown_and_of_too_many_none() -> None:
