@@ -60,6 +60,7 @@ class Definitions:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._kept: tuple[tuple[int, ...], dict[str, Collection | str]] | None = None
 
     def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -101,12 +102,21 @@ class Definitions:
         self._write({key: value for key, value in known.items() if name not in (key, value)})
 
     def _read(self) -> dict[str, Collection | str]:
-        """Return the collections by name, and by alias the name that it stands for."""
-        if not self._file.exists():
+        """Return the collections by name, and by alias the name that it stands for: read anew where the file changed.
+
+        Embedded Milvus looks an alias up at every search; to read and check the file would take .4 ms each time.
+        """
+        try:
+            about = self._file.stat()
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        kind = dict[str, _Alias | Definition]
-        known = read_json(self._file, kind, error=EngineError, remedy=_RESTORE)
-        return {name: self._checked(name, value) for name, value in known.items()}
+        version = about.st_ino, about.st_mtime_ns, about.st_size
+        kept = self._kept
+        if kept is None or kept[0] != version:
+            kind = dict[str, _Alias | Definition]
+            known = read_json(self._file, kind, error=EngineError, remedy=_RESTORE)
+            kept = self._kept = version, {name: self._checked(name, value) for name, value in known.items()}
+        return kept[1]
 
     def _checked(self, name: str, value: _Alias | Definition) -> Collection | str:
         try:
