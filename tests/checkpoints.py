@@ -20,8 +20,12 @@ def make_checkpoint(
     seed: int = 0,
     width: int = 64,
     positions: int = 512,
+    spread: float = 0.02,
 ) -> Path:
-    """Write config, vocabulary and safetensors; no tokenizer_config.json, as the published clinical checkpoints."""
+    """Write config, vocabulary and safetensors; no tokenizer_config.json, as the published clinical checkpoints.
+
+    `spread` is the standard deviation of the weights: of BERT's own, all texts have nearly the same vector.
+    """
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(re.findall(r"\w+|[^\w\s]", text if cased else text.lower()))
@@ -38,6 +42,7 @@ def make_checkpoint(
         num_attention_heads=4,
         intermediate_size=2 * width,
         max_position_embeddings=positions,
+        initializer_range=spread,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder

@@ -136,7 +136,7 @@ def test_columns_that_no_pair_has_are_refused(tmp_path: Path, columns: dict[str,
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [text for first, second, _ in PAIRS for text in (first, second)]
-    return make_checkpoint(tmp_path_factory.mktemp("bert") / "tiny", texts)
+    return make_checkpoint(tmp_path_factory.mktemp("bert") / "tiny", texts, spread=0.2)
 
 
 @pytest.fixture
