@@ -32,10 +32,9 @@ def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool
 
 def wanted_search(search: str | None, settings: Path | None) -> "SearchParams | None":
     """Return the search parameters asked for, None where none are: the command line goes before the file."""
-    from cohorts.connectors.index import SearchParams, load_settings, parse_search
+    from cohorts.connectors.index import SearchParams, load_settings
 
-    kept = load_settings(settings)[1] if settings else None
-    asked = parse_search(search) if search else kept
+    asked = _search_of(search, load_settings(settings)[1] if settings else None)
     return None if asked == SearchParams() else asked
 
 
@@ -46,6 +45,12 @@ def wanted_index(
     from cohorts.connectors.index import SearchParams, load_settings, parse_index
     from cohorts.loaders.versions import IndexRequest
 
-    kept = load_settings(settings)[0] if settings else None
-    chosen = parse_index(index) if index else kept
-    return IndexRequest(chosen, wanted_search(search, settings) or SearchParams(), strict)
+    kept_index, kept_search = load_settings(settings) if settings else (None, None)
+    chosen = parse_index(index) if index else kept_index
+    return IndexRequest(chosen, _search_of(search, kept_search) or SearchParams(), strict)
+
+
+def _search_of(search: str | None, kept: "SearchParams | None") -> "SearchParams | None":
+    from cohorts.connectors.index import parse_search
+
+    return parse_search(search) if search else kept

@@ -1,6 +1,6 @@
 """Tables of an evaluation, and what an encoder says of itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from cohorts.commands.output import log
 from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, plain, show
 from cohorts.commands.output.report_table import report_table
 from cohorts.encoders.fineehr.training import ANY
-from cohorts.harness.evaluate.base import Run, Task, write_report
+from cohorts.harness.evaluate.base import Run, Task, Told, write_report
 from cohorts.harness.evaluate.retrieval import tables
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.reports.long_table import Record, records
@@ -21,33 +21,36 @@ _BEST = 5  # ways to rank, by cohort
 
 def tell_evaluation(folder: Path, task: Task[Any], run: Run) -> None:
     """Write the report of an evaluation, print its tables to stdout, and tell of what else there is to know."""
-    told = task.told(run)
-    page = write_report(folder, task, run, told)
-    for made in chain(*told.tables.values()):
-        if any(column.short is not None for column in made.columns):
-            show(report_table(made, synthetic=run.manifest["synthetic"], stacked=len(made.names) > 1))
-    for warning in told.warnings:
-        log.say("warning", warning)
     files = ", ".join(str(folder / f"{name}.csv") for name in task.sheets)
-    log.say("note", f"Report: {page}; every measurement: {files}.")
+    _tell(folder, task, run, _show_tables, f"every measurement: {files}")
 
 
 def tell_quality(folder: Path, task: Task[Any], run: Run) -> None:
     """Write the report of a retrieval evaluation, print the best ways, and tell of what flatters them."""
+    files = f"all ways, views, indexes and k: {folder}/figures.csv; who was found: {folder}/rankings"
+    _tell(folder, task, run, lambda told, synthetic: show_quality(told.drawn["made"], synthetic), files)
+
+
+def _tell(
+    folder: Path, task: Task[Any], run: Run, show_figures: Callable[[Told, bool], None], files: str
+) -> None:
     told = task.told(run)
     page = write_report(folder, task, run, told)
-    show_quality(told.drawn["made"], synthetic=run.manifest["synthetic"])
+    show_figures(told, run.manifest["synthetic"])
     for warning in told.warnings:
         log.say("warning", warning)
     for note in told.notes:
         log.say("note", note)
-    log.say(
-        "note",
-        f"Report: {page}; all ways, views, indexes and k: {folder}/figures.csv; who was found: {folder}/rankings.",
-    )
+    log.say("note", f"Report: {page}; {files}.")
 
 
-def show_quality(made: tables.Tables, *, synthetic: bool) -> None:
+def _show_tables(told: Told, synthetic: bool) -> None:
+    for made in chain(*told.tables.values()):
+        if any(column.short is not None for column in made.columns):
+            show(report_table(made, synthetic=synthetic, stacked=len(made.names) > 1))
+
+
+def show_quality(made: tables.Tables, synthetic: bool) -> None:
     """Print the ways that rank best, a table for each cohort, and what the indexes find, to stdout."""
     about = f"{made.views[0]}, searched exactly: the {_BEST} best ways, mean [95 % interval]"
     Console().print(plain(f"{about}\n", "table.title"))

@@ -24,13 +24,8 @@ from cohorts.provenance import made_with, write_manifest
 ANSWERS, WRITTEN, MANIFEST = "answers.parquet", "written.parquet", "manifest.json"
 _PACKAGES = ["qdrant-client", "qdrant-edge-py", "pymilvus", "milvus-lite", "faiss-cpu", "annoy", "numpy"]
 
-_PLAIN = (
-    "query",
-    "latency_ms",
-    "asked",
-    "started_s",
-    "intended_s",
-)  # columns of numbers; ids and scores are lists
+# Columns of numbers; ids and scores are lists.
+_PLAIN = ("query", "latency_ms", "asked", "started_s", "intended_s")
 
 # What pyarrow raises at a damaged file, and a table at columns of other names or types.
 _UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)

@@ -19,6 +19,7 @@ alone:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -53,9 +54,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class LongSheet:
-    """A CSV file with a row for every figure, of some columns of the long table; `renamed` gives those called otherwise
-    there.
-    """
+    """A CSV file with a row per figure, of these columns; `renamed` gives the long table's name where it is another."""
 
     columns: tuple[str, ...]
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -98,8 +97,15 @@ class Run:
         self.stages.begin(stage)
 
     def table(self, sheet: str) -> pd.DataFrame:
-        """Return the figures of one sheet, in the order in which they were measured."""
-        return long_table(record for record in self.records if record["sheet"] == sheet)
+        """Return the figures of one sheet, in the order in which they were measured, once all of them are."""
+        return self._tables.get(sheet, long_table(()))
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        by_sheet: dict[str, list[Record]] = {}
+        for record in self.records:
+            by_sheet.setdefault(record["sheet"], []).append(record)
+        return {sheet: long_table(own) for sheet, own in by_sheet.items()}
 
 
 class Task(Generic[Given]):

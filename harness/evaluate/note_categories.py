@@ -9,9 +9,8 @@ from cohorts.harness.reports.published import FINEEHR_CATEGORIES
 
 _LABEL = FINEEHR_CATEGORIES.label
 _PUBLISHED = "published"
-_COLUMNS: dict[
-    str, tuple[str, str, Show]
-] = {  # titles on the page and in the terminal, and how a figure is shown
+# Titles on the page and in the terminal, and how a figure is shown.
+_COLUMNS: dict[str, tuple[str, str, Show]] = {
     "notes": ("notes", "notes", count),
     "share_of_notes": ("of all notes", "of all\nnotes", "{:.2%}".format),
     "admissions": ("admissions with one", "admissions\nwith one", count),
