@@ -41,6 +41,7 @@ def test_the_whole_on_a_synthetic_hospital(
     assert code == 0, told
     assert "SYNTHETIC" in shown.upper()
     assert "LEAK: " in told
+    assert "find sepsis by themselves (codes withheld" in told
     assert "codes withheld, searched exactly" in shown
     out = Path("report")
     frame = pd.read_csv(out / "figures.csv")
