@@ -2,10 +2,12 @@
 
 A batch is columnar. `units` has one row per unit (a patient or an admission) and every other frame points
 back to it by `unit_id`. Frames are sorted by `unit_id` in the order of `units`, then by time.
+
+Times are local and have no zone. What a source does not tell is missing, and nothing stands in its place.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -39,6 +41,24 @@ UNIT_COLUMNS = {
     "principal_title": "str",  # missing where the source has no dictionary
 }
 """Columns of a batch's units: one row per unit."""
+ADMISSION_COLUMNS = {
+    "unit_id": "str",
+    "patient_id": "str",
+    "admission_id": "str",
+    "admitted": "datetime64[us]",
+    "discharged": "datetime64[us]",
+    "admission_type": "str",  # as the source has it
+    "discharge_location": "str",  # as the source has it
+    "emergency_from": "datetime64[us]",  # registered in the emergency department, where the admission began there
+    "emergency_to": "datetime64[us]",  # left it
+    "died": "boolean",  # in hospital, in this admission or, for accounts opened later, before it
+    "died_at": "datetime64[us]",  # the time of a death in this admission
+    "death": "datetime64[us]",  # of the patient, wherever it was; often a day without a time of day
+    "readmitted": "datetime64[us]",  # when the patient's next admission began
+    "last_contact": "datetime64[us]",  # the last time that the patient is known to have been in the hospital
+    "followed_until": "datetime64[us]",  # up to when a death would be known; missing where the source does not tell
+}
+"""Columns of a batch's admissions: what they were, how they ended, and what came after them."""
 CODE_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
@@ -47,6 +67,12 @@ CODE_COLUMNS = {
     "code": "str",
     "rank": "Int64",  # sequence number within the admission; 1 is principal
     "admitted": "datetime64[us]",  # when the admission began; missing without one
+    "time": "datetime64[us]",  # when a drug was started or a procedure done; diagnoses have none
+    "stop": "datetime64[us]",  # when a drug was stopped
+    "route": "str",  # of a drug, as the source has it
+    "dose": "str",  # of a drug, as the source has it: "1-2" is one
+    "dose_uom": "str",
+    "ndc": "str",  # National Drug Code of a drug, 11 digits
 }
 """Columns of a batch's codes: diagnoses, procedures and drugs."""
 NOTE_COLUMNS = {
@@ -60,29 +86,65 @@ NOTE_COLUMNS = {
 MEASUREMENT_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
-    "item": "str",
+    "item": "str",  # by name, as the source's dictionary has it
     "time": "datetime64[us]",
-    "value": "float64",
+    "value": "float64",  # in `uom`; in the one system of units of records/measured where the item is known to it
     "uom": "str",
+    "kind": "str",  # laboratory, vital (chart) or output
+    "code": "str",  # the source's number of the item
+    "loinc": "str",
+    "flag": "str",  # as the source has it: abnormal, delta
+    "low": "float64",  # of the reference range, in `uom`
+    "high": "float64",
 }
-"""Columns of a batch's measurements."""
+"""Columns of a batch's measurements: laboratory values, vital signs, outputs such as urine."""
+EVENT_COLUMNS = {
+    "unit_id": "str",
+    "admission_id": "str",
+    "kind": "str",  # icu stay, transfer, service, bedside procedure, input, culture, susceptibility or drg
+    "system": "str",  # of the code: MIMIC item, HCFA, APR, …; name where the code is a name
+    "code": "str",  # what it was: the care unit, the service, the item, the specimen, the group
+    "name": "str",  # the code in words, where the source has a dictionary
+    "time": "datetime64[us]",
+    "stop": "datetime64[us]",  # the end of what lasts: a stay, an infusion, ventilation
+    "value": "float64",  # in `uom`: an amount given, or minutes of a procedure
+    "uom": "str",
+    "rate": "float64",  # of an infusion, in `rate_uom`
+    "rate_uom": "str",
+    "result": "str",  # the organism of a culture; S, I or R of a susceptibility
+}
+"""Columns of a batch's events: whatever else happened."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Whole patients: each of them stands in one batch only. Columns as in the constants of this module.
 
-    `units` may have further columns `label_*` (labels that came with the source).
+    `units` may have further columns `label_*` (labels that came with the source). A source without admissions, or
+    without events, need not name them.
     """
 
     units: "pd.DataFrame"
     codes: "pd.DataFrame"
     notes: "pd.DataFrame"
     measurements: "pd.DataFrame"
+    admissions: "pd.DataFrame" = field(default_factory=lambda: empty_frame(ADMISSION_COLUMNS))
+    events: "pd.DataFrame" = field(default_factory=lambda: empty_frame(EVENT_COLUMNS))
 
     def __len__(self) -> int:
         """Return the number of units."""
         return len(self.units)
+
+    def of_units(self) -> "dict[str, pd.DataFrame]":
+        """Return the frames whose rows belong to units, by name: all but `units` itself."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "units"}
+
+
+def empty_frame(columns: Mapping[str, str]) -> "pd.DataFrame":
+    """Return a frame with these columns and no rows."""
+    import pandas as pd
+
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
 def joined_notes(batch: Batch) -> list[str]:

@@ -22,11 +22,11 @@ _AS_OF = re.compile(r"admission\+(\d{1,5})([hd])")
 def take_units(batch: Batch, rows: Sequence[int]) -> Batch:
     """Return the batch of some units, in the order of `rows`, which ascends."""
     units = batch.units.iloc[list(rows)]
-    frames = [
-        frame[frame["unit_id"].isin(units["unit_id"])]
-        for frame in (batch.codes, batch.notes, batch.measurements)
-    ]
-    return Batch(units.reset_index(drop=True), *(frame.reset_index(drop=True) for frame in frames))
+    frames = {
+        name: frame[frame["unit_id"].isin(units["unit_id"])].reset_index(drop=True)
+        for name, frame in batch.of_units().items()
+    }
+    return Batch(units=units.reset_index(drop=True), **frames)
 
 
 class View:
@@ -127,11 +127,12 @@ class AsOf(View):
         """Yield all units, with what was known of them by then."""
         for batch in self._source.batches():
             until = batch.units.set_index("unit_id")["admitted"] + self._after
-            yield Batch(
-                batch.units,
-                batch.codes.iloc[:0],
-                _known(batch.notes, until),
-                _known(batch.measurements, until),
+            yield replace(
+                batch,
+                codes=batch.codes.iloc[:0],
+                notes=_known(batch.notes, until),
+                measurements=_known(batch.measurements, until),
+                events=_known(batch.events, until),
             )
 
 

@@ -94,3 +94,10 @@ def people(n: int = 60, cohorts: int = 2, seed: int = 0) -> Population:
     member = rng.random((n, cohorts)) < 0.3
     names = [f"c{i}" for i in range(cohorts)]
     return Population([f"u{i}" for i in range(n)], rng.permutation(n) // 2, names, member, {})
+
+
+def laboratory_rows(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Return measurements of (unit, admission, item, time, value, uom) as a source gives them."""
+    return _frame(pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS)[:6]), MEASUREMENT_COLUMNS).assign(
+        kind="laboratory"
+    )

@@ -131,6 +131,8 @@ def _aggregates(batch: Batch, window: timedelta, counts: "Counter[str]") -> "pd.
     import pandas as pd
 
     taken = batch.measurements
+    if "kind" in taken:  # vital signs and outputs are no laboratory values
+        taken = taken[taken["kind"].isin(["laboratory"]) | taken["kind"].isna()]
     row = pd.Index(batch.units["unit_id"]).get_indexer(taken["unit_id"])
     since = taken["time"].to_numpy() - batch.units["admitted"].to_numpy()[row]
     whole = np.isfinite(taken["value"].to_numpy()) & taken["time"].notna().to_numpy()

@@ -70,13 +70,10 @@ def chunk_of_points(points: Points) -> Chunk:
 
 
 def _contents_of_batch(batch: Batch) -> list[bytes]:
-    """Return a hash of every unit's rows in all four frames."""
-    parts = [_rows_by_unit(batch.units["unit_id"], frame) for frame in _frames(batch)]
+    """Return a hash of every unit's rows in all frames."""
+    frames = batch.units, *batch.of_units().values()
+    parts = [_rows_by_unit(batch.units["unit_id"], frame) for frame in frames]
     return [_digest(*rows) for rows in zip(*parts, strict=True)]
-
-
-def _frames(batch: Batch) -> tuple[pd.DataFrame, ...]:
-    return batch.units, batch.codes, batch.notes, batch.measurements
 
 
 def _rows_by_unit(units: "pd.Series[str]", frame: pd.DataFrame) -> list[bytes]:

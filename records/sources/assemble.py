@@ -21,6 +21,7 @@ from cohorts.records.base import (
     UNIT_COLUMNS,
     Batch,
     Unit,
+    empty_frame,
 )
 from cohorts.records.sources.admission_ids import AdmissionIds
 from cohorts.records.sources.partitioned import Assembled, Frames, bad_rows
@@ -209,8 +210,8 @@ def _rows_of(
 ) -> pd.DataFrame:
     """Return the rows that belong to the units, in the units' order and then sorted `by`."""
     if frame is None:
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+        return empty_frame(columns)
     place = frame[key].map(pd.Series(range(len(units)), index=units[key]))
     rows = frame.assign(unit_id=frame[key], place=place)[place.notna()]
     rows = rows.sort_values(["place", *by], kind="stable", ignore_index=True)
-    return rows[list(columns)].astype(columns)
+    return rows.reindex(columns=list(columns)).astype(columns)

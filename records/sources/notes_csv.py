@@ -7,7 +7,15 @@ from pathlib import Path
 import pandas as pd
 from cohorts.documents import names_a_field
 from cohorts.errors import InputError, SourceError
-from cohorts.records.base import CODE_COLUMNS, MEASUREMENT_COLUMNS, NOTE_COLUMNS, UNIT_COLUMNS, Batch, Unit
+from cohorts.records.base import (
+    CODE_COLUMNS,
+    MEASUREMENT_COLUMNS,
+    NOTE_COLUMNS,
+    UNIT_COLUMNS,
+    Batch,
+    Unit,
+    empty_frame,
+)
 from cohorts.records.sources.partitioned import Assembled, Feed, Frames
 from cohorts.records.tables.columns import Kind, Table
 from cohorts.records.tables.headers import folded
@@ -74,9 +82,9 @@ class NotesCsv:
         notes = notes.assign(unit_id=notes["patient_id"], admission_id=None)
         batch = Batch(
             units=units[[*UNIT_COLUMNS, *labels]],
-            codes=_empty(CODE_COLUMNS),
+            codes=empty_frame(CODE_COLUMNS),
             notes=notes[list(NOTE_COLUMNS)].astype(NOTE_COLUMNS),
-            measurements=_empty(MEASUREMENT_COLUMNS),
+            measurements=empty_frame(MEASUREMENT_COLUMNS),
         )
         return Assembled(batch, Counter(patients=len(units), notes=len(notes)), +left_out, [])
 
@@ -106,7 +114,3 @@ def _check_labels(labels: Sequence[str], text: str) -> None:
 
 def _missing(frame: pd.DataFrame, role: str) -> pd.Series:
     return pd.Series(None, index=frame.index, dtype="datetime64[us]" if role == "time" else "str")
-
-
-def _empty(columns: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})

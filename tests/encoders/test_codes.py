@@ -14,10 +14,10 @@ from cohorts.encoders.codes import Codes, Settings
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import ABOUT, TENSORS
 from cohorts.errors import EncoderError, NoText
-from cohorts.records.base import MEASUREMENT_COLUMNS, Batch, Unit
+from cohorts.records.base import Batch, Unit
 from cohorts.records.sources.registry import open_source
 from small_hospitals import mimic3
-from small_sources import Code, Small, day, diagnosis
+from small_sources import Code, Small, day, diagnosis, laboratory_rows
 
 FAILURE, FAILURE_10 = diagnosis("4280"), diagnosis("I509")
 SEPSIS, SEPSIS_10 = diagnosis("0389"), diagnosis("A419")
@@ -328,7 +328,7 @@ def laboratory_values(source: Small, low: list[int]) -> Any:
             values = [
                 (f"u{row}", None, "Sodium", began, 110.0 if row in low else 140.0, "mEq/L") for row in rows
             ]
-            measured = pd.DataFrame(values, columns=list(MEASUREMENT_COLUMNS)).astype(MEASUREMENT_COLUMNS)
+            measured = laboratory_rows(values)
             return replace(made, units=made.units.assign(admitted=began), measurements=measured)
 
     return Measured(codes=source.codes)

@@ -11,10 +11,11 @@ import pytest
 from cohorts.documents import parse_json
 from cohorts.encoders.features.labs import LabFacts, LabFeatures
 from cohorts.errors import EncoderError
-from cohorts.records.base import MEASUREMENT_COLUMNS, Batch
+from cohorts.records.base import Batch
 from cohorts.records.sources.registry import open_source
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_sources import laboratory_rows
 
 DAY = timedelta(hours=24)
 ADMITTED = pd.Timestamp("2150-01-01 08:00")
@@ -30,7 +31,7 @@ def batch_of(rows: Sequence[Row], units: Sequence[str] = ("1", "2", "3")) -> Bat
     admitted = pd.DataFrame({"unit_id": list(units), "admitted": ADMITTED}).astype(
         {"unit_id": "str", "admitted": "datetime64[us]"}
     )
-    measurements = pd.DataFrame(measured, columns=list(MEASUREMENT_COLUMNS)).astype(MEASUREMENT_COLUMNS)
+    measurements = laboratory_rows(measured)
     return Batch(admitted, pd.DataFrame(), pd.DataFrame(), measurements)
 
 
