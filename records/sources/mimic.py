@@ -261,7 +261,7 @@ def _dictionary(places: Places, table: Table, without: str, warnings: list[str])
         return None
     fitted, told = fit_table(file, table)
     warnings += told
-    return pd.concat([chunk.frame for chunk in read_table(file, fitted)], ignore_index=True)
+    return pd.concat([chunk.frame() for chunk in read_table(file, fitted)], ignore_index=True)
 
 
 def _is_impossible_icd(frame: pd.DataFrame) -> "pd.Series[bool]":

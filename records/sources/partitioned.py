@@ -106,7 +106,7 @@ class PartitionedSource:
         self.has_notes = self.has_codes = False
         for feed in layout.feeds():
             first = next(read_table(feed.file, feed.table, dates))
-            filled = bool(len(first.frame) or first.bad)
+            filled = bool(len(first.rows) or first.bad)
             self.has_notes |= feed.kind == "notes" and filled
             self.has_codes |= feed.kind == "codes" and filled
             self._feeds.append(feed)
@@ -161,13 +161,13 @@ class PartitionedSource:
         table, faults, zeros = feed.table.name, 0, LeadingZeros()
         remarks: Counter[str] = Counter()
         for chunk in read_table(feed.file, feed.table, self._dates):
-            frame = feed.adapt(chunk.frame).assign(table=table)
+            frame = feed.adapt(chunk.frame()).assign(table=table)
             if feed.kind == "codes":
                 zeros.see(frame)
             wrong = feed.is_bad(frame)
             self.quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
             partition.add(table, self._of_shard(frame[~wrong]))
-            self._rows[table] += len(chunk.frame) + len(chunk.bad)
+            self._rows[table] += len(chunk.rows) + len(chunk.bad)
             faults += int(wrong.sum())
             remarks += chunk.remarks
         partition.finish(table)

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from cohorts.errors import SourceError
 from cohorts.records.tables import cells
 from cohorts.records.tables.reading import Rows, read_rows
@@ -38,6 +39,14 @@ class Kind(Enum):
     TEXT = auto()  # as it is; empty is missing
 
 
+_TYPES = {
+    Kind.TIME: pa.timestamp("us"),
+    Kind.TIME_OR_NONE: pa.timestamp("us"),
+    Kind.NUMBER: pa.float64(),
+    Kind.FLAG: pa.bool_(),
+}  # the others are text
+
+
 @dataclass(frozen=True)
 class Without:
     """What a table is without a column: what is lost, unless it has the columns that are read in its place."""
@@ -50,13 +59,15 @@ class Without:
 class Table:
     """A table of a source: its name, its columns, and those of them that a file may lack.
 
-    `called` says how the file calls a column, where otherwise than it is called here.
+    `called` says how the file calls a column, where otherwise than it is called here. Of a column in `only`, rows of
+    other values, or of none that can be read, are passed over: nothing else of them is read or found fault with.
     """
 
     name: str
     columns: dict[str, Kind]
     optional: Mapping[str, Without] = field(default_factory=dict)
     called: dict[str, str] = field(default_factory=dict)
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,14 +82,26 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Typed rows of one table. `frame` has the table's columns, and `row`, `line` (where each row stands).
+    """Typed rows of one table: its columns, and `row`, `line` (int64), where each row stands.
 
-    `remarks` counts what was read in another way than it was written, by what is to be said of it behind the number.
+    A column is string, timestamp("us"), double or bool, as its kind says, and null where nothing is. `remarks` counts
+    what was read in another way than it was written, by what is to be said of it behind the number. `passed_over`
+    counts the rows that `Table.only` leaves out. Of the file's text, unpacked, `bytes_fast` were read by a library and
+    `bytes_strict` line by line.
     """
 
-    frame: pd.DataFrame
+    rows: pa.Table
     bad: list[BadRow]
     remarks: Counter[str]
+    passed_over: int = 0
+    bytes_fast: int = 0
+    bytes_strict: int = 0
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows with pandas' types: str, datetime64[us], float64 and boolean."""
+        frame: pd.DataFrame = self.rows.to_pandas()
+        flags = [field.name for field in self.rows.schema if field.type == pa.bool_()]
+        return frame.astype(dict.fromkeys(flags, "boolean"))
 
 
 @dataclass(frozen=True)
@@ -101,25 +124,31 @@ def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[C
 
 
 def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Dates) -> Chunk:
-    given = list(zip(*rows.values, strict=True)) if rows.values else [()] * len(names)
-    frame = pd.DataFrame({"row": rows.numbers, "line": rows.lines}, dtype="int64")
-    reasons = pd.Series("", index=frame.index, dtype="str")
+    given = pd.DataFrame(rows.values, columns=list(names), dtype="str")
+    places = pd.DataFrame({"row": rows.numbers, "line": rows.lines}, dtype="int64")
+    kept = pd.Series(True, index=places.index)
+    for name, among in table.only.items():
+        kept &= _read_column(path, name, table.columns[name], given[name], dates).values.isin(among)
+    given, places = given[kept].reset_index(drop=True), places[kept].reset_index(drop=True)
+    typed: dict[str, pa.Array] = {name: pa.array(places[name], pa.int64()) for name in ("row", "line")}
+    reasons = pd.Series("", index=given.index, dtype="str")
     remarked: dict[str, pd.Series[bool]] = {}
-    for name, texts in zip(names, given, strict=True):
-        column = _read_column(
-            path, table.called.get(name, name), table.columns[name], pd.Series(texts, dtype="str"), dates
-        )
-        frame[name] = column.values
+    for name in names:
+        kind = table.columns[name]
+        column = _read_column(path, table.called.get(name, name), kind, given[name], dates)
+        typed[name] = pa.array(column.values, _TYPES.get(kind, pa.string()), from_pandas=True)
         reasons = reasons.mask(column.wrong & (reasons == ""), column.reason)
         for remark, where in column.remarked.items():
             remarked[remark] = remarked.get(remark, where) | where
     good = reasons == ""
-    places = frame.loc[~good, ["row", "line"]].itertuples(index=False)
-    bad = [BadRow(table.name, n, line, why) for (n, line), why in zip(places, reasons[~good], strict=True)]
+    bad = [
+        BadRow(table.name, row, line, why)
+        for (row, line), why in zip(places[~good].itertuples(index=False), reasons[~good], strict=True)
+    ]
     bad += [BadRow(table.name, *broken) for broken in rows.broken]
     remarks = Counter({remark: int((where & good).sum()) for remark, where in remarked.items()})
     remarks["bytes are not UTF-8, read as Windows-1252"] += rows.recoded
-    return Chunk(frame[good].reset_index(drop=True), bad, remarks)
+    return Chunk(pa.table(typed).filter(pa.array(good, pa.bool_())), bad, remarks, int((~kept).sum()))
 
 
 def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) -> _Column:
