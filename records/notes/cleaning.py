@@ -32,11 +32,14 @@ _MONTH_FIRST = re.compile(
     rf"[ADFJMNOSadfjmnos](?<!\w.){_MONTH_TAIL}{_GAP}\d{{1,2}},(?:{_GAP})?\d{{4}}\b", re.DOTALL
 )
 _COMMA_YEAR = re.compile(rf",(?:{_GAP})?\d{{4}}")  # in every match of the above: few texts have one
+_BEFORE_NUMBER = (
+    r"(?:[.:\#]|[^\S\n])*"  # with a + within, blanks before what is no number took time 2 to their number
+)
 _HOSPITAL_NUMBER = re.compile(
     rf"[ACMUVacmuv](?<!\w.)(?i:(?<=m)rn\b|(?<=m)edical{_GAP}record\b(?:{_GAP}(?:number|no)\b)?"
     r"|(?:(?<=u)nit|(?<=a)ccession|(?<=a)ccount|(?<=v)isit|(?<=c)lip)"
     rf"(?:(?:{_GAP})?\#|{_GAP}(?:number|no)\b))"
-    rf"(?:[.:\#]|{_GAP})*[A-Za-z]{{0,3}}[\d-]*\d\w*",
+    rf"{_BEFORE_NUMBER}[A-Za-z]{{0,3}}[\d-]*\d\w*",
     re.DOTALL,
 )
 _HOSPITAL_WORDS = (
@@ -175,6 +178,7 @@ def cleaning_version() -> str:
         _abbreviation_pattern(),
     )
     text = "\0".join([*STEPS, *(pattern.pattern for pattern in patterns), _table_text()])
+    text = text.replace(_BEFORE_NUMBER, rf"(?:[.:\#]|{_GAP})*")  # as it was written once: it matches the same
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -162,6 +162,16 @@ def test_hospital_numbers_are_those_of_the_pattern_alone(text: str) -> None:
     assert hospital_numbers(text) == expected
 
 
+def test_blanks_before_what_is_no_number_take_no_time() -> None:
+    assert clean(f"MRN:{' ' * 5_000}none, unit #{' .' * 5_000}") == f"mrn: none, unit #{' .' * 5_000}"
+    assert clean(f"MRN:{' ' * 5_000}12") == ""
+
+
+def test_the_cleaning_is_that_of_encoders_saved_before() -> None:
+    """Where words change on purpose, this does too, and encoders are to be trained anew."""
+    assert cleaning.cleaning_version() == "ab3e9456e7b677af"
+
+
 @pytest.mark.parametrize(
     ("file", "column"),
     [
