@@ -130,8 +130,9 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {f"cohorts/{file.relative_to(ROOT)}" for file in modules()} | {"cohorts/py.typed"}
-    tomls = [*(ROOT / "records").rglob("*.toml"), *(ROOT / "harness").rglob("*.toml")]
-    expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in tomls}
+    tables = [*(ROOT / "records").rglob("*.toml"), *(ROOT / "harness").rglob("*.toml")]
+    tables += (ROOT / "records").rglob("*.csv")
+    expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in tables}
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "harness").rglob("*.html")}
     assert held == expected
 
