@@ -58,7 +58,8 @@ class Settings:
     """Training settings; `input` is what the words are: notes, codes or both.
 
     `pooling` is how their vectors become a unit's: `sif`, `weighted` (the same weights, nothing taken off) or `mean`;
-    `auto` is `weighted` for codes alone and `sif` otherwise.
+    `auto` is `weighted` for codes alone and `sif` otherwise. `workers` are threads of the training: with more than one
+    they race for the weights, which then differ from run to run.
     """
 
     dim: int = 128
@@ -69,12 +70,13 @@ class Settings:
     seed: int = 0
     input: str = "notes"
     pooling: str = "auto"
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.pooling == "auto":
             object.__setattr__(self, "pooling", "weighted" if self.input == "codes" else "sif")
         one_of("word2vec", self, input=_INPUTS, pooling=_POOLINGS)
-        at_least_one("word2vec", self, "dim", "window", "min_count", "epochs")
+        at_least_one("word2vec", self, "dim", "window", "min_count", "epochs", "workers")
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Word2Vec:
         return digest.hexdigest()[:16]
 
     def fit(self, source: Source) -> Self:
-        """Train on the source, read in one pass. Same source, same weights.
+        """Train on the source, read in one pass. Same source, same weights, with one worker.
 
         Raises EncoderError where the source holds no words to learn from.
         """
@@ -207,7 +209,7 @@ class Word2Vec:
             min_count=settings.min_count,
             sg=settings.sg,
             seed=settings.seed,
-            workers=1,  # more would make the weights depend on chance
+            workers=settings.workers,
             max_vocab_size=_MAX_RAW_VOCABULARY,
         )
         model.build_vocab(corpus_file=str(corpus))
@@ -296,10 +298,12 @@ def _about(folder: Path) -> _About:
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
-    """Return what a fingerprint depends on: the mean is what every earlier version took, and told nothing of."""
+    """Return what a fingerprint depends on, less what every earlier version did and told nothing of."""
     told = asdict(settings)
     if settings.pooling == "mean":
         del told["pooling"]
+    if settings.workers == 1:
+        del told["workers"]
     return told
 
 

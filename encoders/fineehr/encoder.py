@@ -74,6 +74,8 @@ class FineEhr:
         facts["setting"] = _ONCE_CALLED.get(self.settings.setting, self.settings.setting)
         if not self.settings.stages.by_category:
             facts["mean_of"] = "all notes"
+        if self.settings.workers == 1:
+            del facts["workers"]  # of which earlier versions told nothing
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         digest.update(self.parts.words.fingerprint.encode())
         for name, tensor in sorted(self._tensors().items()):

@@ -48,7 +48,8 @@ Stage = Callable[[str], None]
 class Settings:
     """How it is trained, and how a patient's admissions become one vector (`history`): last, mean or decay.
 
-    `sg`: 0 is CBOW, 1 skip-gram. `margin`, `steps` and `patience` are the networks'; `weights` is scalar or map.
+    `sg` (0 is CBOW, 1 skip-gram) and `workers` are as of word2vec. `margin`, `steps` and `patience` are the networks';
+    `weights` is scalar or map.
     """
 
     setting: str = "full"
@@ -64,6 +65,7 @@ class Settings:
     weights: str = "scalar"
     history: str = "last"
     half_life_days: float = 365.0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         one_of("fineehr", self, setting=tuple(SETTINGS), weights=WEIGHTS, history=HISTORIES)
@@ -75,7 +77,7 @@ class Settings:
     @property
     def words(self) -> word2vec.Settings:
         """Return the settings of the word vectors, whose plain mean a note is, as in the paper. Raises EncoderError."""
-        names = ("dim", "window", "min_count", "epochs", "sg", "seed")
+        names = ("dim", "window", "min_count", "epochs", "sg", "seed", "workers")
         return word2vec.Settings(**{name: getattr(self, name) for name in names}, pooling="mean")
 
     @property

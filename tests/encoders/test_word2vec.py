@@ -207,6 +207,7 @@ def test_weights_depend_on_seed_and_corpus_and_not_on_the_hash_seed(hospital: Pa
         "dim=9",
         "pooling=mean",
         "pooling=weighted",
+        "workers=2",
     ],
 )
 def test_fingerprint_follows_every_setting(other: str) -> None:
@@ -317,6 +318,23 @@ def test_the_words_counted_while_reading_are_bounded(monkeypatch: pytest.MonkeyP
     assert make_encoder("word2vec:dim=4").fit(Notes(*texts)).vocabulary == ["edema"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("made", ["word2vec:dim=16", "fineehr:baseline,dim=16"])
+def test_workers_train_the_same_words_and_are_told(
+    source: PartitionedSource, batch: Batch, made: str, tmp_path: Path
+) -> None:
+    """Of one worker the fingerprint tells nothing, as before there was a choice; several end where chance has it."""
+    one, same, two = (make_encoder(f"{made}{more}").fit(source) for more in ("", ",workers=1", ",workers=2"))
+    assert one.fingerprint == same.fingerprint != two.fingerprint
+    with_one, with_two = (encoder.encode_text(["chest pain"]) for encoder in (one, two))
+    assert not np.array_equal(with_one, with_two)
+    assert (with_one * with_two).sum() > 0.5
+    two.save(tmp_path)
+    loaded = load_encoder(tmp_path)
+    assert loaded.describe()["settings"]["workers"] == 2
+    assert loaded.describe()["vocabulary"] == one.describe()["vocabulary"]
+    assert loaded.encode(batch).tobytes() == two.encode(batch).tobytes()
+
+
 def test_training_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     encoder = make_encoder("word2vec:dim=4").fit(Notes(*["edema and pain"] * 5))
     assert encoder.encode_text(["Edema"]).any()
@@ -343,6 +361,9 @@ def test_wrong_settings_are_refused() -> None:
         ("word2vec:dim=0", "at least 1"),
         ("word2vec:input=labs", "notes, codes, both"),
         ("word2vec:pooling=max", "sif, weighted, mean"),
+        ("word2vec:workers=0", "workers is 0; it must be at least 1"),
+        ("word2vec:workers=all", "whole number"),
+        ("fineehr:workers=0", "workers is 0; it must be at least 1"),
     ):
         with pytest.raises(EncoderError, match=message):
             make_encoder(spec)
