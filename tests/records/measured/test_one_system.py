@@ -94,6 +94,7 @@ def test_worked_rows() -> None:
             (None, "2160-0", 106.08, "umol/L"),
             ("678", None, 98.6, None),
             ("223835", None, 0.4, None),
+            ("223835", None, 1.0, None),
             ("223835", None, 40.0, None),
             ("50971", None, 4.1, "mEq/L"),
             ("220045", None, 900.0, "bpm"),
@@ -103,11 +104,12 @@ def test_worked_rows() -> None:
         mimic=True,
     )
     values = measured.rows["value"].to_pylist()
-    assert values == pytest.approx([1.2, 1.2, 37.0, 40.0, 40.0, 4.1, 900.0, 350.0, 900.0], rel=1e-3)
+    assert values == pytest.approx([1.2, 1.2, 37.0, 40.0, 100.0, 40.0, 4.1, 900.0, 350.0, 900.0], rel=1e-3)
     assert measured.rows["uom"].to_pylist() == [
         "mg/dL",
         "mg/dL",
         "degC",
+        "%",
         "%",
         "%",
         "mmol/L",
@@ -115,9 +117,9 @@ def test_worked_rows() -> None:
         "mL",
         "bpm",
     ]
-    assert measured.impossible.to_pylist() == [False] * 6 + [True, False, False]
+    assert measured.impossible.to_pylist() == [False] * 7 + [True, False, False]
     assert measured.reasons.to_pylist() == ["heart rate is outside 0 to 500 /min"]
-    assert (measured.known, measured.converted, measured.without_unit) == (8, 4, 0)
+    assert (measured.known, measured.converted, measured.without_unit) == (9, 5, 0)
 
 
 def test_a_reason_tells_the_bound_and_not_the_value() -> None:
@@ -142,12 +144,12 @@ def test_item_ids_of_another_hospital_are_none_of_mimic() -> None:
 
 def test_the_reference_range_comes_along_and_other_columns_stay() -> None:
     rows = table((None, "2345-7", 5.5, "mmol/L"), (None, "2345-7", 99.0, "mg/dL"))
-    rows = rows.append_column("low", pa.array([3.9, 70.0])).append_column("high", pa.array([None, 105.0]))
+    rows = rows.append_column("low", pa.array([3.9, 70.0])).append_column("high", pa.array([5.6, None]))
     rows = rows.append_column("item", pa.array(["Glucose", None]))
     measured = to_one_system(rows, mimic=False).rows.to_pydict()
     assert measured["value"] == pytest.approx([99.0858, 99.0])
     assert measured["low"] == pytest.approx([70.26084, 70.0])
-    assert measured["high"] == [None, 105.0]
+    assert measured["high"] == [pytest.approx(100.88736), None]
     assert measured["item"] == ["Glucose", None]
     assert measured["uom"] == ["mg/dL", "mg/dL"]
 

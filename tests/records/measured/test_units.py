@@ -19,8 +19,14 @@ def converted(measure: str, value: float, uom: str | None, by_definition: str = 
         ("temperature", 310.15, "K", 37.0),
         ("temperature", 36.6, "?C", 36.6),
         ("weight", 154, "lbs", 69.853),  # × 0.45359237
+        ("weight", 112, "oz", 3.1751),  # seven pounds
         ("weight", 3250, "g", 3.25),
         ("height", 70, "Inch", 177.8),
+        ("height", 5.5, "ft", 167.64),
+        ("height", 1.78, "m", 178),
+        ("height", 495, "mm", 49.5),
+        ("urine output", 1.2, "L", 1200),
+        ("oxygen flow", 250, "mL/min", 0.25),
         ("mean arterial pressure", 13.332, "kPa", 100.0),
         ("PEEP", 5, "mbar", 5.0986),  # 1 cmH2O is 98.0665 Pa
         ("FiO2", 0.4, "fraction", 40.0),
@@ -52,7 +58,12 @@ def converted(measure: str, value: float, uom: str | None, by_definition: str = 
         ("troponin T", 14, "ng/L", 0.014),
         ("NT-proBNP", 1.2, "ng/mL", 1200),
         ("thyrotropin", 2.5, "uIU/mL", 2.5),
-        ("aspartate aminotransferase", 0.5, "µkat/L", 30.0),
+        ("vancomycin", 15, "mg/L", 15),
+        ("vancomycin", 1500, "ug/dL", 15),
+        ("iron", 1, "mg/L", 100),
+        ("sodium", 0.14, "mol/L", 140),
+        ("aspartate aminotransferase", 2.0, "µkat/L", 120.0),
+        ("aspartate aminotransferase", 500, "nkat/L", 30.0),
         ("haemoglobin A1c", 53, "mmol/mol", 7.0),  # 0.09148 × 53 + 2.152 = 7.0004
         ("white cells", 7500, "/uL", 7.5),
         ("white cells", 7.5, "10*3/uL", 7.5),
