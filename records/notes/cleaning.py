@@ -2,6 +2,9 @@
 
 The steps run in the order of `STEPS`. Sentences end at a newline or at . ! ? (FineEHR, section III-A), but not at the
 point of a decimal. Words are runs of letters and digits; a decimal is one word.
+
+Many texts go to their words by `split` and `splits` of splitting.py: the same words and sentences, by the patterns and
+steps that stand here, five times as fast and on all cores.
 """
 
 import hashlib
@@ -21,21 +24,20 @@ _GAP = r"[^\S\n]+"
 _PLACEHOLDER = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
 _MONTH_TAIL = r"(?i:an|eb|ar|pr|ay|un|ul|ug|ep|ct|ov|ec)[A-Za-z]*\.?"
 _CLOCK = r":[0-5]\d(?::[0-5]\d)?(?!\d)"
-_NUMBER_FIRST = re.compile(
+NUMBER_FIRST = re.compile(
     r"\d(?<!\w\d)(?:"
     rf"\d{{3}}-\d{{1,2}}-\d{{1,2}}(?:(?:[Tt]|{_GAP})\d{{1,2}}{_CLOCK})?\b"
     r"|\d?/\d{1,2}/(?:\d{4}|\d{2})\b"
     rf"|\d?{_GAP}[ADFJMNOSadfjmnos]{_MONTH_TAIL}{_GAP}\d{{4}}\b"
     rf"|\d?{_CLOCK}(?:(?:{_GAP})?(?i:[ap]\.m\.|[ap]m\b))?)"
 )
-_MONTH_FIRST = re.compile(
+MONTH_FIRST = re.compile(
     rf"[ADFJMNOSadfjmnos](?<!\w.){_MONTH_TAIL}{_GAP}\d{{1,2}},(?:{_GAP})?\d{{4}}\b", re.DOTALL
 )
 _COMMA_YEAR = re.compile(rf",(?:{_GAP})?\d{{4}}")  # in every match of the above: few texts have one
-_BEFORE_NUMBER = (
-    r"(?:[.:\#]|[^\S\n])*"  # with a + within, blanks before what is no number took time 2 to their number
-)
-_HOSPITAL_NUMBER = re.compile(
+# With a + within, blanks before what is no number took time 2 to their number.
+_BEFORE_NUMBER = r"(?:[.:\#]|[^\S\n])*"
+HOSPITAL_NUMBER = re.compile(
     rf"[ACMUVacmuv](?<!\w.)(?i:(?<=m)rn\b|(?<=m)edical{_GAP}record\b(?:{_GAP}(?:number|no)\b)?"
     r"|(?:(?<=u)nit|(?<=a)ccession|(?<=a)ccount|(?<=v)isit|(?<=c)lip)"
     rf"(?:(?:{_GAP})?\#|{_GAP}(?:number|no)\b))"
@@ -54,7 +56,8 @@ _HOSPITAL_WORDS = (
 _LONG_NUMBER = re.compile(r"\d(?<!\w\d)\d{6,}\b")
 _SENTENCE_END = re.compile(r"[.\n!?](?<!\.(?=\d))")
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
-_APART = {sign: " " for sign in range(128) if not chr(sign).isalnum() and chr(sign) not in "._/-"}
+APART = {sign: " " for sign in range(128) if not chr(sign).isalnum() and chr(sign) not in "._/-"}
+END = "\n"  # stands between the words of two sentences in `RUNS`
 _RUNS_KEPT = 200_000  # of which the words are known: some 40 MB
 
 
@@ -65,23 +68,23 @@ def placeholders(text: str) -> str:
 
 def timestamps(text: str) -> str:
     """Take out dates and times of day; fractions, blood pressures (120/80) and titres over 1:59 stay."""
-    text = _NUMBER_FIRST.sub(" ", text)
-    return _MONTH_FIRST.sub(" ", text) if _COMMA_YEAR.search(text) else text
+    text = NUMBER_FIRST.sub(" ", text)
+    return MONTH_FIRST.sub(" ", text) if _COMMA_YEAR.search(text) else text
 
 
 def hospital_numbers(text: str) -> str:
     """Take out record, unit and accession numbers, and any run of seven digits or more; values and doses stay."""
-    return _LONG_NUMBER.sub(" ", _named_numbers(text))
+    return _LONG_NUMBER.sub(" ", named_numbers(text))
 
 
-def _named_numbers(text: str) -> str:
+def named_numbers(text: str) -> str:
     """Take out the numbers that a word before them tells; most texts have none, and that is found out faster."""
     lowered = text.lower().replace("ı", "i").replace("ſ", "s")  # which the pattern takes for these
     if len(lowered) == len(text) and not any(
-        _HOSPITAL_NUMBER.match(text, at) for word in _HOSPITAL_WORDS for at in _places_of(word, lowered)
+        HOSPITAL_NUMBER.match(text, at) for word in _HOSPITAL_WORDS for at in _places_of(word, lowered)
     ):
         return text
-    return _HOSPITAL_NUMBER.sub(" ", text)
+    return HOSPITAL_NUMBER.sub(" ", text)
 
 
 def _places_of(word: str, text: str) -> Iterator[int]:
@@ -139,22 +142,28 @@ def count_words(text: str) -> Counter[str]:
 
     What stands between blanks, and what else parts words and abbreviations, is looked up as a whole.
     """
-    for step in (placeholders, timestamps, _named_numbers, lowercase):
+    for step in (placeholders, timestamps, named_numbers, lowercase):
         text = step(text)
-    return Counter(chain.from_iterable(map(_RUNS.__getitem__, text.translate(_APART).split())))
+    counts = Counter(chain.from_iterable(map(RUNS.__getitem__, text.translate(APART).split())))
+    del counts[END]
+    return counts
 
 
 class _Runs(dict[str, tuple[str, ...]]):
-    """The words of the runs of signs that were met before."""
+    """The words of the runs of signs that were met before, and `END` between those of two sentences.
+
+    A run is what the steps before `abbreviations` leave between blanks, and long numbers.
+    """
 
     def __missing__(self, run: str) -> tuple[str, ...]:
         if len(self) >= _RUNS_KEPT:
             self.clear()
-        found = self[run] = tuple(words(abbreviations(_LONG_NUMBER.sub(" ", run))))
+        first, *more = _SENTENCE_END.split(abbreviations(_LONG_NUMBER.sub(" ", run)))
+        found = self[run] = (*words(first), *(word for part in more for word in (END, *words(part))))
         return found
 
 
-_RUNS = _Runs()
+RUNS = _Runs()
 
 
 @cache
@@ -169,9 +178,9 @@ def cleaning_version() -> str:
     """Return a hash of the steps' patterns and the abbreviations: vectors depend on them (hex)."""
     patterns = (
         _PLACEHOLDER,
-        _NUMBER_FIRST,
-        _MONTH_FIRST,
-        _HOSPITAL_NUMBER,
+        NUMBER_FIRST,
+        MONTH_FIRST,
+        HOSPITAL_NUMBER,
         _LONG_NUMBER,
         _SENTENCE_END,
         _WORD,

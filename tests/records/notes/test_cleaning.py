@@ -158,7 +158,7 @@ NUMBERS = ("MRN", "Medical", " record", "unit", "viſit", "unıt", "clip", "İ",
 
 @given(st.lists(st.sampled_from(NUMBERS)).map("".join))
 def test_hospital_numbers_are_those_of_the_pattern_alone(text: str) -> None:
-    expected = cleaning._LONG_NUMBER.sub(" ", cleaning._HOSPITAL_NUMBER.sub(" ", text))
+    expected = cleaning._LONG_NUMBER.sub(" ", cleaning.HOSPITAL_NUMBER.sub(" ", text))
     assert hospital_numbers(text) == expected
 
 

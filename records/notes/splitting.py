@@ -1,0 +1,187 @@
+"""The words of many notes at once: those of `words(clean(text))`, by numpy and Arrow outside the interpreter lock.
+
+A run of letters and signs between blanks is split by cleaning.py's own steps, and but once for all its occurrences;
+numpy finds the runs, and Arrow tells which are different. Dates and numbers that go over blanks are taken out before
+that (removal.py). A text that is not plain ASCII goes through the steps for these on its own.
+"""
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, count, islice
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from cohorts.records.notes.cleaning import (
+    APART,
+    END,
+    RUNS,
+    lowercase,
+    named_numbers,
+    placeholders,
+    timestamps,
+)
+from cohorts.records.notes.removal import ROOM, Places, Signs, remove_dates_and_numbers
+
+T = TypeVar("T")
+
+_PIECE = 1 << 21  # signs split at once
+
+
+def _table() -> bytes:
+    """Return what each byte becomes: letters small, ends of sentences newlines, other signs between words blanks."""
+    table = bytearray(range(256))
+    for code in range(128):
+        sign = chr(code)
+        table[code] = ord(END if sign in "\n!?" else APART.get(code, sign.lower()))
+    return bytes(table)
+
+
+_TABLE = _table()
+
+
+@dataclass(frozen=True)
+class Split:
+    """The words of n texts, in order, as places in a `vocabulary` of their own.
+
+    Text i is `words[texts[i] : texts[i + 1]]`, sentence j `words[sentences[j] : sentences[j + 1]]`: `words` is
+    (m,) int32, `texts` (n + 1,) and `sentences` (s + 1,) int64. A sentence is of one text; none is without a word.
+    """
+
+    vocabulary: list[str]
+    words: npt.NDArray[np.int32]
+    texts: npt.NDArray[np.int64]
+    sentences: npt.NDArray[np.int64]
+
+    def counts(self, columns: npt.NDArray[np.int32], width: int) -> Any:
+        """Return how often the words of each column stand in each text, scipy CSR (n, width) float32, columns rising.
+
+        `columns` (vocabulary,) are those of the words, -1 for a word that is left out.
+        """
+        from scipy.sparse import csr_array
+
+        many_texts = len(self.texts) - 1
+        column = columns[self.words]
+        known = column >= 0
+        keys = (np.repeat(np.arange(many_texts) * width, np.diff(self.texts)) + column)[known]
+        keys.sort()
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        row, place = np.divmod(keys[first], max(width, 1))
+        times = np.diff(first, append=len(keys)).astype(np.float32)
+        ends = np.searchsorted(row, np.arange(many_texts + 1))
+        return csr_array((times, place.astype(np.int32), ends), shape=(many_texts, width))
+
+
+def split(texts: Sequence[str]) -> Split:
+    """Return the words of these texts, as `words(clean(text))` gives them for each."""
+    signs, text_starts = _without_numbers(texts)
+    runs, run_starts = _runs(signs)
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    end = numbers[END]
+    tokens, ends_of_runs = _tokens(runs.dictionary_encode(), numbers)
+    is_word = tokens != end
+    words_before = np.concatenate([[0], np.cumsum(is_word)])
+    sentences = words_before[np.concatenate([[0], np.flatnonzero(~is_word), [len(tokens)]])]
+    return Split(
+        vocabulary=list(numbers)[1:],
+        words=tokens[is_word] - np.int32(1),
+        texts=words_before[ends_of_runs[np.searchsorted(run_starts, text_starts)]],
+        sentences=sentences[np.diff(sentences, prepend=-1) > 0],
+    )
+
+
+def splits(texts: Iterable[str], make: Callable[[Split], T]) -> Iterator[T]:
+    """Yield what `make` makes of the words of the texts, some MB of them at a time, in order.
+
+    All cores split, and make, in threads; of the texts only what is at work is held.
+    """
+    pieces, cores = _pieces(texts), _cores()
+    first = list(islice(pieces, 2))
+    if cores == 1 or len(first) < 2:
+        yield from (make(split(piece)) for piece in chain(first, pieces))
+        return
+    at_work: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for piece in chain(first, pieces):
+                at_work.append(pool.submit(lambda piece: make(split(piece)), piece))
+                if len(at_work) > cores:
+                    yield at_work.popleft().result()
+            while at_work:
+                yield at_work.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:
+    piece, size = [], 0
+    for text in texts:
+        piece.append(text)
+        size += len(text)
+        if size >= _PIECE:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _without_numbers(texts: Iterable[str]) -> tuple[Signs, Places]:
+    """Return the texts as bytes (b,), newlines between and around, and where each begins, and what is behind the last.
+
+    They are without placeholders, dates and numbers that a word tells, and, what is not plain, in lower case.
+    """
+    parts, is_plain = [b"\n" * (ROOM - 1)], list[bool]()
+    for text in map(placeholders, texts):
+        plain = text.isascii()
+        is_plain.append(plain)
+        parts.append(
+            (text if plain else lowercase(named_numbers(timestamps(text)))).encode(errors="surrogatepass")
+        )
+    signs = np.frombuffer(bytearray(b"\n".join([*parts, b"\n" * ROOM])), np.uint8)
+    starts = np.cumsum([len(part) + 1 for part in parts])
+    if all(is_plain):
+        remove_dates_and_numbers(signs, lambda places: places)
+    else:
+        of_text = np.array(is_plain)
+        remove_dates_and_numbers(
+            signs, lambda places: places[of_text[np.searchsorted(starts, places, side="right") - 1]]
+        )
+    return signs, starts
+
+
+def _runs(signs: Signs) -> tuple[pa.LargeBinaryArray, Places]:
+    """Return the runs of signs between blanks, with a newline where a sentence ends, and where they begin."""
+    small = np.frombuffer(signs.tobytes().translate(_TABLE), np.uint8)
+    kept = small > ord(" ")
+    edges = np.flatnonzero(kept[1:] != kept[:-1]) + 1
+    starts, many = edges[::2], edges[1::2] - edges[::2]
+    ends = np.flatnonzero(small == ord(END))
+    run = np.searchsorted(starts, ends) - 1  # that the end is behind
+    first = np.diff(run, prepend=-1) > 0
+    kept[ends[first]] = True
+    many[run[first]] += 1
+    offsets = np.concatenate([[0], np.cumsum(many)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(small[kept])]
+    return pa.Array.from_buffers(pa.large_binary(), len(many), buffers), starts
+
+
+def _tokens(
+    runs: pa.DictionaryArray, numbers: "defaultdict[str, int]"
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the words of the runs and `END`, by number, (t,), and how many of them stand before each run."""
+    each = [RUNS[run.decode(errors="surrogatepass")] for run in runs.dictionary.to_pylist()]
+    flat = np.fromiter(map(numbers.__getitem__, chain.from_iterable(each)), np.int32)
+    many = np.fromiter(map(len, each), np.int64, len(each))
+    run = runs.indices.to_numpy()
+    ends = np.concatenate([[0], np.cumsum(many[run])])
+    shift = (np.cumsum(many) - many)[run] - ends[:-1]
+    return flat[np.arange(ends[-1]) + np.repeat(shift, many[run])], ends
