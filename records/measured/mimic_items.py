@@ -24,7 +24,7 @@ class Item:
 
     `group` is one of vital signs, coma scale, body size, oxygen, ventilation, dialysis, dialysis access, vasopressors,
     fluids, urine; "" for laboratory values. `unit` is what the item is written in by definition where a row has no
-    unit; "" where only the row can tell, or where nothing is measured.
+    unit, or none of its measure; "" where only the row can tell, or where nothing is measured.
     """
 
     table: str

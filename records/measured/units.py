@@ -63,13 +63,12 @@ class _Unit:
 def conversion(measure: str, uom: str | None, by_definition: str = "") -> Conversion | None:
     """Return how a value written in `uom` comes into the measure's own unit; None where that is not known.
 
-    Where no unit is written, `by_definition` names the one of the item (as units are called in `units.csv`), if any.
+    Where no unit is written, or none of the measure, `by_definition` names the one of the item, as `units.csv` does:
+    CareVue writes the fraction of oxygen (item 190) in torr (MIT-LCP/mimic-code, issue 211).
     """
-    wanted = load_measures()[measure]
-    written = as_written(uom)
-    if written == _NO_UNIT and by_definition:
-        return _between(_units()[by_definition], wanted)
-    found = (one for one in _units().values() if written in one.written and one.only in ("", measure))
+    wanted, written = load_measures()[measure], as_written(uom)
+    found = [one for one in _units().values() if written in one.written and one.only in ("", measure)]
+    found += [_units()[by_definition]] if by_definition else []
     return next((way for one in found if (way := _between(one, wanted))), None)
 
 

@@ -62,7 +62,7 @@ def test_a_spelling_is_written_as_it_is_looked_up_and_means_one_unit() -> None:
             for row in rows
             if row["only"] in ("", measure)
             for spelling in row["written"].split()
-            if conversion(measure, None, row["unit"]) is not None
+            if conversion(measure, "no unit", row["unit"]) is not None
         )
         assert [spelling for spelling, many in met.items() if many > 1] == [], measure
 
@@ -84,7 +84,7 @@ def test_items_name_a_table_and_a_unit_that_their_measure_can_be_written_in() ->
             assert item.group, id_
             assert not item.unit, id_
         elif item.unit:
-            assert conversion(item.name, None, item.unit) is not None, id_
+            assert conversion(item.name, "no unit", item.unit) is not None, id_
         else:
             assert item.table == "labevents", id_  # all others have their unit by definition
 

@@ -109,9 +109,11 @@ def test_no_unit_is_that_of_a_pure_number_or_of_the_item() -> None:
     assert conversion("INR", None) == conversion("INR", "  ") == conversion("INR", "Ratio")
     assert conversion("heart rate", None) is None
     assert conversion("heart rate", None, "/min") == conversion("heart rate", "BPM")
-    # what is written goes before the item's definition
+
+
+def test_a_unit_that_is_written_goes_before_that_of_the_item_where_it_is_one_of_the_measure() -> None:
     assert converted("temperature", 98.6, "°F", "degC") == pytest.approx(37)
-    assert conversion("temperature", "mmHg", "degC") is None
+    assert conversion("FiO2", "torr", "fraction or %") == conversion("FiO2", None, "fraction or %")
 
 
 def test_spellings() -> None:
