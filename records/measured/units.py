@@ -1,8 +1,8 @@
 """Units: how each is written, and how a value of a measure comes from one to another.
 
 `units.csv` has one row a unit: a value in the base unit of its dimension is (written + offset) × scale. `written` are
-its spellings without blanks and in small letters; "(none)" is no unit at all, which only a pure number may have. A unit
-with `only` is one of that measure alone; one with `scale_up_to_1` is read by that scale where the value is at most 1.
+its spellings as `as_written` gives them; "(none)" is no unit at all, which only a pure number may have. A unit with
+`only` is one of that measure alone; one with `scale_up_to_1` is read by that scale where the value is at most 1.
 
 Masses become amounts of substance by the measure's molar mass, and charges become amounts by its charge: 1 mEq/L of
 calcium is 0.5 mmol/L. Urea nitrogen is counted as the nitrogen of urea, 28.014 g/mol, phosphate as its phosphorus,
@@ -28,7 +28,8 @@ _SIGNS = str.maketrans("µμ×·º₂", "uux*°2")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _POWER = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _MICRO = re.compile(r"mc(?=g|l|mol|kat|u|iu)")
-_BLANK = re.compile(r"\s+")
+_METRES = re.compile(r"m\^(?=[23])")  # mm³ and m² are areas and volumes in every spelling
+_ASIDE = re.compile(r"\s+|\{[^}]*\}")
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,14 @@ def conversion(measure: str, uom: str | None, by_definition: str = "") -> Conver
 
 
 def as_written(uom: str | None) -> str:
-    """Return a unit's spelling without what differs between hospitals: blanks, capitals, µ, raised digits."""
-    if uom is None or not (bare := _BLANK.sub("", uom)):
+    """Return a unit's spelling without what differs between hospitals.
+
+    Blanks, capitals, signs for micro, raised digits (10³ is 10^3), and what UCUM has in braces as no part of the unit.
+    """
+    if uom is None or not (bare := _ASIDE.sub("", uom)):
         return _NO_UNIT
     powers = _POWER.sub(lambda found: "^" + found[0].translate(_RAISED), bare.translate(_SIGNS))
-    return _MICRO.sub("u", powers.lower())
+    return _METRES.sub("m", _MICRO.sub("u", powers.lower()))
 
 
 @cache
