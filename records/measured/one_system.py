@@ -12,9 +12,10 @@ from cohorts.records.measured.measures import Measure, load_measures, measures_b
 from cohorts.records.measured.mimic_items import mimic_items
 from cohorts.records.measured.units import conversion
 
-_NEEDED = ("code", "loinc", "value", "uom")
-_REFERENCE_RANGE = ("low", "high")
-_ROWS_AT_ONCE = 1 << 20  # what is worked on fits the processor's cache
+_TEXT, _NUMBER = (pa.string(), pa.large_string()), (pa.float64(),)
+_NEEDED = {"code": _TEXT, "loinc": _TEXT, "value": _NUMBER, "uom": _TEXT}
+_REFERENCE_RANGE = {"low": _NUMBER, "high": _NUMBER}
+_ROWS_AT_ONCE = 1 << 20  # some 60 MiB are worked on
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,9 @@ def to_one_system(measurements: pa.Table, *, mimic: bool) -> Measured:
     range in `uom`), they are converted too. With `mimic`, `code` holds item ids of MIMIC; they go before LOINC codes,
     and tell the unit where none is written. What is not in the tables is never guessed.
 
-    Raises SourceError where a column is missing.
+    Raises SourceError where a column is missing, or holds something else.
     """
-    if lacking := [name for name in _NEEDED if name not in measurements.column_names]:
-        raise SourceError(f"The measurements have no column {lacking[0]}; they need {', '.join(_NEEDED)}.")
+    measurements = _checked(measurements)
     parts = [_measured(batch, mimic) for batch in measurements.combine_chunks().to_batches(_ROWS_AT_ONCE)]
     names = pa.dictionary(pa.int16(), pa.string())
     return Measured(
@@ -60,6 +60,24 @@ def to_one_system(measurements: pa.Table, *, mimic: bool) -> Measured:
         converted=sum(part.converted for part in parts),
         without_unit=sum(part.without_unit for part in parts),
     )
+
+
+def _checked(measurements: pa.Table) -> pa.Table:
+    """Return the table, its columns of the kinds needed also where they hold nulls alone. Raises SourceError."""
+    if lacking := [name for name in _NEEDED if name not in measurements.column_names]:
+        raise SourceError(f"The measurements have no column {lacking[0]}; they need {', '.join(_NEEDED)}.")
+    read = _NEEDED | {
+        name: kinds for name, kinds in _REFERENCE_RANGE.items() if name in measurements.column_names
+    }
+    for name, kinds in read.items():
+        place, kind = measurements.column_names.index(name), measurements[name].type
+        held = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_null(held):
+            nulls = pa.nulls(len(measurements), kinds[0])
+            measurements = measurements.set_column(place, name, nulls)
+        elif held not in kinds:
+            raise SourceError(f"The measurements' column {name} holds {held}; it must hold {kinds[0]}.")
+    return measurements
 
 
 @dataclass(frozen=True)
@@ -181,10 +199,10 @@ def _uoms(column: pa.Array, pairs: npt.NDArray[np.int64], ways: _Ways, written: 
     if len(ways.uoms) == written:  # every one is written as we write it, or unknown
         return column
     places = ways.uom[pairs]
+    is_text = np.array([text is not None for text in ways.uoms])
+    among_texts = np.cumsum(is_text, dtype=np.int32) - is_text  # a null's place is masked
+    encoded = pa.array(among_texts[places], mask=~is_text[places])
     texts = pa.array([text for text in ways.uoms if text is not None], pa.string())
-    # The one null stands behind the written ones: what follows it moves up by one.
-    null = written - 1
-    encoded = pa.array(places - (places > null), mask=places == null)
     return pa.DictionaryArray.from_arrays(encoded, texts).cast(column.type)
 
 

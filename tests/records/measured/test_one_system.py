@@ -160,9 +160,30 @@ def test_infinity_is_impossible_and_no_number_is_nothing() -> None:
     assert measured.impossible.to_pylist() == [True, True, False, False]
 
 
-def test_a_column_that_is_missing_is_named() -> None:
+def test_a_column_that_is_missing_or_of_another_kind_is_named() -> None:
     with pytest.raises(SourceError, match="no column uom"):
         to_one_system(table().drop_columns(["uom"]), mimic=True)
+    numbers = table(("211", None, 80.0, None)).set_column(0, "code", pa.array([211]))
+    with pytest.raises(SourceError, match="column code holds int64; it must hold string"):
+        to_one_system(numbers, mimic=True)
+
+
+def test_columns_of_nulls_alone_need_no_kind() -> None:
+    nothing = pa.nulls(2)
+    rows = pa.table(
+        {"code": ["678", "99"], "loinc": nothing, "value": [98.6, 1.0], "uom": nothing, "low": nothing}
+    )
+    measured = to_one_system(rows, mimic=True)
+    assert measured.rows["uom"].to_pylist() == ["degC", None]
+    assert measured.rows["low"].to_pylist() == [None, None]
+
+
+def test_a_dictionary_may_hold_null() -> None:
+    uoms = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2]), pa.array(["mEq/L", None, "mmol/L"]))
+    rows = table(*(("50971", None, 4.0, None) for _ in range(4))).set_column(3, "uom", uoms)
+    measured = to_one_system(rows, mimic=True)
+    assert measured.rows["uom"].to_pylist() == ["mmol/L", None, None, "mmol/L"]
+    assert measured.without_unit == 2
 
 
 def laboratory(folder: Path) -> pa.Table:
