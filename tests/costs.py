@@ -29,6 +29,7 @@ _SLOW = {
     "test_a_client_that_fails_ends_them_all_with_its_error",
     "test_a_collection_goes_from_engine_to_engine_and_back",
     "test_a_copy_that_died_goes_on",
+    "test_a_file_is_read_as_the_strict_reader_alone_reads_it",
     "test_a_run_about_something_else_is_not_resumed",
     "test_a_server_whose_reads_may_lag_has_figures_and_no_fault",
     "test_a_source_without_notes_is_told_of_its_codes",

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # What databases and data frames put where nothing is, and nobody writes into a text.
 _NO_TEXT = {"", r"\N", "NULL", "(null)", "<null>", "NaN", "nan", "NaT", "<NA>"}
@@ -10,9 +12,10 @@ _NO_VALUE = _NO_TEXT | {"NA", "N/A", "n/a", "#N/A", "None", "null", "-", "--", "
 _YES, _NO = {"1", "true", "t", "yes", "y"}, {"0", "false", "f", "no", "n"}
 
 
-def texts(cells: "pd.Series[str]") -> "pd.Series[str]":
-    """Return the cells as they are, missing where they say that nothing is there."""
-    return cells.mask(cells.str.strip().isin(_NO_TEXT))
+def texts(cells: pa.Array) -> pa.Array:
+    """Return the cells as they are, null where they say that nothing is there."""
+    nothing = pc.is_in(pc.utf8_trim_whitespace(cells), pa.array(sorted(_NO_TEXT)))
+    return pc.if_else(nothing, None, cells) if pc.any(nothing).as_py() else cells
 
 
 def values(cells: "pd.Series[str]") -> "pd.Series[str]":
@@ -38,7 +41,8 @@ def rounded(values: "pd.Series[str]") -> "pd.Series[bool]":
 
 def numbers(values: "pd.Series[str]") -> "pd.Series[float]":
     """Return float64, missing where there is no finite number."""
-    read = pd.to_numeric(values, errors="coerce").astype("float64")
+    fraction = pd.Series(["0.5"], dtype="str")  # among whole numbers alone, a long one is read in another way
+    read = pd.to_numeric(pd.concat([values, fraction]), errors="coerce").astype("float64")[:-1]
     return read.where(np.isfinite(read))
 
 

@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from cohorts.errors import SourceError
 from cohorts.records.tables import cells
-from cohorts.records.tables.reading import Rows, read_rows
-from cohorts.records.tables.times import Dates, most_end_with_year, most_lack_century, read_times
+from cohorts.records.tables.reading import CHUNK_CHARS, CHUNK_ROWS, read_strings
+from cohorts.records.tables.strings import Strings
+from cohorts.records.tables.times import Dates, ends_with_year, lacks_century, read_times
 
 _LIKE_A_FLOAT = "rows have an id like 105.0, which is read as 105"
 _ROUNDED = "has lost digits, as 105000000001 does in 1.05E+11"
@@ -99,63 +103,188 @@ class Chunk:
 
     def frame(self) -> pd.DataFrame:
         """Return the rows with pandas' types: str, datetime64[us], float64 and boolean."""
-        frame: pd.DataFrame = self.rows.to_pandas()
+        frame: pd.DataFrame = self.rows.combine_chunks().to_pandas()
         flags = [field.name for field in self.rows.schema if field.type == pa.bool_()]
         return frame.astype(dict.fromkeys(flags, "boolean"))
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A typed column, which rows of it are wrong and why, and of which rows there is a remark."""
+    """Typed values of a column, which of them are wrong and why, and of which there is a remark.
+
+    Of dates, `shapes` tells which may not be understood in the whole column.
+    """
 
     values: pd.Series
     wrong: "pd.Series[bool]"
     reason: "str | pd.Series[str]" = ""
     remarked: "dict[str, pd.Series[bool]]" = field(default_factory=dict)
+    shapes: "dict[_Shape, pd.Series[bool]]" = field(default_factory=dict)
 
 
-def read_table(path: Path, table: Table, dates: Dates = Dates.ISO) -> Iterator[Chunk]:
-    """Yield the table's rows, typed. Raises SourceError where a column is missing or its dates can't be understood."""
+class _Shape(Enum):
+    """What is counted of the dates of a column: most of one shape are those of a program, and are not understood."""
+
+    GIVEN = auto()
+    LACKS_CENTURY = auto()
+    ENDS_WITH_YEAR = auto()
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """Rows of a chunk, whose numbers and lines may count from some others before them."""
+
+    rows: pa.Table
+    bad: list[tuple[int, int, str]]  # row, line, reason
+    counts: Counter[str]  # of what a chunk counts
+    remarks: Counter[str]
+    shapes: Counter[tuple[str, _Shape]]  # by column
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.bad) + self.counts["passed_over"]
+
+
+def read_table(path: Path, table: Table, dates: Dates = Dates.ISO, *, workers: int = 1) -> Iterator[Chunk]:
+    """Yield the table's rows, typed, in so many threads; at least one chunk.
+
+    Raises SourceError where a column is missing or its dates can't be understood.
+    """
     required = [name for name in table.columns if name not in table.optional]
     names = [*required, *table.optional]
     called = [table.called.get(name, name) for name in required]
-    for rows in read_rows(path, called, list(table.optional)):
-        yield _typed(path, table, names, rows, dates)
+
+    def typed(strings: Strings) -> _Typed:
+        return _typed(table, names, strings, dates)
+
+    pieces: list[_Typed] = []
+    size = 0
+    for made, before in read_strings(path, called, list(table.optional), typed, workers):
+        pieces.append(_moved(made, *before))
+        size += made.counts["bytes_fast"] + made.counts["bytes_strict"]
+        if size >= CHUNK_CHARS or sum(map(len, pieces)) >= CHUNK_ROWS:
+            yield _chunk(path, table, pieces, dates)
+            pieces, size = [], 0
+    if pieces:
+        yield _chunk(path, table, pieces, dates)
 
 
-def _typed(path: Path, table: Table, names: Sequence[str], rows: Rows, dates: Dates) -> Chunk:
-    given = pd.DataFrame(rows.values, columns=list(names), dtype="str")
-    places = pd.DataFrame({"row": rows.numbers, "line": rows.lines}, dtype="int64")
-    kept = pd.Series(True, index=places.index)
+def _moved(made: _Typed, rows: int, lines: int) -> _Typed:
+    """Return the same rows as they stand behind so many rows and lines."""
+    if not rows and not lines:
+        return made
+    moved = made.rows
+    for place, (name, many) in enumerate((("row", rows), ("line", lines))):
+        moved = moved.set_column(place, name, pc.add(moved[name], many))
+    return replace(made, rows=moved, bad=[(row + rows, line + lines, why) for row, line, why in made.bad])
+
+
+def _chunk(path: Path, table: Table, pieces: Sequence[_Typed], dates: Dates) -> Chunk:
+    """Put pieces together. Raises SourceError where most dates of a column can't be understood."""
+    shapes: Counter[tuple[str, _Shape]] = sum((piece.shapes for piece in pieces), Counter())
+    for name in table.columns:
+        _refuse_dates(
+            path, table.called.get(name, name), {shape: shapes[name, shape] for shape in _Shape}, dates
+        )
+    return Chunk(
+        pa.concat_tables([piece.rows for piece in pieces]),
+        [BadRow(table.name, *bad) for bad in sorted(bad for piece in pieces for bad in piece.bad)],
+        sum((piece.remarks for piece in pieces), Counter()),
+        **sum((piece.counts for piece in pieces), Counter()),
+    )
+
+
+def _refuse_dates(path: Path, name: str, many: Mapping[_Shape, int], dates: Dates) -> None:
+    if many[_Shape.LACKS_CENTURY] > 0.5 * many[_Shape.GIVEN]:
+        raise SourceError(
+            f"{path}: the dates in {name} look like 3/5/94 0:00. A spreadsheet has opened and saved this file, and "
+            "the century and the order of day and month are lost. Take the file as it was first downloaded "
+            "(dates like 2094-03-05 00:00:00); nothing was read."
+        )
+    if dates is Dates.ISO and many[_Shape.ENDS_WITH_YEAR] > 0.5 * many[_Shape.GIVEN]:
+        raise SourceError(
+            f"{path}: the dates in {name} look like 03/05/2094, which may be the third of May or the fifth of March. "
+            "Nothing was read.",
+            remedy="Say which: day-first or month-first.",
+            hint="dates",
+        )
+
+
+def _typed(table: Table, names: Sequence[str], strings: Strings, dates: Dates) -> _Typed:
+    read = len(strings)
     for name, among in table.only.items():
-        kept &= _read_column(path, name, table.columns[name], given[name], dates).values.isin(among)
-    given, places = given[kept].reset_index(drop=True), places[kept].reset_index(drop=True)
-    typed: dict[str, pa.Array] = {name: pa.array(places[name], pa.int64()) for name in ("row", "line")}
-    reasons = pd.Series("", index=given.index, dtype="str")
-    remarked: dict[str, pd.Series[bool]] = {}
-    for name in names:
-        kind = table.columns[name]
-        column = _read_column(path, table.called.get(name, name), kind, given[name], dates)
-        typed[name] = pa.array(column.values, _TYPES.get(kind, pa.string()), from_pandas=True)
-        reasons = reasons.mask(column.wrong & (reasons == ""), column.reason)
-        for remark, where in column.remarked.items():
-            remarked[remark] = remarked.get(remark, where) | where
-    good = reasons == ""
-    bad = [
-        BadRow(table.name, row, line, why)
-        for (row, line), why in zip(places[~good].itertuples(index=False), reasons[~good], strict=True)
-    ]
-    bad += [BadRow(table.name, *broken) for broken in rows.broken]
-    remarks = Counter({remark: int((where & good).sum()) for remark, where in remarked.items()})
-    remarks["bytes are not UTF-8, read as Windows-1252"] += rows.recoded
-    return Chunk(pa.table(typed).filter(pa.array(good, pa.bool_())), bad, remarks, int((~kept).sum()))
+        strings = strings.kept(_among(table, name, strings.columns[names.index(name)], among, dates))
+    rows, faults = dict(strings.places), _Faults(len(strings))
+    for name, texts in zip(names, strings.columns, strict=True):
+        if table.columns[name] is Kind.TEXT:
+            rows[name] = cells.texts(texts)
+            continue
+        column, where = _distinct(table, name, texts, dates)
+        kind = _TYPES.get(table.columns[name], pa.string())
+        rows[name] = pa.array(column.values, kind, from_pandas=True).take(where)
+        faults.see(name, column, where.to_numpy())
+    bad = faults.bad(strings.places)
+    remarks = faults.remarks()
+    remarks["bytes are not UTF-8, read as Windows-1252"] += strings.recoded
+    counts = Counter(
+        passed_over=read - len(strings), bytes_fast=strings.bytes_fast, bytes_strict=strings.bytes_strict
+    )
+    good = pa.table(rows) if not bad else pa.table(rows).filter(pa.array(faults.good))
+    return _Typed(good, [*bad, *strings.broken], counts, remarks, faults.shapes)
 
 
-def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) -> _Column:
-    never = pd.Series(False, index=given.index)
-    if kind is Kind.TEXT:
-        return _Column(cells.texts(given), never)
-    text = cells.values(given)
+def _among(table: Table, name: str, texts: pa.Array, among: frozenset[str], dates: Dates) -> pa.Array:
+    if table.columns[name] is Kind.TEXT:
+        return pc.is_in(cells.texts(texts), pa.array(sorted(among), pa.string()))
+    column, where = _distinct(table, name, texts, dates)
+    return pa.array(column.values.isin(among), pa.bool_()).take(where)
+
+
+def _distinct(table: Table, name: str, texts: pa.Array, dates: Dates) -> tuple[_Column, pa.Array]:
+    """Read every text of a column once; return them, and which of them every row has."""
+    encoded = texts.dictionary_encode()
+    given = pd.Series(encoded.dictionary.to_pandas(), dtype="str")
+    return read_column(table.called.get(name, name), table.columns[name], given, dates), encoded.indices
+
+
+class _Faults:
+    """What is wrong with rows, and what is to be said of them, column by column; the first wrong one counts."""
+
+    def __init__(self, rows: int) -> None:
+        self.good: npt.NDArray[np.bool_] = np.ones(rows, np.bool_)
+        self.shapes: Counter[tuple[str, _Shape]] = Counter()
+        self._reasons: dict[int, str] = {}  # by row
+        self._remarked: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def see(self, name: str, column: _Column, where: npt.NDArray[np.int32]) -> None:
+        """Take in the values of a column, and which of them every row has."""
+        for shape, those in column.shapes.items():
+            if those.any():
+                self.shapes[name, shape] += int(those.to_numpy()[where].sum())
+        for remark, those in column.remarked.items():
+            if those.any():
+                before = self._remarked.get(remark, False)
+                self._remarked[remark] = before | those.to_numpy()[where]
+        if column.wrong.any():
+            wrong = column.wrong.to_numpy()[where] & self.good
+            reasons = pd.Series(column.reason, index=column.wrong.index).tolist()
+            for row in np.flatnonzero(wrong).tolist():
+                self._reasons[row] = reasons[where[row]]
+            self.good &= ~wrong
+
+    def bad(self, places: Mapping[str, pa.Array]) -> list[tuple[int, int, str]]:
+        """Return where bad rows stand, and why they are bad, in their order."""
+        found = np.flatnonzero(~self.good)
+        row, line = (places[name].take(pa.array(found)).to_pylist() for name in ("row", "line"))
+        return list(zip(row, line, (self._reasons[at] for at in found.tolist()), strict=True))
+
+    def remarks(self) -> Counter[str]:
+        """Return of how many good rows there is a remark."""
+        return Counter({remark: int((rows & self.good).sum()) for remark, rows in self._remarked.items()})
+
+
+def read_column(name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) -> _Column:
+    """Read values of a column as it is called in the file, each for itself; not of a kind that is left as it is."""
+    text, never = cells.values(given), pd.Series(False, index=given.index)
     match kind:
         case Kind.CODE_OR_NONE:
             return _Column(text, never)
@@ -177,7 +306,7 @@ def _read_column(path: Path, name: str, kind: Kind, given: "pd.Series[str]", dat
             lacking = key.isna() if kind is Kind.KEY else never
             wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}", na=False).astype(bool))
             return _Column(key, wrong, f"{name} is not a whole number")
-    return _read_time(path, name, kind, text, dates)
+    return _read_time(name, kind, text, dates)
 
 
 def _read_ids(name: str, text: "pd.Series[str]") -> _Column:
@@ -186,22 +315,14 @@ def _read_ids(name: str, text: "pd.Series[str]") -> _Column:
     return _Column(ids, ids.isna() | lost, reason, {_LIKE_A_FLOAT: ids.notna() & (ids != text)})
 
 
-def _read_time(path: Path, name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:
-    if most_lack_century(text):
-        raise SourceError(
-            f"{path}: the dates in {name} look like 3/5/94 0:00. A spreadsheet has opened and saved this file, and "
-            "the century and the order of day and month are lost. Take the file as it was first downloaded "
-            "(dates like 2094-03-05 00:00:00); nothing was read."
-        )
-    if dates is Dates.ISO and most_end_with_year(text):
-        raise SourceError(
-            f"{path}: the dates in {name} look like 03/05/2094, which may be the third of May or the fifth of March. "
-            "Nothing was read.",
-            remedy="Say which: day-first or month-first.",
-            hint="dates",
-        )
+def _read_time(name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:
     times = read_times(text, dates)
     wrong = times.values.isna() & (text.notna() if kind is Kind.TIME_OR_NONE else True)
+    shapes = {
+        _Shape.GIVEN: text.notna(),
+        _Shape.LACKS_CENTURY: lacks_century(text),
+        _Shape.ENDS_WITH_YEAR: ends_with_year(text),
+    }
     return _Column(
-        times.values, wrong, f"{name} is not a date like {_NO_DATE[dates]}", {_WITH_ZONE: times.zoned}
+        times.values, wrong, f"{name} is not a date like {_NO_DATE[dates]}", {_WITH_ZONE: times.zoned}, shapes
     )

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Protocol
 
 from cohorts.errors import SourceError
 
@@ -40,13 +40,26 @@ class Broken:
     reason: str
 
 
+class Stream(Protocol):
+    """Text that is read line by line."""
+
+    @property
+    def name(self) -> str:
+        """Return the path of the file."""
+        ...
+
+    def readline(self, limit: int, /) -> str:
+        """Return the next line, or its first characters."""
+        ...
+
+
 class _Start(str):
     """The start of a line that is too long to be kept; its rest is passed over."""
 
     __slots__ = ()
 
 
-def read_line(stream: TextIO) -> str:
+def read_line(stream: Stream) -> str:
     """Return the next line, "" at the end; of one that is too long a `_Start`."""
     line = stream.readline(MAX_RECORD_CHARS)
     if len(line) < MAX_RECORD_CHARS or line.endswith(_ENDS):
@@ -68,7 +81,7 @@ class _Lines:
     A record that is too long is as one that can't be parsed: csv.Error.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._again: deque[str] = deque()
         self._chars = 0  # of the record
@@ -93,6 +106,11 @@ class _Lines:
         self.record.clear()
         self._chars = 0
 
+    @property
+    def to_parse_again(self) -> bool:
+        """Tell whether lines were given back."""
+        return bool(self._again)
+
     def keep_first(self) -> None:
         """Give all but the first line of the record back, to be parsed again. Raises SourceError for too many."""
         self._again_chars += self._chars
@@ -109,12 +127,13 @@ class _Lines:
 class Records:
     """The records of a CSV stream; a broken one costs nothing but itself."""
 
-    def __init__(self, stream: TextIO, delimiter: str) -> None:
+    def __init__(self, stream: Stream, delimiter: str) -> None:
         csv.field_size_limit(MAX_RECORD_CHARS)
         self._lines = _Lines(stream)
         self._delimiter = delimiter
         self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
-        self._width = 0
+        self.width = 0
+        self.ended = False
         self._number = 0
         self._line = 1
         self._damaged: re.Pattern[str] | None = None  # set while lines may be remains of a broken record
@@ -123,16 +142,37 @@ class Records:
         """Return the first record; [] for one that can't be parsed, None in an empty file."""
         fields = self._next_fields()
         if fields is not None:
-            self._width = len(fields)
+            self.width = len(fields)
             self._advance()
         return fields
 
     def __iter__(self) -> Iterator[Record | Broken]:
-        while (fields := self._next_fields()) is not None:
-            record = self._judge(fields)
-            self._advance()
+        while not self.ended:
+            record = self.step()
             if record is not None:
                 yield record
+
+    def step(self) -> Record | Broken | None:
+        """Read on to the end of a record: None for what is passed over, and where the stream has `ended`."""
+        fields = self._next_fields()
+        if fields is None:
+            self.ended = True
+            return None
+        record = self._judge(fields)
+        self._advance()
+        return record
+
+    @property
+    def at_rest(self) -> bool:
+        """Tell whether what comes next in the stream begins a record, whatever stood before it."""
+        return self._damaged is None and not self._lines.to_parse_again
+
+    def pass_by(self, records: int, lines: int) -> tuple[int, int]:
+        """Count records and lines that another has read from the stream; return how many came before them."""
+        before = self._number, self._line - 1
+        self._number += records
+        self._line += lines
+        return before
 
     def _next_fields(self) -> list[str] | None:
         """Return the next record's fields; [] for one that can't be parsed; None at the end."""
@@ -161,12 +201,14 @@ class Records:
         reason = ""
         if is_too_long(first):
             reason = f"a line of more than {MAX_RECORD_CHARS:,} characters"
-        elif not fields or self._swallowed_another(lines):
+        elif not fields or (
+            len(lines) > 1 and swallowed_another(first, lines[-1], self._delimiter, self.width)
+        ):
             reason = "a quote in this row is not closed or not doubled"
-        elif len(fields) != self._width:
-            reason = f"{len(fields)} fields where the header has {self._width}"
+        elif len(fields) != self.width:
+            reason = f"{len(fields)} fields where the header has {self.width}"
         remains = self._damaged is not None and not self._damaged.match(first)
-        if remains and len(fields) != self._width:
+        if remains and len(fields) != self.width:
             self._reread_rest()
             return None
         self._number += 1
@@ -176,23 +218,26 @@ class Records:
             self._damaged = None
             return Record(fields, self._number, self._line, sum(map(len, lines)))
         if not fields or len(lines) > 1:
-            self._damaged = self._shape_of_start(first)
+            self._damaged = _shape_of_start(first, self._delimiter)
             self._reread_rest()
         return Broken(self._number, self._line, reason)
 
-    def _swallowed_another(self, lines: list[str]) -> bool:
-        """Tell whether an unclosed quote ran on into the next record and ended, unnoticed, at its opening quote."""
-        last = lines[-1]
-        return (
-            len(lines) > 1
-            and last.rstrip("\r\n").endswith(self._delimiter + '"')
-            and last.count(self._delimiter) >= self._width - 1
-            and bool(self._shape_of_start(lines[0]).match(last))
-        )
 
-    def _shape_of_start(self, line: str) -> re.Pattern[str]:
-        """Return a pattern for lines whose first field has the shape of this line's: 12 like 7, D2N001 like D2N1."""
-        first = line.split(self._delimiter, 1)[0].strip().strip('"')
-        shape = re.sub(r"[^\W\d_]+", "L", re.sub(r"\d+", "0", first))
-        pattern = "".join({"0": r"\d+", "L": r"[^\W\d_]+"}.get(char, re.escape(char)) for char in shape)
-        return re.compile(rf'\s*"?{pattern}"?\s*{re.escape(self._delimiter)}')
+def swallowed_another(first: str, last: str, delimiter: str, width: int) -> bool:
+    """Tell whether an unclosed quote ran on into the next record and ended, unnoticed, at its opening quote.
+
+    `first` and `last` are lines of a record of several, in a table of so many columns.
+    """
+    return (
+        last.rstrip("\r\n").endswith(delimiter + '"')
+        and last.count(delimiter) >= width - 1
+        and bool(_shape_of_start(first, delimiter).match(last))
+    )
+
+
+def _shape_of_start(line: str, delimiter: str) -> re.Pattern[str]:
+    """Return a pattern for lines whose first field has the shape of this line's: 12 like 7, D2N001 like D2N1."""
+    first = line.split(delimiter, 1)[0].strip().strip('"')
+    shape = re.sub(r"[^\W\d_]+", "L", re.sub(r"\d+", "0", first))
+    pattern = "".join({"0": r"\d+", "L": r"[^\W\d_]+"}.get(char, re.escape(char)) for char in shape)
+    return re.compile(rf'\s*"?{pattern}"?\s*{re.escape(delimiter)}')

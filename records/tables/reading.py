@@ -2,17 +2,22 @@
 
 import lzma
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import pyarrow as pa
 from cohorts.errors import SourceError
 from cohorts.records.tables import json_lines
+from cohorts.records.tables.csv_pieces import CsvPieces, Piece
 from cohorts.records.tables.csv_records import Broken, Record, Records
 from cohorts.records.tables.file_kinds import Kind, foreign
 from cohorts.records.tables.headers import folded, listed
-from cohorts.records.tables.text_files import PACKED, fallback, open_text, plain_suffix
+from cohorts.records.tables.parquet_columns import ParquetColumns
+from cohorts.records.tables.strings import Strings, empty_columns, places
+from cohorts.records.tables.text_files import PACKED, fallback, open_text, open_utf8, plain_suffix
 
 DELIMITERS = (",", ";", "\t", "|")
 CSV = (".csv", ".tsv", ".txt")
@@ -23,6 +28,7 @@ CHUNK_CHARS = 4 * 1024 * 1024
 CHUNK_ROWS = 50_000
 
 Fields = tuple[str, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,8 @@ class Rows:
 
     `numbers[i]` counts records from 1 after the header; `lines[i]` is the record's first physical line
     (0 in Parquet, which has none). `broken` holds (number, line, reason) of rows that can't be split into columns.
-    `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252. `lacking` are the optional columns that
-    the file does not have.
+    `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252. `chars` counts the
+    characters of the rows that are not broken. `lacking` are the optional columns that the file does not have.
     """
 
     values: list[Fields] = field(default_factory=list)
@@ -40,6 +46,7 @@ class Rows:
     lines: list[int] = field(default_factory=list)
     broken: list[tuple[int, int, str]] = field(default_factory=list)
     recoded: int = 0
+    chars: int = 0
     lacking: tuple[str, ...] = ()
 
 
@@ -70,11 +77,51 @@ def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) 
     Raises SourceError where a column is missing, or the file can't be read or is of another kind than its name says.
     """
     suffix = plain_suffix(path)
-    read = _read_parquet if suffix in PARQUET else _read_json if suffix in JSON_LINES else _read_csv
+    with _told(path):
+        if suffix in PARQUET:
+            file = ParquetColumns(path)
+            places = _places(path, file.names, columns, optional)
+            lacking = _lacking(places, columns, optional)
+            for strings in file.read(places):
+                yield _as_rows(strings, lacking)
+        else:
+            yield from (_read_json if suffix in JSON_LINES else _read_csv)(path, columns, optional)
+
+
+def read_strings(
+    path: Path,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    work: Callable[[Strings], T],
+    workers: int = 1,
+) -> Iterator[Piece[T]]:
+    """Yield what `work` makes of the rows that `read_rows` gives, piece by piece, at least one.
+
+    Blocks of CSV are read in so many threads. Raises SourceError as `read_rows` does.
+    """
+    width, suffix = len(columns) + len(optional), plain_suffix(path)
+    with _told(path):
+        if suffix in PARQUET:
+            file = ParquetColumns(path)
+            for strings in file.read(_places(path, file.names, columns, optional)):
+                yield Piece(work(strings), (0, 0))
+        elif suffix in JSON_LINES or (stream := open_utf8(path)) is None:
+            for rows in read_rows(path, columns, optional):
+                yield Piece(work(_as_strings(rows, width)), (0, 0))
+        else:
+            with stream:
+                pieces = CsvPieces[T](stream, str(path), _delimiter(path, columns))
+                wanted = _places(path, _checked(path, pieces.header(), columns), columns, optional)
+                yield from pieces.read(wanted, work, workers)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell, as SourceError, what is wrong with the file, before it is read and while it is."""
     try:
-        if fault := foreign(path, Kind.PARQUET if suffix in PARQUET else Kind.TABLE):
+        if fault := foreign(path, Kind.PARQUET if plain_suffix(path) in PARQUET else Kind.TABLE):
             raise SourceError(fault)
-        yield from read(path, columns, optional)
+        yield
     except UnicodeError:
         raise SourceError(f"{path} begins as text in UTF-16, and is damaged. Is the file complete?") from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -103,18 +150,18 @@ def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> It
     delimiter, recoded = _delimiter(path, columns), fallback.count
     with open_text(path) as stream:
         records = Records(stream, delimiter)
-        header = records.header()
-        if not header:
-            why = (
-                "is empty"
-                if header is None
-                else "begins with an empty line, or one or a quote without an end"
-            )
-            raise SourceError(f"{path} {why}: a header with {', '.join(columns)} was expected.")
-        if header[0].startswith("sep="):
-            raise SourceError(f"{path} has no header: its first line, sep=…, is a program's own: remove it.")
-        places = _places(path, header, columns, optional)
+        places = _places(path, _checked(path, records.header(), columns), columns, optional)
         yield from _chunks(records, places, _lacking(places, columns, optional), recoded)
+
+
+def _checked(path: Path, header: list[str] | None, columns: Sequence[str]) -> list[str]:
+    """Return a header that is one. Raises SourceError."""
+    if not header:
+        why = "is empty" if header is None else "begins with an empty line, or one or a quote without an end"
+        raise SourceError(f"{path} {why}: a header with {', '.join(columns)} was expected.")
+    if header[0].startswith("sep="):
+        raise SourceError(f"{path} has no header: its first line, sep=…, is a program's own: remove it.")
+    return header
 
 
 def _delimiter(path: Path, columns: Sequence[str]) -> str:
@@ -167,47 +214,27 @@ def _chunks(
             rows.lines.append(record.line)
             chars += record.chars
         if chars >= CHUNK_CHARS or len(rows.numbers) + len(rows.broken) >= CHUNK_ROWS:
-            yield replace(rows, recoded=fallback.count - recoded)
+            yield replace(rows, recoded=fallback.count - recoded, chars=chars)
             rows, chars, recoded = Rows(lacking=lacking), 0, fallback.count
-    yield replace(rows, recoded=fallback.count - recoded)
+    yield replace(rows, recoded=fallback.count - recoded, chars=chars)
 
 
-def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
-    import pyarrow.lib
-    import pyarrow.parquet
-
-    try:
-        yield from _parquet_rows(path, pyarrow.parquet.ParquetFile(path), columns, optional)
-    except (pyarrow.lib.ArrowException, ValueError, OverflowError):
-        raise SourceError(f"{path} is damaged, or no Parquet file. Is it complete?") from None
+def _as_rows(strings: Strings, lacking: tuple[str, ...]) -> Rows:
+    """Return rows of Parquet, none of which is broken."""
+    numbers, lines = (place.to_pylist() for place in strings.places.values())
+    columns = [column.to_pylist() for column in strings.columns]
+    return Rows(list(zip(*columns, strict=True)), numbers, lines, lacking=lacking)
 
 
-def _parquet_rows(path: Path, file: Any, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
-    import pyarrow.types
-
-    names = file.schema_arrow.names
-    places = _places(path, names, columns, optional)
-    wanted = [names[place] if place >= 0 else None for place in places]
-    for name in filter(None, wanted):
-        kind = file.schema_arrow.field(name).type
-        if pyarrow.types.is_nested(kind) or "binary" in str(kind):
-            raise SourceError(
-                f"Column {name} of {path} is {kind}: a cell must be text, a number, a flag or a time."
-            )
-    lacking = _lacking(places, columns, optional)
-    number = 1
-    for batch in file.iter_batches(batch_size=2_000, columns=list(filter(None, dict.fromkeys(wanted)))):
-        count = batch.num_rows
-        cells = [_as_text(batch.column(name).to_pylist()) if name else [""] * count for name in wanted]
-        numbers = list(range(number, number + count))
-        yield Rows(list(zip(*cells, strict=True)), numbers, [0] * count, lacking=lacking)
-        number += count
-    if number == 1:
-        yield Rows(lacking=lacking)
-
-
-def _as_text(values: list[object]) -> list[str]:
-    return ["" if value is None else str(value) for value in values]
+def _as_strings(rows: Rows, width: int) -> Strings:
+    columns = [pa.array(column, pa.string()) for column in zip(*rows.values, strict=True)]
+    return Strings(
+        columns or empty_columns(width, 0),
+        places(rows.numbers, rows.lines),
+        rows.broken,
+        rows.recoded,
+        bytes_strict=rows.chars,
+    )
 
 
 def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[int]:

@@ -30,13 +30,27 @@ class _Fallback:
 
 
 fallback = _Fallback()
-codecs.register_error("cohorts-cp1252", fallback)
+ERRORS = "cohorts-cp1252"  # how bytes that are no UTF-8 are decoded
+codecs.register_error(ERRORS, fallback)
 
 
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file, unpacked where its name says that it is packed."""
     unpack = PACKED.get(path.suffix.lower())
     return unpack(path) if unpack else path.open("rb")
+
+
+def open_utf8(path: Path) -> BinaryIO | None:
+    """Open a file of text, unpacked, behind a mark of UTF-8; return None for one in UTF-16."""
+    stream = open_bytes(path)
+    begins = stream.read(len(codecs.BOM_UTF8))
+    if begins != codecs.BOM_UTF8:
+        stream.close()
+        stream = open_bytes(path)
+    if not begins.startswith(_MARKS):
+        return stream
+    stream.close()
+    return None
 
 
 def open_text(path: Path) -> TextIO:
@@ -49,7 +63,7 @@ def open_text(path: Path) -> TextIO:
     raw = open_bytes(path)
     if marked:
         return io.TextIOWrapper(raw, encoding="utf-16", newline="")
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="cohorts-cp1252", newline="")
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors=ERRORS, newline="")
 
 
 def plain_suffix(path: Path) -> str:

@@ -59,19 +59,14 @@ def read_times(text: "pd.Series[str]", dates: Dates) -> Times:
     return Times(values.fillna(times), zoned.reindex(text.index, fill_value=False))
 
 
-def most_lack_century(text: "pd.Series[str]") -> bool:
-    """Tell whether most of a column's dates have a year of two digits, as in 3/5/94."""
-    return _most(text, _YEAR_OF_TWO)
+def lacks_century(text: "pd.Series[str]") -> "pd.Series[bool]":
+    """Tell which dates have a year of two digits, as 3/5/94 has."""
+    return text.str.fullmatch(_YEAR_OF_TWO, na=False).astype(bool)
 
 
-def most_end_with_year(text: "pd.Series[str]") -> bool:
-    """Tell whether most of a column's dates end with the year, as in 03/05/1994."""
-    return _most(text, _YEAR_LAST)
-
-
-def _most(text: "pd.Series[str]", shape: str) -> bool:
-    given = text.dropna()
-    return len(given) > 0 and bool(given.str.fullmatch(shape).mean() > 0.5)
+def ends_with_year(text: "pd.Series[str]") -> "pd.Series[bool]":
+    """Tell which dates end with the year, as 03/05/1994 does."""
+    return text.str.fullmatch(_YEAR_LAST, na=False).astype(bool)
 
 
 def _read(text: str, dates: Dates) -> tuple[datetime | None, bool]:
