@@ -103,10 +103,8 @@ class Lsa(LatentEncoder[Settings, _Parts]):
         """
         check_notes(source, self.name)
         settings = self.settings
-        sample = WordSample(settings.sample, settings.ngrams, settings.seed)
-        for batch in source.batches():
-            for text in joined_notes(batch):
-                sample.add(text)
+        texts = (text for batch in source.batches() for text in joined_notes(batch))
+        sample = WordSample(settings.sample, settings.ngrams, settings.seed).add(texts)
         if not sample.units:
             raise EncoderError(
                 "lsa finds no word in the notes of this source: there are none, or all are empty."
@@ -127,9 +125,18 @@ class Lsa(LatentEncoder[Settings, _Parts]):
         return self
 
     def encode(self, batch: Batch) -> Vectors:
-        """Return (len(batch), dim) float32 unit rows; a unit without a word that was learnt is a row of zeros."""
-        texts = joined_notes(batch)
-        made = self._parts.space.units(self._parts.words.rows(texts))
+        """Return (len(batch), dim) float32 unit rows; a unit without a word that was learnt is a row of zeros.
+
+        All cores work, each on some MB of notes.
+        """
+        from cohorts.records.notes.splitting import Split, splits
+
+        parts, texts = self._parts, joined_notes(batch)
+
+        def units(made: Split) -> Vectors:
+            return parts.space.units(parts.words.rows(made))
+
+        made = np.concatenate([np.zeros((0, self.dim), np.float32), *splits(texts, units)])
         self._unseen += sum(map(bool, map(str.strip, texts))) - int(made.any(axis=1).sum())
         return made
 

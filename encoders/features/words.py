@@ -5,15 +5,21 @@ be tried against a list of names, since the hash is no secret: such a folder is 
 """
 
 import hashlib
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from itertools import count, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.features.lot import Lot
 from cohorts.records.notes.cleaning import clean, count_words, words
+
+if TYPE_CHECKING:  # it takes Arrow, for which a question from the command line should not wait
+    from cohorts.records.notes.splitting import Split
 
 Row = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 """A unit's words, by column or, while they are read, by number, and how often each stands there."""
@@ -33,6 +39,25 @@ def words_of(text: str, ngrams: int) -> Counter[str]:
     return counts
 
 
+def by_length(made: "Split", ngrams: int) -> "Iterator[Split]":
+    """Yield the words of texts, then their runs of two words, each as one word, and so on up to `ngrams`."""
+    yield made
+    ends = np.repeat(made.texts[1:], np.diff(made.texts))
+    for many in range(2, ngrams + 1):
+        starts = np.flatnonzero(np.arange(len(ends)) + many <= ends)
+        run, first = np.zeros(len(starts), np.int64), np.zeros(0, np.intp)
+        for place in range(many):
+            run = run * len(made.vocabulary) + made.words[starts + place]
+            _, first, run = np.unique(run, return_index=True, return_inverse=True)
+        each = (made.words[start : start + many].tolist() for start in starts[first].tolist())
+        yield replace(
+            made,
+            vocabulary=[" ".join(made.vocabulary[word] for word in one) for one in each],
+            words=run.astype(np.int32),
+            texts=np.searchsorted(starts, made.texts),
+        )
+
+
 class Vocabulary:
     """Words as columns. `hashes` are theirs, in order."""
 
@@ -45,9 +70,13 @@ class Vocabulary:
         """Return how many words there are."""
         return len(self.hashes)
 
-    def rows(self, texts: Iterable[str]) -> Any:
-        """Return how often each known word stands in each text, scipy CSR (n, words) float32."""
-        return _matrix([self.row(text) for text in texts], len(self))
+    def rows(self, made: "Split") -> Any:
+        """Return how often each known word stands in each text, scipy CSR (n, words) float32, columns rising."""
+        counts = (
+            one.counts(np.fromiter(map(self._columns.__getitem__, one.vocabulary), np.int32), len(self))
+            for one in by_length(made, self._ngrams)
+        )
+        return reduce(operator.add, counts)
 
     def known(self, text: str) -> tuple[list[str], Row]:
         """Return the known words of a text, and its row: the words are those of the row's entries, in their order."""
@@ -56,11 +85,11 @@ class Vocabulary:
         return [columns[place] for place in row[0].tolist()], row
 
     def row(self, text: str) -> Row:
-        """Return the known words of a text, by column, and how often each stands there."""
+        """Return the known words of one text, by column, which rise, and how often each stands there."""
         counts = words_of(text, self._ngrams)
         places = np.fromiter(map(self._columns.__getitem__, counts), np.int32, len(counts))
-        there = places >= 0
-        return places[there], np.fromiter(counts.values(), np.int32, len(counts))[there]
+        known = np.argsort(places)[np.count_nonzero(places < 0) :]
+        return places[known], np.fromiter(counts.values(), np.int32, len(counts))[known]
 
 
 class _Columns(dict[str, int]):
@@ -85,9 +114,9 @@ class WordSample:
 
     def __init__(self, most: int, ngrams: int, seed: int) -> None:
         self._ngrams = ngrams
-        self._having: Counter[str] = Counter()  # units, by word
         self._numbers = count()
         self._number: defaultdict[str, int] = defaultdict(self._numbers.__next__)
+        self._having = np.zeros(1, np.int64)  # units, by the number of a word
         self._rows = Lot[Row](most, seed)
 
     @property
@@ -95,18 +124,20 @@ class WordSample:
         """Return how many units with a word were counted."""
         return self._rows.met
 
-    def add(self, text: str) -> None:
-        """Count the words of one unit."""
-        counts = words_of(text, self._ngrams)
-        if not counts:
-            return
-        self._having.update(counts.keys())
-        place = self._rows.place()
-        if place is not None:
-            numbers = np.fromiter(map(self._number.__getitem__, counts), np.int32, len(counts))
-            self._rows.put(place, (numbers, np.fromiter(counts.values(), np.int32, len(counts))))
-        if len(self._having) > _PRUNE_AT:
-            self._prune()
+    def add(self, texts: Iterable[str]) -> "WordSample":
+        """Count the words of units, whose texts are read one by one, on all cores, and return self."""
+        from cohorts.records.notes.splitting import splits
+
+        for learnt, rows in splits(texts, self._counted):
+            numbers = np.fromiter(map(self._number.__getitem__, learnt), np.int32, len(learnt))
+            most = int(numbers.max(initial=0))
+            if most >= len(self._having):
+                self._having = np.concatenate([self._having, np.zeros(most + 1, np.int64)])
+            self._having[numbers] += np.bincount(rows.indices, minlength=len(learnt))
+            self._draw(numbers[rows.indices], rows.data.astype(np.int32), rows.indptr.tolist())
+            if len(self._number) > _PRUNE_AT:
+                self._prune()
+        return self
 
     def learn(
         self, min_df: int, max_df: float, max_words: int
@@ -117,23 +148,43 @@ class WordSample:
         those of most units.
         """
         most = max_df * self.units
-        fit = [(-units, word) for word, units in self._having.items() if min_df <= units <= most]
+        having = self._having[list(self._number.values())].tolist()
+        fit = [
+            (-units, word)
+            for word, units in zip(self._number, having, strict=True)
+            if min_df <= units <= most
+        ]
         kept = sorted(word for _, word in sorted(fit)[:max_words])
-        numbers = [self._number[word] for word in kept]
+        numbers = np.array([self._number[word] for word in kept], np.intp)
         column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
-        having = np.array([self._having[word] for word in kept], np.int64)
         rows = _matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
-        return Vocabulary([hash_of(word) for word in kept], self._ngrams), having, rows
+        return Vocabulary([hash_of(word) for word in kept], self._ngrams), self._having[numbers], rows
+
+    def _counted(self, made: "Split") -> tuple[list[str], Any]:
+        """Return the words of some units, and how often each stands in each, CSR (n, words)."""
+        from scipy.sparse import hstack
+
+        each = list(by_length(made, self._ngrams))
+        counts = [
+            one.counts(np.arange(len(one.vocabulary), dtype=np.int32), len(one.vocabulary)) for one in each
+        ]
+        return [word for one in each for word in one.vocabulary], hstack(counts, format="csr")
+
+    def _draw(self, numbers: npt.NDArray[np.int32], counts: npt.NDArray[np.int32], ends: list[int]) -> None:
+        """Keep by lot the words of units, (entries,); the entries of one stand between two ends, and may be none."""
+        for start, end in pairwise(ends):
+            place = self._rows.place() if start < end else None
+            if place is not None:
+                self._rows.put(place, (numbers[start:end].copy(), counts[start:end].copy()))
 
     def _prune(self) -> None:
         """Forget the rarest words, as many as bring the rest to half of what may be known."""
         least = 1
-        while len(self._having) > _PRUNE_AT // 2:
-            self._having = Counter({word: units for word, units in self._having.items() if units > least})
+        while len(self._number) > _PRUNE_AT // 2:
+            for word in [word for word, number in self._number.items() if self._having[number] <= least]:
+                del self._number[word]
             least += 1
-        for word in self._number.keys() - self._having.keys():
-            del self._number[word]
 
 
 def hash_of(word: str) -> str:
@@ -155,4 +206,6 @@ def _matrix(rows: Sequence[Row], columns: int) -> Any:
     counts = np.empty(ends[-1], np.float32)
     for (places, many), (start, end) in zip(rows, pairwise(ends), strict=True):
         indices[start:end], counts[start:end] = places, many
-    return csr_array((counts, indices, ends), shape=(len(rows), columns))
+    made = csr_array((counts, indices, ends), shape=(len(rows), columns))
+    made.sort_indices()
+    return made

@@ -14,13 +14,17 @@ import pandas as pd
 import pytest
 from cohorts.encoders.features import words as word_counts
 from cohorts.encoders.features.latent import Latent
-from cohorts.encoders.features.words import WordSample, hash_of, words_of
+from cohorts.encoders.features.words import Vocabulary, WordSample, hash_of, words_of
 from cohorts.encoders.lsa import Lsa, Settings
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.saving import ABOUT, TENSORS
 from cohorts.errors import EncoderError
+from cohorts.records.notes import splitting
 from cohorts.records.notes.cleaning import clean, words
+from cohorts.records.notes.splitting import split
+from hypothesis import given
+from hypothesis import strategies as st
 from small_sources import Small
 
 PARTS = (
@@ -82,7 +86,7 @@ def test_what_is_asked_has_no_padding_and_the_rest_is_the_projection(trained: Ls
     assert (units[:, trained.padding] > 0).all()
 
     def projected(texts: list[str]) -> Any:
-        counts = vocabulary.rows(texts).toarray().astype(np.float64)
+        counts = vocabulary.rows(split(texts)).toarray().astype(np.float64)
         weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * space.idf
         return weights / np.linalg.norm(weights, axis=1, keepdims=True) @ space.directions
 
@@ -113,7 +117,7 @@ def test_a_question_is_to_the_last_bit_what_scikit_learn_and_scipy_make(trained:
     from sklearn.feature_extraction.text import TfidfTransformer
 
     space, texts = trained._parts.space, [*NOTES, *ASKED, "xyzzy", ""]
-    rows, model = trained._parts.words.rows(texts), TfidfTransformer(sublinear_tf=True)
+    rows, model = trained._parts.words.rows(split(texts)), TfidfTransformer(sublinear_tf=True)
     model.idf_ = space.idf
     weights = model.transform(rows)
     assert space.weighted(rows).data.tobytes() == weights.data.tobytes()
@@ -163,12 +167,32 @@ def test_runs_of_words_tell_the_order_of_words() -> None:
     assert scores[0] > scores[1] + 0.1
 
 
+@given(st.lists(st.lists(st.sampled_from("abcd")).map(" ".join), max_size=6), st.integers(1, 4))
+def test_runs_of_many_texts_are_those_of_each(texts: list[str], ngrams: int) -> None:
+    counted = [words_of(text, ngrams) for text in texts]
+    known = sorted(set().union(*counted))
+    rows = Vocabulary(list(map(hash_of, known)), ngrams).rows(split(texts))
+    assert rows.toarray().tolist() == [[counts[word] for word in known] for counts in counted]
+    _, having, drawn = WordSample(10, ngrams, 0).add(texts).learn(1, 1.0, 1_000)
+    assert having.tolist() == [sum(word in counts for counts in counted) for word in known]
+    assert drawn.toarray().tolist() == [[counts[word] for word in known] for counts in counted if counts]
+
+
+def test_neither_pieces_nor_cores_change_a_vector(trained: Lsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = trained.encode(Small(NOTES).batch)
+    monkeypatch.setattr(splitting, "_PIECE", 1_000)
+    for cores in (1, 3):
+        monkeypatch.setattr(splitting, "_cores", lambda cores=cores: cores)
+        assert Lsa(Settings(dim=16)).fit(Small(NOTES, per=50)).fingerprint == trained.fingerprint
+        assert trained.encode(Small(NOTES).batch).tobytes() == vectors.tobytes()
+
+
 def test_the_words_known_while_reading_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word_counts, "_PRUNE_AT", 40)
     sample, most = WordSample(10, 1, 0), 0
     for row in range(300):
-        sample.add(f"common other {'seldom' if row % 6 == 0 else ''} r{row} s{row} t{row}")
-        most = max(most, len(sample._having), len(sample._number))
+        sample.add([f"common other {'seldom' if row % 6 == 0 else ''} r{row} s{row} t{row}"])
+        most = max(most, len(sample._number))
     assert most <= 40
     vocabulary, having, rows = sample.learn(5, 1.0, 100)
     assert vocabulary.hashes == [hash_of("common"), hash_of("other"), hash_of("seldom")]
@@ -190,7 +214,7 @@ def test_what_was_forgotten_counts_from_anew_and_harms_no_row(monkeypatch: pytes
     sample = WordSample(100, 1, 0)
     texts = ["x y", *[f"r{row} s{row} a a" for row in range(30)], "x y", "x y", "y x x"]
     for text in texts:
-        sample.add(text)
+        sample.add([text])
     vocabulary, having, rows = sample.learn(2, 1.0, 100)
     assert vocabulary.hashes == [hash_of("a"), hash_of("x"), hash_of("y")]
     assert having.tolist() == [30, 3, 3]
@@ -204,8 +228,7 @@ def test_every_unit_is_as_likely_to_be_drawn() -> None:
     drawn = np.zeros(40)
     for seed in range(500):
         sample = WordSample(10, 1, seed)
-        for row in range(40):
-            sample.add(f"w{row:02}")
+        sample.add(f"w{row:02}" for row in range(40))
         _, _, rows = sample.learn(1, 1.0, 100)
         assert rows.sum() == 10
         drawn += np.asarray(rows.sum(axis=0)).ravel()
