@@ -41,16 +41,18 @@ class TrainingIds:
 
 
 class Checked(View):
-    """A source on its way into a trained part."""
+    """A source on its way into a trained part; `notes` are those that went that way."""
 
     def __init__(self, source: Source, training: TrainingIds, part: str) -> None:
         super().__init__(source)
         self._training, self._part = training, part
+        self.notes = 0
 
     def batches(self) -> Iterator[Batch]:
         """Yield the source's batches. Raises LeakageError."""
         for batch in self._source.batches():
             self._training.check(batch.units["unit_id"], self._part)
+            self.notes += len(batch.notes)
             yield batch
 
 

@@ -48,12 +48,12 @@ def note_vectors(batch: Batch, encoder: Word2Vec) -> NoteVectors:
     return NoteVectors(vectors[known], category, stay.astype(np.intp), stay_unit, stay_end, units=len(batch))
 
 
-def joined(parts: Sequence[NoteVectors]) -> NoteVectors:
-    """Return the notes of several batches as those of one."""
+def joined(parts: Sequence[NoteVectors], vectors: Vectors) -> NoteVectors:
+    """Return the notes of several batches as those of one; `vectors` (n, dim) are those of all of them."""
     stays = np.cumsum([0, *(len(one.stay_unit) for one in parts)])
     units = np.cumsum([0, *(one.units for one in parts)])
     return NoteVectors(
-        np.concatenate([one.vectors for one in parts]),
+        vectors,
         np.concatenate([one.category for one in parts]),
         np.concatenate([one.stay + first for one, first in zip(parts, stays, strict=False)]),
         np.concatenate([one.stay_unit + first for one, first in zip(parts, units, strict=False)]),
@@ -71,15 +71,21 @@ class Labelled:
     patients: list[str]
 
 
-def labelled(batches: Iterator[Batch], encoder: Word2Vec) -> Labelled:
-    """Read the notes of all units whose ending is known; the texts are not kept."""
+def labelled(batches: Iterator[Batch], encoder: Word2Vec, most: int) -> Labelled:
+    """Read the notes, `most` at most, of all units whose ending is known; the texts are not kept."""
+    matrix = np.empty((most, encoder.dim), np.float32)  # takes memory as it is filled
+    filled = 0
     parts: list[NoteVectors] = []
     frames: list[pd.DataFrame] = []
     for batch in batches:
         units = batch.units[batch.units["died"].notna()]
         notes = batch.notes[batch.notes["unit_id"].isin(units["unit_id"])]
-        parts.append(note_vectors(replace(batch, units=units, notes=notes), encoder))
+        made = note_vectors(replace(batch, units=units, notes=notes), encoder)
+        rows = matrix[filled : filled + len(made.vectors)]
+        rows[:] = made.vectors
+        filled += len(rows)
+        parts.append(replace(made, vectors=rows))
         frames.append(units[["patient_id", "died"]])
     units = pd.concat(frames)
     died = units["died"].to_numpy(dtype=np.bool_)
-    return Labelled(joined(parts), died, units["patient_id"].tolist())
+    return Labelled(joined(parts, matrix[:filled]), died, units["patient_id"].tolist())

@@ -24,6 +24,7 @@ MIN_NOTES = 40  # of either ending, to learn from
 MIN_VALIDATION_NOTES = 8
 _LEARNING_RATE = 1e-3
 _RANK_NOTES = 2_000
+_REFINED_AT_ONCE = 4_096
 
 Rows = npt.NDArray[np.intp]
 
@@ -37,9 +38,13 @@ class Refiner(NamedTuple):
     outer_bias: Vectors
 
     def refine(self, notes: Vectors) -> Vectors:
-        """Return the refined notes, (n, dim) float32."""
-        refined = np.maximum(notes @ self.inner.T + self.inner_bias, 0) @ self.outer.T + self.outer_bias
-        return np.asarray(refined, np.float32)
+        """Return the refined notes, (n, dim) float32. The inner units, twice as many numbers, are of some at a time."""
+        refined = np.empty(notes.shape, np.float32)
+        for start in range(0, len(notes), _REFINED_AT_ONCE):
+            part = slice(start, start + _REFINED_AT_ONCE)
+            inner = np.maximum(notes[part] @ self.inner.T + self.inner_bias, 0)
+            refined[part] = inner @ self.outer.T + self.outer_bias
+        return refined
 
 
 class Trace(NamedTuple):
@@ -113,11 +118,12 @@ def can_learn(died: npt.NDArray[np.bool_], validation: npt.NDArray[np.bool_]) ->
 
 def train_refiner(
     notes: Vectors,
+    rows: Rows,
     died: npt.NDArray[np.bool_],
     validation: npt.NDArray[np.bool_],
     settings: SiameseSettings,
 ) -> tuple[Refiner, Trace]:
-    """Train on the (n, dim) notes of one category; (n,) whether the unit died, and whether it is held back.
+    """Train on the notes of one category, `rows` (m,) of (n, dim); (m,) whether the unit died, and is held back.
 
     Returns the network as it was when it did best on the pairs held back, and how it went.
     """
@@ -125,17 +131,18 @@ def train_refiner(
 
     rng = np.random.default_rng(settings.seed)
     weights = [torch.tensor(one, requires_grad=True) for one in identity(notes.shape[1])]
-    judged, learnt = notes[validation], notes[~validation]
+    judged, learnt = rows[validation], rows[~validation]
     judged_pairs = draw_pairs(died[validation], VALIDATION_PAIRS, rng)
     ranks: list[float] = []
 
     def batch_loss() -> torch.Tensor:
-        return _loss(learnt, draw_pairs(died[~validation], BATCH_PAIRS, rng), weights, settings.margin)
+        pairs = draw_pairs(died[~validation], BATCH_PAIRS, rng)
+        return _loss(notes, learnt, pairs, weights, settings.margin)
 
     def check() -> tuple[torch.Tensor, Refiner]:
         now = Refiner(*(one.detach().numpy().copy() for one in weights))
-        ranks.append(effective_rank(now.refine(judged[:_RANK_NOTES])))
-        return _loss(judged, judged_pairs, weights, settings.margin), now
+        ranks.append(effective_rank(now.refine(notes[judged[:_RANK_NOTES]])))
+        return _loss(notes, judged, judged_pairs, weights, settings.margin), now
 
     best, watch = optimize(weights, _LEARNING_RATE, batch_loss, check, settings.max_steps, settings.patience)
     steps = [CHECK_STEPS * place for place in range(len(watch.losses))]
@@ -159,13 +166,15 @@ def effective_rank(vectors: Vectors) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def _loss(notes: Vectors, pairs: Pairs, weights: "list[torch.Tensor]", margin: float) -> "torch.Tensor":
+def _loss(
+    notes: Vectors, of: Rows, pairs: Pairs, weights: "list[torch.Tensor]", margin: float
+) -> "torch.Tensor":
     import torch
     from torch.nn.functional import linear, relu
 
     inner, inner_bias, outer, outer_bias = weights
     left, right = (
-        linear(relu(linear(torch.from_numpy(notes[rows]), inner, inner_bias)), outer, outer_bias)
+        linear(relu(linear(torch.from_numpy(notes[of[rows]]), inner, inner_bias)), outer, outer_bias)
         for rows in (pairs.left, pairs.right)
     )
     return contrastive_loss(left, right, torch.from_numpy(pairs.same), margin)

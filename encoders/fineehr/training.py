@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.encoders import word2vec
 from cohorts.encoders.base import Vectors
-from cohorts.encoders.fineehr.category_weights import category_means, learn_weights, start_of
+from cohorts.encoders.fineehr.category_weights import learn_weights, start_of
 from cohorts.encoders.fineehr.note_vectors import Labelled, labelled
 from cohorts.encoders.fineehr.siamese import Refiner, SiameseSettings, Trace, can_learn, train_refiner
 from cohorts.encoders.needs import check_notes
+from cohorts.encoders.pooling import group_means
 from cohorts.encoders.settings import one_of
 from cohorts.encoders.training import MAX_STEPS, PATIENCE, Checked, TrainingIds, held_back
 from cohorts.encoders.word2vec import Word2Vec
@@ -124,13 +125,14 @@ def train(
     allowed, first = TrainingIds(training), settings[0]
     seen = source if training is None else Subset(source, training)
     stage("words")
-    words = Word2Vec(first.words).fit(Checked(seen, allowed, "the word vectors"))
+    read = Checked(seen, allowed, "the word vectors")
+    words = Word2Vec(first.words).fit(read)
     if not any(one.stages.refines or one.stages.weighs for one in settings):
         return [Parts(words) for _ in settings]
     stage("notes to vectors")
-    sample = labelled(Checked(seen, allowed, "the networks and weights").batches(), words)
+    sample = labelled(Checked(seen, allowed, "the networks and weights").batches(), words, read.notes)
     stage("networks")
-    learner = _Learner(sample, first)
+    learner = Learner(sample, first)
     refiners, traces = learner.refiners() if any(one.stages.refines for one in settings) else ({}, {})
     stage("category weights")
     return [
@@ -151,11 +153,11 @@ def refine(vectors: Vectors, category: npt.NDArray[np.str_], refiners: Mapping[s
     refined = np.empty_like(vectors)
     for name in np.unique(category):
         rows = category == name
-        refined[rows] = refiners.get(str(name), refiners[ANY]).refine(vectors[rows])
+        refined[rows] = _refiner_of(str(name), refiners).refine(vectors[rows])
     return refined
 
 
-class _Learner:
+class Learner:
     """Trains networks and weights on the notes of some units, a part of whose patients is held back."""
 
     def __init__(self, sample: Labelled, settings: Settings) -> None:
@@ -178,11 +180,11 @@ class _Learner:
 
     def refiners(self) -> tuple[dict[str, Refiner], dict[str, Trace]]:
         """Train a network per category, and one on all notes for what has no category of its own."""
-        found = {}
-        for name, rows in {**self._learnable, ANY: np.arange(len(self._notes.vectors))}.items():
-            unit = self._notes.unit[rows]
+        notes, found = self._notes, {}
+        for name, rows in {**self._learnable, ANY: np.arange(len(notes.vectors))}.items():
+            unit = notes.unit[rows]
             found[name] = train_refiner(
-                self._notes.vectors[rows], self._died[unit], self._validation[unit], self._settings.siamese
+                notes.vectors, rows, self._died[unit], self._validation[unit], self._settings.siamese
             )
         return {name: one for name, (one, _) in found.items()}, {
             name: trace for name, (_, trace) in found.items()
@@ -191,20 +193,23 @@ class _Learner:
     def weights(self, refiners: Mapping[str, Refiner]) -> dict[str, Vectors]:
         """Learn the weights of the categories, (dim, dim) each; what has none of its own gets their mean."""
         names = sorted(self._learnable)
-        rows = np.sort(np.concatenate([self._learnable[name] for name in names]))
-        notes, category = self._notes, self._notes.category[rows]
-        means, present = category_means(
-            refine(notes.vectors[rows], category, refiners),
-            notes.unit[rows],
-            np.searchsorted(names, category),
-            (notes.units, len(names)),
-        )
-        some = present.any(axis=1)
+        unit_of = {name: self._notes.unit[self._learnable[name]] for name in names}
+        some = np.unique(np.concatenate(list(unit_of.values())))  # those with a note to learn from
+        means = np.zeros((len(some), len(names), self._settings.dim), np.float32)
+        for place, name in enumerate(names):
+            vectors = self._notes.vectors[self._learnable[name]]
+            if refiners:
+                vectors = _refiner_of(name, refiners).refine(vectors)
+            means[:, place] = group_means(vectors, np.searchsorted(some, unit_of[name]), len(some))
         learnt = learn_weights(
-            means[some],
+            means,
             self._died[some],
             self._validation[some],
             self._settings.weights,
             self._settings.seed,
         )
         return {**dict(zip(names, learnt, strict=True)), ANY: learnt.mean(axis=0)}
+
+
+def _refiner_of(category: str, refiners: Mapping[str, Refiner]) -> Refiner:
+    return refiners.get(category, refiners[ANY])

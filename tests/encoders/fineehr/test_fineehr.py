@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,8 +14,8 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from cohorts.encoders.fineehr.encoder import FineEhr
-from cohorts.encoders.fineehr.note_vectors import joined, note_vectors
-from cohorts.encoders.fineehr.training import ANY, SETTINGS, Parts, Settings, refine, train
+from cohorts.encoders.fineehr.note_vectors import Labelled, NoteVectors, joined, labelled, note_vectors
+from cohorts.encoders.fineehr.training import ANY, SETTINGS, Learner, Parts, Settings, refine, train
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.training import Checked, TrainingIds, held_back
@@ -306,8 +307,50 @@ def test_batches_joined_are_as_one_batch(encoders: dict[str, FineEhr], patients:
         take_units(patients, range(start, min(start + 400, len(patients))))
         for start in range(0, len(patients), 400)
     ]
-    whole = encoders["full"].encode_notes(joined([note_vectors(cut, words) for cut in cuts]))
+    parts = [note_vectors(cut, words) for cut in cuts]
+    vectors = np.concatenate([one.vectors for one in parts])
+    whole = encoders["full"].encode_notes(joined(parts, vectors))
     np.testing.assert_allclose(whole, encoders["full"].encode(patients), atol=1e-6)
+
+
+def test_notes_to_learn_from_are_those_of_all_batches(encoders: dict[str, FineEhr], batch: Batch) -> None:
+    """One matrix takes them all; units of which nobody knows whether they died are left out."""
+    words = encoders["full"].parts.words
+    died = batch.units["died"].copy()
+    died[::7] = pd.NA
+    some = replace(batch, units=batch.units.assign(died=died))
+    known = np.flatnonzero(died.notna()).tolist()
+    cuts = [take_units(some, range(start, min(start + 500, len(some)))) for start in range(0, len(some), 500)]
+    sample = labelled(iter(cuts), words, len(batch.notes))
+    expected = note_vectors(take_units(batch, known), words)
+    np.testing.assert_array_equal(sample.notes.vectors, expected.vectors)
+    np.testing.assert_array_equal(sample.notes.unit, expected.unit)
+    np.testing.assert_array_equal(sample.died, died[known].to_numpy(bool))
+
+
+def test_training_copies_no_matrix_of_notes() -> None:
+    """By tracemalloc, which sees what numpy takes: beside all notes there are those of one category, refined."""
+    rng = np.random.default_rng(0)
+    many, units = 60_000, 600
+    vectors = unit_rows(rng.normal(size=(many, 64)).astype(np.float32))
+    unit = np.sort(rng.integers(0, units, many))
+    notes = NoteVectors(
+        vectors=vectors,
+        category=rng.choice(list("abcdef"), many),
+        stay=unit,
+        stay_unit=np.arange(units),
+        stay_end=np.full(units, "NaT", "datetime64[us]"),
+        units=units,
+    )
+    sample = Labelled(notes, rng.random(units) < 0.3, [str(row) for row in range(units)])
+    learner = Learner(sample, Settings(dim=64, steps=1))
+    tracemalloc.start()
+    try:
+        learner.weights(learner.refiners()[0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.9 * vectors.nbytes
 
 
 def test_only_training_ids_are_learnt_from(source: PartitionedSource, batch: Batch) -> None:

@@ -123,7 +123,9 @@ def endings(n: int, dim: int, shift: float, seed: int) -> tuple[Array, Array, Ar
 
 def test_training_brings_equal_endings_together_on_notes_that_it_has_not_seen() -> None:
     notes, died, validation = endings(1_500, 16, 2.0, seed=1)
-    refiner, trace = train_refiner(notes, died, validation, SiameseSettings(max_steps=600))
+    refiner, trace = train_refiner(
+        notes, np.arange(len(notes)), died, validation, SiameseSettings(max_steps=600)
+    )
     assert min(trace.validation_loss) < 0.9 * trace.validation_loss[0]
     fresh, fresh_died, _ = endings(1_500, 16, 2.0, seed=2)
 
@@ -137,9 +139,9 @@ def test_training_brings_equal_endings_together_on_notes_that_it_has_not_seen() 
 def test_early_stopping_goes_back_to_the_best_step() -> None:
     notes, died, validation = endings(300, 32, 0.5, seed=1)  # few notes, many dimensions: learnt by heart
     on = SiameseSettings(max_steps=1_500, patience=4)
-    refiner, trace = train_refiner(notes, died, validation, on)
+    refiner, trace = train_refiner(notes, np.arange(len(notes)), died, validation, on)
     never = SiameseSettings(max_steps=1_500, patience=1_000)
-    kept, whole = train_refiner(notes, died, validation, never)
+    kept, whole = train_refiner(notes, np.arange(len(notes)), died, validation, never)
     assert trace.steps[-1] == trace.kept_step + 4 * 50 < 1_500
     assert whole.steps[-1] == 1_500
     assert whole.validation_loss[-1] > 1.1 * min(whole.validation_loss)  # what the guard saves from
