@@ -213,6 +213,7 @@ def ingest(
     resume: bool = False,
     update: bool = False,
     remove_vanished: bool = False,
+    events: bool = True,
     ray_workers: int | None = None,
     ray_address: str | None = None,
     progress: ProgressCallback | None = None,
@@ -235,6 +236,7 @@ def ingest(
         resume: Go on where the last run ended, if it ended too early.
         update: Send only patients whose records changed since they were sent.
         remove_vanished: With `update`, remove patients that the source lost.
+        events: Keep the events and outcomes of all units in the run folder, in two Parquet files.
         ray_workers: Encode on Ray, by so many workers.
         ray_address: HOST:PORT of a Ray cluster; by default one on this machine.
         progress: Called with a stage, the units just done, and how many are expected, where that is known.
@@ -280,7 +282,8 @@ def ingest(
     if isinstance(source, OpenedSource):
         source.keep_quarantine(folder / file_of_shard("quarantine.csv", shard))
     take_mapping(store.connector, store.address, request.name)
-    run.ingest(source, making, store.connector, progress or _silent)
+    keeps = given.as_flag("events", events)
+    run.ingest(source, making, store.connector, progress or _silent, events=keeps)
     if rejected := run.manifest.get("rejected"):
         told = (
             f"{rejected:,} points could not be written; the ids and the reasons are in {run.rejected_file}."

@@ -130,8 +130,9 @@ def delete(
             erased = erase(connector, collection, patient, held, folder)
     log.say(
         "note",
-        f"Erased from {collection}, and looked for again: {erased.points:,} points, {erased.traces:,} notes of runs "
-        f"and {erased.rejected:,} rows of what could not be written. The runs know nothing of the patient any more: a "
-        "source that still holds the patient would be sent again by any ingest, so take the patient out of it first.",
+        f"Erased from {collection}, and looked for again: {erased.points:,} points, {erased.traces:,} notes of runs, "
+        f"{erased.events:,} rows of events and {erased.rejected:,} of what could not be written. The runs know nothing "
+        "of the patient any more: a source that still holds the patient would be sent again by any ingest, so take the "
+        "patient out of it first.",
         **asdict(erased),
     )

@@ -23,6 +23,7 @@ HINTS: Mapping[str, str] = {
     "another_run_dir_or_move": "Name another run folder with --run-dir, or move this one away.",
     "old_journal": "Use the cohorts that wrote it, or move it away and write the collection anew with --replace.",
     "mend_and_resume": "Mend this, then run the same command with --resume.",
+    "room_or_no_events": "Make room there, or leave them out with --no-events.",
     "replace_whole": "Leave --update and --shard out, or load the shards into another --collection without --replace.",
     "remove_vanished": "Add --update to --remove-vanished, or leave both out.",
     "start_first_shard": "Start it, then this one again with --resume.",

@@ -105,6 +105,9 @@ def ingest(
     shard: Annotated[
         str | None, run_option(help="Load only part i of n, as in 2/4: one job of an array.")
     ] = None,
+    no_events: Annotated[
+        bool, run_option("--no-events", help="Keep no events and outcomes of the patients in the run folder.")
+    ] = False,
     ray_workers: Annotated[int | None, run_option(min=1, help="Encode on Ray, by so many workers.")] = None,
     ray_address: Annotated[
         str | None, run_option(help="HOST:PORT of a Ray cluster [default: one on this machine].")
@@ -165,6 +168,6 @@ def ingest(
             run.read_only(records, tick)
         else:
             with open_store(store, collection) as connector:
-                run.ingest(records, making, connector, tick)
+                run.ingest(records, making, connector, tick, events=not no_events)
     show_summary(run.manifest, dry_run=dry_run)
     tell_rejected(run)

@@ -11,6 +11,7 @@ from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.errors import EngineError, InputError, PatientNotFound
 from cohorts.loaders.holding import Held
+from cohorts.loaders.kept_rows import erase_kept
 from cohorts.loaders.versions import refuse_version, standing
 from cohorts.private_files import Scratch, write_private
 from cohorts.workspace import rejected_files
@@ -20,11 +21,12 @@ _AT_ONCE = 1_000  # points found, and removed, before the next ones are looked f
 
 @dataclass
 class Erased:
-    """How much was removed: points of the collection's versions, and notes of its runs."""
+    """How much was removed: points of the collection's versions, and what its runs noted and kept of the patient."""
 
     points: int = 0
     traces: int = 0
     rejected: int = 0
+    events: int = 0  # rows, those of outcomes among them
 
 
 def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: Path) -> Erased:
@@ -42,7 +44,7 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     _check_holds_ours(there)
     held.lease.take(current)
     Scratch(folder).close()  # which sweeps what runs that died have read
-    erased = Erased()
+    erased = Erased(events=erase_kept(folder, patient_id))
     for version in [current] if there.attached else _versions(connector, name, current, held):
         collection = connector.describe(version).collection
         _forget(_by_own_id(collection, patient_id), held, folder, erased)

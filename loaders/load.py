@@ -70,6 +70,11 @@ class Summary:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + spent_s
 
     @property
+    def stays(self) -> int:
+        """Return how many units the source has no more and the collection still has."""
+        return self.vanished - self.removed
+
+    @property
     def vectors_per_s(self) -> float:
         """Return vectors written and indexed per second of writing and indexing."""
         busy_s = self.seconds.get("write", 0.0) + self.seconds.get("index", 0.0)

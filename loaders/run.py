@@ -24,6 +24,7 @@ from cohorts.loaders.attach import check_attached, write_attached
 from cohorts.loaders.holding import Held, holding
 from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.kept_encoders import keep_encoder, told_where
+from cohorts.loaders.kept_rows import Keeping, kept_after_load
 from cohorts.loaders.load import Load, PointSource, Summary
 from cohorts.loaders.points.patients import points_of_patients
 from cohorts.loaders.points.ray import check_installed
@@ -44,6 +45,7 @@ from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import Source
+from cohorts.records.kept.reading import KEPT
 from cohorts.workspace import check_writable, default_run_dir, file_of_shard, kept_encoder, kept_mapping
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
@@ -149,11 +151,22 @@ class Run:
         check_ready(made)
         return Making(str(spec) if spec else asked or made.name, made, spec, ray, by_default)
 
-    def ingest(self, source: Source, making: "Making", connector: Connector, tick: ProgressCallback) -> None:
-        """Train the encoder where it is not, encode, write, index, verify. Raises CohortsError."""
+    def ingest(
+        self,
+        source: Source,
+        making: "Making",
+        connector: Connector,
+        tick: ProgressCallback,
+        *,
+        events: bool = True,
+    ) -> None:
+        """Train the encoder where it is not, encode, write, index, verify; keep `events`. Raises CohortsError."""
         making = making.suited_to(source)
         asked, ray = making.asked, making.ray
-        with self._holding(connector) as held:
+        with (
+            self._holding(connector) as held,
+            Keeping(self.folder, self.goal, wanted=events) as keeping,
+        ):
             journal = held.journals[0]
             Destination(connector, self.goal, journal, held.lease).reserve()  # before hours of training
             self._check_fits(source, making, connector)
@@ -175,16 +188,19 @@ class Run:
             if mapping is not None:
                 written = write_attached(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
-            origin = EncodedRecords(source, encoder, points)
+            read = keeping.source(source, points)
+            origin = EncodedRecords(read, encoder, points)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
-                origin = EncodedRecordsOnRay(source, encoder, kept, self.folder, ray, points)
+                origin = EncodedRecordsOnRay(read, encoder, kept, self.folder, ray, points)
             self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
                 attachments.save(written, mapping)
-        self._account(source)
-        self._save_manifest()
+            self.manifest[KEPT] = keeping.publish(journal.written, vanished=self._summary.stays)
+            self._told += keeping.warnings
+            self._account(source)
+            self._save_manifest()  # before anybody else may write: it tells the checksums of what is kept
 
     def load(
         self, origin: FileOrigin | CollectionSource, connector: Connector, tick: ProgressCallback
@@ -192,8 +208,9 @@ class Run:
         """Write what needs no encoder, index, verify. Raises CohortsError."""
         with self._holding(connector) as held:
             self._load(origin, connector, held, origin.identity, tick)
-        self._account(None)
-        self._save_manifest()
+            self.manifest[KEPT] = kept_after_load(self.folder, self.goal)
+            self._account(None)
+            self._save_manifest()
 
     def _holding(self, connector: Connector) -> AbstractContextManager[Held]:
         return holding(connector, self._place, self.goal.name, self.folder, self.goal.shard)

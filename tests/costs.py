@@ -56,6 +56,7 @@ _SLOW = {
     "test_searches_and_writes_both_happen",
     "test_searches_under_writes_are_measured_and_shown",
     "test_several_batches_teach_what_one_does",
+    "test_the_command_line_keeps_shards_and_erases_from_both",
     "test_the_corpus_on_disk_is_private_and_removed_even_on_failure",
     "test_the_example_runs_word_for_word_and_answers_as_the_command_line_does",
     "test_the_engine_reaches_what_the_reference_reaches",

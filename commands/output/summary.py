@@ -54,6 +54,8 @@ def _written(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for what, label in _IF_ANY.items():
         if manifest[what]:
             yield label, f"{manifest[what]:,}"
+    for file, about in manifest.get("kept", {}).items():
+        yield f"rows of {file}", f"{about['rows']:,}"
     yield "vectors per second (write and index)", f"{manifest['vectors_per_s']:,}"
 
 

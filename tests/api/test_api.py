@@ -106,6 +106,8 @@ def test_the_example_with_a_ready_client_of_milvus(here: Path, milvus: Milvus) -
         "encoders",
         "journal.sqlite",
         "manifest.json",
+        "events.parquet",
+        "outcomes.parquet",
     }
     assert not (here / "cohorts.runs").exists()  # nothing is kept elsewhere
     assert cohorts.connect(client, runs=here / "kept").collection("icu").encoder.name == "codes"

@@ -140,6 +140,8 @@ def test_manifest_tells_the_run_and_holds_no_text(here: Path) -> None:
         "manifest.json",
         "journal.sqlite",
         "encoders",
+        "events.parquet",
+        "outcomes.parquet",
     }  # no parts are left
     assert (folder / "encoders" / manifest["encoder"]["fingerprint"]).is_dir()
 

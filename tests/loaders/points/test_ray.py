@@ -319,4 +319,6 @@ def test_an_ingest_on_ray_writes_what_one_without_writes(
     ok(f"{ingest} --store qdrant:./ray --ray-workers 2")
     with connect("qdrant:./here") as here, connect("qdrant:./ray") as there:
         assert content(here, "icu") == content(there, "icu")
+    for name in ("events.parquet", "outcomes.parquet"):
+        assert Path("ray.runs/icu", name).read_bytes() == Path("here.runs/icu", name).read_bytes()
     assert not list(Path("ray.runs/icu").glob(".cohorts-*"))
