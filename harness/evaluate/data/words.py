@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 from cohorts.records.base import Batch, Source, joined_notes
-from cohorts.records.notes.cleaning import count_words
+from cohorts.records.notes.splitting import Split, splits
 
 _K1, _B = 1.5, 0.75
 _AT_ONCE = 1 << 20  # entries
@@ -70,12 +70,11 @@ class WordCounter:
         self._hashes, self._counts, self._ends = array("I"), array("f"), array("q", [0])
 
     def add(self, texts: Iterable[str]) -> "WordCounter":
-        """Count the words of these texts, a row each, and return self."""
-        for text in texts:
-            words = count_words(text)
-            self._hashes.extend(map(hash_of, words))
-            self._counts.extend(words.values())
-            self._ends.append(len(self._hashes))
+        """Count the words of these texts, a row each, on all cores, and return self."""
+        for hashes, rows in splits(texts, _counted):
+            self._ends.frombytes((rows.indptr[1:].astype(np.int64) + len(self._hashes)).tobytes())
+            self._hashes.frombytes(hashes[rows.indices].tobytes())
+            self._counts.frombytes(rows.data.tobytes())
         return self
 
     def counts(self) -> WordCounts:
@@ -177,6 +176,14 @@ class Bm25:
         scores[:, self._known.empty] = -np.inf
         scores[self._unasked[rows]] = -np.inf
         return scores
+
+
+def _counted(made: Split) -> tuple[Hashes, Any]:
+    """Return the hashes of some texts' words, (words,), and how often each word stands in each, CSR (n, words)."""
+    many = len(made.vocabulary)
+    return np.fromiter(map(hash_of, made.vocabulary), np.uint32, many), made.counts(
+        np.arange(many, dtype=np.int32), many
+    )
 
 
 def hash_of(word: str) -> int:

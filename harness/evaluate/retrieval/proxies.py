@@ -6,6 +6,7 @@ list says which.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from cohorts.harness.evaluate.retrieval.population import Population, incidence
 from cohorts.harness.evaluate.retrieval.scorers import Seen
 from cohorts.harness.reports.long_table import Record, records
 from cohorts.records.base import Batch, Source, joined_notes
-from cohorts.records.notes.cleaning import count_words
+from cohorts.records.notes.splitting import splits
 
 PRECISION, RECALL = 0.9, 0.1
 FEWEST = 5  # units that have a feature: fewer are chance, and a word of theirs may be a name
@@ -76,5 +77,7 @@ def sentences(proxies: Sequence[Record], view: str) -> list[str]:
 
 def _words_of(batch: Batch, often: Set[int]) -> Iterator[set[str]]:
     """Yield the words of every unit's notes that may be listed, as in word:meropenem."""
-    for text in joined_notes(batch):
-        yield {f"word:{word}" for word in count_words(text) if hash_of(word) in often}
+    for made in splits(joined_notes(batch), lambda made: made):
+        names = [f"word:{word}" if hash_of(word) in often else "" for word in made.vocabulary]
+        for start, end in pairwise(made.texts.tolist()):
+            yield {names[place] for place in made.words[start:end].tolist()} - {""}
