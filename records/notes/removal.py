@@ -1,12 +1,13 @@
-"""Dates, times and hospital numbers taken out of plain (ASCII) texts, many at a time.
+"""Placeholders, dates and hospital numbers taken out of plain (ASCII) texts, many at a time.
 
-The patterns are those of cleaning.py, and what they match is what `timestamps` and `hospital_numbers` take out. Numpy,
-which leaves the interpreter lock, tells the few places where a match can begin, or the few lines that may hold one: a
-pattern is tried nowhere else. No match goes over the end of a line, and blanks count no more than one blank.
+The patterns are those of cleaning.py, and what they match is what `placeholders`, `timestamps` and `hospital_numbers`
+take out. Numpy, which leaves the interpreter lock, tells the few places where a match can begin, or the few lines that
+may hold one: a pattern is tried nowhere else. But for placeholders no match goes over the end of a line, and many
+blanks count no more than one.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,41 +17,72 @@ Signs = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
-ROOM = (
-    8  # newlines around the texts: what stands near a sign can be read without a look at where the texts end
-)
+ROOM = 8  # newlines around the texts: what stands near a sign is read without a look at where they end
 _BLANK = ord(" ")
 _BLANKS_READ = 16  # between two words before the pattern is asked
 
 
-def remove_dates_and_numbers(signs: Signs, wanted: Callable[[Places], Places]) -> None:
-    """Put blanks where dates, times and numbers stand that a word before them tells; changes `signs`, (n,), in place.
+def remove_from_plain(signs: Signs, starts: Places, is_plain: Flags) -> None:
+    """Put blanks where placeholders, dates, times and numbers stand that a word before them tells; changes `signs`.
 
-    Texts stand one behind the other, a newline between two and `ROOM` of them around all. `wanted` leaves of some
-    places, rising, those that are in texts to be changed; only these need be plain.
+    `signs` (b,) are the texts, a newline between two and `ROOM` of them around all; `starts` (n + 1,) is where each
+    begins, and what is behind the last. Only those that are plain, (n,), are changed.
     """
+
+    def wanted(places: Places) -> Places:
+        chosen: Places = places if is_plain.all() else places[is_plain[_text_of(places, starts)]]
+        return chosen
+
+    _put_blanks(signs, *_placeholders(signs, starts, wanted))
     text = signs.tobytes().decode("latin-1")
-    end = 0
-    for place in wanted(_number_starts(signs)).tolist():
-        found = NUMBER_FIRST.match(text, place) if place >= end else None
-        if found is not None:
-            end = found.end()
-            signs[place:end] = _BLANK
-    _remove_in_lines(signs, MONTH_FIRST, wanted(_comma_years(signs)))
-    _remove_in_lines(signs, HOSPITAL_NUMBER, wanted(_told_numbers(signs)))
+    matches = (NUMBER_FIRST.match(text, place) for place in wanted(_number_starts(signs)).tolist())
+    _put_blanks(signs, *_apart(found.span() for found in matches if found is not None))
+    for pattern, places in ((MONTH_FIRST, _comma_years), (HOSPITAL_NUMBER, _told_numbers)):
+        _put_blanks(signs, *_apart(_found_in_lines(signs, pattern, wanted(places(signs)))))
 
 
-def _remove_in_lines(signs: Signs, pattern: re.Pattern[str], places: Places) -> None:
-    """Put blanks where the pattern matches in a line that has one of the places, which rise."""
-    if not len(places):
-        return
-    text = signs.tobytes().decode("latin-1")
+def _text_of(places: Places, starts: Places) -> Places:
+    return np.searchsorted(starts, places, side="right") - 1
+
+
+def _put_blanks(signs: Signs, starts: Places, ends: Places) -> None:
+    many = ends - starts
+    signs[np.arange(many.sum()) + np.repeat(starts - (np.cumsum(many) - many), many)] = _BLANK
+
+
+def _apart(spans: Iterable[tuple[int, int]]) -> tuple[Places, Places]:
+    """Return where spans start and end, which rise by their start, less those that start within one that is kept."""
+    starts, ends, last = list[int](), list[int](), 0
+    for start, end in spans:
+        if start >= last:
+            starts.append(start)
+            ends.append(end)
+            last = end
+    return np.array(starts, np.intp), np.array(ends, np.intp)
+
+
+def _placeholders(signs: Signs, starts: Places, wanted: Callable[[Places], Places]) -> tuple[Places, Places]:
+    """Return where the placeholders of the texts start and end: with the first **] of their text."""
+    star = signs == ord("*")
+    stars = star[:-1] & star[1:]
+    opened = wanted(np.flatnonzero((signs[:-2] == ord("[")) & stars[1:]))
+    closed = np.append(np.flatnonzero(stars[:-1] & (signs[2:] == ord("]"))), len(signs))
+    ends = closed[np.searchsorted(closed, opened + 3)]
+    closes = _text_of(ends, starts) == _text_of(opened, starts)
+    opened, ends = opened[closes], ends[closes] + 3
+    if (opened[1:] < ends[:-1]).any():
+        return _apart(zip(opened.tolist(), ends.tolist(), strict=True))
+    return opened, ends
+
+
+def _found_in_lines(signs: Signs, pattern: re.Pattern[str], places: Places) -> Iterable[tuple[int, int]]:
+    """Yield what the pattern matches in every line that has one of the places, which rise."""
+    text = signs.tobytes().decode("latin-1") if len(places) else ""
     end = 0
     for place in places.tolist():
         if place >= end:
             start, end = text.rfind("\n", 0, place) + 1, text.index("\n", place)
-            for found in pattern.finditer(text, start, end):
-                signs[found.start() : found.end()] = _BLANK
+            yield from (found.span() for found in pattern.finditer(text, start, end))
 
 
 def _codes(signs: str) -> Flags:
@@ -72,6 +104,7 @@ _MONTH_STARTS = _codes("adfjmnosADFJMNOS")
 _MONTH_TAILS = np.array(
     [_run(two) for two in ("an", "eb", "ar", "pr", "ay", "un", "ul", "ug", "ep", "ct", "ov", "ec")]
 )
+_NEXT_WORDS = np.array([_run(two) for two in ("no", "nu", "re")])
 # What unit, accession, account, visit and clip end in.
 _TELLING = np.array([_run(three) for three in ("nit", "ion", "unt", "sit", "lip")])
 
@@ -135,12 +168,12 @@ def _told_numbers(signs: Signs) -> Places:
     small = signs | 32
     mrn = np.flatnonzero((small[:-2] == ord("m")) & (small[1:-1] == ord("r")) & (small[2:] == ord("n")))
     gap = (signs <= _BLANK) & (signs != ord("\n"))  # or a control sign that is none: the pattern is asked
-    starts = np.flatnonzero(gap[:-1] & ((small[1:] == ord("n")) | (small[1:] == ord("r")))) + 1
-    word = _letters(signs, starts, 2)
-    number = np.isin(word, (_run("no"), _run("nu"))) & np.isin(_letters(signs, starts - 4, 3), _TELLING)
-    record = (word == _run("re")) & (small[starts - 2] == ord("l"))
-    far = gap[starts - 2] & np.isin(word, (_run("no"), _run("nu"), _run("re")))  # behind several blanks
+    words = np.flatnonzero(gap[:-1] & ((small[1:] == ord("n")) | (small[1:] == ord("r")))) + 1
+    words = words[np.isin(_letters(signs, words, 2), _NEXT_WORDS)]
+    number, far = small[words] == ord("n"), gap[words - 2]  # far: behind several blanks
+    number &= far | np.isin(_letters(signs, words - 4, 3), _TELLING)
+    record = (far | (small[words - 2] == ord("l"))) & (_letters(signs, words, 4) == _run("reco"))
     signed = np.flatnonzero(signs == ord("#"))
     before = signed - gap[signed - 1]
     signed = signed[gap[before - 1] | np.isin(_letters(signs, before - 3, 3), _TELLING)]
-    return np.sort(np.concatenate([mrn, starts[number | record | far], signed]))
+    return np.sort(np.concatenate([mrn, words[number | record], signed]))

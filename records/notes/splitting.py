@@ -25,7 +25,7 @@ from cohorts.records.notes.cleaning import (
     placeholders,
     timestamps,
 )
-from cohorts.records.notes.removal import ROOM, Places, Signs, remove_dates_and_numbers
+from cohorts.records.notes.removal import ROOM, Places, Signs, remove_from_plain
 
 T = TypeVar("T")
 
@@ -79,17 +79,20 @@ class Split:
 def split(texts: Sequence[str]) -> Split:
     """Return the words of these texts, as `words(clean(text))` gives them for each."""
     signs, text_starts = _without_numbers(texts)
-    runs, run_starts = _runs(signs)
+    runs, run_starts, sentence_ends = _runs(signs)
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
     end = numbers[END]
-    tokens, ends_of_runs = _tokens(runs.dictionary_encode(), numbers)
+    tokens, before_run = _tokens(runs.dictionary_encode(), numbers)
     is_word = tokens != end
-    words_before = np.concatenate([[0], np.cumsum(is_word)])
-    sentences = words_before[np.concatenate([[0], np.flatnonzero(~is_word), [len(tokens)]])]
+    before_token = np.concatenate([[0], np.cumsum(is_word)])
+    before_place = before_token[before_run]
+    within, between = np.flatnonzero(~is_word), np.searchsorted(run_starts, sentence_ends)
+    sentences = np.concatenate([[0], before_token[within], before_place[between], before_token[-1:]])
+    sentences.sort(kind="stable")
     return Split(
         vocabulary=list(numbers)[1:],
         words=tokens[is_word] - np.int32(1),
-        texts=words_before[ends_of_runs[np.searchsorted(run_starts, text_starts)]],
+        texts=before_place[np.searchsorted(run_starts, text_starts)],
         sentences=sentences[np.diff(sentences, prepend=-1) > 0],
     )
 
@@ -140,48 +143,38 @@ def _without_numbers(texts: Iterable[str]) -> tuple[Signs, Places]:
     They are without placeholders, dates and numbers that a word tells, and, what is not plain, in lower case.
     """
     parts, is_plain = [b"\n" * (ROOM - 1)], list[bool]()
-    for text in map(placeholders, texts):
-        plain = text.isascii()
-        is_plain.append(plain)
-        parts.append(
-            (text if plain else lowercase(named_numbers(timestamps(text)))).encode(errors="surrogatepass")
-        )
+    for text in texts:
+        is_plain.append(text.isascii())
+        left = text if is_plain[-1] else lowercase(named_numbers(timestamps(placeholders(text))))
+        parts.append(left.encode(errors="surrogatepass"))
     signs = np.frombuffer(bytearray(b"\n".join([*parts, b"\n" * ROOM])), np.uint8)
     starts = np.cumsum([len(part) + 1 for part in parts])
-    if all(is_plain):
-        remove_dates_and_numbers(signs, lambda places: places)
-    else:
-        of_text = np.array(is_plain)
-        remove_dates_and_numbers(
-            signs, lambda places: places[of_text[np.searchsorted(starts, places, side="right") - 1]]
-        )
+    remove_from_plain(signs, starts, np.array(is_plain, np.bool_))
     return signs, starts
 
 
-def _runs(signs: Signs) -> tuple[pa.LargeBinaryArray, Places]:
-    """Return the runs of signs between blanks, with a newline where a sentence ends, and where they begin."""
-    small = np.frombuffer(signs.tobytes().translate(_TABLE), np.uint8)
-    kept = small > ord(" ")
-    edges = np.flatnonzero(kept[1:] != kept[:-1]) + 1
-    starts, many = edges[::2], edges[1::2] - edges[::2]
-    ends = np.flatnonzero(small == ord(END))
-    run = np.searchsorted(starts, ends) - 1  # that the end is behind
-    first = np.diff(run, prepend=-1) > 0
-    kept[ends[first]] = True
-    many[run[first]] += 1
-    offsets = np.concatenate([[0], np.cumsum(many)])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(small[kept])]
-    return pa.Array.from_buffers(pa.large_binary(), len(many), buffers), starts
+def _runs(signs: Signs) -> tuple[pa.LargeBinaryArray, Places, Places]:
+    """Return the runs of signs between blanks, where they begin, and where sentences end, but those within a run."""
+    small = np.frombuffer(bytearray(signs).translate(_TABLE), np.uint8)
+    is_sign = small > ord(" ")
+    points = np.flatnonzero((small[:-1] == ord(".")) & ~is_sign[1:])
+    is_sign[points] = False
+    edges = np.flatnonzero(is_sign[1:] != is_sign[:-1]) + 1
+    starts = edges[::2]
+    offsets = np.concatenate([[0], np.cumsum(edges[1::2] - starts)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(small[is_sign])]
+    runs = pa.Array.from_buffers(pa.large_binary(), len(starts), buffers)
+    return runs, starts, np.concatenate([points, np.flatnonzero(small == ord(END))])
 
 
 def _tokens(
     runs: pa.DictionaryArray, numbers: "defaultdict[str, int]"
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return the words of the runs and `END`, by number, (t,), and how many of them stand before each run."""
+    """Return the words of the runs and `END`, by number, (t,), and how many stand before each run and behind all."""
     each = [RUNS[run.decode(errors="surrogatepass")] for run in runs.dictionary.to_pylist()]
     flat = np.fromiter(map(numbers.__getitem__, chain.from_iterable(each)), np.int32)
     many = np.fromiter(map(len, each), np.int64, len(each))
     run = runs.indices.to_numpy()
-    ends = np.concatenate([[0], np.cumsum(many[run])])
-    shift = (np.cumsum(many) - many)[run] - ends[:-1]
-    return flat[np.arange(ends[-1]) + np.repeat(shift, many[run])], ends
+    before = np.concatenate([[0], np.cumsum(many[run])])
+    shift = (np.cumsum(many) - many)[run] - before[:-1]
+    return flat[np.arange(before[-1]) + np.repeat(shift, many[run])], before

@@ -155,6 +155,8 @@ def test_what_goes_over_blanks_is_taken_out(texts: list[str]) -> None:
         ("unit no. 12 3, mrn:12, MRN\u00a0#7", "3"),
         ("it is 5. No, 4.5 of .5! k", "it is 5 no 4.5 of 5 k"),
         ("[**2151-\n3-4**]a[**b", "a b"),
+        ("a[**]b c**] d", "a d"),
+        ("[**[**] x **] y", "x y"),
         ("", ""),
         ("...", ""),
         ("12345678.5", "5"),
