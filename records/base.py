@@ -6,6 +6,7 @@ back to it by `unit_id`. Frames are sorted by `unit_id` in the order of `units`,
 Times are local and have no zone. What a source does not tell is missing, and nothing stands in its place.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -116,6 +117,10 @@ EVENT_COLUMNS = {
 """Columns of a batch's events: whatever else happened."""
 
 
+FRAMES = frozenset({"notes", "measurements", "events"})
+"""The frames of a batch that a reader may do without: what they are made of need not be read."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Whole patients: each of them stands in one batch only. Columns as in the constants of this module.
@@ -155,9 +160,14 @@ def joined_notes(batch: Batch) -> list[str]:
 
 @dataclass
 class Report:
-    """What was read so far: `counts` are good rows by name, `quarantined` bad rows by table, `categories` of notes."""
+    """What was read so far: `counts` are good rows by name, `quarantined` bad rows by table, `categories` of notes.
+
+    `rows` are all rows read, by table; `bytes_read` how many bytes went the `fast` way and the `strict` one.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    bytes_read: Counter[str] = field(default_factory=Counter)
     quarantined: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -68,3 +68,8 @@ def _write(folder: Path, tables: dict[str, str | None]) -> Path:
         if content is not None:
             (folder / f"{name}.csv").write_text(content + "\n")
     return folder
+
+
+def told(report: Report) -> list[str]:
+    """Return what was told of a small hospital, less the one line on tables that none of them has."""
+    return [warning for warning in report.warnings if not warning.startswith("Not there, and not known: ")]

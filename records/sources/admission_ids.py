@@ -7,24 +7,26 @@ cohort, or is another patient's, can't be told there.
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 
 class AdmissionIds:
-    """Takes in ADMISSIONS, chunk by chunk."""
+    """Takes in the ids of admissions, chunk by chunk, and keeps a hash of each."""
 
     def __init__(self) -> None:
-        self._known: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._new: list[npt.NDArray[np.int64]] = []
+        self._known: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._new: list[npt.NDArray[np.uint64]] = []
 
-    def see(self, ids: pd.Series) -> None:
-        """Keep the ids, which are whole numbers as text."""
-        self._new.append(ids.to_numpy(dtype=np.int64))
+    def see(self, ids: pa.ChunkedArray) -> None:
+        """Keep the ids."""
+        self._new.append(_hashed(ids))
 
-    def lacks(self, ids: pd.Series) -> "pd.Series[bool]":
-        """Return which of the ids no admission has; a missing id is none of them."""
+    def lacks(self, ids: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Return which of the ids, of which none is missing, no admission has, (n,)."""
         if self._new:
             self._known, self._new = np.unique(np.concatenate([self._known, *self._new])), []
-        given = ids.notna()
-        lacking = pd.Series(False, index=ids.index)
-        lacking[given] = ~np.isin(ids[given].to_numpy(dtype=np.int64), self._known)
-        return lacking
+        return ~np.isin(_hashed(ids), self._known)
+
+
+def _hashed(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    return pd.util.hash_array(np.array(ids.to_pylist(), dtype=object))

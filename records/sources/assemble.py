@@ -1,217 +1,254 @@
-"""Rows of a hospital's tables, joined into batches of units. Pure functions over frames.
+"""Rows of some patients, as SELECTs give them, checked, counted, ordered and joined to a batch.
 
-The frames that come in, by kind (each with `table`, `row`, `line` to name a bad row by):
-
-- patients: patient_id, sex, born
-- admissions: patient_id, admission_id, admission_type, admitted, stay_days, died
-- codes: patient_id, admission_id, kind, system, code, rank
-- notes: patient_id, admission_id, category, time, text, is_error
-- measurements: patient_id, admission_id, item, time, value, uom
-- stays: patient_id, admission_id, days
+What comes in has the columns of selects.FRAME_COLUMNS. Patients and admissions are few and go by pandas; the other
+frames hold millions of rows, and go by Arrow and numpy.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from cohorts.records.base import (
     CODE_COLUMNS,
+    EVENT_COLUMNS,
     MEASUREMENT_COLUMNS,
     NOTE_COLUMNS,
-    UNIT_COLUMNS,
     Batch,
     Unit,
     empty_frame,
 )
+from cohorts.records.measured.one_system import to_one_system
 from cohorts.records.sources.admission_ids import AdmissionIds
-from cohorts.records.sources.partitioned import Assembled, Frames, bad_rows
+from cohorts.records.sources.admissions import People, Titles, admissions_of, people_of, units_of
+from cohorts.records.sources.icd import BAD_ICD, distinct, is_impossible
+from cohorts.records.sources.partitioned import Account, Assembled
 from cohorts.records.tables.columns import BadRow
 
-_ADMISSION = ("patient_id", "admission_id", "admission_type", "admitted", "stay_days", "died")
-Titles = Mapping[tuple[str, str], str]
-_COUNTED = {"diagnosis": "diagnoses", "procedure": "procedures", "drug": "prescriptions"}
-_AFTER_DEATH = "admissions after death, counted as died"
-OLDEST_AGE = 90.0  # MIMIC hides the ages above 89
+Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+_MADE: Mapping[str, tuple[Mapping[str, str], Sequence[str]]] = {
+    "codes": (CODE_COLUMNS, ("kind", "admission_id", "rank")),
+    "notes": (NOTE_COLUMNS, ("time", "category")),
+    "measurements": (MEASUREMENT_COLUMNS, ("time", "item")),
+    "events": (EVENT_COLUMNS, ("time", "kind")),
+}  # of each frame of a batch: its columns, and how it is sorted within a unit
+_CALLED = {
+    "diagnosis": "diagnoses",
+    "procedure": "procedures",
+    "drug": "prescriptions",
+    "laboratory": "measurements",
+    None: "measurements",
+    "vital": "vital signs",
+    "output": "outputs",
+    "icu stay": "stays",
+    "transfer": "transfers",
+    "service": "services",
+    "drg": "diagnosis related groups",
+    "input": "inputs",
+    "bedside procedure": "bedside procedures",
+    "culture": "cultures",
+    "susceptibility": "susceptibilities",
+}  # how rows of a kind are counted
+_LAST = np.iinfo(np.int64).max
 
 
-def assemble(frames: Frames, unit: Unit, titles: Titles, all_admissions: AdmissionIds) -> Assembled:
-    """Return the batch of these patients and what could not go into it; `all_admissions` are those of all patients."""
-    book = _Book(frames)
-    patients = book.first_of("patients", ["patient_id"], "a patient that stands in the table twice")
-    book.keep_known_patients(patients)
-    admissions = book.first_of("admissions", ["admission_id"], "an admission that stands in the table twice")
-    admissions = book.count_after_death_as_died(admissions)
-    book.keep_known_admissions(admissions, all_admissions)
-    book.leave_out_erroneous_notes()
-    book.leave_out_empty_codes()
-    book.date_codes(admissions)
-    book.count(patients, admissions)
-    units = _units(patients, admissions, book.frames, unit, titles)
+def assemble(
+    frames: Mapping[str, pa.Table], unit: Unit, titles: Titles, of_all: AdmissionIds, *, mimic: bool
+) -> Assembled:
+    """Return the batch of these patients and an account of it; `of_all` knows the admissions of all patients.
+
+    Of `frames`, patients, admissions, codes and stays must be there. With `mimic`, items are numbered as in MIMIC.
+    """
+    frames = {**frames, "stays": _as_events(frames["stays"])}
+    people, account = people_of(frames["patients"], frames["admissions"])
+    accounts = {"units": account} | {name: Account() for name in frames}
+    rows = {name: _Rows(frames[name], people, accounts[name]) for name in ("stays", *_MADE) if name in frames}
+    for one in rows.values():
+        one.keep_known(of_all)
+        one.keep_used()
+    _check_codes(rows["codes"])
+    if "notes" in rows:
+        rows["notes"].keep_given("text", "without text")
+    if "measurements" in rows:
+        rows["measurements"].measure_in_one_system(mimic)
+    _count(rows)
+    units = units_of(people, rows["codes"].table, rows["stays"].table, unit, titles)
     if unit is Unit.ADMISSION:
-        book.leave_out_without_admission()
-    key = "patient_id" if unit is Unit.PATIENT else "admission_id"
-    batch = Batch(
-        units=units,
-        codes=_rows_of(units, book.frames.get("codes"), key, CODE_COLUMNS, ["kind", "admission_id", "rank"]),
-        notes=_rows_of(units, book.frames.get("notes"), key, NOTE_COLUMNS, ["time", "category"]),
-        measurements=_rows_of(
-            units, book.frames.get("measurements"), key, MEASUREMENT_COLUMNS, ["time", "item"]
-        ),
-    )
-    return Assembled(batch, book.counts, book.left_out, book.bad)
+        for one in rows.values():
+            one.keep_of_admissions()
+    if "events" in rows:
+        rows["events"] = rows["events"].with_rows(rows["stays"])
+    made = {
+        name: rows[name].of_units(units["unit_id"], unit, columns, by)
+        for name, (columns, by) in _MADE.items()
+        if name in rows
+    }
+    lacking = {name: empty_frame(columns) for name, (columns, _) in _MADE.items() if name not in rows}
+    return Assembled(Batch(units=units, admissions=admissions_of(people, unit), **made, **lacking), accounts)
 
 
-def age_in_years(born: pd.Series, at: pd.Series) -> pd.Series:
-    """Return whole years of age; over 89 is 90, and missing where a date is, or where `at` lies before birth."""
-    had_birthday = (at.dt.month > born.dt.month) | (
-        (at.dt.month == born.dt.month) & (at.dt.day >= born.dt.day)
-    )
-    years = (at.dt.year - born.dt.year - (~had_birthday).astype("int64")).astype("float64")
-    capped: pd.Series = years.where(years >= 0).clip(upper=OLDEST_AGE)
-    return capped
+class _Rows:
+    """The rows of one frame, and of whom they are: places in the patients and in the admissions, -1 for none."""
+
+    def __init__(self, table: pa.Table, people: People, account: Account) -> None:
+        self.table, self.account, self._people = table, account, people
+        self.patient = places_in(table.column("patient_id"), people.patients["patient_id"])
+        self.admission = places_in(table.column("admission_id"), people.admissions["admission_id"])
+
+    def keep_known(self, of_all: AdmissionIds) -> None:
+        """Keep what is of patients and admissions that are known, and of both together."""
+        stranger = self.patient < 0
+        given = self.table.column("admission_id").is_valid().to_numpy()
+        owner = np.append(self._people.patient_of, -1)[self.admission]
+        unknown = ~stranger & given & (owner != self.patient)
+        cut_away = unknown.copy()
+        cut_away[unknown] = of_all.lacks(self.table.column("admission_id").filter(pa.array(unknown)))
+        self._count_left_out(stranger, "of patients that the patients' table does not have")
+        self._count_left_out(cut_away, "of admissions that the admissions' table does not have")
+        self._name_bad(unknown & ~cut_away, "an admission of another patient")
+        self._keep(~(stranger | unknown))
+
+    def keep_used(self) -> None:
+        """Keep what the source itself does not leave out."""
+        reasons = self.table.column("left_out")
+        for reason in sorted(pc.unique(reasons).drop_null().to_pylist()):
+            self._count_left_out(_true(pc.equal(reasons, reason)), reason)
+        self._keep(reasons.is_null().to_numpy())
+
+    def keep_given(self, column: str, why: str) -> None:
+        """Keep rows that have a value there."""
+        given = self.table.column(column).is_valid().to_numpy()
+        self._count_left_out(~given, why)
+        self._keep(given)
+
+    def keep_of_admissions(self) -> None:
+        """Keep what is of an admission."""
+        self._count_left_out(self.admission < 0, "without an admission")
+        self._keep(self.admission >= 0)
+
+    def keep_possible(self, wrong: Bools, reason: str) -> None:
+        """Take out, and name as bad, what is wrong."""
+        self._name_bad(wrong, reason)
+        self._keep(~wrong)
+
+    def measure_in_one_system(self, mimic: bool) -> None:
+        """Write values in one system of units; those that can't be are bad."""
+        measured = to_one_system(self.table, mimic=mimic)
+        self.table = measured.rows
+        wrong: Bools = measured.impossible.to_numpy()
+        self._name_bad(wrong, measured.reasons.to_pylist())
+        self._keep(~wrong)
+
+    def _count_left_out(self, where: Bools, why: str) -> None:
+        if where.any():
+            gone = self.table.column("table").filter(pa.array(where))
+            for one in pc.value_counts(gone).to_pylist():
+                self.account.left_out[f"rows of {one['values']} {why}"] += one["counts"]
+
+    def _name_bad(self, where: Bools, reason: str | Sequence[str]) -> None:
+        """Name rows as bad, for one reason or each for its own."""
+        if where.any():
+            gone = self.table.filter(pa.array(where))
+            reasons = [reason] * gone.num_rows if isinstance(reason, str) else reason
+            table, row, line = (gone.column(name).to_pylist() for name in ("table", "row", "line"))
+            self.account.bad += list(map(BadRow, table, row, line, reasons))
+
+    def _keep(self, where: Bools) -> None:
+        if not where.all():
+            self.table = self.table.filter(pa.array(where))
+            self.patient, self.admission = self.patient[where], self.admission[where]
+
+    def with_rows(self, other: "_Rows") -> "_Rows":
+        """Return these rows and others behind them."""
+        return _Rows(
+            pa.concat_tables([self.table, other.table], promote_options="default"), self._people, self.account
+        )
+
+    def of_units(
+        self, ids: "pd.Series[str]", unit: Unit, columns: Mapping[str, str], by: Sequence[str]
+    ) -> pd.DataFrame:
+        """Return the rows with their `unit_id`, in the units' order and then sorted `by`; else in the file's order."""
+        place = self.patient if unit is Unit.PATIENT else self.admission
+        keys = [_sortable(self.table.column(name)) for name in reversed(by)]
+        order = np.lexsort([*keys, place])
+        units = pa.array(ids, pa.string()).take(pa.array(place[order]))
+        rows = self.table.select(
+            [name for name in columns if name != "unit_id" and name in self.table.column_names]
+        )
+        return as_frame(rows.take(order).add_column(0, "unit_id", units), columns)
 
 
-class _Book:
-    """The frames while they are being checked, and an account of what was taken out of them."""
+def _as_events(stays: pa.Table) -> pa.Table:
+    """Return stays in intensive care as the events that they are."""
+    for name, value in (("kind", "icu stay"), ("system", "name"), ("uom", "day")):
+        stays = stays.append_column(name, pa.repeat(pa.scalar(value), stays.num_rows))
+    return stays
 
-    def __init__(self, frames: Frames) -> None:
-        self.frames = dict(frames)
-        self.counts: Counter[str] = Counter()
-        self.left_out: Counter[str] = Counter()
-        self.bad: list[BadRow] = []
 
-    def first_of(self, kind: str, key: list[str], fault: str) -> pd.DataFrame:
-        """Keep the first row of every key; further ones are bad. Returned sorted by patient."""
-        frame = self.frames.get(kind)
-        if frame is None:
-            return pd.DataFrame({name: pd.Series(dtype=UNIT_COLUMNS[name]) for name in _ADMISSION})
-        again = frame.duplicated(key)
-        self.bad += bad_rows(frame[again], fault)
-        frame = frame[~again]
-        order = frame.assign(width=frame["patient_id"].str.len())
-        by = ["width", "patient_id", *(["admitted", "admission_id"] if "admitted" in frame else [])]
-        self.frames[kind] = order.sort_values(by, ignore_index=True).drop(columns="width")
-        return self.frames[kind]
+def places_in(column: pa.ChunkedArray, ids: "pd.Series[str]") -> Places:
+    """Return where each id stands among `ids`, (rows,), -1 for none of them."""
+    found: Places = pc.fill_null(pc.index_in(column, pa.array(ids, pa.string())), -1).to_numpy()
+    return found.astype(np.int64)
 
-    def count_after_death_as_died(self, admissions: pd.DataFrame) -> pd.DataFrame:
-        """Mark admissions that begin after the one in which the patient died: accounts of organ donors, for one."""
-        died = admissions["died"].fillna(False)
-        deadly = admissions[died].groupby("patient_id")["admitted"].min()
-        begun = deadly.reindex(admissions["patient_id"]).set_axis(admissions.index)
-        after = (admissions["admitted"] > begun) | (admissions["admitted"].eq(begun) & ~died)
-        if after.any():
-            self.counts[_AFTER_DEATH] += int(after.sum())
-        return admissions.assign(died=admissions["died"] | after, after_death=after)
 
-    def keep_known_patients(self, patients: pd.DataFrame) -> None:
-        known = set(patients["patient_id"])
-        for kind, frame in self.frames.items():
-            here = frame["patient_id"].isin(known)
-            self._leave_out(frame[~here], "of patients that the patients' table does not have")
-            self.frames[kind] = frame[here]
+def as_frame(rows: pa.Table, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows as pandas has them, each column of its type; those that are not there are missing."""
+    made: pd.DataFrame = rows.to_pandas()
+    for name, kind in columns.items():
+        if name not in made:
+            made[name] = pd.Series(None, index=made.index, dtype=kind)
+        elif kind != "str":
+            made[name] = made[name].astype(kind)  # type: ignore[call-overload]
+    return made[list(columns)]
 
-    def keep_known_admissions(self, admissions: pd.DataFrame, of_all: AdmissionIds) -> None:
-        known = pd.MultiIndex.from_frame(admissions[["patient_id", "admission_id"]])
-        for kind in set(self.frames) - {"patients", "admissions"}:
-            frame = self.frames[kind]
-            pairs = pd.MultiIndex.from_frame(frame[["patient_id", "admission_id"]])
-            unknown = frame["admission_id"].notna() & ~pairs.isin(known)
-            cut_away = unknown & of_all.lacks(frame["admission_id"])
-            self._leave_out(frame[cut_away], "of admissions that the admissions' table does not have")
-            self.bad += bad_rows(frame[unknown & ~cut_away], "an admission of another patient")
-            self.frames[kind] = frame[~unknown]
 
-    def leave_out_erroneous_notes(self) -> None:
-        if "notes" in self.frames:
-            notes = self.frames["notes"]
-            self._leave_out(notes[notes["is_error"]], "marked as errors (ISERROR)")
-            notes = notes[~notes["is_error"]]
-            self._leave_out(notes[notes["text"].isna()], "without text")
-            self.frames["notes"] = notes[notes["text"].notna()]
+def _sortable(column: pa.ChunkedArray) -> Any:
+    """Return numbers in the order of the values, (rows,); what is missing comes last."""
+    if pa.types.is_floating(column.type):
+        return pc.fill_null(column, np.inf).to_numpy()
+    if pa.types.is_timestamp(column.type):
+        return pc.fill_null(column.cast(pa.int64()), _LAST).to_numpy()
+    known = column.combine_chunks().dictionary_encode()
+    rank = np.empty(len(known.dictionary) + 1, np.int64)
+    rank[pc.sort_indices(known.dictionary).to_numpy()] = np.arange(len(known.dictionary))
+    rank[-1] = _LAST
+    return rank[pc.fill_null(known.indices, len(known.dictionary)).to_numpy()]
 
-    def leave_out_empty_codes(self) -> None:
-        if "codes" in self.frames:
-            codes = self.frames["codes"]
-            self._leave_out(codes[codes["code"].isna()], "without a code")
-            self.frames["codes"] = codes[codes["code"].notna()]
 
-    def date_codes(self, admissions: pd.DataFrame) -> None:
-        if "codes" in self.frames:
-            codes, began = self.frames["codes"], admissions.set_index("admission_id")["admitted"]
-            dated = began.reindex(codes["admission_id"]).set_axis(codes.index)
-            self.frames["codes"] = codes.assign(admitted=dated)
+def _true(mask: pa.ChunkedArray) -> Bools:
+    known: Bools = pc.fill_null(mask, False).to_numpy()
+    return known
 
-    def leave_out_without_admission(self) -> None:
-        for kind in set(self.frames) - {"patients", "admissions"}:
-            frame = self.frames[kind]
-            self._leave_out(frame[frame["admission_id"].isna()], "without an admission")
-            self.frames[kind] = frame[frame["admission_id"].notna()]
 
-    def count(self, patients: pd.DataFrame, admissions: pd.DataFrame) -> None:
-        self.counts.update(patients=len(patients), admissions=len(admissions))
-        for kind in ("notes", "measurements", "stays"):
-            self.counts[kind] += len(self.frames.get(kind, ()))
-        codes = self.frames.get("codes")
-        if codes is not None:
-            by_kind = codes.groupby(["kind", "system"]).size()
-            for kind, system, count in by_kind.reset_index(name="count").itertuples(index=False):
-                self.counts[_COUNTED[kind]] += count
+def _check_codes(rows: _Rows) -> None:
+    rows.keep_given("code", "without a code")
+    few, places, _ = distinct(rows.table.select(["kind", "system", "code"]))
+    rows.keep_possible(is_impossible(few.to_pandas())[places], BAD_ICD)
+
+
+def _count(rows: Mapping[str, _Rows]) -> None:
+    """Count the rows of every frame, by kind."""
+    for name, one in rows.items():
+        counts = one.account.counts
+        if name == "codes":
+            for kind, system, many in _groups(one.table, "kind", "system"):
+                called = _CALLED.get(kind, kind)
+                counts[called] += many
                 if kind != "drug":
-                    self.counts[f"{_COUNTED[kind]} {system}"] += count
-
-    def _leave_out(self, frame: pd.DataFrame, why: str) -> None:
-        for table, count in frame["table"].value_counts().items():
-            self.left_out[f"rows of {table} {why}"] += int(count)
-
-
-def _units(
-    patients: pd.DataFrame, admissions: pd.DataFrame, frames: Frames, unit: Unit, titles: Titles
-) -> pd.DataFrame:
-    """Return one row per unit, in the order of patients and then of time."""
-    if unit is Unit.ADMISSION:
-        units = admissions.merge(patients[["patient_id", "sex", "born"]], on="patient_id", how="left")
-        units["unit_id"] = units["admission_id"]
-    else:
-        alive = admissions[~admissions["after_death"]]
-        last = alive.drop_duplicates("patient_id", keep="last").drop(columns="died")
-        died = admissions.groupby("patient_id")["died"].max()
-        units = patients[["patient_id", "sex", "born"]].merge(last, on="patient_id", how="left")
-        units["died"] = units["patient_id"].map(died)
-        units["unit_id"] = units["patient_id"]
-    many = admissions.groupby("patient_id").size()
-    units["admissions"] = units["patient_id"].map(many).fillna(0)
-    units["age"] = age_in_years(units["born"], units["admitted"])
-    units = units.merge(_principal(frames.get("codes"), titles), on="admission_id", how="left")
-    units["icu_days"] = units["admission_id"].map(_icu_days(frames.get("stays")))
-    return units.astype(UNIT_COLUMNS)[[*UNIT_COLUMNS, "icu_days"]]
+                    counts[f"{called} {system}"] += many
+            continue
+        if name in ("notes", "measurements"):
+            counts[name] += 0  # told even if there are none
+        for kind, many in [("notes", one.table.num_rows)] if name == "notes" else _groups(one.table, "kind"):
+            counts[_CALLED.get(kind, kind)] += many
 
 
-def _principal(codes: pd.DataFrame | None, titles: Titles) -> pd.DataFrame:
-    """Return the principal diagnosis of every admission: the one of the lowest rank."""
-    columns = ["admission_id", "principal_system", "principal_code", "principal_title"]
-    if codes is None:
-        return pd.DataFrame(columns=columns, dtype="str")
-    diagnoses = codes[(codes["kind"] == "diagnosis") & codes["rank"].notna()]
-    first = diagnoses.sort_values("rank", kind="stable").drop_duplicates("admission_id")
-    keys = zip(first["system"], first["code"], strict=True)
-    title = pd.Series([titles.get(key) for key in keys], index=first.index, dtype="str")
-    principal = first[["admission_id", "system", "code"]].assign(title=title)
-    return principal.set_axis(columns, axis="columns")
-
-
-def _icu_days(stays: pd.DataFrame | None) -> "pd.Series[float]":
-    if stays is None:
-        return pd.Series(dtype="float64")
-    return stays.groupby("admission_id")["days"].sum(min_count=1)
-
-
-def _rows_of(
-    units: pd.DataFrame, frame: pd.DataFrame | None, key: str, columns: Mapping[str, str], by: list[str]
-) -> pd.DataFrame:
-    """Return the rows that belong to the units, in the units' order and then sorted `by`."""
-    if frame is None:
-        return empty_frame(columns)
-    place = frame[key].map(pd.Series(range(len(units)), index=units[key]))
-    rows = frame.assign(unit_id=frame[key], place=place)[place.notna()]
-    rows = rows.sort_values(["place", *by], kind="stable", ignore_index=True)
-    return rows.reindex(columns=list(columns)).astype(columns)
+def _groups(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
+    """Return the distinct values of some columns, and behind them how many rows have them."""
+    found = table.group_by(list(columns)).aggregate([([], "count_all")]).to_pylist()
+    return [(*(one[name] for name in columns), one["count_all"]) for one in found]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cohorts.records.tables.columns import Kind, Table
-from cohorts.records.tables.reading import read_rows
+from cohorts.records.tables.reading import lacking_columns
 
 _NOT_NEEDED = {Kind.TIME: Kind.TIME_OR_NONE}
 
@@ -16,7 +16,7 @@ def fit_table(path: Path, table: Table) -> tuple[Table, list[str]]:
     """
     instead = {name: kind for way in table.optional.values() for name, kind in way.instead.items()}
     required = [name for name in table.columns if name not in table.optional]
-    lacking = set(next(read_rows(path, required, [*table.optional, *instead])).lacking)
+    lacking = set(lacking_columns(path, required, [*table.optional, *instead]))
     columns, gone, told = dict(table.columns), {}, []
     for name, without in table.optional.items():
         if name not in lacking:
@@ -26,6 +26,6 @@ def fit_table(path: Path, table: Table) -> tuple[Table, list[str]]:
         if without.instead and lacking.isdisjoint(without.instead):
             columns |= without.instead
             told.append(f"{table.name} has no column {name}: it is made of {' and '.join(without.instead)}")
-        else:
+        elif without.loss:
             told.append(f"{table.name} has no column {name}: {without.loss}")
     return replace(table, columns=columns, optional=gone), told

@@ -16,7 +16,7 @@ from cohorts.records.base import (
     Unit,
     empty_frame,
 )
-from cohorts.records.sources.partitioned import Assembled, Feed, Frames
+from cohorts.records.sources.partitioned import Account, Assembled, Feed, Tables
 from cohorts.records.tables.columns import Kind, Table
 from cohorts.records.tables.headers import folded
 from cohorts.records.tables.reading import READ
@@ -63,11 +63,16 @@ class NotesCsv:
         kinds = {_as_field(role): ROLES[role] for role in self._columns}
         called |= {_LABEL + label: label for label in self._labels}
         kinds |= {_LABEL + label: Kind.TEXT for label in self._labels}
-        yield Feed("notes", Table(self._file.name, kinds, called=called), self._file, self._adapt)
+        table = Table(self._file.name, kinds, called=called)
+        yield Feed(table, self._file, "patient_id", frozenset({"patients", "notes"}))
 
-    def assemble(self, frames: Frames) -> Assembled:
+    def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:  # noqa: ARG002 - notes are all it has
         """Turn all notes of some ids into a batch."""
-        notes = frames["notes"].sort_values(["patient_id", "time", "row"])
+        notes: pd.DataFrame = tables[self._file.name].to_pandas()
+        notes = notes.assign(
+            **{role: _missing(notes, role) for role in ROLES if _as_field(role) not in notes}
+        )
+        notes = notes.sort_values(["patient_id", "time", "row"])
         empty = notes["text"].isna()
         left_out = Counter({f"rows of {self._file.name} without text": int(empty.sum())})
         notes = notes[~empty].reset_index(drop=True)
@@ -86,10 +91,8 @@ class NotesCsv:
             notes=notes[list(NOTE_COLUMNS)].astype(NOTE_COLUMNS),
             measurements=empty_frame(MEASUREMENT_COLUMNS),
         )
-        return Assembled(batch, Counter(patients=len(units), notes=len(notes)), +left_out, [])
-
-    def _adapt(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return frame.assign(**{role: _missing(frame, role) for role in ROLES if _as_field(role) not in frame})
+        counts = Counter(patients=len(units), notes=len(notes))
+        return Assembled(batch, {"notes": Account(counts, +left_out)})
 
 
 def _as_field(role: str) -> str:

@@ -1,56 +1,83 @@
 """What the sources share: tables are dealt to parts on disk once, and every part becomes one batch."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
-import pandas as pd
-from cohorts.records.base import Batch, Report, Unit
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from cohorts.errors import SourceError
+from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.tables.columns import BadRow, Table, read_table
-from cohorts.records.tables.leading_zeros import LeadingZeros
 from cohorts.records.tables.partition import Partition
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.reading import content_bytes
 from cohorts.records.tables.shards import Shard, shard_of
 from cohorts.records.tables.times import Dates
 
-Frames = dict[str, pd.DataFrame]
+MEMORY_MIB = 2_048
+_MIB_PER_WORKER = 192  # blocks ahead, their columns of text, and those typed
+_DEALT_AT_ONCE = 40  # the share of the memory that waits to be sorted; to sort it takes three times as much
+Tables = dict[str, pa.Table]  # by the name of the table, with `row` and `line`
 
 
-def never_bad(frame: pd.DataFrame) -> "pd.Series[bool]":
-    """Find no fault with any row."""
-    return pd.Series(False, index=frame.index)
+class Check(Protocol):
+    """Looks at the rows of one table while they are read, and finds those that can't be used.
+
+    `reason` says why; `warnings` tells what there is to be said of the whole table when all of it was seen.
+    """
+
+    reason: str
+
+    def see(self, rows: pa.Table) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+        """Return the rows as they are to be kept, and which of them are bad, (rows,)."""
+        ...
+
+    def warnings(self, table: str) -> list[str]:
+        """Return what there is to say of the table."""
+        ...
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One file of a source and what its rows are.
+    """One file of a source, the column that names the patient, and the frames of a batch that are made of it.
 
-    `adapt` renames and derives columns, with `patient_id`, `row` and `line` among the result; rows for which
-    `is_bad` holds afterwards are quarantined with the reason `bad_reason`.
+    `see` takes in the values of the column `seen`, whoever's they are. One that is `further` is left out, and that is
+    told, where it can't be known how its dates are written.
     """
 
-    kind: str
     table: Table
     file: Path
-    adapt: Callable[[pd.DataFrame], pd.DataFrame]
-    is_bad: Callable[[pd.DataFrame], "pd.Series[bool]"] = never_bad
-    bad_reason: str = ""
+    patient: str
+    frames: frozenset[str]
+    check: Check | None = None
+    see: Callable[[pa.ChunkedArray], None] | None = None
+    seen: str = ""
+    further: bool = False
+
+
+@dataclass
+class Account:
+    """Of one frame of a batch: good rows by what is counted, rows left out by why, and rows that can't be used."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    bad: list[BadRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """The batch of one part, how many good rows of each kind it took, and what could not be used."""
+    """The batch of one part, and an account of each of its frames."""
 
     batch: Batch
-    counts: Counter[str]
-    left_out: Counter[str]
-    bad: list[BadRow]
+    accounts: dict[str, Account]
 
 
 class Layout(Protocol):
@@ -65,8 +92,8 @@ class Layout(Protocol):
         """Yield the files to read. Raises SourceError where one is missing."""
         ...
 
-    def assemble(self, frames: Frames) -> Assembled:
-        """Turn all rows of some patients, by kind, into a batch."""
+    def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
+        """Turn all rows of some patients, by table, into a batch; only `frames` are made."""
         ...
 
 
@@ -76,7 +103,8 @@ class PartitionedSource:
     The tables are read at the first call of `batches`, into a private folder below `work_dir`; the first rows of each
     are read at once, so that a missing column or dates of an unknown order show before hours of reading. Of a `shard`,
     only its own patients are kept; bad rows are told by every shard alike. `settings` are further choices of the user
-    by which the same files are another source.
+    by which the same files are another source. Only the tables that `frames` are made of are read, by as many threads
+    as there are cores and as `memory_mib` allows: some MiB, beside what the program itself takes and one batch.
     """
 
     def __init__(
@@ -88,11 +116,13 @@ class PartitionedSource:
         *,
         dates: Dates = Dates.ISO,
         settings: Sequence[str] = (),
+        memory_mib: int = MEMORY_MIB,
     ) -> None:
         self.name = layout.name
         self.unit = layout.unit
         self.synthetic = layout.synthetic
         self.report = Report(warnings=layout.warnings)
+        self.frames = FRAMES
         self._layout = layout
         self._feeds: list[Feed] = []
         self._dates = dates
@@ -100,16 +130,17 @@ class PartitionedSource:
         self.work_dir = work_dir
         self.quarantine = quarantine
         self._shard = shard
+        self._workers = max(1, min(_cores(), memory_mib // _MIB_PER_WORKER))
+        self._deal_bytes = memory_mib * 1024**2 // _DEALT_AT_ONCE
         self._partition: Partition | None = None
-        self._rows: Counter[str] = Counter()  # rows read, good and bad, by table
-        self._counted: set[int] = set()  # parts whose rows stand in the report
+        self._counted: set[tuple[int, str]] = set()  # parts whose frames stand in the report
         self.has_notes = self.has_codes = False
         for feed in layout.feeds():
-            first = next(read_table(feed.file, feed.table, dates))
-            filled = bool(len(first.rows) or first.bad)
-            self.has_notes |= feed.kind == "notes" and filled
-            self.has_codes |= feed.kind == "codes" and filled
-            self._feeds.append(feed)
+            filled = self._is_filled(feed)
+            if filled is not None:
+                self.has_notes |= "notes" in feed.frames and filled
+                self.has_codes |= "codes" in feed.frames and filled
+                self._feeds.append(feed)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -122,19 +153,22 @@ class PartitionedSource:
 
     def batches(self) -> Iterator[Batch]:
         """Yield every patient once: parts in order, patients by id within one. Raises SourceError."""
-        partition = self._partition or self._deal()
+        frames = self.frames
+        feeds = [feed for feed in self._feeds if feed.frames & frames or feed.frames - FRAMES]
+        partition = self._dealt(feeds)
         for part in range(partition.parts):
             self.report.share_read = (part + 1) / partition.parts
-            frames = self._frames(partition, part)
-            if not frames:
+            tables = {feed.table.name: partition.read(feed.table.name, part) for feed in feeds}
+            there = {name: rows for name, rows in tables.items() if rows is not None}
+            if not there:
                 continue
-            assembled = self._layout.assemble(frames)
+            assembled = self._layout.assemble(there, frames)
             self._count(part, assembled)
             if len(assembled.batch):
                 yield assembled.batch
-            del frames, assembled
+            del tables, there, assembled
         partition.release()
-        for table, rows in self._rows.items():
+        for table, rows in self.report.rows.items():
             self.quarantine.check_share(table, rows)
 
     def close(self) -> None:
@@ -150,70 +184,101 @@ class PartitionedSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _deal(self) -> Partition:
-        size = sum(content_bytes(feed.file) for feed in self._feeds)
-        self._partition = partition = Partition(self.work_dir, size)
-        for feed in self._feeds:
-            self._deal_table(partition, feed)
-        return partition
+    def _is_filled(self, feed: Feed) -> bool | None:
+        """Return whether a table has rows, None for one that is left out. Raises SourceError."""
+        try:
+            chunks = read_table(feed.file, feed.table, self._dates)
+            return any(chunk.rows.num_rows or chunk.bad or chunk.passed_over for chunk in chunks)
+        except SourceError as error:
+            if not feed.further or error.hint != "dates":
+                raise
+            self.report.warnings.append(
+                f"{feed.table.name} is left out: its dates may begin with the day or with the month, and which was not "
+                "said"
+            )
+            return None
 
-    def _deal_table(self, partition: Partition, feed: Feed) -> None:
-        table, faults, zeros = feed.table.name, 0, LeadingZeros()
+    def _dealt(self, feeds: Sequence[Feed]) -> Partition:
+        """Return the parts, with all rows of these tables in them."""
+        if self._partition is None:
+            size = sum(content_bytes(feed.file) for feed in self._feeds)
+            self._partition = Partition(self.work_dir, size, self._deal_bytes)
+        for feed in feeds:
+            if feed.table.name not in self.report.rows:
+                self._deal(self._partition, feed)
+        return self._partition
+
+    def _deal(self, partition: Partition, feed: Feed) -> None:
+        table, rows, faults = feed.table.name, 0, 0
         remarks: Counter[str] = Counter()
-        for chunk in read_table(feed.file, feed.table, self._dates):
-            frame = feed.adapt(chunk.frame()).assign(table=table)
-            if feed.kind == "codes":
-                zeros.see(frame)
-            wrong = feed.is_bad(frame)
-            self.quarantine.add(chunk.bad + bad_rows(frame[wrong], feed.bad_reason))
-            partition.add(table, self._of_shard(frame[~wrong]))
-            self._rows[table] += len(chunk.rows) + len(chunk.bad)
-            faults += int(wrong.sum())
+        for chunk in read_table(feed.file, feed.table, self._dates, workers=self._workers):
+            good, bad = self._checked(feed, chunk.rows)
+            if feed.see is not None:
+                feed.see(good.column(feed.seen))
+            self.quarantine.add(chunk.bad + bad)
+            partition.add(table, self._of_shard(good, feed.patient), feed.patient)
+            rows += chunk.rows.num_rows + len(chunk.bad) + chunk.passed_over
+            faults += len(bad)
             remarks += chunk.remarks
-        partition.finish(table)
-        if not self._rows[table]:
-            self.report.warnings.append(f"{table} has a header and no rows")
+            self.report.bytes_read["fast"] += chunk.bytes_fast
+            self.report.bytes_read["strict"] += chunk.bytes_strict
+        partition.finish(table, feed.patient)
+        self._tell(feed, rows, faults, remarks)
+        self.report.rows[table] = rows
+        self.quarantine.check_share(table, rows)
+
+    def _checked(self, feed: Feed, rows: pa.Table) -> tuple[pa.Table, list[BadRow]]:
+        if feed.check is None:
+            return rows, []
+        rows, wrong = feed.check.see(rows)
+        if not wrong.any():
+            return rows, []
+        bad = named_bad(feed.table.name, rows.filter(pa.array(wrong)), feed.check.reason)
+        return rows.filter(pa.array(~wrong)), bad
+
+    def _tell(self, feed: Feed, rows: int, faults: int, remarks: Counter[str]) -> None:
+        table, told = feed.table.name, self.report.warnings
+        if not rows:
+            told.append(f"{table} has a header and no rows")
         self.report.quarantined = dict(self.quarantine.counts)
-        self.report.warnings += zeros.warnings(table)
-        if faults:
-            self.report.warnings.append(f"{table}: {faults:,} rows with {feed.bad_reason}")
-        self.report.warnings += [f"{table}: {many:,} {remark}" for remark, many in remarks.items()]
-        self.quarantine.check_share(table, self._rows[table])
+        if feed.check is not None:
+            told += feed.check.warnings(table)
+            if faults:
+                told.append(f"{table}: {faults:,} rows with {feed.check.reason}")
+        told += [f"{table}: {many:,} {remark}" for remark, many in remarks.items()]
 
-    def _of_shard(self, frame: pd.DataFrame) -> pd.DataFrame:
-        if self._shard is None:
-            return frame
+    def _of_shard(self, rows: pa.Table, patient: str) -> pa.Table:
+        if self._shard is None or not rows.num_rows:
+            return rows
         number, many = self._shard
-        rows, patients = pd.factorize(frame["patient_id"])
-        mine = np.array([shard_of(patient, many) == number for patient in patients], dtype=bool)
-        return frame[mine[rows]]
-
-    def _frames(self, partition: Partition, part: int) -> Frames:
-        """Return the part's rows by kind; tables of one kind stand one after the other."""
-        found: dict[str, list[pd.DataFrame]] = {}
-        for feed in self._feeds:
-            frame = partition.read(feed.table.name, part)
-            if frame is not None:
-                found.setdefault(feed.kind, []).append(frame)
-        return {kind: pd.concat(frames, ignore_index=True) for kind, frames in found.items()}
+        patients = pc.unique(rows.column(patient))
+        mine = [one for one in patients.to_pylist() if shard_of(one, many) == number]
+        return rows.filter(pc.is_in(rows.column(patient), pa.array(mine, patients.type)))
 
     def _count(self, part: int, assembled: Assembled) -> None:
-        if part in self._counted:
-            return
-        self._counted.add(part)
-        self.quarantine.add(assembled.bad)
+        for frame, account in assembled.accounts.items():
+            if (part, frame) in self._counted:
+                continue
+            self._counted.add((part, frame))
+            self.quarantine.add(account.bad)
+            for target, more in (
+                (self.report.counts, account.counts),
+                (self.report.left_out, account.left_out),
+            ):
+                for name, count in more.items():
+                    target[name] = target.get(name, 0) + count
+            if frame == "notes":
+                batch = assembled.batch
+                self.report.categories.add(batch.notes, batch.units.set_index("unit_id")["patient_id"])
         self.report.quarantined = dict(self.quarantine.counts)
-        units = assembled.batch.units
-        self.report.categories.add(assembled.batch.notes, units.set_index("unit_id")["patient_id"])
-        for target, more in (
-            (self.report.counts, assembled.counts),
-            (self.report.left_out, assembled.left_out),
-        ):
-            for name, count in more.items():
-                target[name] = target.get(name, 0) + count
 
 
-def bad_rows(frame: pd.DataFrame, reason: str) -> list[BadRow]:
-    """Name every row of the frame (with `table`, `row`, `line`) as bad for one reason."""
-    places = zip(frame["table"], frame["row"], frame["line"], strict=True)
-    return [BadRow(table, row, line, reason) for table, row, line in places]
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def named_bad(table: str, rows: pa.Table, reason: str) -> list[BadRow]:
+    """Name every row (with `row`, `line`) as bad for one reason."""
+    places = zip(rows.column("row").to_pylist(), rows.column("line").to_pylist(), strict=True)
+    return [BadRow(table, row, line, reason) for row, line in places]

@@ -7,8 +7,7 @@ from cohorts.errors import InputError
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.context import ContextMarked, Treatment
 from cohorts.records.notes.deidentify import Deidentified
-from cohorts.records.sources.mimic3 import Mimic3
-from cohorts.records.sources.mimic4 import Mimic4
+from cohorts.records.sources.mimic import mimic3, mimic4
 from cohorts.records.sources.notes_csv import NotesCsv
 from cohorts.records.sources.partitioned import Layout, PartitionedSource
 from cohorts.records.tables.quarantine import Quarantine
@@ -46,9 +45,9 @@ def open_source(
         )
     layout: Layout
     if name == "mimic3":
-        layout = Mimic3(path, unit)
+        layout = mimic3(path, unit)
     elif name == "mimic4":
-        layout = Mimic4(path, unit, notes)
+        layout = mimic4(path, unit, notes)
     elif name == "notes-csv":
         if unit is not Unit.PATIENT:
             raise InputError(

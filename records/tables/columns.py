@@ -33,6 +33,7 @@ class Kind(Enum):
     KEY = auto()  # identifier that is a whole number, needed in every row
     REFERENCE = auto()  # the same, may be missing
     ID = auto()  # identifier that may be any text, needed
+    ID_OR_NONE = auto()
     TIME = auto()  # date or date and time, needed
     TIME_OR_NONE = auto()
     NUMBER = auto()  # float, may be missing
@@ -72,6 +73,12 @@ class Table:
     optional: Mapping[str, Without] = field(default_factory=dict)
     called: dict[str, str] = field(default_factory=dict)
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def schema_of(table: Table) -> pa.Schema:
+    """Return what the rows of a table are once they are read: its columns, and where each row stands."""
+    kinds = {name: _TYPES.get(kind, pa.string()) for name, kind in table.columns.items()}
+    return pa.schema({**kinds, "row": pa.int64(), "line": pa.int64()}.items())
 
 
 @dataclass(frozen=True)
@@ -290,8 +297,8 @@ def read_column(name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) ->
             return _Column(text, never)
         case Kind.CODE:
             return _Column(text, text.isna(), f"{name} is missing")
-        case Kind.ID:
-            return _read_ids(name, text)
+        case Kind.ID | Kind.ID_OR_NONE:
+            return _read_ids(name, kind, text)
         case Kind.NUMBER:
             number = cells.numbers(text)
             return _Column(number, number.isna() & text.notna(), f"{name} is not a number")
@@ -309,10 +316,11 @@ def read_column(name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) ->
     return _read_time(name, kind, text, dates)
 
 
-def _read_ids(name: str, text: "pd.Series[str]") -> _Column:
+def _read_ids(name: str, kind: Kind, text: "pd.Series[str]") -> _Column:
     ids, lost = cells.text_ids(text), cells.rounded(text)
     reason = text.isna().map({True: f"{name} is missing", False: f"{name} {_ROUNDED}"})
-    return _Column(ids, ids.isna() | lost, reason, {_LIKE_A_FLOAT: ids.notna() & (ids != text)})
+    lacking = ids.isna() & (kind is Kind.ID)
+    return _Column(ids, lacking | lost, reason, {_LIKE_A_FLOAT: ids.notna() & (ids != text)})
 
 
 def _read_time(name: str, kind: Kind, text: "pd.Series[str]", dates: Dates) -> _Column:

@@ -6,6 +6,8 @@ codes of any few hundred begin with one.
 
 from collections import Counter
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 _FEWEST = 200
@@ -21,13 +23,18 @@ class LeadingZeros:
         self._sound: Counter[str] = Counter()
         self._short: Counter[str] = Counter()
 
-    def see(self, frame: pd.DataFrame) -> None:
-        """Count the codes of a frame with `kind`, `system` and `code` (no dot); drugs and the like are passed over."""
+    def see(self, frame: pd.DataFrame, times: npt.NDArray[np.int64]) -> None:
+        """Count distinct codes, each so many `times`: of a frame with `kind`, `system` and `code` (no dot).
+
+        Drugs and the like are passed over.
+        """
         for (kind, system), longest in _LONGEST.items():
-            codes = frame.loc[frame["kind"].eq(kind) & frame["system"].eq(system), "code"].dropna()
-            self._codes[system] += len(codes)
-            self._sound[system] += int(codes.str.startswith("0").sum())
-            self._short[system] += int(codes.str.fullmatch(rf"\d{{1,{longest - 1}}}").sum())
+            here = (frame["kind"].eq(kind) & frame["system"].eq(system) & frame["code"].notna()).to_numpy()
+            codes, many = frame.loc[here, "code"], times[here]
+            self._codes[system] += int(many.sum())
+            self._sound[system] += int(many[codes.str.startswith("0").to_numpy(dtype=bool)].sum())
+            short = codes.str.fullmatch(rf"\d{{1,{longest - 1}}}").to_numpy(dtype=bool)
+            self._short[system] += int(many[short].sum())
 
     def warnings(self, table: str) -> list[str]:
         """Return what there is to say of the table."""

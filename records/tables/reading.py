@@ -115,6 +115,20 @@ def read_strings(
                 yield from pieces.read(wanted, work, workers)
 
 
+def lacking_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the optional columns that a table lacks, by its header. Raises SourceError as `read_rows` does."""
+    suffix = plain_suffix(path)
+    with _told(path):
+        if suffix in PARQUET:
+            names = ParquetColumns(path).names
+        elif suffix in JSON_LINES:
+            return next(_read_json(path, columns, optional)).lacking
+        else:
+            with open_text(path) as stream:
+                names = _checked(path, Records(stream, _delimiter(path, columns)).header(), columns)
+        return _lacking(_places(path, names, columns, optional), columns, optional)
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Tell, as SourceError, what is wrong with the file, before it is read and while it is."""

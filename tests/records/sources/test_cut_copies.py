@@ -17,7 +17,7 @@ from cohorts.records.tables import partition
 from cohorts.records.tables.shards import Shard
 from cohorts.records.withheld import Withheld
 from command_line import ok, refused, run
-from small_hospitals import Read, mimic3, mimic4, without_column
+from small_hospitals import Read, mimic3, mimic4, told, without_column
 
 LEFT_OUT = "of admissions that the admissions' table does not have"
 
@@ -104,7 +104,7 @@ def test_other_columns_are_read_in_place_of_those_that_are_lacking(tmp_path: Pat
     assert batch.units["died"].tolist() == [False, True]
     assert of_first(batch, "icu_days") == 1.5
     assert batch.measurements["value"].tolist()[0] == 1.1
-    assert set(report.warnings) == {
+    assert set(told(report)) == {
         f"{table} has no column {column.lower()}: it is made of {instead}"
         for table, column, instead in REPLACED
     }
@@ -134,8 +134,8 @@ def test_what_is_lost_with_columns_is_missing_and_told(tmp_path: Path, read: Rea
     for _, _, (frame, name), _ in LOST:
         assert getattr(batch, frame)[name].isna().all(), name
         assert getattr(whole, frame)[name].notna().any(), name
-    assert set(report.warnings) == {
-        f"{table} has no column {columns.split()[0].lower()}: {told}" for table, columns, _, told in LOST
+    assert set(told(report)) == {
+        f"{table} has no column {columns.split()[0].lower()}: {lost}" for table, columns, _, lost in LOST
     }
     assert report.quarantined == {}
     assert (len(batch), len(batch.codes), len(batch.notes), len(batch.measurements)) == (2, 4, 1, 2)
@@ -155,7 +155,7 @@ def test_notes_have_the_time_that_is_left(
     without_column(folder, "NOTEEVENTS", "ISERROR", column)
     batch, report = read("mimic3", folder)
     assert batch.notes["time"].equals(pd.to_datetime(pd.Series(times)).astype("datetime64[us]"))
-    assert len(report.warnings) == 2
+    assert len(told(report)) == 2
 
 
 def test_mimic4_is_read_without_columns_too(tmp_path: Path, read: Read) -> None:
@@ -209,8 +209,8 @@ def test_tables_that_are_lacking_are_told(
     batch, report = read(name, folder)
     assert set(batch.codes["kind"]) == {"diagnosis"}
     assert len(batch.notes) == len(batch.measurements) == 0
-    told = [warning for warning in report.warnings if warning.startswith("No table ")]
-    parts = [(warning.lower().split(" in ")[0], warning.rpartition(": ")[2]) for warning in told]
+    tables = [warning for warning in report.warnings if warning.startswith("No table ")]
+    parts = [(warning.lower().split(" in ")[0], warning.rpartition(": ")[2]) for warning in tables]
     assert sorted(parts) == sorted((f"no table {table}", f"no {what}") for table, what in lost.items())
 
 
@@ -264,17 +264,17 @@ def test_the_default_is_less_what_the_source_lacks_and_says_so(
     mimic3(tmp_path / "cut", NOTEEVENTS=None)
     mimic4(tmp_path / "iv")
     monkeypatch.chdir(tmp_path)
-    for path, asked, told in (
+    for path, asked, lacks in (
         ("whole", "concat:lsa+codes", ""),
         ("cut", "codes", "The source has no notes: the encoder is codes, not concat:lsa+codes."),
     ):
         code, _, text = run(f"ingest --source mimic3 --path {path} --collection {path}")
         manifest = json.loads(Path(f"cohorts.qdrant.runs/{path}/manifest.json").read_text(encoding="utf-8"))
-        assert (manifest["encoder"]["asked"], manifest["encoder"]["lacks"]) == (asked, told)
-        assert (code, "not concat:lsa+codes" in text) == (0, bool(told))
-    code, _, told = run("fit --source mimic4 --path iv --out kept --withhold sepsis")
+        assert (manifest["encoder"]["asked"], manifest["encoder"]["lacks"]) == (asked, lacks)
+        assert (code, "not concat:lsa+codes" in text) == (0, bool(lacks))
+    code, _, lacks = run("fit --source mimic4 --path iv --out kept --withhold sepsis")
     assert code == 0
-    assert "the encoder is codes without sepsis, not concat:lsa+codes. MIMIC-IV's are a data set" in told
+    assert "the encoder is codes without sepsis, not concat:lsa+codes. MIMIC-IV's are a data set" in lacks
 
 
 def test_an_update_keeps_the_collections_encoder_whatever_the_default_is(
@@ -317,15 +317,15 @@ def test_tables_of_mimic4_are_found(
     ) as source:
         (batch,) = source.batches()
         assert source.synthetic
-        told = source.report.warnings
+        remarks = told(source.report)
     pd.testing.assert_frame_equal(batch.units, expected.units)
-    assert len(told) == (1 if layout in ("core", "one folder") else 2)
+    assert len(remarks) == (1 if layout in ("core", "one folder") else 2)
 
 
 def test_tables_of_mimic3_are_found_below(tmp_path: Path, read: Read) -> None:
     folder = mimic3(tmp_path / "files" / "mimiciii" / "1.4")
     _, report = read("mimic3", tmp_path / "files")
-    assert report.warnings == [f"The tables of {tmp_path / 'files'} are those of {folder}"]
+    assert told(report) == [f"The tables of {tmp_path / 'files'} are those of {folder}"]
 
 
 def test_which_folder_is_meant_is_never_guessed(tmp_path: Path, read: Read) -> None:
