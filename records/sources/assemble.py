@@ -76,6 +76,7 @@ def assemble(
         rows["notes"].keep_given("text", "without text")
     if "measurements" in rows:
         rows["measurements"].measure_in_one_system(mimic)
+    rows["codes"].date_by_admissions()
     _count(rows)
     units = units_of(people, rows["codes"].table, rows["stays"].table, unit, titles)
     if unit is Unit.ADMISSION:
@@ -143,6 +144,12 @@ class _Rows:
         wrong: Bools = measured.impossible.to_numpy()
         self._name_bad(wrong, measured.reasons.to_pylist())
         self._keep(~wrong)
+
+    def date_by_admissions(self) -> None:
+        """Add when the admission of each row began, null without one."""
+        began = pa.array(self._people.admissions["admitted"], pa.timestamp("us"))
+        place = pa.array(self.admission, mask=self.admission < 0)
+        self.table = self.table.append_column("admitted", began.take(place))
 
     def _count_left_out(self, where: Bools, why: str) -> None:
         if where.any():
