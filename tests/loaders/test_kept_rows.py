@@ -17,6 +17,8 @@ from cohorts.loaders.points.patients import PatientPoints
 from cohorts.loaders.targets import LoadRequest
 from cohorts.records.kept.reading import open_kept
 from cohorts.records.kept.writing import KeptWriter
+from cohorts.records.tables.shards import Shard
+from cohorts.workspace import file_of_shard
 from command_line import ok
 from command_line import run as command
 from loading import ingest_arguments, make_hospital
@@ -176,13 +178,24 @@ def test_ready_vectors_leave_the_files_but_not_those_of_a_version_that_they_repl
     assert not list(Path("kept").glob("events*"))
 
 
-def ingest_into(folder: Path, patients: Mapping[str, float] = WARD) -> dict[str, Any]:
+def ingest_into(folder: Path, patients: Mapping[str, float] = WARD, **goal: Any) -> dict[str, Any]:
     """Put files into a run folder as an ingest does, and its manifest; return what that tells of them."""
-    with Keeping(folder, LoadRequest("kept"), wanted=True) as keeping:
+    request = LoadRequest("kept", **goal)
+    with Keeping(folder, request, wanted=True) as keeping:
         keeping.add(ward_batch(patients), list(patients))
         told = keeping.publish(lambda _: ())
-    (folder / "manifest.json").write_text(json.dumps({"kept": told, "collection": "kept"}))
+    manifest = folder / file_of_shard("manifest.json", request.shard)
+    manifest.write_text(json.dumps({"kept": told, "collection": "kept"}))
     return told
+
+
+def test_a_new_version_leaves_none_of_the_shards_before(tmp_path: Path) -> None:
+    ingest_into(tmp_path, SOME, shard=Shard(1, 2))
+    ingest_into(tmp_path, dict(list(MORE.items())[2:]), shard=Shard(2, 2))
+    assert values(tmp_path) == WARD
+    ingest_into(tmp_path, SOME, replace=True)
+    assert values(tmp_path) == SOME
+    assert sorted(file.name for file in tmp_path.glob("*.parquet")) == ["events.parquet", "outcomes.parquet"]
 
 
 def test_an_erased_patient_leaves_no_byte(tmp_path: Path) -> None:
