@@ -44,7 +44,8 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     _check_holds_ours(there)
     held.lease.take(current)
     Scratch(folder).close()  # which sweeps what runs that died have read
-    erased = Erased(events=erase_kept(folder, patient_id))
+    called = {patient_id, as_kept(there, patient_field(there), patient_id)} - {None}
+    erased = Erased(events=sum(erase_kept(folder, str(one)) for one in called))
     for version in [current] if there.attached else _versions(connector, name, current, held):
         collection = connector.describe(version).collection
         _forget(_by_own_id(collection, patient_id), held, folder, erased)

@@ -15,7 +15,7 @@ from cohorts.records.kept.rows import EVENTS, OUTCOMES, encoded, events_of, outc
 
 EVENTS_FILE, OUTCOMES_FILE = "events.parquet", "outcomes.parquet"
 BLOCK_ROWS = 1 << 18  # of events at least, where several batches are small
-GROUP_ROWS = 1 << 17
+GROUP_ROWS = 1 << 16  # fewer make the foot long, more are read for one unit
 _WITH_BOUNDS = ("unit_id", "kind", "code", "time", "block")  # what rows are asked for by
 _STEPS = "DELTA_BINARY_PACKED"  # times of one unit follow each other
 

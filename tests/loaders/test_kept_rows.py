@@ -11,7 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cohorts.connectors.base import Collection, Points
+from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import InputError, SourceError
+from cohorts.loaders.erase import Erased, erase
+from cohorts.loaders.holding import holding
 from cohorts.loaders.kept_rows import Keeping, erase_kept
 from cohorts.loaders.points.patients import PatientPoints
 from cohorts.loaders.targets import LoadRequest
@@ -236,6 +240,16 @@ def test_an_erasure_that_was_stopped_is_ended_by_the_next(
     monkeypatch.undo()
     assert erase_kept(tmp_path, "103") > 0
     assert values(tmp_path) == {key: value for key, value in WARD.items() if key != "103"}
+
+
+def test_a_patient_by_a_whole_number_is_erased_however_it_is_written(tmp_path: Path) -> None:
+    ingest_into(tmp_path, {"7": 1.0, "8": 2.0})
+    with MemoryConnector() as engine:
+        engine.create(Collection("c", 2, fields={"whose": int}, metadata={"patient_field": "whose"}))
+        engine.upsert("c", Points(["a"], np.eye(1, 2, dtype=np.float32), [{"whose": 7}]))
+        with holding(engine, "memory:", "erased by number", tmp_path) as held:
+            assert erase(engine, "c", "007", held, tmp_path) == Erased(points=1, events=6)
+    assert values(tmp_path) == {"8": 2.0}
 
 
 def test_an_erasure_does_not_vouch_for_what_was_changed(tmp_path: Path) -> None:
