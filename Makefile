@@ -12,7 +12,7 @@ PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest test-python check bench bench-ours bench-load bench-retrieval soak lock clean
+.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest test-python check bench bench-ours bench-load bench-retrieval fuzz soak lock clean
 .DELETE_ON_ERROR:
 
 # torch comes first and alone: anything else would pull the CUDA build on a machine without a GPU. Most modules of these
@@ -115,6 +115,9 @@ bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langc
 
 bench-retrieval: $(READY)  ## Every encoder through both embedded engines and every index, on a synthetic hospital; resumable.
 	PYTHONPATH=tests $(BIN)/python benchmarks/retrieval_grid.py
+
+fuzz: $(READY)  ## 5,000 mutated tables, each read by both readers: rows, places, faults and remarks must be the same.
+	COHORTS_FUZZED=5000 $(BIN)/pytest --numprocesses 2 tests/records/tables/test_fast_reading.py
 
 soak: $(READY) $(SERVERS)  ## Kill an ingest 200 times, and resume it; restart both servers 20 times during a load.
 	COHORTS_KILLS=50 $(BIN)/pytest --numprocesses 2 --dist loadscope --durations=0 \

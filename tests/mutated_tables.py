@@ -201,7 +201,7 @@ def mutated(seed: int, real: Sequence[tuple[Table, bytes]]) -> Case:
         table, data = rng.choice(real)
         head, *lines = data.splitlines(keepends=True)
         at = rng.randrange(len(lines))
-        data = head + b"".join(lines[at : at + rng.randrange(60)])[:6_000]
+        data = head + b"".join(lines[at : at + rng.randrange(60)])[:4_000]
     else:
         table, data = _NOTES, rng.choice(NASTY).encode()
         if rng.random() < 0.1:

@@ -49,7 +49,7 @@ def cut(data: bytes) -> Block | None:
 def proves(block: Block, delimiter: str, width: int) -> bool:
     """Tell whether all records of a block are regular, but for the number of their fields.
 
-    They are UTF-8 without a NUL, a line ends with a newline, quotes stand about whole fields, and within them doubled.
+    They are UTF-8, a line ends with a newline, quotes stand about whole fields, and within them doubled.
     """
     view, mark = np.frombuffer(block.data, np.uint8), ord(delimiter)
     return (
@@ -62,7 +62,7 @@ def proves(block: Block, delimiter: str, width: int) -> bool:
 
 
 def _has_plain_lines(data: bytes) -> bool:
-    return b"\0" not in data and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"))
+    return b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")
 
 
 def _has_paired_quotes(view: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], mark: int) -> bool:

@@ -108,12 +108,6 @@ class Chunk:
     bytes_fast: int = 0
     bytes_strict: int = 0
 
-    def frame(self) -> pd.DataFrame:
-        """Return the rows with pandas' types: str, datetime64[us], float64 and boolean."""
-        frame: pd.DataFrame = self.rows.combine_chunks().to_pandas()
-        flags = [field.name for field in self.rows.schema if field.type == pa.bool_()]
-        return frame.astype(dict.fromkeys(flags, "boolean"))
-
 
 @dataclass(frozen=True)
 class _Column:

@@ -39,7 +39,7 @@ class _Bytes:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._held = b""
+        self._held, self._at = b"", 0
         self._ended = False
 
     def take_some(self) -> bytes:
@@ -56,18 +56,18 @@ class _Bytes:
         return block
 
     def give_back(self, data: bytes) -> None:
-        self._held = data + self._held
+        self._held, self._at = data + self._held[self._at :], 0
 
     def _hold(self, size: int) -> bytes:
-        while len(self._held) < size and not self._ended:
-            more = self._stream.read(size - len(self._held))
+        while len(self._held) < self._at + size and not self._ended:
+            more = self._stream.read(self._at + size - len(self._held))
             self._ended = not more
-            self._held += more
-        return self._held[:size]
+            self._held, self._at = self._held[self._at :] + more, 0
+        return self._held[self._at : self._at + size]
 
     def _take(self, many: int) -> bytes:
-        taken, self._held = self._held[:many], self._held[many:]
-        return taken
+        self._at += many
+        return self._held[self._at - many : self._at]
 
 
 def _some_lines(data: bytes) -> int:
@@ -92,13 +92,18 @@ class _Text:
         self._data, self._at = data, 0
         self.bytes_given += len(data)
 
-    def take_rest(self) -> bytes | None:
-        """Take away and return what was not read; None where that is a part of a line."""
-        if self._chars or self._decoder.getstate()[0]:
-            return None
-        rest = self._data[self._at :]
+    @property
+    def is_between_lines(self) -> bool:
+        """Tell whether what was not read begins with a line."""
+        return not self._chars and not self._decoder.getstate()[0]
+
+    def take_rest(self, again: str = "") -> bytes:
+        """Take away what was not read, or is not to have been; return its bytes."""
+        behind = again.encode()
+        rest = behind + self._data[self._at :]
         self._data, self._at = b"", 0
         self.bytes_given -= len(rest)
+        self.bytes_read -= len(behind)
         return rest
 
     def readline(self, limit: int) -> str:
@@ -154,10 +159,8 @@ class CsvPieces(Generic[T]):
         yield Piece(work(head), (0, 0))
         pool = ThreadPoolExecutor(workers)
         try:
-            if (rest := self._text.take_rest()) is None:
+            if not self._give_rest_back(self._text.recoded):
                 yield from self._read_strictly(wanted, work)
-            else:
-                self._bytes.give_back(rest)
             while True:
                 while len(self._ahead) <= workers and (block := self._bytes.take_block(self._size)):
                     self._ahead.append((block, pool.submit(self._read_fast, block, wanted, work)))
@@ -192,19 +195,38 @@ class CsvPieces(Generic[T]):
         return work(Strings(columns, where, bytes_fast=len(block.data)))
 
     def _read_strictly(self, wanted: Sequence[int], work: Callable[[Strings], T]) -> Iterator[Piece[T]]:
-        """Yield the pieces of the text that was given, and of what follows, up to where a record begins."""
-        text, records, enough = self._text, self._records, self._text.bytes_given
-        rest: bytes | None = None
-        while rest is None and not records.ended:
+        """Yield the pieces of the text that was given, or the first of it, up to where a block may begin."""
+        text, records = self._text, self._records
+        enough, at_first, gave_back = (
+            min(text.bytes_given, text.bytes_read + SMALL_BYTES),
+            text.recoded,
+            False,
+        )
+        while not gave_back and not records.ended:
             rows, began, recoded = StrictRows(wanted), text.bytes_read, text.recoded
-            while len(rows) < STRICT_ROWS and text.bytes_read - began < BLOCK_BYTES:
+            while len(rows) < STRICT_ROWS and text.bytes_read - began < BLOCK_BYTES and not records.ended:
                 rows.add(records.step())
-                if records.ended or (text.bytes_read >= enough and records.at_rest):
-                    rest = text.take_rest()
-                if records.ended or rest is not None:
+                if text.bytes_read - records.chars_to_read_again >= enough and self._give_rest_back(at_first):
+                    gave_back = True
                     break
             yield Piece(work(rows.strings(text.bytes_read - began, text.recoded - recoded)), (0, 0))
-        self._bytes.give_back(rest or b"")
+
+    def _give_rest_back(self, recoded: int) -> bool:
+        """Give back what comes next, where that begins a record and its bytes are known; tell whether it was so.
+
+        `recoded` is the count of recoded bytes before what may be read again.
+        """
+        records, text = self._records, self._text
+        if records.is_damaged or not text.is_between_lines:
+            return False
+        if records.chars_to_read_again and text.recoded > recoded:
+            return False
+        if (again := records.take_back()) is None:
+            return False
+        if rest := text.take_rest(again):
+            self._give_back_what_is_ahead()
+            self._bytes.give_back(rest)
+        return True
 
     def _more(self) -> bytes:
         """Return more of the text: what was read ahead of it is no longer known to begin with a record."""

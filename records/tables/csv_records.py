@@ -85,14 +85,19 @@ class _Lines:
         self._stream = stream
         self._again: deque[str] = deque()
         self._chars = 0  # of the record
-        self._again_chars = 0  # of all that was given back
+        self.again_chars = 0  # of the lines to be parsed again
+        self._all_again_chars = 0  # of all that ever were
         self.record: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else read_line(self._stream)
+        if self._again:
+            line = self._again.popleft()
+            self.again_chars -= len(line)
+        else:
+            line = read_line(self._stream)
         if not line:
             raise StopIteration
         self.record.append(line)
@@ -106,21 +111,26 @@ class _Lines:
         self.record.clear()
         self._chars = 0
 
-    @property
-    def to_parse_again(self) -> bool:
-        """Tell whether lines were given back."""
-        return bool(self._again)
+    def take_back(self) -> str | None:
+        """Return, and forget, what is to be parsed again; None where that holds a line that was not kept."""
+        if any(map(is_too_long, self._again)):
+            return None
+        text = "".join(self._again)
+        self._again.clear()
+        self.again_chars = 0
+        return text
 
     def keep_first(self) -> None:
         """Give all but the first line of the record back, to be parsed again. Raises SourceError for too many."""
-        self._again_chars += self._chars
-        if self._again_chars > _MAX_AGAIN_CHARS:
+        self._all_again_chars += self._chars
+        if self._all_again_chars > _MAX_AGAIN_CHARS:
             raise SourceError(
                 f"The quotes of {self._stream.name} are not closed or not doubled in so many rows that they can't be "
                 "told apart. Write the table anew, with every quote within a field doubled."
             )
         self._again.extendleft(reversed(self.record[1:]))
         del self.record[1:]
+        self.again_chars += self._chars - len(self.record[0])
         self._chars = len(self.record[0])
 
 
@@ -163,9 +173,18 @@ class Records:
         return record
 
     @property
-    def at_rest(self) -> bool:
-        """Tell whether what comes next in the stream begins a record, whatever stood before it."""
-        return self._damaged is None and not self._lines.to_parse_again
+    def is_damaged(self) -> bool:
+        """Tell whether what comes next may be the remains of a broken record."""
+        return self._damaged is not None
+
+    @property
+    def chars_to_read_again(self) -> int:
+        """Return how many characters of the stream were read behind a broken record and are not parsed."""
+        return self._lines.again_chars
+
+    def take_back(self) -> str | None:
+        """Return, and forget, what was read behind a broken record and is not parsed; None where it was not kept."""
+        return self._lines.take_back()
 
     def pass_by(self, records: int, lines: int) -> tuple[int, int]:
         """Count records and lines that another has read from the stream; return how many came before them."""

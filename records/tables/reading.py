@@ -38,7 +38,7 @@ class Rows:
     `numbers[i]` counts records from 1 after the header; `lines[i]` is the record's first physical line
     (0 in Parquet, which has none). `broken` holds (number, line, reason) of rows that can't be split into columns.
     `recoded` counts the bytes that are no UTF-8 and were read as Windows-1252. `chars` counts the
-    characters of the rows that are not broken. `lacking` are the optional columns that the file does not have.
+    characters of the rows that are not broken.
     """
 
     values: list[Fields] = field(default_factory=list)
@@ -47,7 +47,6 @@ class Rows:
     broken: list[tuple[int, int, str]] = field(default_factory=list)
     recoded: int = 0
     chars: int = 0
-    lacking: tuple[str, ...] = ()
 
 
 def find_table(folder: Path, name: str) -> Path | None:
@@ -80,10 +79,8 @@ def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) 
     with _told(path):
         if suffix in PARQUET:
             file = ParquetColumns(path)
-            places = _places(path, file.names, columns, optional)
-            lacking = _lacking(places, columns, optional)
-            for strings in file.read(places):
-                yield _as_rows(strings, lacking)
+            for strings in file.read(_places(path, file.names, columns, optional)):
+                yield _as_rows(strings)
         else:
             yield from (_read_json if suffix in JSON_LINES else _read_csv)(path, columns, optional)
 
@@ -122,11 +119,12 @@ def lacking_columns(path: Path, columns: Sequence[str], optional: Sequence[str] 
         if suffix in PARQUET:
             names = ParquetColumns(path).names
         elif suffix in JSON_LINES:
-            return next(_read_json(path, columns, optional)).lacking
+            names = _json_names(path, columns)
         else:
             with open_text(path) as stream:
                 names = _checked(path, Records(stream, _delimiter(path, columns)).header(), columns)
-        return _lacking(_places(path, names, columns, optional), columns, optional)
+        there = _places(path, names, columns, optional)[len(columns) :]
+    return tuple(name for name, place in zip(optional, there, strict=True) if place < 0)
 
 
 @contextmanager
@@ -165,7 +163,7 @@ def _read_csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> It
     with open_text(path) as stream:
         records = Records(stream, delimiter)
         places = _places(path, _checked(path, records.header(), columns), columns, optional)
-        yield from _chunks(records, places, _lacking(places, columns, optional), recoded)
+        yield from _chunks(records, places, recoded)
 
 
 def _checked(path: Path, header: list[str] | None, columns: Sequence[str]) -> list[str]:
@@ -200,6 +198,13 @@ def _delimiter(path: Path, columns: Sequence[str]) -> str:
 
 
 def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Rows]:
+    _places(path, _json_names(path, columns), columns, optional)  # raises where one is missing
+    wanted, recoded = [*columns, *optional], fallback.count
+    with open_text(path) as stream:
+        yield from _chunks(json_lines.records(stream, wanted), range(len(wanted)), recoded)
+
+
+def _json_names(path: Path, columns: Sequence[str]) -> list[str]:
     with open_text(path) as stream:
         names = json_lines.names(stream)
     if not names:
@@ -207,17 +212,12 @@ def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str]) -> I
             f"{path} holds no JSON lines: one object a line with {', '.join(columns)} was expected. An array of "
             "objects becomes lines by jq -c '.[]'."
         )
-    lacking = _lacking(_places(path, names, columns, optional), columns, optional)
-    wanted, recoded = [*columns, *optional], fallback.count
-    with open_text(path) as stream:
-        yield from _chunks(json_lines.records(stream, wanted), range(len(wanted)), lacking, recoded)
+    return names
 
 
-def _chunks(
-    records: Iterable[Record | Broken], places: Sequence[int], lacking: tuple[str, ...], recoded: int
-) -> Iterator[Rows]:
+def _chunks(records: Iterable[Record | Broken], places: Sequence[int], recoded: int) -> Iterator[Rows]:
     """Yield the fields at some places; `recoded` is what the fallback had counted before the file was opened."""
-    rows, chars = Rows(lacking=lacking), 0
+    rows, chars = Rows(), 0
     for record in records:
         if isinstance(record, Broken):
             rows.broken.append((record.number, record.line, record.reason))
@@ -229,15 +229,15 @@ def _chunks(
             chars += record.chars
         if chars >= CHUNK_CHARS or len(rows.numbers) + len(rows.broken) >= CHUNK_ROWS:
             yield replace(rows, recoded=fallback.count - recoded, chars=chars)
-            rows, chars, recoded = Rows(lacking=lacking), 0, fallback.count
+            rows, chars, recoded = Rows(), 0, fallback.count
     yield replace(rows, recoded=fallback.count - recoded, chars=chars)
 
 
-def _as_rows(strings: Strings, lacking: tuple[str, ...]) -> Rows:
+def _as_rows(strings: Strings) -> Rows:
     """Return rows of Parquet, none of which is broken."""
     numbers, lines = (place.to_pylist() for place in strings.places.values())
     columns = [column.to_pylist() for column in strings.columns]
-    return Rows(list(zip(*columns, strict=True)), numbers, lines, lacking=lacking)
+    return Rows(list(zip(*columns, strict=True)), numbers, lines)
 
 
 def _as_strings(rows: Rows, width: int) -> Strings:
@@ -264,8 +264,3 @@ def _places(path: Path, header: Sequence[str], columns: Sequence[str], optional:
     if twice:
         raise SourceError(f"{path} has more than one column {', '.join(twice)}; rename or drop one of them.")
     return [known.get(folded(name), -1) for name in (*columns, *optional)]
-
-
-def _lacking(places: Sequence[int], columns: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
-    names = (*columns, *optional)
-    return tuple(name for name, place in zip(names, places, strict=True) if place < 0)
