@@ -20,14 +20,17 @@ codes, so they are weighted.
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from cohorts.encoders.base import EncoderKind, Vectors
+from cohorts.encoders.features.kept_notes import KeptNotes, NotesRead, Places
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows, weighted_sum
 from cohorts.encoders.saving import (
@@ -46,6 +49,9 @@ from cohorts.errors import EncoderError
 from cohorts.private_files import Scratch, open_private
 from cohorts.records.base import Batch, Source
 from cohorts.records.notes.cleaning import clean, cleaning_version, sentences, words
+
+if TYPE_CHECKING:
+    from cohorts.records.notes.splitting import Split
 
 _MAX_RAW_VOCABULARY = 500_000  # words counted at once while reading; rare ones are forgotten beyond it
 _INPUTS = ("notes", "codes", "both")
@@ -93,6 +99,9 @@ class _About:
 class Word2Vec:
     """The encoder `word2vec`. Its vocabulary is kept in plain text: rare words of notes, names among them, do not
     enter it (`min_count`), frequent ones do.
+
+    As long as the object is there that was trained, a file without a name in the source's `work_dir` holds the words of
+    the notes by number: those notes are encoded without being cleaned once more.
     """
 
     name = "word2vec"
@@ -105,6 +114,7 @@ class Word2Vec:
         self._places: dict[str, int] = {}
         self._embedding: Vectors = np.empty((0, self.dim), np.float32)
         self._sif: Sif | None = None
+        self._kept: KeptNotes | None = None
         self._pooled = self._embedding
         self._rounding = 0.0
 
@@ -141,15 +151,19 @@ class Word2Vec:
         """
         if self.needs_notes:
             check_notes(source, self.name)
+        self._kept, read = None, NotesRead()
         with Scratch(source.work_dir) as folder:
-            with open_private(folder / "words") as corpus:
-                self._write_corpus(source, corpus)
-            self._train(folder / "words")
+            corpus = folder / "words"
+            with open_private(corpus) as stream:
+                self._write_corpus(source, stream, read)
+            self._train(corpus)
+            if self.settings.input != "codes":
+                self._kept = KeptNotes(corpus, read, self._places, source.work_dir)
         return self
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a known word is a row of zeros."""
-        return self.pool(self._tokens(batch), len(batch))
+        return self.pool(self._rows(batch), len(batch))
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Return (len(texts), dim) float32 unit rows, zeros as above. Raises EncoderError if fitted on codes alone."""
@@ -159,8 +173,13 @@ class Word2Vec:
                 remedy="Query by patient.",
                 hint="query_patient",
             )
-        rows = ((row, words(clean(text))) for row, text in enumerate(texts))
-        return self.pool(rows, len(texts))
+        return self.pool(enumerate(self.places(words(clean(text))) for text in texts), len(texts))
+
+    def encode_notes(self, texts: Sequence[str]) -> Vectors:
+        """Return what `encode_text` returns, (len(texts), dim), of many texts: on all cores, and those learnt from as
+        they were read then.
+        """
+        return self.pool(enumerate(self._notes(texts)), len(texts))
 
     def describe(self) -> Mapping[str, Any]:
         """Return settings and size."""
@@ -190,14 +209,18 @@ class Word2Vec:
         check_unchanged(encoder, about.fingerprint, folder)
         return encoder
 
-    def _write_corpus(self, source: Source, corpus: IO[str]) -> None:
-        """Write one sentence per line, words separated by spaces."""
+    def _write_corpus(self, source: Source, corpus: IO[str], read: NotesRead) -> None:
+        """Write one sentence per line, words separated by spaces, and tell whose they are."""
         for batch in source.batches():
             if self.settings.input != "codes":
                 for text in batch.notes["text"]:
-                    corpus.writelines(" ".join(words(part)) + "\n" for part in sentences(clean(text)))
+                    told = [words(part) for part in sentences(clean(text))]
+                    corpus.writelines(" ".join(sentence) + "\n" for sentence in told)
+                    read.add(text, sum(map(len, told)))
             if self.settings.input != "notes":
-                corpus.writelines(" ".join(tokens) + "\n" for tokens in _code_sentences(batch))
+                for sentence in _code_sentences(batch):
+                    corpus.write(" ".join(sentence) + "\n")
+                    read.skip(len(sentence))
 
     def _train(self, corpus: Path) -> None:
         from gensim.models import Word2Vec as Gensim
@@ -248,34 +271,53 @@ class Word2Vec:
         more = {"weight": self._sif.weight, "common": self._sif.common} if self._sif else {}
         return {"embedding": self._embedding, **more}
 
-    def _tokens(self, batch: Batch) -> Iterator[tuple[int, list[str]]]:
-        """Yield (row of the unit, words) for every note and every code."""
+    def _rows(self, batch: Batch) -> Iterator[tuple[int, Places]]:
+        """Yield (row of the unit, places of known words) for every note and every code."""
         place = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
         if self.settings.input != "codes":
-            for unit, text in zip(batch.notes["unit_id"], batch.notes["text"], strict=True):
-                yield place[unit], words(clean(text))
+            notes = self._notes(batch.notes["text"].tolist())
+            for unit, places in zip(batch.notes["unit_id"], notes, strict=True):
+                yield place[unit], places
         if self.settings.input != "notes":
             for unit, token in zip(batch.codes["unit_id"], _code_words(batch), strict=True):
-                yield place[unit], [token]
+                yield place[unit], self.places([token])
 
-    def pool(self, rows: Iterable[tuple[int, list[str]]], count: int) -> Vectors:
+    def _notes(self, texts: Sequence[str]) -> Iterator[Places]:
+        """Yield the places of each note's known words; those learnt from are not cleaned again."""
+        from cohorts.records.notes.splitting import splits
+
+        kept = self._kept.find(texts) if self._kept else [None] * len(texts)
+        others = [text for text, places in zip(texts, kept, strict=True) if places is None]
+        made = chain.from_iterable(splits(others, self._places_of))
+        for places in kept:
+            yield next(made) if places is None else places
+
+    def _places_of(self, made: "Split") -> list[Places]:
+        places = np.fromiter(map(self._places.get, made.vocabulary, repeat(-1)), np.int32)[made.words]
+        return [part[part >= 0] for part in np.split(places, made.texts[1:-1])]
+
+    def places(self, tokens: Iterable[str]) -> Places:
+        """Return the rows of the embedding of those of the words that are known, (m,), in their order."""
+        return np.array([place for place in map(self._places.get, tokens) if place is not None], np.int32)
+
+    def pool(self, rows: Iterable[tuple[int, Places]], count: int) -> Vectors:
         """Return (count, dim) unit rows: counts of words times the embedding; zeros without a known word.
 
-        A unit that is all that the units have in common, as the only one is, keeps that: no known word is no row.
+        `rows` are places of words in the embedding, by the row that they count in. A unit that is all that the units
+        have in common, as the only one is, keeps that: no known word is no row.
         """
         self._check_fitted()
-        counted: defaultdict[int, Counter[int]] = defaultdict(Counter)
-        for row, tokens in rows:
-            counted[row].update(place for place in map(self._places.get, tokens) if place is not None)
+        known: defaultdict[int, list[Places]] = defaultdict(list)
+        for row, places in rows:
+            known[row].append(places)
         sums = np.zeros((count, self.dim), np.float32)  # a mean and its sum have one direction
-        for row, known in counted.items():
-            sums[row] = self._summed(known)
+        for row, parts in known.items():
+            sums[row] = self._summed(*np.unique(np.concatenate(parts), return_counts=True))
         return unit_rows(sums)
 
-    def _summed(self, known: Counter[int]) -> Vectors:
+    def _summed(self, places: Places, times: npt.NDArray[np.int64]) -> Vectors:
         """Return the sum of a unit's word vectors, (dim,), less what is common where that leaves more than rounding."""
-        places = np.array(sorted(known), np.int64)
-        counts = np.array([known[place] for place in places.tolist()], np.float32)
+        counts = times.astype(np.float32)
         whole = weighted_sum(counts, self._pooled[places])
         if self._sif is None:
             return whole

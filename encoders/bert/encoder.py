@@ -27,11 +27,12 @@ from cohorts.encoders.bert.checkpoints import (
     load_checkpoint,
     width_of,
 )
-from cohorts.encoders.bert.note_cache import Embedded, NoteCache, text_key
+from cohorts.encoders.bert.note_cache import Embedded, NoteCache
 from cohorts.encoders.bert.openvino import check_installed
 from cohorts.encoders.bert.sentence_folder import WindowModules, check_modules, modules_of
 from cohorts.encoders.bert.transformer import OPENVINO, PRECISIONS, Transformer, Window, best_precision
 from cohorts.encoders.bert.windows import LEVELS, windows_at
+from cohorts.encoders.features.kept_notes import text_key
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import group_means, unit_rows
 from cohorts.encoders.saving import identity_of, is_folder, read_about, write_about

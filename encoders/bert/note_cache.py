@@ -3,7 +3,6 @@
 Vectors can be inverted to text: the file is as private as the notes, and readable by the user alone.
 """
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,6 @@ _ASKED_AT_ONCE = 500
 def cache_folder() -> Path:
     """Return the folder named by COHORTS_CACHE, else ~/.cache/cohorts."""
     return Path(os.environ.get(FOLDER, Path.home() / ".cache" / "cohorts"))
-
-
-def text_key(text: str) -> bytes:
-    """Return the hash by which a text is known."""
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 class Embedded(NamedTuple):

@@ -35,7 +35,7 @@ class NoteVectors:
 def note_vectors(batch: Batch, encoder: Word2Vec) -> NoteVectors:
     """Return the notes of a batch, each as the direction of the mean of its words' vectors."""
     notes = batch.notes
-    vectors = encoder.encode_text(notes["text"].tolist())
+    vectors = encoder.encode_notes(notes["text"].tolist())
     known = np.flatnonzero(vectors.any(axis=1))
     notes = notes.iloc[known]
     unit = pd.Index(batch.units["unit_id"]).get_indexer(pd.Index(notes["unit_id"]))

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 from cohorts.documents import read_json
 from cohorts.encoders.bert.checkpoints import Checkpoint, content_hash, load_checkpoint, quiet
 from cohorts.encoders.bert.encoder import CLEANING
-from cohorts.encoders.bert.note_cache import text_key
 from cohorts.encoders.bert.sentence_folder import transformer_folder
 from cohorts.encoders.bert.transformer import best_precision
 from cohorts.encoders.bert.windows import LEVELS, passages
+from cohorts.encoders.features.kept_notes import text_key
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError, InputError

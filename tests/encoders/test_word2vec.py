@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError, SourceError
 from cohorts.records.base import CODE_COLUMNS, Batch, Report, Unit
+from cohorts.records.notes import cleaning, splitting
 from cohorts.records.notes.cleaning import clean, cleaning_version, words
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
@@ -297,8 +299,10 @@ def test_the_corpus_on_disk_is_private_and_removed_even_on_failure(
     public.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(public))
     texts = ["edema and pain"] * 5
-    make_encoder("word2vec:dim=16").fit(Notes(*texts, scratch=scratch))
-    assert list(scratch.iterdir()) == []
+    encoder = make_encoder("word2vec:dim=16").fit(Notes(*texts, scratch=scratch))
+    assert list(scratch.iterdir()) == []  # though it keeps the notes' words by number
+    assert encoder.encode_text(["edema"]).any()
+    del encoder
     with pytest.raises(EncoderError, match="min_count=1"):
         make_encoder("word2vec:dim=16,min_count=1000000").fit(Notes(*texts, scratch=scratch))
     assert list(scratch.iterdir()) == []
@@ -316,6 +320,32 @@ def test_the_words_counted_while_reading_are_bounded(monkeypatch: pytest.MonkeyP
     assert make_encoder("word2vec:dim=4").fit(Notes(*texts)).vocabulary == ["edema", "seldom"]  # type: ignore[attr-defined]
     monkeypatch.setattr(word2vec, "_MAX_RAW_VOCABULARY", 150)
     assert make_encoder("word2vec:dim=4").fit(Notes(*texts)).vocabulary == ["edema"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("made", ["word2vec:dim=16,input=both", "fineehr:categories,dim=16"])
+def test_a_note_that_was_learnt_from_is_cleaned_once(
+    source: PartitionedSource, batch: Batch, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned: list[str] = []
+
+    def placeholders(text: str) -> str:
+        cleaned.append(text)
+        return cleaning.placeholders(text)
+
+    monkeypatch.setitem(cleaning.STEPS, "placeholders", placeholders)
+    monkeypatch.setattr(splitting, "placeholders", placeholders)
+    encoder = make_encoder(made).fit(source)
+    encoder.encode(batch)
+    assert sorted(cleaned) == sorted(batch.notes["text"])
+    cleaned.clear()
+    text = batch.notes["text"].copy()
+    text.iloc[3] += " Furosemide, edema."
+    other = replace(batch, notes=batch.notes.assign(text=text))
+    vectors = encoder.encode(other)
+    assert cleaned == [text.iloc[3]]
+    encoder.save(tmp_path)
+    assert load_encoder(tmp_path).encode(other).tobytes() == vectors.tobytes()
+    assert (vectors != encoder.encode(batch)).any(axis=1).sum() == 1
 
 
 @pytest.mark.parametrize("made", ["word2vec:dim=16", "fineehr:baseline,dim=16"])
