@@ -118,6 +118,11 @@ class Codes(LatentEncoder[Settings, _Parts]):
         super().__init__(settings or Settings())
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Return the frames of a batch that it looks at, beside units and codes."""
+        return frozenset({"measurements"}) if self.settings.labs or self.settings.target else frozenset()
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return codes and values without a column, and how many units with codes have none that was learnt."""
         counts = Counter({"units of codes that were not learnt": self._unseen})

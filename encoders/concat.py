@@ -27,6 +27,7 @@ from cohorts.encoders.base import (
     checkpoints_of,
     padding_of,
 )
+from cohorts.encoders.needs import frames_read
 from cohorts.encoders.pooling import filled_rows, unit_rows
 from cohorts.encoders.saving import check_unchanged, identity_of, read_about, write_about
 from cohorts.encoders.target_weights import Asked, choose_weights
@@ -146,6 +147,11 @@ class Concat:
     def needs_notes(self) -> bool:
         """Return whether all parts do."""
         return all(part.needs_notes for part in self._parts)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Return the frames that one of the parts looks at."""
+        return frozenset[str]().union(*map(frames_read, self._parts))
 
     @property
     def counts(self) -> Mapping[str, int]:

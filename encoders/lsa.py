@@ -76,6 +76,7 @@ class Lsa(LatentEncoder[Settings, _Parts]):
 
     name = "lsa"
     needs_notes = True
+    reads = frozenset({"notes"})
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(settings or Settings())

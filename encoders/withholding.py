@@ -18,6 +18,7 @@ from cohorts.encoders.base import (
     check_ready,
     checkpoints_of,
 )
+from cohorts.encoders.needs import frames_read
 from cohorts.encoders.saving import AGAIN
 from cohorts.errors import EncoderError
 from cohorts.private_files import write_private
@@ -65,6 +66,11 @@ class Withholding:
     def needs_notes(self) -> bool:
         """Return the encoder's own."""
         return self.encoder.needs_notes
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Return the frames that the encoder looks at."""
+        return frames_read(self.encoder)
 
     @property
     def counts(self) -> Mapping[str, int]:

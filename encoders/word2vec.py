@@ -124,6 +124,11 @@ class Word2Vec:
         return self.settings.input == "notes"
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Return the frames of a batch that it looks at, beside units and codes."""
+        return frozenset() if self.settings.input == "codes" else frozenset({"notes"})
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return nothing: all words are read."""
         return {}

@@ -15,7 +15,7 @@ from cohorts.connectors.index import search_to_json, show_index
 from cohorts.connectors.spread import look
 from cohorts.encoders.base import Encoder, check_ready
 from cohorts.encoders.fingerprint import check_fingerprint, check_kind
-from cohorts.encoders.needs import check_notes
+from cohorts.encoders.needs import check_notes, frames_read
 from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_trained
 from cohorts.encoders.specs import EncoderSpec
@@ -44,8 +44,9 @@ from cohorts.plain_text import csv_cell
 from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
-from cohorts.records.base import Source
+from cohorts.records.base import FRAMES, Source
 from cohorts.records.kept.reading import KEPT
+from cohorts.records.transforms import reading
 from cohorts.workspace import check_writable, default_run_dir, file_of_shard, kept_encoder, kept_mapping
 
 _LOOKED_AT = 100  # units, whether a collection of others has them
@@ -193,7 +194,10 @@ class Run:
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
                 origin = EncodedRecordsOnRay(read, encoder, kept, self.folder, ray, points)
-            self._load(origin, connector, held, identity, tick)
+            with reading(
+                source, FRAMES - {"notes"} | frames_read(encoder) if events else frames_read(encoder)
+            ):
+                self._load(origin, connector, held, identity, tick)
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
                 attachments.save(written, mapping)
@@ -307,6 +311,8 @@ class Run:
                 "counts": report.counts,
                 "quarantined": report.quarantined,
                 "left_out": report.left_out,
+                "rows": report.rows,
+                "bytes_read": dict(report.bytes_read),
             }
         self.manifest |= {
             "warnings": [*(source.report.warnings if source is not None else ()), *self._told],

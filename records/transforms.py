@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -50,6 +51,15 @@ class View:
         return self._source.has_codes
 
     @property
+    def frames(self) -> frozenset[str]:
+        """Return what is read of the whole source; AttributeError where it reads all it has."""
+        return self._source.frames  # type: ignore[attr-defined, no-any-return]
+
+    @frames.setter
+    def frames(self, wanted: frozenset[str]) -> None:
+        self._source.frames = wanted  # type: ignore[attr-defined]
+
+    @property
     def fingerprint(self) -> str:
         """Return that of the whole source."""
         return self._source.fingerprint
@@ -58,6 +68,20 @@ class View:
     def work_dir(self) -> Path:
         """Return that of the whole source."""
         return self._source.work_dir
+
+
+@contextmanager
+def reading(source: Source, frames: frozenset[str]) -> Iterator[None]:
+    """Let a source leave out, meanwhile, the tables that none of these frames is made of, where it can."""
+    before = getattr(source, "frames", None)
+    if before is None:
+        yield
+        return
+    source.frames = frames  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        source.frames = before  # type: ignore[attr-defined]
 
 
 class Subset(View):

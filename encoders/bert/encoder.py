@@ -86,6 +86,7 @@ class Bert:
     name = "bert"
     uses_transformer = True
     needs_notes = True
+    reads = frozenset({"notes"})
 
     def __init__(self, settings: Settings | None = None) -> None:
         asked = settings or Settings()

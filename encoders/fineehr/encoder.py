@@ -56,6 +56,7 @@ class FineEhr:
     name = "fineehr"
     uses_transformer = False
     needs_notes = True
+    reads = frozenset({"notes"})
 
     def __init__(self, settings: Settings | None = None, parts: Parts | None = None) -> None:
         self.settings = settings or Settings()

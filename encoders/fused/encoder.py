@@ -104,6 +104,14 @@ class Fused:
         return not self.settings.reads_records
 
     @property
+    def reads(self) -> frozenset[str]:
+        """Return the frames of a batch that it looks at, beside units and codes."""
+        measured = self.settings.reads_records and self.settings.lab_hours
+        return frozenset({"measurements"} if measured else ()) | frozenset(
+            {"notes"} if self.settings.reads_text else ()
+        )
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Return units that lack notes or records, codes and values without a column, and what was cut of notes."""
         features = self._parts.features if self._parts else None

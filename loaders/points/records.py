@@ -12,6 +12,7 @@ from cohorts.connectors.base import Collection, Points, Scalar, Vectors
 from cohorts.connectors.padding import PADDING
 from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
 from cohorts.encoders.fingerprint import check_fingerprint
+from cohorts.encoders.needs import frames_read
 from cohorts.loaders.journal.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.points.patients import PatientPoints
@@ -19,7 +20,7 @@ from cohorts.loaders.points.payload import explained, filterable, payloads
 from cohorts.loaders.points.ray import encode_on_ray
 from cohorts.progress import ProgressCallback
 from cohorts.records.base import Batch, Source
-from cohorts.records.transforms import View, take_units
+from cohorts.records.transforms import View, reading, take_units
 
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
@@ -84,7 +85,8 @@ def train(source: Source, encoder: Encoder, summary: Summary, tick: ProgressCall
     """Fit the encoder on the source."""
     began, read_s = time.perf_counter(), summary.seconds.get("read", 0.0)
     at_most = HEAVY_UNITS if encoder.uses_transformer else None
-    encoder.fit(WatchedSource(source, summary, tick, "train", at_most))
+    with reading(source, frames_read(encoder)):
+        encoder.fit(WatchedSource(source, summary, tick, "train", at_most))
     read_s = summary.seconds.get("read", 0.0) - read_s
     summary.spend("train", time.perf_counter() - began - read_s)
 
