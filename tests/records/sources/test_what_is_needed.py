@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cohorts.records.base import FRAMES
 from cohorts.records.sources.registry import open_source
-from cohorts.records.transforms import View, reading
+from cohorts.records.transforms import Subset, reading
 from command_line import ok
 from small_hospitals import mimic3
 
@@ -20,7 +20,7 @@ def test_a_later_pass_may_ask_for_more(tmp_path: Path) -> None:
         open_source("mimic3", folder, work_dir=tmp_path, quarantine_file=tmp_path / "bad") as some,
         open_source("mimic3", folder, work_dir=tmp_path, quarantine_file=tmp_path / "worse") as whole,
     ):
-        with reading(View(some), frozenset({"notes"})):
+        with reading(Subset(some, {"1", "2"}), frozenset({"notes"})):
             (batch,) = some.batches()
         assert set(some.report.rows) == {*ALWAYS, "NOTEEVENTS"}
         assert (batch.notes.empty, batch.measurements.empty, batch.events.empty) == (False, True, True)
