@@ -1,8 +1,9 @@
 """Tables read and typed: ours, strict and fast, beside plain pyarrow.csv and DuckDB, which type nothing, in one run.
 
 Invented rows in MIMIC-III's shape: laboratory rows in panels of fifteen, and notes of many lines with quotes in them;
-the same again with a broken row in every 20,000 lines, or every 200. Processor time, best of some rounds, on one thread
-of work. Bars: a million laboratory rows per second of a core, and 99 % of a sound file's bytes the fast way.
+three items of 400 alone; and both tables with a quote too much in one of 20,000 lines. Processor time, best of some
+rounds, on one thread of work. Bars: a million laboratory rows per second of a core, and 99 % of a sound file's bytes
+the fast way.
 """
 
 import csv
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +23,8 @@ import pyarrow.csv
 from cohorts.records.tables.columns import Kind, Table, read_table
 from cohorts.records.tables.reading import read_rows
 
-ROUNDS = 3
+ROUNDS = 2
+EVERY = 20_000
 LABS = Table(
     "LABEVENTS",
     {
@@ -141,18 +144,21 @@ def main() -> int:
     """Run it and print the ratios."""
     with tempfile.TemporaryDirectory() as name:
         labs, notes = Path(name) / "LABEVENTS.csv", Path(name) / "NOTEEVENTS.csv"
-        write_labs(labs, 600_000)
-        write_notes(notes, 20_000)
+        write_labs(labs, 300_000)
+        write_notes(notes, 10_000)
         rate, share = measure(labs, LABS)
         _, share_of_notes = measure(notes, NOTES)
-        for path, table, every in ((labs, LABS, 20_000), (labs, LABS, 200), (notes, NOTES, 20_000)):
-            print(f"the same, a quote too much in one of {every:,} lines, which others refuse or misread:")
-            broken = break_rows(path, every)
+        few = replace(LABS, only={"itemid": frozenset({"50800", "50900", "51000"})})
+        spent_s = seconds({"ours": lambda: ours(labs, few)})["ours"]
+        print(f"three items alone: {300_000 / spent_s / 1e6:.3f} M rows read/s")
+        for path, table in ((labs, LABS), (notes, NOTES)):
+            broken = break_rows(path, EVERY)
             counts = ours(broken, table)
             spent_s = seconds({"ours": lambda broken=broken, table=table: ours(broken, table)})["ours"]
+            share_of_broken = counts["fast"] / (counts["fast"] + counts["strict"])
             print(
-                f"  {counts['rows']:,} good rows, {spent_s:.2f} s, "
-                f"{counts['fast'] / (counts['fast'] + counts['strict']):.1%} the fast way"
+                f"{table.name}, a quote too much in one of {EVERY:,} lines: {counts['rows']:,} good rows, "
+                f"{broken.stat().st_size / spent_s / 1e6:.0f} MB/s, {share_of_broken:.1%} the fast way"
             )
     return int(rate < 1e6 or min(share, share_of_notes) < 0.99)
 
