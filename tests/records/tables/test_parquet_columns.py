@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ NOON = datetime(2101, 2, 3, 12, 0, 0, 5)
 COLUMNS = {
     "floats": pa.array([0.0, -0.0, None, float("nan"), 1e22, 0.1, float("inf"), -0.0], pa.float64()),
     "small floats": pa.array([0.1, -0.0, None, 0.0, 3.0, 0.1, 5.0, 6.0], pa.float32()),
+    "half floats": pa.array(np.array([0.1, -0.0, 0.0, 3, 0.1, 5, 6, 7], np.float16)),
     "whole numbers": pa.array([1, 1, None, -5, 2**60, 0, 7, 8]),
     "flags": pa.array([True, False, None, True, True, False, True, True]),
     "texts": pa.array(["a", "", None, " a", "a", "NULL", "é", "a"]),
