@@ -50,6 +50,7 @@ def open_source(
     notes: PathLike | None = None,
     columns: Mapping[str, str] | str = "",
     labels: "Iterable[str] | pd.Series[Any] | str" = (),
+    mapping: PathLike | None = None,
     dates: str = "iso",
     shard: str | None = None,
     deidentify: bool = False,
@@ -63,12 +64,14 @@ def open_source(
     It is closed by `close()`, by `with`, or at the end of the process.
 
     Args:
-        name: `mimic3`, `mimic4` or `notes-csv`.
-        path: The folder of the tables; for `notes-csv` the file.
+        name: `mimic3`, `mimic4`, `tables` or `notes-csv`.
+        path: The folder of the tables; for `notes-csv` the file; for `tables` a folder, or a database file of DuckDB
+            or SQLite.
         unit: What one vector stands for: `patient` or `admission`.
         notes: For `mimic4`, the folder of MIMIC-IV-Note.
         columns: For `notes-csv`, which of its columns are which, as in `{"id": "encounter_id", "text": "note"}`.
         labels: For `notes-csv`, columns to keep and to filter by.
+        mapping: For `tables`, the TOML file that declares tables and SELECTs.
         dates: How dates like 3/5/2094 are read: not at all (`iso`), `day-first` or `month-first`.
         shard: Read only the patients of part i of n, as in `"2/4"`.
         deidentify: Put placeholders for ids, phone numbers, dates and addresses in notes; it finds no names.
@@ -109,6 +112,7 @@ def open_source(
         notes=None if notes is None else given.as_path("notes", notes),
         columns=given.as_pairs("columns", columns),
         labels=given.as_names("labels", labels),
+        mapping=None if mapping is None else given.as_path("mapping", mapping),
         dates=given.as_choice("dates", Dates, dates),
         shard=part,
     )

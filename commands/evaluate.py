@@ -11,6 +11,7 @@ from cohorts.commands.options import (
     Download,
     Labels,
     LogAs,
+    MappingFile,
     NotesFolder,
     ProjectionName,
     SourcePath,
@@ -33,7 +34,7 @@ app = Commands(help="Measure encoders on a source.")
 
 @app.command("fineehr")
 def evaluate_fineehr(
-    source: Annotated[str, source_option("--source", help="mimic3 or mimic4.")],
+    source: Annotated[str, source_option("--source", help="mimic3, mimic4 or tables.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path(
         "fineehr-evaluation"
@@ -49,6 +50,7 @@ def evaluate_fineehr(
     ] = SplitName.PATIENT,
     seeds: Annotated[int, run_option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
+    mapping: MappingFile = None,
     dates: DatesAs = DatesName.ISO,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
@@ -72,14 +74,16 @@ def evaluate_fineehr(
         settings=asked.settings,
         as_of=parse_as_of(as_of) if as_of else None,
     )
-    with opened_source(source, path, out, unit=UnitName.ADMISSION, notes=notes, dates=dates) as records:
+    with opened_source(
+        source, path, out, unit=UnitName.ADMISSION, notes=notes, mapping=mapping, dates=dates
+    ) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_evaluation(out, task, run)
 
 
 @app.command("fused")
 def evaluate_fused(
-    source: Annotated[str, source_option("--source", help="mimic3 or mimic4.")],
+    source: Annotated[str, source_option("--source", help="mimic3, mimic4 or tables.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path("fused-evaluation"),
     encoder: Annotated[
@@ -97,6 +101,7 @@ def evaluate_fused(
     ] = CohortByName.PRIMARY,
     seeds: Annotated[int, run_option(min=1, help="How many splits and trainings.")] = 3,
     notes: NotesFolder = None,
+    mapping: MappingFile = None,
     dates: DatesAs = DatesName.ISO,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
@@ -127,7 +132,7 @@ def evaluate_fused(
         cohort_by=CohortBy(cohort_by.value),
     )
     Bert(asked.settings.bert).check_ready()
-    with opened_source(source, path, out, notes=notes, dates=dates) as records:
+    with opened_source(source, path, out, notes=notes, mapping=mapping, dates=dates) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_evaluation(out, task, run)
 
@@ -216,7 +221,7 @@ def evaluate_similarity(
 
 @app.command("retrieval")
 def evaluate_retrieval(
-    source: Annotated[str, source_option("--source", help="mimic3, mimic4 or notes-csv.")],
+    source: Annotated[str, source_option("--source", help="mimic3, mimic4, tables or notes-csv.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for raw rankings, tables and the report.")] = Path(
         "retrieval-evaluation"
@@ -260,6 +265,7 @@ def evaluate_retrieval(
         Path | None, query_option(help="CSV file with patient, other and grade: who is how alike.")
     ] = None,
     notes: NotesFolder = None,
+    mapping: MappingFile = None,
     dates: DatesAs = DatesName.ISO,
     download: Download = False,
     log_format: LogAs = log.LogFormat.TEXT,
@@ -300,7 +306,7 @@ def evaluate_retrieval(
     )
     check_routes(task.routes)
     with opened_source(
-        source, path, out, columns=columns, labels=labels, notes=notes, dates=dates
+        source, path, out, columns=columns, labels=labels, notes=notes, mapping=mapping, dates=dates
     ) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_quality(out, task, run)
@@ -317,4 +323,6 @@ def _begin(log_format: log.LogFormat) -> None:
 def _check_says_who_died(source: str) -> None:
     """Raise InputError for a source that holds no ending of a stay."""
     if source == "notes-csv":
-        raise InputError("notes-csv does not say who died, which this table is about: use mimic3 or mimic4.")
+        raise InputError(
+            "notes-csv does not say who died, which this table is about: use mimic3, mimic4 or tables."
+        )

@@ -14,6 +14,7 @@ HINTS: Mapping[str, str] = {
     "dates": "Say which with --dates day-first or --dates month-first.",
     "another_source": "Read this hospital with --source {source}.",
     "unit_patient": "Use --unit patient.",
+    "mapping": "Write one as docs/tables.md says, and name it with --mapping.",
     "columns": "Map them, as in --columns id=encounter_id,text=note.",
     # Runs.
     "ingest_anew": "cohorts ingest, without --resume, writes everything again.",

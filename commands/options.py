@@ -95,8 +95,14 @@ SettingsFile = Annotated[
 Strict = Annotated[
     bool, index_option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
 ]
-SourceName = Annotated[str, source_option("--source", help="mimic3, mimic4 or notes-csv.")]
-SourcePath = Annotated[Path, source_option("--path", help="The source's folder (notes-csv: its file).")]
+SourceName = Annotated[str, source_option("--source", help="mimic3, mimic4, tables or notes-csv.")]
+SourcePath = Annotated[
+    Path,
+    source_option("--path", help="The source's folder (notes-csv: its file; tables: or a database file)."),
+]
+MappingFile = Annotated[
+    Path | None, source_option("--mapping", help="tables: TOML file of your tables and SELECTs.")
+]
 NotesFolder = Annotated[Path | None, source_option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
 Columns = Annotated[
     str, source_option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")

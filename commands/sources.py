@@ -25,6 +25,7 @@ def opened_source(
     notes: Path | None = None,
     columns: str = "",
     labels: str = "",
+    mapping: Path | None = None,
     dates: DatesName = DatesName.ISO,
     shard: "Shard | None" = None,
     deidentify: bool = False,
@@ -53,6 +54,7 @@ def opened_source(
         notes=notes,
         columns=as_pairs("--columns", columns),
         labels=as_names("--labels", labels),
+        mapping=mapping,
         dates=Dates(dates.value),
         shard=shard,
     ) as opened:

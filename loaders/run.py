@@ -312,6 +312,7 @@ class Run:
                 "quarantined": report.quarantined,
                 "left_out": report.left_out,
                 "rows": report.rows,
+                "selected": report.selected,
                 "bytes_read": dict(report.bytes_read),
             }
         self.manifest |= {

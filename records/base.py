@@ -162,11 +162,13 @@ def joined_notes(batch: Batch) -> list[str]:
 class Report:
     """What was read so far: `counts` are good rows by name, `quarantined` bad rows by table, `categories` of notes.
 
-    `rows` are all rows read, by table; `bytes_read` how many bytes went the `fast` way and the `strict` one.
+    `rows` are all rows read, by table, `selected` all that a SELECT made of them, by frame; `bytes_read` how many bytes
+    went the `fast` way and the `strict` one.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    selected: dict[str, int] = field(default_factory=dict)
     bytes_read: Counter[str] = field(default_factory=Counter)
     quarantined: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)

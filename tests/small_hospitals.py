@@ -1,7 +1,9 @@
-"""MIMIC-III and MIMIC-IV of a few patients, each table given as its header and rows; None leaves one out."""
+"""Hospitals of a few patients: MIMIC's, each table as its header and rows (None leaves one out), and one's own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from cohorts.records.base import Batch, Report
 
@@ -73,3 +75,36 @@ def _write(folder: Path, tables: dict[str, str | None]) -> Path:
 def told(report: Report) -> list[str]:
     """Return what was told of a small hospital, less the one line on tables that none of them has."""
     return [warning for warning in report.warnings if not warning.startswith("Not there, and not known: ")]
+
+
+OWN_TABLES_PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
+
+
+class Own(NamedTuple):
+    """A folder of tables, and the mapping that declares them."""
+
+    folder: Path
+    mapping: Path
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the mapping, where it stands once."""
+        text = self.mapping.read_text(encoding="utf-8")
+        assert text.count(old) == 1, old
+        self.mapping.write_text(text.replace(old, new), encoding="utf-8")
+
+    def __str__(self) -> str:
+        return f"--source tables --path {self.folder} --mapping {self.mapping}"
+
+
+def worked_example(folder: Path) -> Own:
+    """Write the example of the page below a folder."""
+    blocks = re.findall(
+        r'^```\w+ title="([^"]+)"\n(.*?)^```',
+        OWN_TABLES_PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    tables, mapping = folder / "hospital", folder / "hospital.toml"
+    tables.mkdir(parents=True)
+    for name, text in blocks:
+        (mapping if name == mapping.name else tables / name).write_text(text, encoding="utf-8")
+    return Own(tables, mapping)

@@ -29,13 +29,21 @@ def show_summary(manifest: Mapping[str, Any], *, dry_run: bool) -> None:
         log.tell("summary", **manifest)
         return
     table = two_columns("read and checked" if dry_run else "loaded")
-    for label, value in (*_read(manifest), *(() if dry_run else _written(manifest)), *_spent(manifest)):
+    read = (*(_rows(manifest) if dry_run else ()), *_read(manifest))
+    for label, value in (*read, *(() if dry_run else _written(manifest)), *_spent(manifest)):
         table.add_row(label, f"{value:>9}")
     Console(stderr=True).print(table)
     for categories in category_tables(manifest.get("note_categories", ())):
         Console(stderr=True).print(report_table(categories))
     for note in _notes(manifest, dry_run=dry_run):
         log.say("note", f"Note: {note.removesuffix('.')}.")
+
+
+def _rows(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rows of every table, and those that the SELECT of every frame made of them."""
+    for name, head in (("rows", "rows of table "), ("selected", "rows of SELECT ")):
+        for what, count in manifest.get(name, {}).items():
+            yield head + what, f"{count:,}"
 
 
 def _read(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

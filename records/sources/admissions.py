@@ -102,14 +102,14 @@ def age_in_years(born: pd.Series, at: pd.Series) -> pd.Series:
 
 
 def _first_of(rows: pa.Table, key: list[str], fault: str, account: Account) -> pd.DataFrame:
-    """Return the first row of every key, sorted by patient; further ones are bad."""
+    """Return the first row of every key, sorted by patient; further ones are bad, and those without a key."""
     frame: pd.DataFrame = rows.to_pandas()
-    again = frame.duplicated(key)
-    account.bad += [
-        BadRow(table, row, line, fault)
-        for table, row, line in frame.loc[again, ["table", "row", "line"]].itertuples(index=False)
-    ]
-    frame = frame[~again].assign(width=frame["patient_id"].str.len())
+    none = frame[key].isna().any(axis=1)
+    again = frame.duplicated(key) & ~none
+    for bad, why in ((none, f"no {key[0]}"), (again, fault)):
+        places = frame.loc[bad, ["table", "row", "line"]].itertuples(index=False)
+        account.bad += [BadRow(table, row, line, why) for table, row, line in places]
+    frame = frame[~(again | none)].assign(width=frame["patient_id"].str.len())
     by = ["width", "patient_id", *(["admitted", "admission_id"] if "admitted" in frame else [])]
     return frame.sort_values(by, ignore_index=True).drop(columns="width")
 

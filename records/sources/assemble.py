@@ -42,7 +42,6 @@ _CALLED = {
     "procedure": "procedures",
     "drug": "prescriptions",
     "laboratory": "measurements",
-    None: "measurements",
     "vital": "vital signs",
     "output": "outputs",
     "icu stay": "stays",
@@ -54,6 +53,7 @@ _CALLED = {
     "culture": "cultures",
     "susceptibility": "susceptibilities",
 }  # how rows of a kind are counted
+_OF_NO_KIND = {"events": "other events"}
 _LAST = np.iinfo(np.int64).max
 
 
@@ -252,7 +252,7 @@ def _count(rows: Mapping[str, _Rows]) -> None:
         if name in ("notes", "measurements"):
             counts[name] += 0  # told even if there are none
         for kind, many in [("notes", one.table.num_rows)] if name == "notes" else _groups(one.table, "kind"):
-            counts[_CALLED.get(kind, kind)] += many
+            counts[_CALLED.get(kind, kind) if kind else _OF_NO_KIND.get(name, name)] += many
 
 
 def _groups(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:

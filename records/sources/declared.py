@@ -3,8 +3,10 @@
 MIMIC is declared so (mimic3.toml, mimic4.toml), and so is any other hospital, by a file of its own.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +16,7 @@ from cohorts.documents import conform
 from cohorts.errors import SourceError
 from cohorts.records.sources.selects import FRAME_COLUMNS
 from cohorts.records.tables.columns import Kind, Table, Without
+from cohorts.records.tables.headers import folded
 
 ColumnKind = Literal[
     "key", "key?", "id", "id?", "time", "time?", "number", "flag", "icd version", "code", "code?", "text"
@@ -33,15 +36,22 @@ _KINDS: Mapping[str, Kind] = {
     "text": Kind.TEXT,
 }
 Columns = dict[str, ColumnKind]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_PLACE = ("table", "row", "line")  # of every table
 
 
 @dataclass(frozen=True)
 class Icd:
-    """The column of a table that holds ICD codes of a kind; ICD-9 where no column tells the version."""
+    """The column of a table that holds ICD codes of a kind; `version` is 9, 10, or the column that tells it."""
 
     kind: Literal["diagnosis", "procedure"]
     code: str
-    version: str = ""
+    version: str = "9"
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the columns that it names."""
+        return [self.code, *([] if self.version in ("9", "10") else [self.version])]
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ class DeclaredTable:
     """A table: what its columns are read as, whose its rows are, and what is lost where it is not there.
 
     `patient` is the column of the patient's id; a table without one is a dictionary, of which every SELECT sees all.
-    `admission` is the column by which admissions are known, `key` the one by which a dictionary is looked up.
+    With `via`, it refers to the `key` of that table instead, whose patient the rows are of. `admission` is the column
+    by which admissions are known, `key` that by which the table is looked up: of a dictionary, the last row counts.
     `lost` is "" for a table that must be there. `without` names columns that a file may lack, and what is lost with
     each. What is lost with `further` tables, and with `unknown` columns, is told in one line; of `optional` columns
     nothing is told. Of a column in `only`, other values are passed over.
@@ -67,6 +78,7 @@ class DeclaredTable:
     file: str = ""
     part: str = ""
     patient: str = ""
+    via: str = ""
     admission: str = ""
     key: str = ""
     lost: str = ""
@@ -77,6 +89,11 @@ class DeclaredTable:
     optional: list[str] = field(default_factory=list)
     instead: dict[str, Instead] = field(default_factory=dict)
     only: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_columns(self) -> set[str]:
+        """Return its columns, and those that are read instead of others."""
+        return {*self.columns, *(column for one in self.instead.values() for column in one.columns)}
 
     def as_table(self, name: str, values: Mapping[str, frozenset[str]]) -> Table:
         """Return what the reader of tables knows of it; `values` are the lists that `only` names."""
@@ -92,11 +109,13 @@ class DeclaredTable:
 class Declaration:
     """The tables of a source by name, and the SELECT of every frame of the contract by its name.
 
-    `items` says whose numbers the items of measurements have, where these are known: MIMIC's.
+    `values` are lists by name, for `only`. `items` says whose numbers the items of measurements have, where these are
+    known: MIMIC's.
     """
 
     tables: dict[str, DeclaredTable]
     frames: dict[str, str]
+    values: dict[str, list[str]] = field(default_factory=dict)
     items: Literal["", "mimic"] = ""
 
 
@@ -128,27 +147,64 @@ def parse_declaration(text: str, of: str) -> Declaration:
             raise SourceError(f"{of}: there is no frame {frame}. Frames: {', '.join(FRAME_COLUMNS)}.")
     if "patients" not in made.frames:
         raise SourceError(f"{of}: the frame patients is missing: it says whom the other rows are of.")
+    _check_names(of, made.tables)
     for name, table in made.tables.items():
         _check_table(f"{of}, table {name}", table)
+        if table.via:
+            _check_via(f"{of}, table {name}", table, made.tables)
     return made
 
 
+def _check_names(of: str, tables: Iterable[str]) -> None:
+    """Raise SourceError for a name that a SELECT could not write as it is, or that stands there twice."""
+    for name in tables:
+        if not _NAME.fullmatch(name):
+            raise SourceError(
+                f"{of}: {name!r} can't name a table: it must be letters of ASCII, digits and _. The key file says what "
+                "its file is called otherwise."
+            )
+    for name, many in Counter(map(str.casefold, tables)).items():
+        if many > 1:
+            raise SourceError(f"{of}: table {name} is declared twice (case does not matter).")
+
+
 def _check_table(of: str, table: DeclaredTable) -> None:
-    named = {
-        "patient": table.patient,
-        "admission": table.admission,
-        "key": table.key,
-        **({"icd": table.icd.code, "icd version": table.icd.version} if table.icd else {}),
-    }
-    for what, column in named.items():
+    named = [("patient", table.patient), ("admission", table.admission), ("key", table.key)]
+    named += [("icd", column) for column in table.icd.columns] if table.icd else []
+    named += [("a list of columns", column) for column in (*table.without, *table.unknown, *table.optional)]
+    named += [("instead", column) for column in table.instead] + [("only", column) for column in table.only]
+    for what, column in named:
         if column and column not in table.columns:
             raise SourceError(f"{of}: {what} names {column}, which is none of its columns.")
-    for column in (*table.without, *table.unknown, *table.optional, *table.instead, *table.only):
-        if column not in table.columns:
-            raise SourceError(f"{of}: {column} is none of its columns.")
-    if table.patient and table.columns[table.patient] not in ("key", "id"):
+    for column in table.all_columns:
+        if folded(column) in _PLACE or '"' in column or not column.strip():
+            raise SourceError(
+                f"{of}: {column!r} can't be the name of a column: every table has {', '.join(_PLACE)} already, and no "
+                "name has a double quote."
+            )
+    if len({*map(folded, table.columns)}) < len(table.columns):
+        raise SourceError(f"{of}: two columns have the same name (case does not matter).")
+    if table.patient and not table.via and table.columns[table.patient] not in ("key", "id"):
         raise SourceError(
             f"{of}: {table.patient} tells the patient: it must be read as key or id, which no row lacks."
+        )
+
+
+def _check_via(of: str, table: DeclaredTable, tables: Mapping[str, DeclaredTable]) -> None:
+    """Raise SourceError where the rows of a table can't be known by those of another one."""
+    if not table.patient:
+        raise SourceError(
+            f"{of}: via {table.via} needs patient, the column that refers to the key of {table.via}."
+        )
+    other = tables.get(table.via)
+    if other is None or not other.patient or not other.key or other.via:
+        raise SourceError(
+            f"{of}: via names {table.via}, which must be a table with patient and key, and without via."
+        )
+    if other.patient in table.columns:
+        raise SourceError(
+            f"{of}: {other.patient} is what the patient of {table.via} will be called in it: leave it out of its "
+            "columns, or leave out via."
         )
 
 

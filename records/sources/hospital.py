@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 from cohorts.errors import SourceError
 from cohorts.records.base import Unit
-from cohorts.records.sources.admission_ids import AdmissionIds
+from cohorts.records.sources.admission_ids import AdmissionIds, Owners
 from cohorts.records.sources.assemble import assemble
 from cohorts.records.sources.declared import Declaration, DeclaredTable
 from cohorts.records.sources.folders import Places
@@ -36,45 +36,74 @@ class Hospital:
         *,
         synthetic: bool = False,
         values: Mapping[str, frozenset[str]] | None = None,
+        origin: Path | None = None,
     ) -> None:
         self.name, self.unit, self.synthetic = name, unit, synthetic
         self.warnings = [told for place in places.values() for told in place.told]
-        self._declaration, self._places = declaration, places
+        self._declaration, self._places, self._origin = declaration, places, origin
         self._values = values or {}
         self._admission_ids = AdmissionIds()
+        self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}
         self._files: dict[str, tuple[Path, Table]] = {}  # of the tables that are there
         self._look_for_tables()
 
     def feeds(self) -> Iterator[Feed]:
-        """Yield the files to read. Raises SourceError where one is missing, or a SELECT can't be run."""
-        self._selects.check()
-        for name, declared in self._declaration.tables.items():
-            if name in self._files and declared.patient:
-                file, table = self._files[name]
-                see = self._admission_ids.see if declared.admission else None
-                selects = self._declaration.frames.items()
-                frames = frozenset(made for made, select in selects if reads(select, name))
-                yield Feed(
-                    table,
-                    file,
-                    declared.patient,
-                    frames,
-                    _icd_check(declared),
-                    see,
-                    declared.admission,
-                    declared.further,
-                )
-            elif name not in self._files and not declared.lost:
+        """Yield the files to read, those last that refer to another one.
+
+        Raises SourceError where one is missing, or a SELECT can't be run.
+        """
+        _ = self._selects  # they are checked
+        declared = self._declaration.tables
+        for name in sorted(declared, key=lambda name: bool(declared[name].via)):
+            if name not in self._files and not declared[name].lost:
                 raise SourceError(
                     f"Table {name} is missing: {name}.csv, {name}.csv.gz or the like was looked for in "
-                    f"{self._places[declared.part]}."
+                    f"{self._places[declared[name].part]}."
                 )
+            if name in self._files and declared[name].patient:
+                yield self._feed(name, declared[name])
+
+    def _feed(self, name: str, declared: DeclaredTable) -> Feed:
+        file, table = self._files[name]
+        referring = [other for other, one in self._declaration.tables.items() if one.via == name]
+        selects = self._declaration.frames.items()
+        frames = {made for made, select in selects for one in (name, *referring) if reads(select, one)}
+        return Feed(
+            table,
+            file,
+            self._patient(declared),
+            frozenset(frames),
+            _icd_check(declared),
+            see=lambda rows: self._see(name, declared, rows),
+            via=declared.via,
+            owned=(lambda rows: self._with_patient(declared, rows)) if declared.via else None,
+            origin=self._origin,
+            further=declared.further,
+        )
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
         """Turn all rows of some patients into a batch. Raises SourceError."""
         made = {frame: self._selects.frame(frame, tables) for frame in (*_ALWAYS, *sorted(frames))}
         mimic = self._declaration.items == "mimic"
-        return assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic)
+        assembled = assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic)
+        for frame, rows in made.items():
+            if frame in self._declaration.frames:
+                assembled.accounts[frame].selected[frame] = rows.num_rows
+        return assembled
+
+    def _patient(self, declared: DeclaredTable) -> str:
+        """Return the column that has the patient."""
+        return self._declaration.tables[declared.via].patient if declared.via else declared.patient
+
+    def _see(self, name: str, declared: DeclaredTable, rows: pa.Table) -> None:
+        if declared.admission:
+            self._admission_ids.see(rows.column(declared.admission))
+        if name in self._owners:
+            self._owners[name].see(rows.column(declared.key), rows.column(declared.patient))
+
+    def _with_patient(self, declared: DeclaredTable, rows: pa.Table) -> pa.Table:
+        owners = self._owners[declared.via].of(rows.column(declared.patient))
+        return rows.append_column(self._patient(declared), owners)
 
     def _look_for_tables(self) -> None:
         """Find the files, and tell what is lost with those that are not there. Raises SourceError."""
@@ -101,7 +130,7 @@ class Hospital:
 
     @cached_property
     def _selects(self) -> Selects:
-        tables, dictionaries, made_of = {}, {}, {}
+        tables, made_of = {}, {}
         for name, declared in self._declaration.tables.items():
             fitted = self._files[name][1] if name in self._files else declared.as_table(name, self._values)
             made_of[name] = {
@@ -109,16 +138,22 @@ class Hospital:
                 for column, instead in declared.instead.items()
                 if column in fitted.optional and _has(fitted, instead.columns)
             }
-            if name in self._files and not declared.patient:
-                dictionaries[name] = self._dictionary(name, declared)
-            else:
-                tables[name] = schema_of(fitted)
-        return Selects(self._declaration.frames, tables, dictionaries, made_of)
+            tables[name] = schema_of(fitted)
+            if declared.via:
+                tables[name] = tables[name].append(pa.field(self._patient(declared), pa.string()))
+        selects = Selects(self._declaration.frames, tables, made_of)
+        for name in self._files:
+            if not self._declaration.tables[name].patient:
+                selects.keep(name, self._dictionary(name, self._declaration.tables[name]))
+        return selects
 
     def _dictionary(self, name: str, declared: DeclaredTable) -> pa.Table:
         """Return all rows of a dictionary, the last one of every key."""
         file, table = self._files[name]
-        rows = pa.concat_tables([chunk.rows for chunk in read_table(file, table)])
+        chunks = list(read_table(file, table))
+        rows = pa.concat_tables([chunk.rows for chunk in chunks])
+        if bad := sum(len(chunk.bad) for chunk in chunks):
+            self.warnings.append(f"{name}: {bad:,} rows can't be used, and are left out")
         if check := _icd_check(declared):
             rows, _ = check.see(rows)
             self.warnings += check.warnings(name)

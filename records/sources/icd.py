@@ -24,11 +24,11 @@ BAD_ICD = (
 
 
 class IcdCheck:
-    """Looks at the codes of one table: `code` and `version` are its columns, ICD-9 without a version."""
+    """Looks at the codes of one table, in its column `code`; `version` is 9, 10, or the column that tells which."""
 
     reason = BAD_ICD
 
-    def __init__(self, kind: str, code: str, version: str = "") -> None:
+    def __init__(self, kind: str, code: str, version: str = "9") -> None:
         self._kind, self._code, self._version = kind, code, version
         self._zeros = LeadingZeros()
 
@@ -37,12 +37,13 @@ class IcdCheck:
         if not rows.num_rows:
             return rows, np.zeros(0, bool)
         # Few codes are distinct: what is done for each is done once.
-        pairs = rows.select([self._code, *([self._version] if self._version else [])])
+        fixed = self._version in ("9", "10")
+        pairs = rows.select([self._code, *([] if fixed else [self._version])])
         key, places, times = distinct(pairs)
         frame = key.to_pandas().rename(columns={self._code: "code"}).astype({"code": "str"})
         given = frame["code"].notna()
         frame["kind"] = self._kind
-        frame["system"] = system_of(frame[self._version]) if self._version else "ICD-9"
+        frame["system"] = f"ICD-{self._version}" if fixed else system_of(frame[self._version])
         code = frame["code"].str.strip().str.upper().str.replace(_DOT[self._kind], r"\1", regex=True)
         frame["code"] = code.where(given)
         self._zeros.see(frame, times)

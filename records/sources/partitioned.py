@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from cohorts.errors import SourceError
+from cohorts.private_files import Scratch
 from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.tables.columns import BadRow, Table, read_table
 from cohorts.records.tables.partition import Partition
@@ -49,8 +50,9 @@ class Check(Protocol):
 class Feed:
     """One file of a source, the column that names the patient, and the frames of a batch that are made of it.
 
-    `see` takes in the values of the column `seen`, whoever's they are. One that is `further` is left out, and that is
-    told, where it can't be known how its dates are written.
+    `see` takes in the rows, whoever's they are. `owned` adds the column `patient` to rows that name their patient by
+    what `via`, a table that is read before, tells: null where it does not. `origin` is the file that this one was
+    copied from. One that is `further` is left out, and that is told, where it can't be known how its dates are written.
     """
 
     table: Table
@@ -58,18 +60,24 @@ class Feed:
     patient: str
     frames: frozenset[str]
     check: Check | None = None
-    see: Callable[[pa.ChunkedArray], None] | None = None
-    seen: str = ""
+    see: Callable[[pa.Table], None] | None = None
+    via: str = ""
+    owned: Callable[[pa.Table], pa.Table] | None = None
+    origin: Path | None = None
     further: bool = False
 
 
 @dataclass
 class Account:
-    """Of one frame of a batch: good rows by what is counted, rows left out by why, and rows that can't be used."""
+    """Of one frame of a batch: good rows by what is counted, rows left out by why, and rows that can't be used.
+
+    `selected` are all rows that SELECTs gave, by their frame.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     bad: list[BadRow] = field(default_factory=list)
+    selected: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,7 @@ class PartitionedSource:
     only its own patients are kept; bad rows are told by every shard alike. `settings` are further choices of the user
     by which the same files are another source. Only the tables that `frames` are made of are read, by as many threads
     as there are cores and as `memory_mib` allows: some MiB, beside what the program itself takes and one batch.
+    `copies` holds files of the layout that are removed with the others.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class PartitionedSource:
         dates: Dates = Dates.ISO,
         settings: Sequence[str] = (),
         memory_mib: int = MEMORY_MIB,
+        copies: Scratch | None = None,
     ) -> None:
         self.name = layout.name
         self.unit = layout.unit
@@ -126,7 +136,7 @@ class PartitionedSource:
         self._layout = layout
         self._feeds: list[Feed] = []
         self._dates = dates
-        self._settings = settings
+        self._settings, self._copies = settings, copies
         self.work_dir = work_dir
         self.quarantine = quarantine
         self._shard = shard
@@ -146,9 +156,13 @@ class PartitionedSource:
     def fingerprint(self) -> str:
         """Return a hash of the source's kind, unit, how it is read, and every file's content (hex)."""
         digest = hashlib.sha256("/".join([self.name, self.unit, *self._settings]).encode())
+        of_files: dict[Path, bytes] = {}  # once for a database that holds many tables
         for feed in self._feeds:
-            with feed.file.open("rb") as stream:
-                digest.update(feed.table.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+            file = feed.origin or feed.file
+            if file not in of_files:
+                with file.open("rb") as stream:
+                    of_files[file] = hashlib.file_digest(stream, "sha256").digest()
+            digest.update(feed.table.name.encode() + of_files[file])
         return digest.hexdigest()[:16]
 
     def batches(self) -> Iterator[Batch]:
@@ -170,10 +184,14 @@ class PartitionedSource:
         partition.release()
         for table, rows in self.report.rows.items():
             self.quarantine.check_share(table, rows)
+        for frame, rows in self.report.selected.items():
+            self.quarantine.check_share(f"SELECT of {frame}", rows)
 
     def close(self) -> None:
         """Remove the files on disk."""
         self.quarantine.close()
+        if self._copies:
+            self._copies.close()
         if self._partition:
             self._partition.close()
             self._partition = None
@@ -214,9 +232,9 @@ class PartitionedSource:
         for chunk in read_table(feed.file, feed.table, self._dates, workers=self._workers):
             good, bad = self._checked(feed, chunk.rows)
             if feed.see is not None:
-                feed.see(good.column(feed.seen))
+                feed.see(good)
             self.quarantine.add(chunk.bad + bad)
-            partition.add(table, self._of_shard(good, feed.patient), feed.patient)
+            partition.add(table, self._of_shard(self._owned(feed, good), feed.patient), feed.patient)
             rows += chunk.rows.num_rows + len(chunk.bad) + chunk.passed_over
             faults += len(bad)
             remarks += chunk.remarks
@@ -235,6 +253,17 @@ class PartitionedSource:
             return rows, []
         bad = named_bad(feed.table.name, rows.filter(pa.array(wrong)), feed.check.reason)
         return rows.filter(pa.array(~wrong)), bad
+
+    def _owned(self, feed: Feed, rows: pa.Table) -> pa.Table:
+        """Return the rows whose patient is known."""
+        if feed.owned is None:
+            return rows
+        rows = feed.owned(rows)
+        known = rows.column(feed.patient).is_valid()
+        if unknown := rows.num_rows - pc.sum(known, min_count=0).as_py():
+            why = f"rows of {feed.table.name} that refer to nothing in {feed.via}"
+            self.report.left_out[why] = self.report.left_out.get(why, 0) + unknown
+        return rows.filter(known) if unknown else rows
 
     def _tell(self, feed: Feed, rows: int, faults: int, remarks: Counter[str]) -> None:
         table, told = feed.table.name, self.report.warnings
@@ -264,6 +293,7 @@ class PartitionedSource:
             for target, more in (
                 (self.report.counts, account.counts),
                 (self.report.left_out, account.left_out),
+                (self.report.selected, account.selected),
             ):
                 for name, count in more.items():
                     target[name] = target.get(name, 0) + count

@@ -5,12 +5,27 @@ database sees what is handed to it and nothing else: no file, no network, no ext
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from cohorts.errors import SourceError
 from cohorts.records.sources.partitioned import Tables
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_local_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.tz is None)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
 
 _TEXT, _TIME, _NUMBER = pa.string(), pa.timestamp("us"), pa.float64()
 _OF = {"patient_id": _TEXT, "admission_id": _TEXT}
@@ -88,46 +103,62 @@ _NEEDED = {
     "admissions": ("patient_id", "admission_id", "admitted"),
     "titles": (),
 }
-_QUOTING = (
-    "Conversion",
-    "OutOfRange",
-    "InvalidInput",
-    "InvalidType",
-    "Constraint",
-)  # errors that quote a value
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "codes": ("diagnosis", "procedure", "drug"),
+    "measurements": ("laboratory", "vital", "output"),
+}
+"""What `kind` may be in frames where it is one of a few words; in measurements it may be missing."""
+_TOLD = {
+    "left_out": tuple(FRAME_COLUMNS),
+    "system": ("codes",),
+    "kind": ("events",),
+}  # counted by their words
+_MANY_WORDS = 100  # in one column of a part, of words that are told: they are no words but content
+_CASTS: Mapping[pa.DataType, tuple[Callable[[pa.DataType], bool], str]] = {
+    _TEXT: (lambda kind: _is_text(kind) or pa.types.is_integer(kind), "CAST(… AS VARCHAR)"),
+    _TIME: (lambda kind: pa.types.is_date(kind) or _is_local_time(kind), "try_cast(… AS TIMESTAMP)"),
+    _NUMBER: (_is_number, "try_cast(… AS DOUBLE)"),
+    pa.bool_(): (pa.types.is_boolean, "CAST(… AS BOOLEAN)"),
+    pa.int64(): (pa.types.is_integer, "CAST(… AS BIGINT)"),
+}  # which types of a column are read as each, and how SQL writes what may be meant by another
 
 
 class Selects:
-    """The SELECTs of a source. `tables` are the columns of each table, `dictionaries` all rows of those of no patient.
+    """The SELECTs of a source over its tables, by their columns.
 
-    `made_of` gives, by table and column, the SQL of a column that the file lacks.
+    `made_of` gives, by table and column, the SQL of a column that the file lacks. Each SELECT is run on empty tables
+    first, so that one that can't be run is found before anything is read. Raises SourceError.
     """
 
     def __init__(
         self,
         selects: Mapping[str, str],
         tables: Mapping[str, pa.Schema],
-        dictionaries: Mapping[str, pa.Table],
         made_of: Mapping[str, Mapping[str, str]],
     ) -> None:
         import duckdb
 
-        self._connection: Any = duckdb.connect(config={"enable_external_access": False, "threads": 1})
+        # Nothing but what is handed over: no file, no network, no extension, and none of Python's own variables.
+        allowed = {"enable_external_access": False, "python_enable_replacements": False, "threads": 1}
+        self._connection: Any = duckdb.connect(config={**allowed, "lock_configuration": True})
         self._selects, self._made_of = dict(selects), made_of
         self._empty = {name: _with_place(name, schema.empty_table()) for name, schema in tables.items()}
-        for name, rows in dictionaries.items():
-            self._register(name, rows)
+        self._names = pa.array(list(tables), pa.string())
+        for frame, select in self._selects.items():
+            self._check(frame, select)
 
-    def check(self) -> None:
-        """Run every SELECT on empty tables, so that one that can't be run is found early. Raises SourceError."""
-        for frame in self._selects:
-            self.frame(frame, {})
+    def keep(self, name: str, rows: pa.Table) -> None:
+        """Let every SELECT see these rows of a table."""
+        del self._empty[name]
+        self._register(name, rows)
 
     def frame(self, frame: str, tables: Tables) -> pa.Table:
         """Return the rows that the SELECT of a frame makes of some patients' tables: the contract's columns, typed.
 
         Raises SourceError.
         """
+        import duckdb
+
         select = self._selects.get(frame)
         if select is None:
             return pa.schema({**FRAME_COLUMNS[frame], **_PLACE}.items()).empty_table()
@@ -135,16 +166,38 @@ class Selects:
             if reads(select, name):
                 rows = tables.get(name)
                 self._register(name, empty if rows is None else _with_place(name, rows))
-        found = self._run(frame, select)
-        return _as_contract(frame, found)
+        try:
+            found = self._connection.sql(select).to_arrow_table()
+        except duckdb.Error as error:  # what it says may quote a value
+            raise SourceError(
+                f"The SELECT of {frame} fails on a value ({_kind(error)}). try_cast(… AS DOUBLE) gives null for a text "
+                "that is no number, where CAST fails; so it is with other types."
+            ) from None
+        made = _as_contract(frame, found, self._names)
+        _check_words(frame, made)
+        return made
 
-    def _run(self, frame: str, select: str) -> pa.Table:
+    def _check(self, frame: str, select: str) -> None:
         import duckdb
 
         try:
-            return self._connection.sql(select).to_arrow_table()
+            statements = self._connection.extract_statements(select)
+            if [one.type.name for one in statements] != ["SELECT"]:
+                raise SourceError(f"The SELECT of {frame} must be one SELECT, and no other statement.")
+            for name, empty in self._empty.items():
+                self._register(name, empty)
+            found = self._connection.sql(select).to_arrow_table()
         except duckdb.Error as error:
-            raise SourceError(_said(frame, error)) from None
+            said = str(error).strip().splitlines()[0]
+            tables = ", ".join(self._empty) or "none"
+            raise SourceError(f"The SELECT of {frame} can't be run: {said} Its tables: {tables}.") from None
+        _as_contract(frame, found, self._names)
+        names_one = "admission_id" in map(str.casefold, found.column_names)
+        if names_one and "admissions" not in self._selects:
+            raise SourceError(
+                f"The SELECT of {frame} gives admission_id, and there is no frame admissions: add one, or leave "
+                "the column out."
+            )
 
     def _register(self, name: str, rows: pa.Table) -> None:
         made = self._made_of.get(name, {})
@@ -169,8 +222,11 @@ def _with_place(name: str, rows: pa.Table) -> pa.Table:
     return rows.append_column("table", same)
 
 
-def _as_contract(frame: str, found: pa.Table) -> pa.Table:
-    """Return the columns of a frame in order, each of its type; nulls for those that were not selected."""
+def _as_contract(frame: str, found: pa.Table, tables: pa.Array) -> pa.Table:
+    """Return the columns of a frame in order, each of its type; nulls for those that were not selected.
+
+    A row that names none of the tables stands in the SELECT itself.
+    """
     columns = {**FRAME_COLUMNS[frame], **_PLACE}
     names = {name.casefold(): name for name in found.column_names}
     unknown = [name for name in found.column_names if name.casefold() not in columns]
@@ -178,28 +234,51 @@ def _as_contract(frame: str, found: pa.Table) -> pa.Table:
     if unknown or lacking or len(names) < len(found.column_names):
         raise SourceError(
             f"The SELECT of {frame} gives the columns {', '.join(found.column_names)}. It may give "
-            f"{', '.join(FRAME_COLUMNS[frame])}, each once, and left_out"
-            + (f"; it lacks {', '.join(lacking)}." if lacking else ".")
+            f"{', '.join(columns)}, each once" + (f"; it lacks {', '.join(lacking)}." if lacking else ".")
         )
-    return pa.table(
+    made = pa.table(
         {name: _typed(frame, name, found, names.get(name), kind) for name, kind in columns.items()}
     )
+    known = pc.if_else(pc.is_in(made.column("table"), tables), made.column("table"), f"SELECT of {frame}")
+    made = made.set_column(made.column_names.index("table"), "table", known)
+    for name in ("row", "line"):
+        made = made.set_column(made.column_names.index(name), name, pc.fill_null(made.column(name), 0))
+    return made
 
 
 def _typed(frame: str, name: str, found: pa.Table, called: str | None, kind: pa.DataType) -> pa.ChunkedArray:
     if called is None:
         return pa.chunked_array([pa.nulls(found.num_rows, kind)])
     column = found.column(called)
+    fits, cast = _CASTS[kind]
+    if column.type != kind and not pa.types.is_null(column.type) and not fits(column.type):
+        raise SourceError(
+            f"The SELECT of {frame} gives {name} as {column.type}, and it is read as {kind}: cast it, as in "
+            f"{cast} AS {name}."
+        )
     try:
         return column if column.type == kind else column.cast(kind)
     except pa.ArrowException:
-        raise SourceError(
-            f"The SELECT of {frame} gives {name} as {column.type}, which can't be read as {kind}: cast it."
-        ) from None
+        raise SourceError(f"The SELECT of {frame} gives a {name} that can't be read as {kind}.") from None
 
 
-def _said(frame: str, error: Exception) -> str:
-    """Return what DuckDB says of a SELECT, without the values that a conversion failed on."""
-    kind = type(error).__name__.removesuffix("Exception")
-    said = "" if kind in _QUOTING else f": {str(error).splitlines()[0]}"
-    return f"The SELECT of {frame} can't be run ({kind}{said})."
+def _check_words(frame: str, rows: pa.Table) -> None:
+    """Raise SourceError where what stands in a manifest is no word of a few."""
+    if frame in KINDS:
+        kinds = pc.unique(rows.column("kind"))
+        allowed = [*KINDS[frame], *([None] if frame == "measurements" else [])]
+        if any(kind not in allowed for kind in kinds.to_pylist()):
+            raise SourceError(
+                f"The SELECT of {frame} gives a kind that is none of {', '.join(KINDS[frame])}: write it there as in "
+                f"'{KINDS[frame][0]}' AS kind."
+            )
+    for name, frames in _TOLD.items():
+        if frame in frames and len(pc.unique(rows.column(name))) > _MANY_WORDS:
+            raise SourceError(
+                f"The SELECT of {frame} gives more than {_MANY_WORDS} values of {name}. Each is told with its number "
+                "of rows, so it must be one of a few words, and no content."
+            )
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__.removesuffix("Exception")

@@ -1,0 +1,65 @@
+"""A hospital's own tables, in a folder or in a database file, as its own mapping declares them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from cohorts.errors import InputError, SourceError
+from cohorts.records.base import Unit
+from cohorts.records.sources.databases import copy_out, is_database
+from cohorts.records.sources.declared import Declaration, read_declaration
+from cohorts.records.sources.folders import Places
+from cohorts.records.sources.hospital import Hospital
+from cohorts.records.tables.reading import READ
+
+_NAME = "tables"
+
+
+def read_mapping(mapping: Path | None, unit: Unit) -> Declaration:
+    """Return what a hospital declares. Raises SourceError, and InputError without a mapping, or for another unit."""
+    if mapping is None:
+        raise InputError(
+            "The source tables needs a mapping, which declares its tables and SELECTs.",
+            remedy="Write one as docs/tables.md says.",
+            hint="mapping",
+        )
+    declaration = read_declaration(mapping)
+    for name, table in declaration.tables.items():
+        if table.part:
+            raise SourceError(f"{mapping}, table {name}: part is for MIMIC-IV alone; leave it out.")
+        for column, values in table.only.items():
+            if values not in declaration.values:
+                raise SourceError(
+                    f"{mapping}, table {name}: only has {column} in the list {values}, which [values] lacks."
+                )
+    if unit is Unit.ADMISSION and "admissions" not in declaration.frames:
+        raise InputError(
+            f"{mapping} has no frame admissions, so it knows no admissions.",
+            remedy="Read it by patient.",
+            hint="unit_patient",
+        )
+    return declaration
+
+
+def own_tables(folder: Path, declaration: Declaration, unit: Unit) -> Hospital:
+    """Return the layout of the tables in a folder. Raises SourceError."""
+    if not folder.is_dir():
+        raise SourceError(f"There is no folder, and no database file, {folder}.")
+    return _hospital(declaration, Places(folder, [folder]), unit)
+
+
+def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Path) -> Hospital:
+    """Return the layout of the tables in a database, copied to the folder `copies`. Raises SourceError, InputError."""
+    if not is_database(file):
+        raise SourceError(
+            f"{file} is no database file of DuckDB or SQLite. Tables are read from such a file, or from a folder with "
+            f"{READ}: name the folder."
+        )
+    copy_out(file, declaration.tables, copies)
+    by_name = {name: replace(table, file="") for name, table in declaration.tables.items()}
+    declaration = replace(declaration, tables=by_name)
+    return _hospital(declaration, Places(file, [copies]), unit, origin=file)
+
+
+def _hospital(declaration: Declaration, places: Places, unit: Unit, origin: Path | None = None) -> Hospital:
+    values = {name: frozenset(some) for name, some in declaration.values.items()}
+    return Hospital(_NAME, declaration, {"": places}, unit, values=values, origin=origin)
