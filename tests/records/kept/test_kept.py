@@ -5,7 +5,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import cohorts
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from cohorts.errors import InputError
@@ -63,6 +65,25 @@ def test_every_row_is_there_with_its_values(tmp_path: Path) -> None:
     for column in batch.admissions:
         want = batch.admissions[column]
         pd.testing.assert_series_equal(admissions[column], want, check_names=False, check_dtype=False)
+
+
+def test_every_row_of_real_records_is_kept_and_none_of_their_texts_is_a_note(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    source = cohorts.open_source("mimic3", shared_data / "mimic3-demo", work_dir=tmp_path / "work")
+    batches = list(source.batches())
+    source.close()
+    assert not written(tmp_path, *batches)
+    kept = open_kept(tmp_path)
+    for name in ("codes", "measurements", "events"):
+        rows = pd.concat(getattr(batch, name) for batch in batches)
+        for kind, many in rows["kind"].value_counts().items():
+            assert kept.events.count_rows(filter=pc.field("kind") == str(kind)) == many > 0
+    outcomes = kept.outcomes.to_table().to_pandas()
+    admissions = pd.concat(batch.admissions for batch in batches)
+    assert outcomes["admission_id"].tolist() == admissions["admission_id"].tolist()
+    assert outcomes["death"].notna().all(), "of the demo's patients, all of whom died"
+    assert outcomes["described"].sum() == len(pd.concat(batch.units for batch in batches)) == 100
 
 
 def test_rows_whose_kind_is_not_told_are_kept(tmp_path: Path) -> None:
