@@ -29,7 +29,8 @@ from cohorts.records.notes.removal import ROOM, Places, Signs, remove_from_plain
 
 T = TypeVar("T")
 
-_PIECE = 1 << 21  # signs split at once
+_PIECE = 1 << 22  # signs split at once: some 60 MB of memory
+_MOST_THREADS = 4  # a fourth of the work holds the interpreter lock: more would wait for one another
 
 
 def _table() -> bytes:
@@ -64,16 +65,18 @@ class Split:
         """
         from scipy.sparse import csr_array
 
-        many_texts = len(self.texts) - 1
+        many = len(self.texts) - 1
         column = columns[self.words]
-        known = column >= 0
-        keys = (np.repeat(np.arange(many_texts) * width, np.diff(self.texts)) + column)[known]
+        kind = np.int32 if (many + 1) * width < 1 << 31 else np.int64  # half the size is sorted faster
+        firsts: npt.NDArray[Any] = np.arange(many + 1, dtype=kind) * width
+        keys = (np.repeat(firsts[:-1], np.diff(self.texts)) + column)[column >= 0]
         keys.sort()
         first = np.flatnonzero(np.diff(keys, prepend=-1))
-        row, place = np.divmod(keys[first], max(width, 1))
-        times = np.diff(first, append=len(keys)).astype(np.float32)
-        ends = np.searchsorted(row, np.arange(many_texts + 1))
-        return csr_array((times, place.astype(np.int32), ends), shape=(many_texts, width))
+        keys, times = keys[first], np.diff(first, append=len(keys)).astype(np.float32)
+        ends = np.searchsorted(keys, firsts)
+        places = keys - np.repeat(firsts[:-1], np.diff(ends))
+        parts = times, places.astype(np.int32), ends.astype(np.int32)
+        return csr_array(parts, shape=(many, width))
 
 
 def split(texts: Sequence[str]) -> Split:
@@ -100,19 +103,19 @@ def split(texts: Sequence[str]) -> Split:
 def splits(texts: Iterable[str], make: Callable[[Split], T]) -> Iterator[T]:
     """Yield what `make` makes of the words of the texts, some MB of them at a time, in order.
 
-    All cores split, and make, in threads; of the texts only what is at work is held.
+    Threads split, and make, one a core up to four; of the texts only what is at work is held.
     """
-    pieces, cores = _pieces(texts), _cores()
+    pieces, threads = _pieces(texts), _threads()
     first = list(islice(pieces, 2))
-    if cores == 1 or len(first) < 2:
+    if threads == 1 or len(first) < 2:
         yield from (make(split(piece)) for piece in chain(first, pieces))
         return
     at_work: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for piece in chain(first, pieces):
                 at_work.append(pool.submit(lambda piece: make(split(piece)), piece))
-                if len(at_work) > cores:
+                if len(at_work) > threads:
                     yield at_work.popleft().result()
             while at_work:
                 yield at_work.popleft().result()
@@ -132,9 +135,10 @@ def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:
         yield piece
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads() -> int:
+    """Return how many threads split: one for each core that this process may use, up to a few."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_THREADS)
 
 
 def _without_numbers(texts: Iterable[str]) -> tuple[Signs, Places]:
@@ -153,7 +157,7 @@ def _without_numbers(texts: Iterable[str]) -> tuple[Signs, Places]:
     return signs, starts
 
 
-def _runs(signs: Signs) -> tuple[pa.LargeBinaryArray, Places, Places]:
+def _runs(signs: Signs) -> tuple[pa.LargeStringArray, Places, Places]:
     """Return the runs of signs between blanks, where they begin, and where sentences end, but those within a run."""
     small = np.frombuffer(bytearray(signs).translate(_TABLE), np.uint8)
     is_sign = small > ord(" ")
@@ -163,7 +167,7 @@ def _runs(signs: Signs) -> tuple[pa.LargeBinaryArray, Places, Places]:
     starts = edges[::2]
     offsets = np.concatenate([[0], np.cumsum(edges[1::2] - starts)])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(small[is_sign])]
-    runs = pa.Array.from_buffers(pa.large_binary(), len(starts), buffers)
+    runs = pa.Array.from_buffers(pa.large_string(), len(starts), buffers)
     return runs, starts, np.concatenate([points, np.flatnonzero(small == ord(END))])
 
 
@@ -171,10 +175,19 @@ def _tokens(
     runs: pa.DictionaryArray, numbers: "defaultdict[str, int]"
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Return the words of the runs and `END`, by number, (t,), and how many stand before each run and behind all."""
-    each = [RUNS[run.decode(errors="surrogatepass")] for run in runs.dictionary.to_pylist()]
+    each = list(map(RUNS.__getitem__, _strings(runs.dictionary)))
     flat = np.fromiter(map(numbers.__getitem__, chain.from_iterable(each)), np.int32)
     many = np.fromiter(map(len, each), np.int64, len(each))
     run = runs.indices.to_numpy()
     before = np.concatenate([[0], np.cumsum(many[run])])
     shift = (np.cumsum(many) - many)[run] - before[:-1]
     return flat[np.arange(before[-1]) + np.repeat(shift, many[run])], before
+
+
+def _strings(runs: pa.LargeStringArray) -> list[str]:
+    try:
+        made: list[str] = runs.to_numpy(zero_copy_only=False).tolist()
+    except (pa.ArrowException, UnicodeDecodeError):  # half of a surrogate pair, which is no UTF-8
+        parts = runs.view(pa.large_binary()).to_numpy(zero_copy_only=False)
+        return [part.decode(errors="surrogatepass") for part in parts]
+    return made

@@ -182,7 +182,7 @@ def test_neither_pieces_nor_cores_change_a_vector(trained: Lsa, monkeypatch: pyt
     vectors = trained.encode(Small(NOTES).batch)
     monkeypatch.setattr(splitting, "_PIECE", 1_000)
     for cores in (1, 3):
-        monkeypatch.setattr(splitting, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(splitting, "_threads", lambda cores=cores: cores)
         assert Lsa(Settings(dim=16)).fit(Small(NOTES, per=50)).fingerprint == trained.fingerprint
         assert trained.encode(Small(NOTES).batch).tobytes() == vectors.tobytes()
 

@@ -218,7 +218,7 @@ def test_counts_are_those_of_the_columns() -> None:
 @pytest.mark.parametrize("cores", [1, 3])
 def test_pieces_come_in_order_whatever_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     monkeypatch.setattr(splitting, "_PIECE", 200)
-    monkeypatch.setattr(splitting, "_cores", lambda: cores)
+    monkeypatch.setattr(splitting, "_threads", lambda: cores)
     texts = [f"note {row} {'x ' * (row % 50)}" for row in range(300)]
     read = [0]
 
