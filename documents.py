@@ -105,9 +105,9 @@ def _made(value: Any, kind: Any, at: str) -> Any:
 
 
 def _one_of(value: Any, kinds: Sequence[Any], at: str) -> Any:
-    """Return the value as the first of several kinds that it is; what is wrong is told of the last one."""
+    """Return the value as the first of several kinds that it is; what is wrong is told of the last one but null."""
     wrong = None
-    for kind in kinds:
+    for kind in sorted(kinds, key=lambda kind: kind is not NoneType):
         try:
             return _made(value, kind, at)
         except _Wrong as found:

@@ -38,6 +38,14 @@ MISTAKES = {
     "there is no frame note. Frames: patients, admissions": ("notes = ", "note = "),
     "the frame patients is missing": ("patients = ", "titles = "),
     "can't be used": ('died_on = "time?" }', 'died_on = "date" }'),
+    "tables.persons holds 'patiant', which is not known; known are columns, file": (
+        '[tables.persons]\npatient = "person"',
+        '[tables.persons]\npatiant = "person"',
+    ),
+    "tables.diagnoses.icd.kind is text; it must be one of diagnosis, procedure": (
+        'kind = "diagnosis", code',
+        'kind = "disease", code',
+    ),
     "patient names persons, which is none of its columns": (
         '[tables.persons]\npatient = "person"',
         '[tables.persons]\npatient = "persons"',
@@ -121,7 +129,7 @@ def test_a_mistake_is_told_before_a_table_is_read(own: Own, opened: Open, told: 
         "ATTACH '{file}.db'",
         "INSTALL httpfs",
         "LOAD httpfs",
-        "PRAGMA database_list",
+        "PRAGMA threads = 2",
         "SET enable_external_access = true",
         "CREATE TABLE patients AS SELECT 1",
         "SELECT * FROM read_csv('https://example.org/a.csv')",
