@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from os import SEEK_END
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from cohorts.errors import InputError
+from cohorts.private_files import private_folder
 from cohorts.records.base import Batch, Report, Source, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _AS_OF = re.compile(r"admission\+(\d{1,5})([hd])")
 
@@ -102,8 +106,9 @@ class Subset(View):
 class RewrittenNotes(View):
     """A source whose notes are rewritten one by one; `rewrite` gives the new text and counts for the report.
 
-    They are counted once, however often the source is read; `counted` is told even if it stays 0. `version` stands for
-    what the rewriting depends on.
+    They are counted and rewritten once, however often the source is read: what became of a batch is kept until the end
+    of the source, by a hash of its notes, in a file of `work_dir` that has no name. `counted` is told even if it stays
+    0. `version` stands for what the rewriting depends on.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class RewrittenNotes(View):
         super().__init__(source)
         self._rewrite, self._version = rewrite, version
         self._batches_counted = 0
+        self._kept: _KeptTexts | None = None
         self.report.counts[counted] = 0
 
     @property
@@ -123,17 +129,58 @@ class RewrittenNotes(View):
     def batches(self) -> Iterator[Batch]:
         """Yield all units, with their notes rewritten."""
         for number, batch in enumerate(self._source.batches()):
-            rewritten = [self._rewrite(text) for text in batch.notes["text"]]
-            if number >= self._batches_counted:
-                self._batches_counted = number + 1
-                self._count(sum((counts for _, counts in rewritten), Counter()))
-            texts = batch.notes.assign(text=[text for text, _ in rewritten])
-            yield replace(batch, notes=texts.astype({"text": batch.notes["text"].dtype}))
+            before = batch.notes["text"]
+            texts = self._texts(number, before.tolist())
+            yield replace(batch, notes=batch.notes.assign(text=texts).astype({"text": before.dtype}))
+
+    def _texts(self, number: int, before: list[str]) -> list[str]:
+        """Return the notes of a batch rewritten: from the file, if they are what they were."""
+        told = hashlib.blake2b(b"".join(f"{len(text)} {text}".encode() for text in before)).digest()
+        self._kept = self._kept or _KeptTexts(self.work_dir)
+        if kept := self._kept.find(number, told):
+            return kept
+        rewritten = {text: self._rewrite(text) for text in dict.fromkeys(before)}
+        if number >= self._batches_counted:
+            self._batches_counted = number + 1
+            counts: Counter[str] = Counter()
+            for text in before:
+                counts.update(rewritten[text][1])
+            self._count(counts)
+        texts = [rewritten[text][0] for text in before]
+        self._kept.put(number, told, texts)
+        return texts
 
     def _count(self, counts: Counter[str]) -> None:
         known = self.report.counts
         for name, many in sorted(counts.items()):
             known[name] = known.get(name, 0) + many
+
+
+class _KeptTexts:
+    """Lists of texts in a file that has no name, and is gone with this object or the process. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=private_folder(folder))  # noqa: SIM115 - it ends with this object
+        self._places: dict[int, tuple[bytes, int, int]] = {}  # by number: the hash, where it begins, bytes
+
+    def find(self, number: int, told: bytes) -> list[str] | None:
+        """Return what was put under a number, if it was told by the same hash."""
+        import pyarrow as pa
+
+        known, start, size = self._places.get(number, (b"", 0, 0))
+        if known != told:
+            return None
+        self._file.seek(start)
+        rows = pa.ipc.read_record_batch(pa.py_buffer(self._file.read(size)), _schema())
+        return cast("list[str]", rows.column(0).to_pylist())
+
+    def put(self, number: int, told: bytes, texts: list[str]) -> None:
+        """Keep texts under a number and a hash."""
+        import pyarrow as pa
+
+        rows = pa.record_batch([pa.array(texts, pa.large_string())], _schema()).serialize()
+        self._places[number] = (told, self._file.seek(0, SEEK_END), rows.size)
+        self._file.write(rows)
 
 
 class AsOf(View):
@@ -172,3 +219,9 @@ def _known(rows: "pd.DataFrame", until: "pd.Series[pd.Timestamp]") -> "pd.DataFr
     time = rows["time"]
     written = time.mask(time == time.dt.normalize(), time + timedelta(days=1))
     return rows[(written <= rows["unit_id"].map(until)).to_numpy(dtype=bool)].reset_index(drop=True)
+
+
+def _schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    return pa.schema([("text", pa.large_string())])

@@ -14,14 +14,15 @@ import re
 import tomllib
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
 from cohorts.records.base import Source
+from cohorts.records.notes.places import BEFORE_WORD, Finder, Found, Note, by_first_letter, read_note
 from cohorts.records.notes.sections import family_sections, is_title, rules_text
 from cohorts.records.transforms import RewrittenNotes
 
@@ -52,6 +53,7 @@ class Span(NamedTuple):
 TAGS = {Kind.NEGATED: "NEG", Kind.FAMILY: "FAM", Kind.HYPOTHETICAL: "HYP"}
 MARKED = "words marked by context"
 
+_SENTENCE_MARKS = ".!?;\n"
 # Behind a full stop the blank may be missing: "Denies fever.Has pneumonia."
 _SENTENCE_END = re.compile(
     r"[.!?;\n](?:(?<=[\n;])|(?<!\bDr\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\bvs\.)"
@@ -67,7 +69,8 @@ _LOWER = re.compile(r"[ \t]*[a-z]")
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _MANY = ("are ", "were ", "have ")  # what they deny may be a list
 _ASIDE = re.compile(r"\t|(?<=\w)\s[-–—]+\s")
-_CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b", re.IGNORECASE)
+_ASIDE_SIGN = re.compile(r"[\t–—-]")
+_CLOSED = re.compile(r"\s(?:or|nor)\s[^,]*$|,\s*(?:such as|including)\b")  # in small letters
 
 # Check lists. Something parts an answer from its question: "Fever: no", "Smoking - never", "Cough (denies)".
 _QUESTION_END = (
@@ -77,27 +80,38 @@ _QUESTION_END = (
 _ANSWER_END = (
     r"(?=\s*(?:[,;.)|\[☐☒☑]|$|\s\s|(?:and|but)\b|-\s|(?-i:[A-Z])[\w /()'-]{1,40}?(?:[:?=]|\s[-–—]\s)))"
 )
+_ANSWER_PLACE = re.compile(
+    r"[:=?(|\t.\[☒☑ ](?:(?<=[^. ])|(?<=\.)(?=\.)|(?<=\w )(?=[ ]*[-–—]))"
+)  # of the above
+_SIGN_OR_ANSWER = re.compile(
+    r"[.:=?(|\t\[☐□☒☑✓+−–—-]"
+)  # in all that the two begin with, or behind its blanks
 _QUESTION_START = re.compile(
     r"[,;:=|•☐☒☑✓*\])]|\s\s|\t|\s[-–—]\s|\b(?:yes|no|none|positive|negative|never|denie[sd]|present|absent)\b",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = re.compile(r"(?:\s*\([^()]*\)|\s*:?\s*(?:\[\s?\]|\(\s?\)|☐)\s*yes)\s*$", re.IGNORECASE)
+_SIGN_PLACE = re.compile(r"[(\[☐□☒☑✓+−–-]")
 _SIGN = re.compile(
-    r"(?=[(\[☐□☒☑✓+−–-])(?:(?P<open>(?:\[\s?\]|[☐□]|\(\s\))(?!\s*(?:yes|no|y|n)\b))|(?P<minus>[(\[][-−–][)\]])"
+    r"(?:(?P<open>(?:\[\s?\]|[☐□]|\(\s\))(?!\s*(?:yes|no|y|n)\b))|(?P<minus>[(\[][-−–][)\]])"
     r"|(?P<other>\[\s?\]|\[[xX✓+]\]|[☐☒☑✓]|\([xX+]\)|(?<![\w)])\+(?=\s?[A-Za-z]))|(?P<dash>(?<=[\s,])[-−](?=[A-Za-z])))"
 )
+# What may be a trigger without a word. In a set with signs that are not ASCII `re` looks up every character twice.
+_MAY_SIGN = re.compile(r"[(\[+](?:(?<=\+)|\s?[\])]|[-−–][)\]])")
+_MAY_SIGN_OR_BOX = re.compile(rf"[☐□]|{_MAY_SIGN.pattern}")
+_MEMBER_FIRST = re.compile(r"^\(\?:MEMBER\).*")
+_WORD_END = r"(?!\w)"
+_SENTENCES_KEPT = 50_000  # of which the marks are known, for notes repeat themselves: some 30 MB
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """The triggers of one kind, each as one pattern."""
+    """The triggers of one kind, by what they do."""
 
     kind: Kind
-    before: re.Pattern[str]
-    after: re.Pattern[str]
-    pseudo: re.Pattern[str]
+    triggers: Finder  # before, after, pseudo
     answer: re.Pattern[str] | None
-    subject: re.Pattern[str] | None  # what a sentence must speak of: it is found faster than triggers
+    subject: re.Pattern[str] | None  # what a sentence must speak of
 
 
 @dataclass(frozen=True)
@@ -110,18 +124,14 @@ class _Lists:
     complete: re.Pattern[str]  # what begins no list, unless an "or" closes one: "no acute distress, ..."
 
 
-class _Trigger(NamedTuple):
-    start: int
-    end: int
-    role: str  # before, after, answer, pseudo
-
-
 def mark(text: str) -> list[Span]:
     """Return what is marked, in order; spans of different kinds may overlap."""
-    spans = [span for part in family_sections(text) for span in _span(text, *part, Kind.FAMILY)]
-    for start, end in _sentences(text):
-        for rules in _rules():
-            spans += _marked(text, start, end, rules)
+    note = read_note(text)
+    spans = [span for part in family_sections(note) for span in _span(text, *part, Kind.FAMILY)]
+    for start, end, kinds in list(_told(note)):
+        at = max(0, start - 1)
+        marked = _marked_in(text[at:end], start - at, kinds)
+        spans += [Span(at + one, at + last, kind) for one, last, kind in marked]
     return sorted(spans)
 
 
@@ -156,7 +166,8 @@ class ContextMarked(RewrittenNotes):
 def rules_version() -> str:
     """Return a hash of the triggers and of the code that reads them: texts depend on both (hex)."""
     code = [
-        files("cohorts.records.notes").joinpath(name).read_bytes() for name in ("context.py", "sections.py")
+        files("cohorts.records.notes").joinpath(name).read_bytes()
+        for name in ("context.py", "places.py", "sections.py")
     ]
     return hashlib.sha256(b"\0".join([rules_text().encode(), *code])).hexdigest()[:16]
 
@@ -171,22 +182,84 @@ def _tagged(part: str, found: Kind | None) -> str:
 
 def _parts(text: str, kinds: Collection[Kind]) -> Iterator[tuple[str, Kind | None]]:
     """Cut the text where marks begin and end; of several kinds, the first of `Kind` counts."""
-    order: list[Kind | None] = [None, *Kind]
-    painted = bytearray(len(text))
-    for span in sorted(mark(text), key=lambda span: order.index(span.kind), reverse=True):
-        if span.kind in kinds:
-            painted[span.start : span.end] = bytes([order.index(span.kind)]) * (span.end - span.start)
+    at = 0
+    for start, end, spans in _clusters([span for span in mark(text) if span.kind in kinds]):
+        if at < start:
+            yield text[at:start], None
+        for one, last, kind in _painted(start, end, spans):
+            yield text[one:last], kind
+        at = end
+    if at < len(text):
+        yield text[at:], None
+
+
+def _clusters(spans: Sequence[Span]) -> Iterator[tuple[int, int, list[Span]]]:
+    """Yield the spans that overlap or touch together, with where they begin and end."""
+    cluster: list[Span] = []
+    start = end = 0
+    for span in spans:
+        if cluster and span.start > end:
+            yield start, end, cluster
+            cluster = []
+        if not cluster:
+            start = end = span.start
+        cluster.append(span)
+        end = max(end, span.end)
+    if cluster:
+        yield start, end, cluster
+
+
+def _painted(start: int, end: int, spans: Sequence[Span]) -> Iterator[tuple[int, int, Kind]]:
+    """Cut a cluster where its kinds change."""
+    if len(spans) == 1:
+        yield spans[0]
+        return
+    order = list(Kind)
+    painted = bytearray(end - start)
+    for span in sorted(spans, key=lambda span: order.index(span.kind), reverse=True):
+        painted[span.start - start : span.end - start] = bytes([order.index(span.kind)]) * (
+            span.end - span.start
+        )
     for run in _RUN.finditer(painted):
-        yield text[slice(*run.span())], order[run[0][0]]
+        yield start + run.start(), start + run.end(), order[run[0][0]]
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for found in _SENTENCE_END.finditer(text):
-        if found[0] != "\n" or not _goes_on(text, found.start()):
-            yield start, found.start()
+def _told(note: Note) -> Iterator[tuple[int, int, tuple[Kind, ...]]]:
+    """Yield the sentences in which a trigger may mark something, with its kinds: most have none."""
+    pattern, words_of, known = _words()
+    told: list[tuple[int, Kind]] = []
+    for found in pattern.finditer(note.folded):
+        word = found[0][1:]
+        if word not in known:
+            known[word] = next(kind for kind, of in words_of if of.match(note.folded, found.start() + 1))
+        told.append((found.start(), known[word]))
+    may_sign = _MAY_SIGN if note.text.isascii() else _MAY_SIGN_OR_BOX
+    signs = [(found.start(), Kind.NEGATED) for found in may_sign.finditer(note.text)]
+    marks = [mark for mark in _SENTENCE_MARKS if mark in note.text]
+    start = end = -1
+    kinds: dict[Kind, None] = {}
+    for place, kind in sorted(told + signs) if signs else told:
+        if place >= end:
+            if kinds:
+                yield start, end, tuple(kinds)
+            start, end = _sentence(note.text, place, max(end, 0), marks)
+            kinds = {}
+        kinds[kind] = None
+    if kinds:
+        yield start, end, tuple(kinds)
+
+
+def _sentence(text: str, place: int, after: int, marks: Sequence[str]) -> tuple[int, int]:
+    """Return where the sentence at a place begins and ends; the one before it ends at `after` or later."""
+    start, at = 0, place
+    while (at := max([text.rfind(mark, after, at) for mark in marks], default=-1)) >= 0:
+        if (found := _SENTENCE_END.match(text, at)) and (text[at] != "\n" or not _goes_on(text, at)):
             start = found.end()
-    yield start, len(text)
+            break
+    for found in _SENTENCE_END.finditer(text, place):
+        if found[0] != "\n" or not _goes_on(text, found.start()):
+            return start, found.start()
+    return start, len(text)
 
 
 def _goes_on(text: str, at: int) -> bool:
@@ -201,22 +274,30 @@ def _goes_on(text: str, at: int) -> bool:
     )
 
 
-def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
-    """Yield what the triggers of one kind mark in the sentence from `start` to `end`."""
-    if rules.subject and not rules.subject.search(text, start, end):
+@lru_cache(maxsize=_SENTENCES_KEPT)
+def _marked_in(text: str, start: int, kinds: tuple[Kind, ...]) -> list[Span]:
+    """Return what the triggers of some kinds mark in the sentence from `start`: 1, or 0 where nothing is before it."""
+    note = read_note(text)
+    return [span for rules in _rules() if rules.kind in kinds for span in _marked(note, start, rules)]
+
+
+def _marked(note: Note, start: int, rules: _Rules) -> Iterator[Span]:
+    """Yield what the triggers of one kind mark."""
+    text, end = note.text, len(note.text)
+    if rules.subject and not rules.subject.search(text, start):
         return
-    triggers = _triggers(text, start, end, rules)
+    triggers = _triggers(note, start, rules)
     if not any(trigger.role != "pseudo" for trigger in triggers):
         return
-    ends = [found.span() for found in _ends().finditer(text, start, end)]
-    clauses = [found.start() for found in _lists().clause.finditer(text, start, end)]
-    stops = sorted([at for at, _ in ends] + clauses + [trigger.start for trigger in triggers] + [end])
-    begins = sorted([start] + [at for _, at in ends] + [trigger.end for trigger in triggers])
+    ends = _ends().find(note, start)
+    clauses = [found.start() - 1 for found in _lists().clause.finditer(note.folded, start + 1)]
+    stops = sorted([one.start for one in ends] + clauses + [trigger.start for trigger in triggers] + [end])
+    begins = sorted([start] + [one.end for one in ends] + [trigger.end for trigger in triggers])
     for trigger in triggers:
         if trigger.role == "before":
             stop = stops[bisect_left(stops, trigger.end)]
             if rules.kind is Kind.NEGATED:
-                stop = _list_end(text, trigger.end, stop)
+                stop = _list_end(note, trigger.end, stop)
             yield from _span(text, trigger.end, stop, rules.kind)
         elif trigger.role == "after":
             begin = begins[bisect_right(begins, trigger.start) - 1]
@@ -229,22 +310,22 @@ def _marked(text: str, start: int, end: int, rules: _Rules) -> Iterator[Span]:
             yield from _question(text, begin, trigger.start)
 
 
-def _list_end(text: str, start: int, stop: int) -> int:
+def _list_end(note: Note, start: int, stop: int) -> int:
     """Return where a negated list ends: of "no acute distress, febrile" behind the comma something is there."""
-    aside = _ASIDE.search(text, start, stop)
-    stop = aside.start() if aside else stop
+    text, folded = note
+    if _ASIDE_SIGN.search(text, start, stop) and (aside := _ASIDE.search(text, start, stop)):
+        stop = aside.start()
     comma = text.find(",", start, stop)
     if comma < 0:
         return stop
     lists = _lists()
-    closed = _CLOSED.search(text, comma, stop) is not None
-    if lists.complete.fullmatch(text, start, comma) and not closed:
+    closed = _CLOSED.search(folded, comma + 1, stop + 1)
+    if not closed and lists.complete.fullmatch(folded, start + 1, comma + 1):
         return comma
-    found = [
-        lists.present.search(text, comma, stop),
-        None if closed else lists.counted.search(text, comma, stop),
-    ]
-    return min((one.start() for one in found if one), default=stop)
+    ends = [lists.present.search(folded, comma + 1, stop + 1)]
+    if not closed:
+        ends.append(lists.counted.search(folded, comma + 1, stop + 1))
+    return min((one.start() - 1 for one in ends if one), default=stop)
 
 
 def _question(text: str, start: int, end: int) -> Iterator[Span]:
@@ -264,28 +345,22 @@ def _span(text: str, start: int, end: int, kind: Kind) -> Iterator[Span]:
         yield Span(start, start + len(text[start:end].rstrip()), kind)
 
 
-def _triggers(text: str, start: int, end: int, rules: _Rules) -> list[_Trigger]:
+def _triggers(note: Note, start: int, rules: _Rules) -> list[Found]:
     """Return the triggers of a sentence in order; of several that overlap, the first to begin, then the longest."""
-    roles = [("pseudo", rules.pseudo), ("before", rules.before), ("after", rules.after)]
-    if rules.answer:
-        roles.append(("answer", rules.answer))
-    found = [
-        _Trigger(*match.span(), role)
-        for role, pattern in roles
-        for match in pattern.finditer(text, start, end)
-    ]
-    if rules.kind is Kind.NEGATED:
-        found += _signs(text, start, end)
-    kept: list[_Trigger] = []
+    text, found = note.text, rules.triggers.find(note, start)
+    if rules.answer and _SIGN_OR_ANSWER.search(text, start):
+        found += [Found(*one.span(), "answer") for one in _matches(rules.answer, _ANSWER_PLACE, text, start)]
+        found += _signs(text, start)
+    kept: list[Found] = []
     for one in sorted(found, key=lambda trigger: (trigger.start, -trigger.end)):
         if not kept or one.start >= kept[-1].end:
             kept.append(one)
     return kept
 
 
-def _signs(text: str, start: int, end: int) -> Iterator[_Trigger]:
+def _signs(text: str, start: int) -> Iterator[Found]:
     """Yield the signs of a check list: `[ ] fever`, `(-) cough`, `cough (-)`, and `-cough` among others with a plus."""
-    signs = list(_SIGN.finditer(text, start, end))
+    signs = list(_matches(_SIGN, _SIGN_PLACE, text, start))
     if not signs:
         return
     behind = (
@@ -294,63 +369,84 @@ def _signs(text: str, start: int, end: int) -> Iterator[_Trigger]:
     plus = any("+" in sign[0] for sign in signs)
     for sign in signs:
         if sign["open"] or (sign["dash"] and plus):
-            yield _Trigger(*sign.span(), "before")
+            yield Found(*sign.span(), "before")
         elif sign["minus"]:
-            yield _Trigger(*sign.span(), "after" if behind else "before")
+            yield Found(*sign.span(), "after" if behind else "before")
         elif sign["other"]:
-            yield _Trigger(*sign.span(), "pseudo")
+            yield Found(*sign.span(), "pseudo")
+
+
+def _matches(
+    pattern: re.Pattern[str], places: re.Pattern[str], text: str, start: int
+) -> Iterator[re.Match[str]]:
+    """Yield what the pattern's `finditer(text, start)` finds, tried at places alone."""
+    at = start
+    for place in places.finditer(text, start):
+        if place.start() >= at and (found := pattern.match(text, place.start())):
+            at = found.end()
+            yield found
 
 
 @cache
 def _rules() -> tuple[_Rules, ...]:
     table = tomllib.loads(rules_text())
-    return tuple(
-        _Rules(
-            kind=kind,
-            before=_pattern(table[kind]["before"], table["member"]),
-            after=_pattern(table[kind]["after"], table["member"]),
-            pseudo=_pattern(table[kind]["pseudo"], table["member"]),
-            answer=_answer_pattern(table[kind]["answer"]) if "answer" in table[kind] else None,
-            subject=_pattern(table[kind]["subject"], table["member"]) if "subject" in table[kind] else None,
-        )
-        for kind in Kind
+    return tuple(_read_rules(kind, table[kind], table["member"]) for kind in Kind)
+
+
+def _read_rules(kind: Kind, table: Mapping[str, list[str]], member: str) -> _Rules:
+    roles = ("pseudo", "before", "after")
+    triggers = {role: _spelt(table[role], member) for role in roles}
+    heads = [_MEMBER_FIRST.sub("(?:MEMBER)", one) for role in roles for one in table[role]]
+    subject = "|".join(_spelt(table.get("subject", []), member))
+    return _Rules(
+        kind=kind,
+        triggers=Finder(triggers, _spelt(dict.fromkeys(heads), member), _WORD_END),
+        answer=_answer_pattern(table["answer"]) if "answer" in table else None,
+        subject=re.compile(rf"(?<![\w-])(?:{subject}){_WORD_END}", re.IGNORECASE) if subject else None,
     )
 
 
 @cache
-def _ends() -> re.Pattern[str]:
-    """Return the pattern for the words that end a scope."""
+def _words() -> tuple[re.Pattern[str], list[tuple[Kind, re.Pattern[str]]], dict[str, Kind]]:
+    """Return the pattern for the words of all kinds, those of each, and of what kind those are that were found."""
     table = tomllib.loads(rules_text())
-    return _pattern(table["end"], table["member"])
+    words = [(kind, table[kind]["words"]) for kind in Kind]
+    each = [(kind, re.compile("|".join(of_kind))) for kind, of_kind in words]
+    letters = by_first_letter(word for _, of_kind in words for word in of_kind)
+    return re.compile(f"{BEFORE_WORD}(?:{letters})"), each, {}
+
+
+@cache
+def _ends() -> Finder:
+    """Return what finds the words that end a scope."""
+    table = tomllib.loads(rules_text())
+    words = _spelt(table["end"], table["member"])
+    return Finder({"end": words}, words, _WORD_END)
 
 
 @cache
 def _lists() -> _Lists:
+    """Return the patterns, which read small letters."""
     table = tomllib.loads(rules_text())["lists"]
     words = {name: "|".join(one.replace(" ", r"\s+") for one in table[name]) for name in table}
     item_end = r"(?=\s*(?:,|$|(?:and|to|at|on|with|in|for|over|since|despite)\b))"
     return _Lists(
         clause=re.compile(
             rf",(?!\s*(?:or|nor)\b)(?:(?=[^,;]*(?<=[\s,])(?:{words['verbs']})\b)|\s*(?:{words['begins']})\b)",
-            re.IGNORECASE,
         ),
         present=re.compile(
             rf",\s*(?:and\s+)?(?:(?:{words['heads']})\b|(?:[^,]*?\s)?(?:{words['states']})\b{item_end}"
             rf"|[^,]*?\s(?:{words['changes']})\b{item_end}|[^,:]{{1,40}}:)",
-            re.IGNORECASE,
         ),
         counted=re.compile(
             rf",\s*(?:and\s+)?(?:[^,]*?(?<![\w.-])\d|(?:\w+ly\s+)?\w+(?:{words['endings']}){item_end})",
-            re.IGNORECASE,
         ),
-        complete=re.compile(rf"\s*(?:{words['complete']})\s*", re.IGNORECASE),
+        complete=re.compile(rf"\s*(?:{words['complete']})\s*"),
     )
 
 
-def _pattern(triggers: list[str], member: str) -> re.Pattern[str]:
-    """Return one pattern for whole words; it never matches where there are no triggers."""
-    blank = [one.replace("MEMBER", member).replace(" ?", r"\s?").replace(" ", r"\s+") for one in triggers]
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(blank) or '(?!)'})(?!\w)", re.IGNORECASE)
+def _spelt(triggers: Iterable[str], member: str) -> list[str]:
+    return [one.replace("MEMBER", member).replace(" ?", r"\s?").replace(" ", r"\s+") for one in triggers]
 
 
 def _answer_pattern(answers: list[str]) -> re.Pattern[str]:

@@ -1,25 +1,30 @@
 """De-identification by patterns: ids, phones, dates, addresses, ages over 89. It finds no names.
 
-The patterns stand in `identifiers.toml` and run through presidio-analyzer, whose pattern of e-mail addresses and checks
-of cards and licences are used as well. Its own patterns of dates, phones and networks take findings for them ("Apgars
-8/9/10"), and its engine asks for a language model, which it would download: both are left aside. What is found becomes
-a placeholder in MIMIC's own shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
+The patterns stand in `identifiers.toml` and run in the library `regex`. Of presidio-analyzer the pattern of e-mail
+addresses and the checks of cards and licences are used. Its own patterns of dates, phones and networks take findings
+for them ("Apgars 8/9/10"), and its engine asks for a language model, which it would download: both are left aside.
+Patterns are tried only where one may begin (`beginnings.py`). What is found becomes a placeholder in MIMIC's own shape,
+`[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
 """
 
 import hashlib
-import logging
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import chain
+from time import monotonic
 from typing import Any, NamedTuple
 
 from cohorts.errors import EngineError
 from cohorts.extras import missing
 from cohorts.records.base import Source
+from cohorts.records.notes.beginnings import Beginnings
+from cohorts.records.notes.places import Note, read_note
 from cohorts.records.transforms import RewrittenNotes
 
 LIMITS = (
@@ -35,6 +40,13 @@ _CARD = (
     r"|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
 )
 _LICENSE = r"(?<!\w)(?-i:[A-HJ-MPRSTUX][A-Z9]|[a-hj-mprstux][a-z])\d{7}\b"
+# What stands in addresses of e-mail, of the web and of networks, and in long numbers: @, ://, .com, 2001:, -3a-.
+_DIGIT = r"[^\x00-/:-\x7f]"  # of any alphabet
+_IN_WORD = re.compile(
+    rf"[^\x00-,/;-?A-\x7f](?:(?<=@)|(?<={_DIGIT})(?={_DIGIT}{{6}})"
+    r"|(?<=[:-])(?=[0-9A-Fa-f]{2}[:-])|(?<=:)(?=//|[0-9A-Fa-f]{0,4}:)|(?<=\.)(?:(?<=[Ww]{3}\.)|(?=(?i:com|org|net|edu|gov))))"
+)
+_TIMEOUT_S = 60
 _PLACEHOLDER = re.compile(r"\[\*\*[^\[\]]{0,80}\*\*\]")
 
 
@@ -50,7 +62,12 @@ class Deidentifier:
     """Replaces what its patterns find. Raises MissingExtra without presidio-analyzer."""
 
     def __init__(self) -> None:
-        self._recognizers = _recognizers()
+        self._patterns = _patterns()
+        self._matches = [one.pattern.match for one in self._patterns]
+        self._in_words = [number for number, one in enumerate(self._patterns) if one.in_word]
+        self._beginnings = Beginnings(
+            {number: one.loose for number, one in enumerate(self._patterns) if not one.in_word}
+        )
 
     @cached_property
     def version(self) -> str:
@@ -67,15 +84,41 @@ class Deidentifier:
 
     def find(self, text: str) -> list[Finding]:
         """Return what is found, in order, without overlap and outside the placeholders that are there already."""
-        there = [found.span() for found in _PLACEHOLDER.finditer(text)]
-        found = [
-            Finding(result.start, result.end, kind)
-            for kind, recognizer in self._recognizers
-            for result in recognizer.analyze(text, [kind])
-            if result.score >= _SURE
-            and not any(start < result.end and result.start < end for start, end in there)
-        ]
-        return _merged(found)
+        there = [found.span() for found in _PLACEHOLDER.finditer(text)] if "[**" in text else []
+        note = read_note(text)
+        return _merged(
+            [
+                Finding(*span, self._patterns[number].kind)
+                for number, span in sorted(self._found(note))  # of two that find the same, the first counts
+                if not any(start < span[1] and span[0] < end for start, end in there)
+                and self._patterns[number].check(text[slice(*span)])
+            ]
+        )
+
+    def _found(self, note: Note) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Yield what the `finditer` of each pattern finds, with the pattern's number. Raises EngineError."""
+        free = [0] * len(self._patterns)
+        until = monotonic() + _TIMEOUT_S
+        for place, numbers in chain(self._beginnings.places(note), self._words(note)):
+            for number in numbers:
+                if place >= free[number] and (found := self._matches[number](note.text, place)):
+                    free[number] = found.end()
+                    yield number, found.span()
+            if monotonic() > until:
+                raise EngineError(
+                    "De-identification gave up on a note: it took more than a minute. Nothing was let through."
+                )
+
+    def _words(self, note: Note) -> Iterator[tuple[int, Sequence[int]]]:
+        """Yield the places in the words in which something stands that the patterns of a word never lack."""
+        tried = 0
+        for found in _IN_WORD.finditer(note.text):
+            start = found.start()
+            while start > tried and not note.text[start - 1].isspace():
+                start -= 1
+            for place in range(start, found.end()):
+                yield place, self._in_words
+            tried = found.end()
 
     def replace(self, text: str) -> tuple[str, Counter[str]]:
         """Return the text with placeholders, and how many there are of each kind."""
@@ -104,38 +147,50 @@ class Deidentified(RewrittenNotes):
         super().__init__(source, rewrite, f"deidentified/{deidentifier.version}", REPLACED)
 
 
-class _Alarm(logging.Handler):
-    """Makes an error of the library's warning that a pattern took too long and was left out."""
+class _Pattern(NamedTuple):
+    """A pattern of the library `regex` for what is of one kind; the check has the last word.
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging calls it so
-        """Raise EngineError."""
-        raise EngineError(
-            "De-identification gave up on a note: a pattern took more than a minute. Nothing was let through."
-        )
+    One of a word finds no blanks before what `_IN_WORD` finds; the others begin where a word may.
+    """
+
+    kind: str
+    pattern: Any
+    loose: Any  # the same without regard to case anywhere
+    in_word: bool
+    check: Callable[[str], bool]
 
 
-def _recognizers() -> list[tuple[str, Any]]:
-    """Return the recognisers with the kinds of what they find. Raises MissingExtra."""
+def _pattern(
+    kind: str, pattern: str, *, in_word: bool = False, check: Callable[[str], bool] = lambda _: True
+) -> _Pattern:
+    regex = import_module("regex")
+    flags = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
+    loose = regex.compile(pattern.replace("(?-i:", "(?:"), flags)
+    return _Pattern(kind, regex.compile(pattern, flags), loose, in_word, check)
+
+
+def _patterns() -> list[_Pattern]:
+    """Return the patterns: those of the table, and those that the library checks. Raises MissingExtra."""
     try:
-        presidio = import_module("presidio_analyzer")
+        import_module("presidio_analyzer")
         theirs = import_module("presidio_analyzer.predefined_recognizers")
     except ModuleNotFoundError as error:
         raise missing("De-identification", "deidentify") from error
-    logger = logging.getLogger("presidio-analyzer")
-    if not any(isinstance(handler, _Alarm) for handler in logger.handlers):
-        logger.addHandler(_Alarm(logging.WARNING))
     made = [
         # Without the check of its domain, which asks the network for the list of all, and lets jane@ward.local through.
-        ("EMAIL", presidio.PatternRecognizer("EMAIL", patterns=theirs.EmailRecognizer.PATTERNS)),
-        ("CARD", theirs.CreditCardRecognizer([presidio.Pattern("CARD", _CARD, 0.3)])),
-        ("LICENSE", theirs.MedicalLicenseRecognizer([presidio.Pattern("LICENSE", _LICENSE, 0.3)])),
+        *(
+            _pattern("EMAIL", one.regex, in_word=True)
+            for one in theirs.EmailRecognizer.PATTERNS
+            if one.score >= _SURE
+        ),
+        _pattern("CARD", _CARD, check=theirs.CreditCardRecognizer().validate_result),
+        _pattern("LICENSE", _LICENSE, in_word=True, check=theirs.MedicalLicenseRecognizer().validate_result),
     ]
     table = tomllib.loads(_patterns_text())
     names = re.compile("|".join(sorted(table["parts"], key=len, reverse=True)))
     for one in table["pattern"]:
         regex = names.sub(lambda name: table["parts"][name[0]], one["regex"])
-        pattern = presidio.Pattern(one["kind"], regex, 1.0)
-        made.append((one["kind"], presidio.PatternRecognizer(one["kind"], patterns=[pattern])))
+        made.append(_pattern(one["kind"], regex, in_word=one.get("in_word", False)))
     return made
 
 

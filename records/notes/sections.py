@@ -12,6 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from cohorts.records.notes.places import Note
+
 _START = r"(?:^[ \t]*(?:[#=>•·▪*_-]+[ \t]*)?(?:(?:\d{1,2}|[IVX]{1,4}|[A-Za-z])[.)][ \t]*)?[*_\[(<]*|(?<=[.,;:!?] ))"
 _END = r"[ \t*_\])>]*(?::[*_]*|$|[ \t][-–—](?=[ \t]))"
 _FAMILY = re.compile(
@@ -19,6 +21,7 @@ _FAMILY = re.compile(
     rf"(?:history|hx)|f\.?h\.?x?|fam(?:ily)?\.? ?(?:hx|hist)\.?)(?: \([\w ]+\))?{_END}",
     re.MULTILINE,
 )
+_MAY_BE_FAMILY = re.compile(r"f(?:\.?h|am(?:ily (?:[a-z]+ )*h|(?:ily)?\.? ?h))")  # in small letters
 _TITLE = re.compile(
     rf"{_START}(?P<title>[^\W_](?:[\w /&,()'’#%+\[\]*-]{{0,60}}?[\w)\]])??)(?P<mark>{_END})", re.MULTILINE
 )
@@ -42,12 +45,18 @@ class _Words(NamedTuple):
     patient: re.Pattern[str]  # a sentence on the patient begins
 
 
-def family_sections(text: str) -> Iterator[tuple[int, int]]:
+def family_sections(note: Note) -> Iterator[tuple[int, int]]:
     """Yield where the text of each section on the family's history begins and ends, in characters."""
-    at = 0
-    while found := _FAMILY.search(text, at):
-        at = _section_end(text, found.end())
-        yield found.end(), at
+    text, at = note.text, 0
+    for found in _MAY_BE_FAMILY.finditer(note.folded):
+        place = found.start() - 1
+        start, end = (
+            text.rfind("\n", 0, place) + 1,
+            _end(_LINE_END, text, place),
+        )  # a heading stands on one line
+        while at <= place and (heading := _FAMILY.search(text, max(at, start), end)):
+            at = _section_end(text, heading.end())
+            yield heading.end(), at
 
 
 def is_title(words: str) -> bool:

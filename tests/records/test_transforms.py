@@ -1,5 +1,6 @@
 """Parts of a source: some of its units; what was known by a time."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from cohorts.records.base import Batch, Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from cohorts.records.transforms import AsOf, Subset, parse_as_of
+from cohorts.records.transforms import AsOf, RewrittenNotes, Subset, View, parse_as_of
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,41 @@ def test_as_of_as_it_is_written() -> None:
     for wrong in ("24h", "admission-24h", "admission+24", "discharge+1h", ""):
         with pytest.raises(InputError, match=r"admission\+24h"):
             parse_as_of(wrong)
+
+
+class Changing(View):
+    """A source whose first note is another one in the third pass."""
+
+    passes = 0
+
+    def batches(self) -> Iterator[Batch]:
+        self.passes += 1
+        for batch in self._source.batches():
+            if self.passes == 3:
+                first = batch.notes["text"].where(batch.notes.index > 0, "Other.")
+                batch = replace(batch, notes=batch.notes.assign(text=first))
+            yield batch
+
+
+def test_notes_are_rewritten_once_while_they_are_what_they_were(
+    source: PartitionedSource, tmp_path: Path
+) -> None:
+    rewritten: list[str] = []
+
+    def rewrite(text: str) -> tuple[str, Counter[str]]:
+        rewritten.append(text)
+        return text.upper(), Counter({"letters": len(text)})
+
+    (whole,) = source.batches()
+    before = whole.notes["text"].tolist()
+    there = set(tmp_path.rglob("*"))
+    view = RewrittenNotes(Changing(source), rewrite, "1", "letters")
+    first, second, third, fourth = ([one.notes["text"].tolist() for one in view.batches()] for _ in range(4))
+    assert first == second == fourth == [[text.upper() for text in before]]
+    assert third == [["OTHER.", *(text.upper() for text in before[1:])]]
+    once = list(dict.fromkeys(before))
+    assert len(once) < len(before)
+    again = list(dict.fromkeys(["Other.", *before[1:]]))
+    assert rewritten == [*once, *again, *once]
+    assert view.report.counts["letters"] == sum(map(len, before))
+    assert set(tmp_path.rglob("*")) == there

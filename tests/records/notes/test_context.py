@@ -1,13 +1,18 @@
 """What is negated, of the family, or only spoken of: hand-written sentences, masks, tags, the view."""
 
 import re
+import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cohorts.records.notes import context as rules
 from cohorts.records.notes.cleaning import clean, words
 from cohorts.records.notes.context import MARKED, ContextMarked, Kind, Treatment, mark, mask, tag
+from cohorts.records.notes.places import Finder, read_note
+from cohorts.records.notes.sections import family_sections, rules_text
 from cohorts.records.sources.registry import open_source, view_notes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LETTERS = {"n": Kind.NEGATED, "f": Kind.FAMILY, "h": Kind.HYPOTHETICAL}
@@ -274,6 +279,120 @@ def test_marks_lie_within_the_text_and_tags_take_nothing(text: str) -> None:
     assert all(0 <= span.start < span.end <= len(text) for span in mark(text))
     assert len(tag(text)) >= len(text) >= len(mask(text))
     assert mask(text).count("\n") == text.count("\n")
+
+
+TABLE = tomllib.loads(rules_text())
+PIECES = [
+    *sorted(set(re.findall(r"[A-Za-z][a-z'/-]*", rules_text()))),
+    *(re.sub(r"\b[nfh]\[|\]", "", one) for one in SENTENCES),
+]
+SEPARATORS = [
+    " ",
+    " ",
+    "  ",
+    "\n",
+    "",
+    ". ",
+    ", ",
+    ": ",
+    "; ",
+    "-",
+    " - ",
+    "\t",
+    "(-) ",
+    "[ ] ",
+    "☐ ",
+    "ſ",
+    "İ",
+    "+",
+]
+texts = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(SEPARATORS)), max_size=12).map(
+    lambda pieces: "".join(piece + between for piece, between in pieces)
+)
+
+
+def marked_everywhere(text: str) -> list[rules.Span]:
+    """Return what is marked if no sentence is passed over."""
+    spans = [
+        span for part in family_sections(read_note(text)) for span in rules._span(text, *part, Kind.FAMILY)
+    ]
+    start = 0
+    for end, after in [
+        *((one.start(), one.end()) for one in rules._SENTENCE_END.finditer(text)),
+        (len(text), 0),
+    ]:
+        if end < len(text) and text[end] == "\n" and rules._goes_on(text, end):
+            continue
+        at = max(0, start - 1)
+        found = rules._marked_in(text[at:end], start - at, tuple(Kind))
+        spans += [rules.Span(at + one.start, at + one.end, one.kind) for one in found]
+        start = after
+    return sorted(spans)
+
+
+@given(texts)
+@settings(deadline=None)
+def test_no_sentence_is_passed_over_that_has_marks(text: str) -> None:
+    assert mark(text) == marked_everywhere(text)
+
+
+def chosen(number: int, choice: re.Match[str]) -> str:
+    ones = choice[1].split("|")
+    return ones[number % len(ones)]
+
+
+def examples(trigger: str) -> set[str]:
+    """Return some of the texts that a trigger is for."""
+    found = set[str]()
+    for number in range(40):
+        text = re.sub(r"\(\?[!=<](?:[^()]|\([^()]*\))*\)", "", trigger)
+        text = re.sub(r"\\[()]", "", text)
+        for _ in range(8):  # the innermost choices first
+            text = re.sub(
+                r"\(\?:([^()]*)\)(?:\?|\{[^}]*\})?",
+                partial(chosen, number),
+                text,
+            )
+        text = re.sub(r"\\w\+|\\S\+", "did", text).replace(r"\s+", " ").replace(r"\s?", "")
+        text = re.sub(r"\[(.).*?\]|\\(d)", lambda one: one[1] or "1", text).replace("?", "").replace("\\", "")
+        found.add(text)
+    return {text for text in found if re.match(rf"{trigger}(?!\w)", text, re.IGNORECASE)}
+
+
+@pytest.mark.parametrize(("kind", "role"), [(kind, role) for kind in Kind for role in ("before", "after")])
+def test_one_of_the_words_stands_in_every_trigger(kind: Kind, role: str) -> None:
+    words = rules._words()[0]
+    subject = next(one.subject for one in rules._rules() if one.kind is kind)
+    for trigger in rules._spelt(TABLE[kind][role], TABLE["member"]):
+        texts = examples(trigger)
+        assert texts or "(?=" in trigger, trigger
+        for text in texts:
+            if subject is None or subject.search(text):
+                assert words.search(read_note(f"{text} at all").folded), text
+
+
+@given(texts)
+@settings(deadline=None)
+def test_triggers_are_found_as_their_patterns_find_them(text: str) -> None:
+    for kind in Kind:
+        for role in ("before", "after", "pseudo"):
+            triggers = rules._spelt(TABLE[kind][role], TABLE["member"])
+            plain = re.compile(rf"(?<![\w-])(?:{'|'.join(triggers) or '(?!)'})(?!\w)", re.IGNORECASE)
+            found = [one[:2] for one in finder(kind).find(read_note(text), 0) if one.role == role]
+            assert found == [one.span() for one in plain.finditer(text)], (kind, role)
+
+
+def finder(kind: Kind) -> Finder:
+    return next(one.triggers for one in rules._rules() if one.kind is kind)
+
+
+def test_a_folded_note_has_its_characters_where_they_were() -> None:
+    for code in range(0x80, 0x11000):
+        letter = read_note(chr(code)).folded[1:]
+        assert len(letter) == 1
+        assert [one for one in "iksé" if re.fullmatch(one, chr(code), re.IGNORECASE)] == [
+            one for one in "iksé" if one == letter
+        ], code
 
 
 @pytest.mark.parametrize(

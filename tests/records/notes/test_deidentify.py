@@ -13,10 +13,14 @@ import pandas as pd
 import pytest
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError, MissingExtra
+from cohorts.records.notes import deidentify
 from cohorts.records.notes.cleaning import clean, words
 from cohorts.records.notes.deidentify import REPLACED, Deidentified, Deidentifier
+from cohorts.records.notes.places import read_note
 from cohorts.records.sources.registry import open_source, view_notes
 from command_line import ok, refused
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 # What is found stands in braces, behind its kind.
 FOUND = [
@@ -119,6 +123,42 @@ def test_recall_and_false_hits_on_lines_written_after_the_rules(deidentifier: De
     assert len(taken) / len(LINES["fresh"]["findings"]) <= 0.02, taken
 
 
+PIECES = [bare(line) for part in LINES.values() for group in part.values() for line in group] + [
+    *re.findall(r"[A-Za-z][a-z'/-]+", deidentify._patterns_text()),
+    *(
+        "4/22",
+        "617-555-0123",
+        "12345678",
+        "@",
+        "://",
+        ".com",
+        "2001:db8::1",
+        "#",
+        "٣٤",
+        "ſ",
+        "K",
+        "İ",
+        "•",
+        "\u00a0",
+    ),
+]
+SEPARATORS = [" ", " ", "\n", "", ". ", ", ", ": ", "-", "/", "#", "\t", "(", "  ", "’"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(SEPARATORS)), max_size=12))
+@settings(deadline=None)
+def test_what_is_found_is_what_every_pattern_finds_everywhere(
+    deidentifier: Deidentifier, pieces: list[tuple[str, str]]
+) -> None:
+    text = "".join(piece + between for piece, between in pieces)
+    found = sorted(deidentifier._found(read_note(text)))
+    assert found == [
+        (number, one.span())
+        for number, pattern in enumerate(deidentifier._patterns)
+        for one in pattern.pattern.finditer(text)
+    ]
+
+
 def test_names_are_not_found(deidentifier: Deidentifier) -> None:
     """Not a wish, but what the documents say of it."""
     assert deidentifier.replace(NAMES)[0] == NAMES
@@ -133,12 +173,10 @@ def test_placeholders_stay_as_they_are_and_cleaning_takes_them_out(
     assert words(clean(replaced(marked))) == words(clean(kept))
 
 
-def test_nothing_is_let_through_where_a_pattern_takes_too_long(
+def test_nothing_is_let_through_where_a_note_takes_too_long(
     deidentifier: Deidentifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from presidio_analyzer import pattern_recognizer
-
-    monkeypatch.setattr(pattern_recognizer, "REGEX_TIMEOUT_SECONDS", 1e-9)
+    monkeypatch.setattr(deidentify, "_TIMEOUT_S", 1e-9)
     with pytest.raises(EngineError, match="Nothing was let through") as caught:
         deidentifier.replace("MRN: 12345678 " * 20_000)
     assert "12345678" not in str(caught.value)
