@@ -152,6 +152,17 @@ def empty_frame(columns: Mapping[str, str]) -> "pd.DataFrame":
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
 
 
+def typed(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
+    """Return the columns of a frame, each of its type; pandas before 3 would make words of missing texts."""
+    texts = {
+        name: frame[name].astype("str").where(frame[name].notna())
+        for name in columns
+        if columns[name] == "str"
+    }
+    others = {name: kind for name, kind in columns.items() if kind != "str"}
+    return frame.assign(**texts).astype(others)[list(columns)]
+
+
 def joined_notes(batch: Batch) -> list[str]:
     """Return the notes of every unit as one text, "" where it has none."""
     of_unit = batch.notes.groupby("unit_id")["text"].agg("\n".join)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from cohorts.records.base import ADMISSION_COLUMNS, UNIT_COLUMNS, Unit
+from cohorts.records.base import ADMISSION_COLUMNS, UNIT_COLUMNS, Unit, typed
 from cohorts.records.sources.partitioned import Account
 from cohorts.records.tables.columns import BadRow
 
@@ -65,7 +65,7 @@ def units_of(people: People, codes: pa.Table, stays: pa.Table, unit: Unit, title
     units["age"] = age_in_years(units["born"], units["admitted"])
     units = units.merge(_principal(codes, titles), on="admission_id", how="left")
     units["icu_days"] = units["admission_id"].map(_icu_days(stays))
-    return units.astype(UNIT_COLUMNS)[[*UNIT_COLUMNS, "icu_days"]]
+    return typed(units, {**UNIT_COLUMNS, "icu_days": "float64"})
 
 
 def admissions_of(people: People, unit: Unit) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def admissions_of(people: People, unit: Unit) -> pd.DataFrame:
         death=death,
         followed_until=_of(own["patient_id"], patients["followed_until"]).fillna(death),
     )
-    return made[list(ADMISSION_COLUMNS)].astype(ADMISSION_COLUMNS)
+    return typed(made, ADMISSION_COLUMNS)
 
 
 def _of(patients: "pd.Series[str]", values: pd.Series) -> pd.Series:
@@ -128,7 +128,7 @@ def _count_after_death_as_died(admissions: pd.DataFrame, account: Account) -> pd
 
 def _sex(given: "pd.Series[str]") -> "pd.Series[str]":
     """Return F, M or missing."""
-    letter = given.astype("str").str.strip().str.upper().str[:1]
+    letter = given.astype("str").where(given.notna()).str.strip().str.upper().str[:1]
     return letter.where(letter.isin(["F", "M"]))
 
 

@@ -15,6 +15,7 @@ from cohorts.records.base import (
     Batch,
     Unit,
     empty_frame,
+    typed,
 )
 from cohorts.records.sources.partitioned import Account, Assembled, Feed, Tables
 from cohorts.records.tables.columns import Kind, Table
@@ -88,7 +89,7 @@ class NotesCsv:
         batch = Batch(
             units=units[[*UNIT_COLUMNS, *labels]],
             codes=empty_frame(CODE_COLUMNS),
-            notes=notes[list(NOTE_COLUMNS)].astype(NOTE_COLUMNS),
+            notes=typed(notes, NOTE_COLUMNS),
             measurements=empty_frame(MEASUREMENT_COLUMNS),
         )
         counts = Counter(patients=len(units), notes=len(notes))
