@@ -155,7 +155,7 @@ class _Pattern(NamedTuple):
 
     kind: str
     pattern: Any
-    loose: Any  # the same without regard to case anywhere
+    loose: Any  # the same without regard to case and to the edges of words
     in_word: bool
     check: Callable[[str], bool]
 
@@ -165,7 +165,8 @@ def _pattern(
 ) -> _Pattern:
     regex = import_module("regex")
     flags = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE
-    loose = regex.compile(pattern.replace("(?-i:", "(?:"), flags)
+    # At the end of a partial match \b fails behind a point, and what follows is not known: "no." before a number.
+    loose = regex.compile(pattern.replace("(?-i:", "(?:").replace(r"\b", ""), flags)
     return _Pattern(kind, regex.compile(pattern, flags), loose, in_word, check)
 
 
