@@ -49,7 +49,7 @@ def test_of_charts_the_listed_items_are_read_in_one_system_of_units(tmp_path: Pa
     assert rows(charted, "time", "item", "code", "value", "uom") == [
         ("10-24 07:00", "211", "211", 75.0, "/min"),
         ("10-24 08:00", "223761", "223761", 37.0, "degC"),
-        ("10-24 08:00", "723", "723", 0.0, None),  # intubated: what is not spoken counts 0
+        ("10-24 08:00", "723", "723", 0.0, "points"),  # intubated: what is not spoken counts 0
         ("10-24 08:00", "Heart Rate", "220045", 80.0, "/min"),
     ]
     assert report.rows["CHARTEVENTS"] == 8
