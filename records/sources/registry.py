@@ -17,7 +17,7 @@ from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.shards import Shard
 from cohorts.records.tables.times import Dates
 
-SOURCES = ("mimic3", "mimic4", "tables", "notes-csv")
+SOURCES = ("mimic3", "mimic4", "notes-csv", "tables")
 
 
 def open_source(

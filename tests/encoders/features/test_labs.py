@@ -183,7 +183,7 @@ def test_as_plain_python_has_it_on_real_values(shared_data: Path, tmp_path: Path
     features = LabFeatures.learn(batches, 5, window)
     made = np.concatenate([features.transform(batch) for batch in batches])
     assert len(features.items) > 50
-    item = "Sodium [mEq/L]"
+    item = "Sodium [mmol/L]"
     found = []
     for batch in batches:
         admitted = dict(zip(batch.units["unit_id"], batch.units["admitted"], strict=True))

@@ -369,7 +369,7 @@ def test_nothing_is_left_on_disk(shared_data: Path, opened: Open, tmp_path: Path
 
 
 def test_unknown_source_and_column_map(tmp_path: Path, opened: Open) -> None:
-    with pytest.raises(InputError, match="Sources: mimic3, mimic4, tables, notes-csv"):
+    with pytest.raises(InputError, match="Sources: mimic3, mimic4, notes-csv, tables"):
         opened("eicu", tmp_path)
     with pytest.raises(InputError, match="id=encounter_id"):
         opened("notes-csv", tmp_path, columns={"text": "note"})
