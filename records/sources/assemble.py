@@ -234,6 +234,8 @@ def _true(mask: pa.ChunkedArray) -> Bools:
 
 def _check_codes(rows: _Rows) -> None:
     rows.keep_given("code", "without a code")
+    place, rank = rows.table.column_names.index("rank"), rows.table.column("rank")
+    rows.table = rows.table.set_column(place, "rank", pc.if_else(pc.is_finite(rank), pc.round(rank), None))
     few, places, _ = distinct(rows.table.select(["kind", "system", "code"]))
     rows.keep_possible(is_impossible(few.to_pandas())[places], BAD_ICD)
 
