@@ -116,7 +116,7 @@ class RewrittenNotes(View):
     ) -> None:
         super().__init__(source)
         self._rewrite, self._version = rewrite, version
-        self._batches_counted = 0
+        self._counted: set[int] = set()  # batches, by number
         self._kept: _KeptTexts | None = None
         self.report.counts[counted] = 0
 
@@ -140,8 +140,8 @@ class RewrittenNotes(View):
         if kept := self._kept.find(number, told):
             return kept
         rewritten = {text: self._rewrite(text) for text in dict.fromkeys(before)}
-        if number >= self._batches_counted:
-            self._batches_counted = number + 1
+        if before and number not in self._counted:  # a pass may read no notes
+            self._counted.add(number)
             counts: Counter[str] = Counter()
             for text in before:
                 counts.update(rewritten[text][1])

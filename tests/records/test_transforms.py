@@ -13,7 +13,8 @@ from cohorts.records.base import Batch, Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from cohorts.records.transforms import AsOf, RewrittenNotes, Subset, View, parse_as_of
+from cohorts.records.transforms import AsOf, RewrittenNotes, Subset, View, parse_as_of, reading
+from small_hospitals import mimic3
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,14 @@ def test_notes_are_rewritten_once_while_they_are_what_they_were(
     assert rewritten == [*once, *again, *once]
     assert view.report.counts["letters"] == sum(map(len, before))
     assert set(tmp_path.rglob("*")) == there
+
+
+def test_notes_are_counted_though_a_pass_before_read_none(tmp_path: Path) -> None:
+    folder = mimic3(tmp_path / "tables")
+    with open_source("mimic3", folder, work_dir=tmp_path, quarantine_file=tmp_path / "bad") as source:
+        rewritten = RewrittenNotes(source, lambda text: (text.upper(), Counter(done=1)), "v", "done")
+        with reading(rewritten, frozenset()):
+            (none,) = rewritten.batches()
+        (batch,) = rewritten.batches()
+        assert (none.notes["text"].tolist(), batch.notes["text"].tolist()) == ([], ["PT STABLE"])
+        assert source.report.counts["done"] == 1
