@@ -153,14 +153,20 @@ def empty_frame(columns: Mapping[str, str]) -> "pd.DataFrame":
 
 
 def typed(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
-    """Return the columns of a frame, each of its type; pandas before 3 would make words of missing texts."""
-    texts = {
-        name: frame[name].astype("str").where(frame[name].notna())
-        for name in columns
-        if columns[name] == "str"
-    }
-    others = {name: kind for name, kind in columns.items() if kind != "str"}
-    return frame.assign(**texts).astype(others)[list(columns)]
+    """Return the columns of a frame, each of its type; those that are not there are missing."""
+    import pandas as pd
+
+    made: dict[str, pd.Series] = {}
+    for name, kind in columns.items():
+        if name not in frame:
+            made[name] = pd.Series(None, index=frame.index, dtype=kind)
+        elif kind != "str":
+            made[name] = frame[name].astype(kind)  # type: ignore[call-overload]
+        elif isinstance(frame[name].dtype, pd.StringDtype):
+            made[name] = frame[name]
+        else:  # pandas before 3 would make words of missing texts
+            made[name] = frame[name].astype("str").where(frame[name].notna())
+    return pd.DataFrame(made, index=frame.index)
 
 
 def joined_notes(batch: Batch) -> list[str]:

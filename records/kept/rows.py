@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from cohorts.records.arrow_types import ARROW_TYPES
 from cohorts.records.base import (
     ADMISSION_COLUMNS,
     CODE_COLUMNS,
@@ -59,16 +60,9 @@ EVENTS = pa.schema(
 
 A measurement's `item` is its `name`. When a code's admission began stands among the outcomes.
 """
-_TYPES = {
-    "str": pa.string(),
-    "datetime64[us]": _TIME,
-    "boolean": pa.bool_(),
-    "float64": pa.float64(),
-    "Int64": pa.int64(),
-}
 OUTCOMES = pa.schema(
     [
-        *((name, _TYPES[kind]) for name, kind in ADMISSION_COLUMNS.items()),
+        *((name, ARROW_TYPES[kind]) for name, kind in ADMISSION_COLUMNS.items()),
         ("described", pa.bool_()),  # whether it is the admission that the unit's row in the batch describes
         ("age", pa.float64()),  # of the unit, at the admission described; over 89 is 90
         ("sex", pa.string()),
@@ -148,7 +142,7 @@ class _People:
 
 def _table(frame: pd.DataFrame, columns: Mapping[str, str]) -> Any:
     """Return these columns of a frame, of their types; what the frame has besides is left out."""
-    schema = pa.schema([(name, _TYPES[kind]) for name, kind in columns.items()])
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(None)
 
 

@@ -5,7 +5,6 @@ numpy finds the runs, and Arrow tells which are different. Dates and numbers tha
 that (removal.py). A text that is not plain ASCII goes through the steps for these on its own.
 """
 
-import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from cohorts.records.cores import usable_cores
 from cohorts.records.notes.cleaning import (
     APART,
     END,
@@ -137,8 +137,7 @@ def _pieces(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _threads() -> int:
     """Return how many threads split: one for each core that this process may use, up to a few."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_THREADS)
+    return min(usable_cores(), _MOST_THREADS)
 
 
 def _without_numbers(texts: Iterable[str]) -> tuple[Signs, Places]:

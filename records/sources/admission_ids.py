@@ -6,9 +6,9 @@ cohort, or is another patient's, can't be told there; nor whose the rows of a ta
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from cohorts.records.tables.partition import hashed_ids
 
 
 class AdmissionIds:
@@ -20,13 +20,13 @@ class AdmissionIds:
 
     def see(self, ids: pa.ChunkedArray) -> None:
         """Keep the ids."""
-        self._new.append(_hashed(ids))
+        self._new.append(hashed_ids(ids))
 
     def lacks(self, ids: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
         """Return which of the ids, of which none is missing, no admission has, (n,)."""
         if self._new:
             self._known, self._new = np.unique(np.concatenate([self._known, *self._new])), []
-        return ~np.isin(_hashed(ids), self._known)
+        return ~np.isin(hashed_ids(ids), self._known)
 
 
 class Owners:
@@ -40,7 +40,7 @@ class Owners:
     def see(self, keys: pa.ChunkedArray, patients: pa.ChunkedArray) -> None:
         """Take in keys and their patients, (n,) each; of a key that comes again, the first one counts."""
         given = keys.is_valid()
-        hashed = pa.array(_hashed(keys.filter(given)), pa.uint64())
+        hashed = pa.array(hashed_ids(keys.filter(given)), pa.uint64())
         self._new.append(pa.table({"key": hashed, "patient": patients.filter(given).dictionary_encode()}))
 
     def of(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -50,7 +50,7 @@ class Owners:
         few = pc.unique(keys).drop_null()
         if not len(self._keys) or not len(few):
             return pa.chunked_array([pa.nulls(len(keys), pa.string())])
-        hashed = _hashed(few)
+        hashed = hashed_ids(few)
         place = np.minimum(np.searchsorted(self._keys, hashed), len(self._keys) - 1)
         patients = self._patients.take(pa.array(place, mask=self._keys[place] != hashed)).cast(pa.string())
         return pa.chunked_array([patients]).take(pc.index_in(keys, few))
@@ -61,7 +61,3 @@ class Owners:
         if seen.num_rows:
             self._keys, first = np.unique(seen.column("key").to_numpy(), return_index=True)
             self._patients = seen.column("patient").combine_chunks().take(pa.array(first))
-
-
-def _hashed(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    return pd.util.hash_array(np.array(ids.to_pylist(), dtype=object))

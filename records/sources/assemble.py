@@ -20,13 +20,13 @@ from cohorts.records.base import (
     Batch,
     Unit,
     empty_frame,
+    typed,
 )
 from cohorts.records.measured.one_system import to_one_system
 from cohorts.records.sources.admission_ids import AdmissionIds
 from cohorts.records.sources.admissions import People, Titles, admissions_of, people_of, units_of
 from cohorts.records.sources.icd import BAD_ICD, distinct, is_impossible
-from cohorts.records.sources.partitioned import Account, Assembled
-from cohorts.records.tables.columns import BadRow
+from cohorts.records.sources.partitioned import Account, Assembled, named_bad
 
 Bools = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -132,8 +132,8 @@ class _Rows:
         self._count_left_out(self.admission < 0, "without an admission")
         self._keep(self.admission >= 0)
 
-    def keep_possible(self, wrong: Bools, reason: str) -> None:
-        """Take out, and name as bad, what is wrong."""
+    def keep_possible(self, wrong: Bools, reason: str | Sequence[str]) -> None:
+        """Take out, and name as bad, what is wrong: for one reason, or each for its own."""
         self._name_bad(wrong, reason)
         self._keep(~wrong)
 
@@ -141,9 +141,7 @@ class _Rows:
         """Write values in one system of units; those that can't be are bad."""
         measured = to_one_system(self.table, mimic=mimic)
         self.table = measured.rows
-        wrong: Bools = measured.impossible.to_numpy()
-        self._name_bad(wrong, measured.reasons.to_pylist())
-        self._keep(~wrong)
+        self.keep_possible(measured.impossible.to_numpy(), measured.reasons.to_pylist())
 
     def date_by_admissions(self) -> None:
         """Add when the admission of each row began, null without one."""
@@ -158,12 +156,9 @@ class _Rows:
                 self.account.left_out[f"rows of {one['values']} {why}"] += one["counts"]
 
     def _name_bad(self, where: Bools, reason: str | Sequence[str]) -> None:
-        """Name rows as bad, for one reason or each for its own."""
         if where.any():
             gone = self.table.filter(pa.array(where))
-            reasons = [reason] * gone.num_rows if isinstance(reason, str) else reason
-            table, row, line = (gone.column(name).to_pylist() for name in ("table", "row", "line"))
-            self.account.bad += list(map(BadRow, table, row, line, reasons))
+            self.account.bad += named_bad(gone.column("table").to_pylist(), gone, reason)
 
     def _keep(self, where: Bools) -> None:
         if not where.all():
@@ -184,10 +179,8 @@ class _Rows:
         keys = [_sortable(self.table.column(name)) for name in reversed(by)]
         order = np.lexsort([*keys, place])
         units = pa.array(ids, pa.string()).take(pa.array(place[order]))
-        rows = self.table.select(
-            [name for name in columns if name != "unit_id" and name in self.table.column_names]
-        )
-        return as_frame(rows.take(order).add_column(0, "unit_id", units), columns)
+        rows = self.table.select([name for name in columns if name in self.table.column_names])
+        return typed(rows.take(order).add_column(0, "unit_id", units).to_pandas(), columns)
 
 
 def _as_events(stays: pa.Table) -> pa.Table:
@@ -201,17 +194,6 @@ def places_in(column: pa.ChunkedArray, ids: "pd.Series[str]") -> Places:
     """Return where each id stands among `ids`, (rows,), -1 for none of them."""
     found: Places = pc.fill_null(pc.index_in(column, pa.array(ids, pa.string())), -1).to_numpy()
     return found.astype(np.int64)
-
-
-def as_frame(rows: pa.Table, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows as pandas has them, each column of its type; those that are not there are missing."""
-    made: pd.DataFrame = rows.to_pandas()
-    for name, kind in columns.items():
-        if name not in made:
-            made[name] = pd.Series(None, index=made.index, dtype=kind)
-        elif kind != "str":
-            made[name] = made[name].astype(kind)  # type: ignore[call-overload]
-    return made[list(columns)]
 
 
 def _sortable(column: pa.ChunkedArray) -> Any:

@@ -1,7 +1,6 @@
 """What the sources share: tables are dealt to parts on disk once, and every part becomes one batch."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from cohorts.errors import SourceError
 from cohorts.private_files import Scratch
 from cohorts.records.base import FRAMES, Batch, Report, Unit
+from cohorts.records.cores import usable_cores
 from cohorts.records.tables.columns import BadRow, Table, read_table
 from cohorts.records.tables.partition import Partition
 from cohorts.records.tables.quarantine import Quarantine
@@ -140,7 +140,7 @@ class PartitionedSource:
         self.work_dir = work_dir
         self.quarantine = quarantine
         self._shard = shard
-        self._workers = max(1, min(_cores(), memory_mib // _MIB_PER_WORKER))
+        self._workers = max(1, min(usable_cores(), memory_mib // _MIB_PER_WORKER))
         self._deal_bytes = memory_mib * 1024**2 // _DEALT_AT_ONCE
         self._partition: Partition | None = None
         self._counted: set[tuple[int, str]] = set()  # parts whose frames stand in the report
@@ -251,8 +251,10 @@ class PartitionedSource:
         rows, wrong = feed.check.see(rows)
         if not wrong.any():
             return rows, []
-        bad = named_bad(feed.table.name, rows.filter(pa.array(wrong)), feed.check.reason)
-        return rows.filter(pa.array(~wrong)), bad
+        bad = rows.filter(pa.array(wrong))
+        return rows.filter(pa.array(~wrong)), named_bad(
+            [feed.table.name] * bad.num_rows, bad, feed.check.reason
+        )
 
     def _owned(self, feed: Feed, rows: pa.Table) -> pa.Table:
         """Return the rows whose patient is known."""
@@ -303,12 +305,8 @@ class PartitionedSource:
         self.report.quarantined = dict(self.quarantine.counts)
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def named_bad(table: str, rows: pa.Table, reason: str) -> list[BadRow]:
-    """Name every row (with `row`, `line`) as bad for one reason."""
-    places = zip(rows.column("row").to_pylist(), rows.column("line").to_pylist(), strict=True)
-    return [BadRow(table, row, line, reason) for row, line in places]
+def named_bad(tables: Sequence[str], rows: pa.Table, reason: str | Sequence[str]) -> list[BadRow]:
+    """Name every row (with `row`, `line`) of the tables as bad, for one reason or each for its own."""
+    reasons = [reason] * rows.num_rows if isinstance(reason, str) else reason
+    row, line = (rows.column(name).to_pylist() for name in ("row", "line"))
+    return list(map(BadRow, tables, row, line, reasons))

@@ -5,12 +5,20 @@ database sees what is handed to it and nothing else: no file, no network, no ext
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from cohorts.errors import SourceError
+from cohorts.records.arrow_types import ARROW_TYPES
+from cohorts.records.base import (
+    ADMISSION_COLUMNS,
+    CODE_COLUMNS,
+    EVENT_COLUMNS,
+    MEASUREMENT_COLUMNS,
+    NOTE_COLUMNS,
+)
 from cohorts.records.sources.partitioned import Tables
 
 
@@ -28,68 +36,31 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 _TEXT, _TIME, _NUMBER = pa.string(), pa.timestamp("us"), pa.float64()
-_OF = {"patient_id": _TEXT, "admission_id": _TEXT}
+_MADE_OF_OTHERS = {"unit_id", "death", "readmitted", "last_contact", "followed_until"}  # of admissions
+
+
+def _columns_of(
+    columns: Mapping[str, str], less: Container[str] = ("unit_id", "admitted")
+) -> dict[str, pa.DataType]:
+    """Return what a SELECT gives of a frame of the contract: the patient, and all that is not made of other frames."""
+    return {"patient_id": _TEXT} | {
+        name: ARROW_TYPES[kind] for name, kind in columns.items() if name not in less
+    }
+
+
+_EVENTS = _columns_of(EVENT_COLUMNS)
+_OF_STAYS = ("patient_id", "admission_id", "code", "result", "time", "stop", "value")
 FRAME_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
-    "patients": {
-        "patient_id": _TEXT,
-        "sex": _TEXT,
-        "born": _TIME,
-        "death": _TIME,
-        "followed_until": _TIME,
+    "patients": {"patient_id": _TEXT, "sex": _TEXT, "born": _TIME, "death": _TIME, "followed_until": _TIME},
+    "admissions": _columns_of(ADMISSION_COLUMNS, _MADE_OF_OTHERS),
+    "codes": _columns_of(CODE_COLUMNS) | {"rank": _NUMBER},
+    "notes": _columns_of(NOTE_COLUMNS),
+    "measurements": _columns_of(MEASUREMENT_COLUMNS),
+    "events": _EVENTS,
+    "stays": {
+        name: _EVENTS[name]
+        for name in ("patient_id", "admission_id", "code", "result", "time", "stop", "value")
     },
-    "admissions": {
-        **_OF,
-        "admission_type": _TEXT,
-        "admitted": _TIME,
-        "discharged": _TIME,
-        "died": pa.bool_(),
-        "died_at": _TIME,
-        "discharge_location": _TEXT,
-        "emergency_from": _TIME,
-        "emergency_to": _TIME,
-    },
-    "codes": {
-        **_OF,
-        "kind": _TEXT,
-        "system": _TEXT,
-        "code": _TEXT,
-        "rank": _NUMBER,
-        "time": _TIME,
-        "stop": _TIME,
-        "route": _TEXT,
-        "dose": _TEXT,
-        "dose_uom": _TEXT,
-        "ndc": _TEXT,
-    },
-    "notes": {**_OF, "category": _TEXT, "time": _TIME, "text": _TEXT},
-    "measurements": {
-        **_OF,
-        "item": _TEXT,
-        "time": _TIME,
-        "value": _NUMBER,
-        "uom": _TEXT,
-        "kind": _TEXT,
-        "code": _TEXT,
-        "loinc": _TEXT,
-        "flag": _TEXT,
-        "low": _NUMBER,
-        "high": _NUMBER,
-    },
-    "events": {
-        **_OF,
-        "kind": _TEXT,
-        "system": _TEXT,
-        "code": _TEXT,
-        "name": _TEXT,
-        "time": _TIME,
-        "stop": _TIME,
-        "value": _NUMBER,
-        "uom": _TEXT,
-        "rate": _NUMBER,
-        "rate_uom": _TEXT,
-        "result": _TEXT,
-    },
-    "stays": {**_OF, "code": _TEXT, "result": _TEXT, "time": _TIME, "stop": _TIME, "value": _NUMBER},
     "titles": {"system": _TEXT, "code": _TEXT, "title": _TEXT},
 }
 """What a SELECT of each frame gives: columns by name, each of which it may leave out.

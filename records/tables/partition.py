@@ -138,6 +138,11 @@ def part_of(patients: pa.ChunkedArray, parts: int) -> npt.NDArray[np.int64]:
     known = pc.dictionary_encode(patients).combine_chunks()
     if isinstance(known, pa.ChunkedArray):  # of no chunk
         return np.zeros(0, np.int64)
-    hashed = pd.util.hash_array(np.array(known.dictionary.to_pylist(), dtype=object)) % parts
-    places: npt.NDArray[np.int64] = hashed.astype(np.int64)[known.indices.to_numpy()]
+    of_each = (hashed_ids(known.dictionary) % parts).astype(np.int64)
+    places: npt.NDArray[np.int64] = of_each[known.indices.to_numpy()]
     return places
+
+
+def hashed_ids(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """Return a hash of each id, (n,): the same on every machine."""
+    return pd.util.hash_array(np.array(ids.to_pylist(), dtype=object))
