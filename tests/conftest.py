@@ -13,9 +13,10 @@ import servers
 from cohorts.commands import configuration
 from cohorts.loaders.interrupt import end_on_signals
 from cohorts.records.base import Batch, Report
+from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from hypothesis import settings
-from small_hospitals import Read
+from small_hospitals import OpenOwn, Own, Read, worked_example
 
 pytest.register_assert_rewrite("engine_contract")
 # The same examples in every run, however slow; --hypothesis-profile=default draws others.
@@ -88,6 +89,23 @@ def read(tmp_path: Path) -> Read:
             return batch, source.report
 
     return read_it
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    """Return the worked example of a hospital's own tables."""
+    return worked_example(tmp_path)
+
+
+@pytest.fixture
+def open_own(tmp_path: Path) -> OpenOwn:
+    """Return how to open a hospital's own tables, by their folder and their mapping."""
+
+    def open_it(path: Path, mapping: Path, **more: Any) -> PartitionedSource:
+        work, bad = tmp_path / "work", tmp_path / "bad.csv"
+        return open_source("tables", path, mapping=mapping, work_dir=work, quarantine_file=bad, **more)
+
+    return open_it
 
 
 @pytest.fixture(scope="session")

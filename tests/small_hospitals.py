@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cohorts.records.base import Batch, Report
+from cohorts.records.sources.partitioned import PartitionedSource
 
 Read = Callable[..., tuple[Batch, Report]]  # the fixture `read`
+OpenOwn = Callable[..., PartitionedSource]  # the fixture `open_own`
 _MIMIC3: dict[str, str | None] = {
     "PATIENTS": "SUBJECT_ID,GENDER,DOB\n1,F,2094-03-05\n2,M,2100-01-01",
     "ADMISSIONS": "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,DEATHTIME,ADMISSION_TYPE,HOSPITAL_EXPIRE_FLAG\n"

@@ -1,37 +1,10 @@
 """What is wrong with a mapping is told before a table is read, and never with what stands in one."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cohorts.errors import SourceError
-from cohorts.records.sources import registry
-from cohorts.records.sources.partitioned import PartitionedSource
-from small_hospitals import Own, worked_example
-
-Open = Callable[..., PartitionedSource]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Own:
-    return worked_example(tmp_path)
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Open:
-    def open_it(path: Path, mapping: Path, **more: Any) -> PartitionedSource:
-        return registry.open_source(
-            "tables",
-            path,
-            mapping=mapping,
-            work_dir=tmp_path / "work",
-            quarantine_file=tmp_path / "bad.csv",
-            **more,
-        )
-
-    return open_it
-
+from small_hospitals import OpenOwn, Own
 
 MISTAKES = {
     "is no TOML": ("[frames]", "[frames"),
@@ -111,10 +84,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("told", MISTAKES)
-def test_a_mistake_is_told_before_a_table_is_read(own: Own, opened: Open, told: str) -> None:
+def test_a_mistake_is_told_before_a_table_is_read(own: Own, open_own: OpenOwn, told: str) -> None:
     own.replace(*MISTAKES[told])
     with pytest.raises(SourceError) as error:
-        opened(*own)
+        open_own(*own)
     assert told in str(error.value)
 
 
@@ -138,7 +111,7 @@ def test_a_mistake_is_told_before_a_table_is_read(own: Own, opened: Open, told: 
     ],
 )
 def test_a_select_reaches_nothing_but_its_tables(
-    own: Own, opened: Open, statement: str, tmp_path: Path
+    own: Own, open_own: OpenOwn, statement: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "outside.csv"
     file.write_text("patient_id\nPat Doe\n")
@@ -147,19 +120,21 @@ def test_a_select_reaches_nothing_but_its_tables(
     with pytest.raises(
         SourceError, match=r"The SELECT of patients (can't be run|must be one SELECT)"
     ) as told:
-        opened(*own)
+        open_own(*own)
     assert "Pat Doe" not in str(told.value)
     assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith("outside")) == ["outside.csv"]
 
 
-def test_a_select_that_names_admissions_without_a_frame_of_them_is_refused(own: Own, opened: Open) -> None:
+def test_a_select_that_names_admissions_without_a_frame_of_them_is_refused(
+    own: Own, open_own: OpenOwn
+) -> None:
     text = own.mapping.read_text()
     begin = text.index("admissions = ")
     own.mapping.write_text(text[:begin] + text[text.index("codes = ", begin) :])
     with pytest.raises(
         SourceError, match="The SELECT of codes gives admission_id, and there is no frame admissions"
     ):
-        opened(*own)
+        open_own(*own)
 
 
 @pytest.mark.parametrize(
@@ -183,20 +158,23 @@ def test_a_select_that_names_admissions_without_a_frame_of_them_is_refused(own: 
         ("'diagnosis' AS kind", "icd10 AS kind", "gives a kind that is none of diagnosis, procedure, drug"),
     ],
 )
-def test_a_value_that_fails_is_not_told(own: Own, opened: Open, old: str, new: str, told: str) -> None:
+def test_a_value_that_fails_is_not_told(own: Own, open_own: OpenOwn, old: str, new: str, told: str) -> None:
     own.replace(old, new)
-    with opened(*own) as source, pytest.raises(SourceError, match=told) as error:
+    with open_own(*own) as source, pytest.raises(SourceError, match=told) as error:
         list(source.batches())
     assert "haemolytic" not in str(error.value)
     assert "E11" not in str(error.value)
 
 
-def test_content_is_not_taken_for_words_to_tell(own: Own, opened: Open) -> None:
+def test_content_is_not_taken_for_words_to_tell(own: Own, open_own: OpenOwn) -> None:
     reports = own.folder / "reports.csv"
     reports.write_text(
         reports.read_text() + "".join(f"P-001,V1,2020-01-05,Letter,secret {n}\n" for n in range(200))
     )
     own.replace("body AS text", "body AS text, body AS left_out")
-    with opened(*own) as source, pytest.raises(SourceError, match="more than 100 values of left_out") as told:
+    with (
+        open_own(*own) as source,
+        pytest.raises(SourceError, match="more than 100 values of left_out") as told,
+    ):
         list(source.batches())
     assert "secret" not in str(told.value)

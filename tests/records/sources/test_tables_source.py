@@ -16,34 +16,11 @@ import pytest
 from cohorts import open_source as open_from_python
 from cohorts.errors import InputError, SourceError, TooManyBadRows
 from cohorts.records.base import Batch, Unit
-from cohorts.records.sources import registry
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.tables import partition
 from cohorts.records.tables.shards import Shard
 from command_line import ok, refused
-from small_hospitals import Own, worked_example
-
-Open = Callable[..., PartitionedSource]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Own:
-    return worked_example(tmp_path)
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Open:
-    def open_it(path: Path, mapping: Path, **more: Any) -> PartitionedSource:
-        return registry.open_source(
-            "tables",
-            path,
-            mapping=mapping,
-            work_dir=tmp_path / "work",
-            quarantine_file=tmp_path / "bad.csv",
-            **more,
-        )
-
-    return open_it
+from small_hospitals import OpenOwn, Own
 
 
 def read(source: PartitionedSource) -> list[Batch]:
@@ -64,8 +41,8 @@ def bad_rows(tmp_path: Path) -> list[tuple[str, str, str]]:
         return [(row["table"], row["row"], row["reason"]) for row in csv.DictReader(stream)]
 
 
-def test_the_example_is_read_as_its_mapping_says(own: Own, opened: Open) -> None:
-    source = opened(*own)
+def test_the_example_is_read_as_its_mapping_says(own: Own, open_own: OpenOwn) -> None:
+    source = open_own(*own)
     (batch,) = read(source)
     assert source.has_notes
     assert source.has_codes
@@ -92,8 +69,8 @@ def test_the_example_is_read_as_its_mapping_says(own: Own, opened: Open) -> None
     }
 
 
-def test_units_are_admissions_too(own: Own, opened: Open) -> None:
-    (batch,) = read(opened(*own, unit=Unit.ADMISSION))
+def test_units_are_admissions_too(own: Own, open_own: OpenOwn) -> None:
+    (batch,) = read(open_own(*own, unit=Unit.ADMISSION))
     assert batch.units["unit_id"].tolist() == ["V1", "V3", "V2"]
     assert batch.measurements["unit_id"].tolist() == ["V1", "V1"]
 
@@ -142,21 +119,21 @@ def as_sqlite(own: Own) -> Path:
 
 
 @pytest.mark.parametrize("made", [as_parquet, as_lines])
-def test_other_files_give_the_same(own: Own, opened: Open, made: Callable[[Own], None]) -> None:
-    expected = read(opened(*own))
+def test_other_files_give_the_same(own: Own, open_own: OpenOwn, made: Callable[[Own], None]) -> None:
+    expected = read(open_own(*own))
     made(own)
-    assert_same(read(opened(*own)), expected)
+    assert_same(read(open_own(*own)), expected)
 
 
 @pytest.mark.parametrize("made", [as_duckdb, as_sqlite])
 def test_a_database_gives_the_same(
-    own: Own, opened: Open, made: Callable[[Own], Path], tmp_path: Path
+    own: Own, open_own: OpenOwn, made: Callable[[Own], Path], tmp_path: Path
 ) -> None:
-    expected = read(opened(*own))
+    expected = read(open_own(*own))
     file = made(own)
     own.replace("[tables.reports]\n", '[tables.letters]\nfile = "REPORTS"\n')
     own.replace("FROM reports", "FROM letters")
-    source = opened(file, own.mapping)
+    source = open_own(file, own.mapping)
     copies = list((tmp_path / "work").glob("*/*.parquet"))
     assert sorted(copy.stem for copy in copies) == [
         "diagnoses",
@@ -170,48 +147,48 @@ def test_a_database_gives_the_same(
     before = source.fingerprint
     assert_same(read(source), expected)
     assert not list((tmp_path / "work").iterdir())
-    assert opened(file, own.mapping).fingerprint == before
+    assert open_own(file, own.mapping).fingerprint == before
     with file.open("ab") as stream:  # behind what is read
         stream.write(b"\0")
-    assert opened(file, own.mapping).fingerprint != before
+    assert open_own(file, own.mapping).fingerprint != before
 
 
 @pytest.mark.parametrize("made", [as_duckdb, as_sqlite])
-def test_what_a_database_lacks_is_told(own: Own, opened: Open, made: Callable[[Own], Path]) -> None:
+def test_what_a_database_lacks_is_told(own: Own, open_own: OpenOwn, made: Callable[[Own], Path]) -> None:
     file = made(own)
     own.replace('kind = "text", begin', 'sort = "text", begin')
     with pytest.raises(
         SourceError, match=r"Table visits of .* has no column sort .* It has: visit, person, kind"
     ):
-        opened(file, own.mapping)
+        open_own(file, own.mapping)
     own.replace("[tables.visits]\n", '[tables.visits]\nfile = "stays"\n')
     with pytest.raises(SourceError, match=r"has no table stays\. It has: .*diagnoses.*visits"):
-        opened(file, own.mapping)
+        open_own(file, own.mapping)
 
 
-def test_what_is_no_database_is_refused(own: Own, opened: Open, tmp_path: Path) -> None:
+def test_what_is_no_database_is_refused(own: Own, open_own: OpenOwn, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"persons\.csv is no database file .* name the folder"):
-        opened(own.folder / "persons.csv", own.mapping)
+        open_own(own.folder / "persons.csv", own.mapping)
     with pytest.raises(SourceError, match="no folder, and no database file"):
-        opened(tmp_path / "nowhere", own.mapping)
+        open_own(tmp_path / "nowhere", own.mapping)
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"SQLite format 3\0" + b"Pat Doe" * 1000)
     with pytest.raises(SourceError, match="can't be read as a database") as told:
-        opened(broken, own.mapping)
+        open_own(broken, own.mapping)
     assert "Pat Doe" not in str(told.value)
 
 
-def test_a_view_that_reads_a_file_is_refused(own: Own, opened: Open, tmp_path: Path) -> None:
+def test_a_view_that_reads_a_file_is_refused(own: Own, open_own: OpenOwn, tmp_path: Path) -> None:
     file = tmp_path / "views.duckdb"
     with duckdb.connect(str(file)) as database:
         for table in own.folder.glob("*.csv"):
             database.execute(f"CREATE VIEW {table.stem} AS FROM read_csv('{table}')")
     with pytest.raises(SourceError, match=r"can't be read as a database.*Does a view of it read files\?"):
-        opened(file, own.mapping)
+        open_own(file, own.mapping)
 
 
-def test_a_foreign_hospital_is_read_end_to_end(shared_data: Path, opened: Open) -> None:
-    source = opened(shared_data / "synthea-notes", Path(__file__).with_name("synthea.toml"))
+def test_a_foreign_hospital_is_read_end_to_end(shared_data: Path, open_own: OpenOwn) -> None:
+    source = open_own(shared_data / "synthea-notes", Path(__file__).with_name("synthea.toml"))
     (batch,) = read(source)
     assert source.report.counts == {
         "patients": 116,
@@ -231,29 +208,29 @@ def test_a_foreign_hospital_is_read_end_to_end(shared_data: Path, opened: Open) 
 
 
 def test_parts_and_shards_have_each_patient_once(
-    own: Own, opened: Open, monkeypatch: pytest.MonkeyPatch
+    own: Own, open_own: OpenOwn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = read(opened(*own))
+    whole = read(open_own(*own))
     monkeypatch.setattr(partition, "PART_BYTES", 100)
-    batches = read(opened(*own))
+    batches = read(open_own(*own))
     assert len(batches) > 1
     found = pd.concat([batch.measurements for batch in batches])
     assert sorted(found["value"]) == sorted(whole[0].measurements["value"])
-    of_shards = [read(opened(*own, shard=Shard(number, 2))) for number in (1, 2)]
+    of_shards = [read(open_own(*own, shard=Shard(number, 2))) for number in (1, 2)]
     ids = [batch.units["unit_id"].tolist() for batches in of_shards for batch in batches]
     assert sorted(one for some in ids for one in some) == ["P-001", "P-002", "P-003"]
     many = [sum(len(batch.measurements) for batch in batches) for batches in of_shards]
     assert sum(many) == 2
 
 
-def test_the_mapping_is_part_of_the_fingerprint(own: Own, opened: Open) -> None:
-    before = opened(*own).fingerprint
-    assert opened(*own).fingerprint == before
+def test_the_mapping_is_part_of_the_fingerprint(own: Own, open_own: OpenOwn) -> None:
+    before = open_own(*own).fingerprint
+    assert open_own(*own).fingerprint == before
     own.replace("'laboratory' AS kind", "'vital' AS kind")
-    assert opened(*own).fingerprint != before
+    assert open_own(*own).fingerprint != before
 
 
-def test_a_hospital_of_notes_and_patients_alone(own: Own, opened: Open) -> None:
+def test_a_hospital_of_notes_and_patients_alone(own: Own, open_own: OpenOwn) -> None:
     own.mapping.write_text(
         """
 [tables.reports]
@@ -265,7 +242,7 @@ notes = "SELECT person AS patient_id, type AS category, written AS time, body AS
 events = "SELECT person AS patient_id, 'visit' AS kind, min(written) AS time FROM reports GROUP BY 1"
 """
     )
-    source = opened(*own)
+    source = open_own(*own)
     (batch,) = read(source)
     assert batch.units["unit_id"].tolist() == ["P-001", "P-002", "P-003"]
     assert batch.units["admissions"].tolist() == [0, 0, 0]
@@ -279,19 +256,19 @@ events = "SELECT person AS patient_id, 'visit' AS kind, min(written) AS time FRO
         "notes": 3,
     }
     with pytest.raises(InputError, match="no frame admissions, so it knows no admissions"):
-        opened(*own, unit=Unit.ADMISSION)
+        open_own(*own, unit=Unit.ADMISSION)
 
 
-def test_only_some_rows_are_read(own: Own, opened: Open) -> None:
+def test_only_some_rows_are_read(own: Own, open_own: OpenOwn) -> None:
     own.replace('via = "visits"\n', 'via = "visits"\nonly = { test = "wanted" }\n')
     own.replace("[frames]\n", '[values]\nwanted = ["CREA"]\n\n[frames]\n')
-    source = opened(*own)
+    source = open_own(*own)
     (batch,) = read(source)
     assert batch.measurements["item"].tolist() == ["Creatinine"]
     assert source.report.rows["labs"] == 4
 
 
-def test_tables_and_columns_that_may_be_lacking_are_told(own: Own, opened: Open) -> None:
+def test_tables_and_columns_that_may_be_lacking_are_told(own: Own, open_own: OpenOwn) -> None:
     (own.folder / "reports.csv").unlink()
     persons = own.folder / "persons.csv"
     persons.write_text(persons.read_text().replace("sex", "gender"))
@@ -299,7 +276,7 @@ def test_tables_and_columns_that_may_be_lacking_are_told(own: Own, opened: Open)
         'patient = "person"\ncolumns = { person = "id", sex',
         'patient = "person"\nwithout = { sex = "sex is not known" }\ncolumns = { person = "id", sex',
     )
-    source = opened(*own)
+    source = open_own(*own)
     assert not source.has_notes
     assert read(source)[0].units["sex"].isna().all()
     assert source.report.warnings == [
@@ -308,19 +285,21 @@ def test_tables_and_columns_that_may_be_lacking_are_told(own: Own, opened: Open)
     ]
 
 
-def test_rows_without_a_place_are_listed_under_their_select(own: Own, opened: Open, tmp_path: Path) -> None:
+def test_rows_without_a_place_are_listed_under_their_select(
+    own: Own, open_own: OpenOwn, tmp_path: Path
+) -> None:
     own.replace('icd10 AS code, rank,\n  "table", row, line', "replace('1' || icd10, 'x', '') AS code, rank")
     own.replace('icd = { kind = "diagnosis", code = "icd10", version = "10" }\n', "")
     own.replace("'ICD-10' AS system", "'ICD-9' AS system")
-    source = opened(*own, max_bad_share=1)
+    source = open_own(*own, max_bad_share=1)
     read(source)
     assert {(table, row) for table, row, _ in bad_rows(tmp_path)} == {("SELECT of codes", "0")}
     assert source.report.quarantined == {"SELECT of codes": 4}
     with pytest.raises(TooManyBadRows, match="4 of 4 rows of SELECT of codes are bad"):
-        read(opened(*own))
+        read(open_own(*own))
 
 
-def test_bad_rows_are_named_by_their_place(own: Own, opened: Open, tmp_path: Path) -> None:
+def test_bad_rows_are_named_by_their_place(own: Own, open_own: OpenOwn, tmp_path: Path) -> None:
     for name, line in (
         ("diagnoses", "V2,P-001,1,I10"),  # another's visit
         ("diagnoses", "V1,P-001,1,38x."),
@@ -329,7 +308,7 @@ def test_bad_rows_are_named_by_their_place(own: Own, opened: Open, tmp_path: Pat
     ):
         file = own.folder / f"{name}.csv"
         file.write_text(file.read_text() + line + "\n")
-    read(opened(*own, max_bad_share=1))
+    read(open_own(*own, max_bad_share=1))
     places = {(table, row): reason for table, row, reason in bad_rows(tmp_path)}
     assert places.keys() == {("diagnoses", "5"), ("diagnoses", "6"), ("visits", "4"), ("labs", "5")}
     assert places["diagnoses", "5"] == "an admission of another patient"
