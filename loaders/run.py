@@ -252,7 +252,8 @@ class Run:
         goal, encoder = self.goal, making.encoder
         mapping = kept_mapping(self.manifest["store"], goal.name)
         if mapping is not None:
-            first = next(source.batches(), None)
+            with reading(source, frozenset()):
+                first = next(source.batches(), None)
             ids = [] if first is None else first.units["unit_id"].head(_LOOKED_AT).tolist()
             check_attached(connector, mapping, encoder.dim, source.unit, ids)
         elif is_there(connector, goal.name) and not (goal.replace or goal.update or goal.resume):
