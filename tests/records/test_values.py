@@ -376,16 +376,6 @@ def test_a_value_is_a_finite_number_or_bad(tmp_path: Path, read: Read) -> None:
     assert report.quarantined == {"LABEVENTS": len(bad)}
 
 
-def test_a_rank_is_a_whole_number_as_before(tmp_path: Path, read: Read) -> None:
-    rows = "subject_id,hadm_id,seq_num,icd_code,icd_version\n1,10,2.4,I10,10\n1,10,1.2,0389,9\n1,10,,4280,9"
-    batch, report = read("mimic4", mimic4(tmp_path / "tables", diagnoses_icd=rows))
-    found = batch.codes[batch.codes["kind"] == "diagnosis"]
-    assert found["code"].tolist() == ["0389", "I10", "4280"]
-    assert found["rank"].tolist() == [1, 2, pd.NA]
-    assert batch.units["principal_code"].tolist() == ["0389"]
-    assert report.quarantined == {}
-
-
 # Identifiers of notes-csv, which are text
 
 
