@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from cohorts.records.notes.categories import NoteCategories
 
@@ -192,6 +192,15 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     categories: NoteCategories = field(default_factory=NoteCategories)
     share_read: float = 0.0  # of the pass under way, 0 to 1
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A source that can be read and checked without making batches."""
+
+    def counted(self) -> Iterator[int]:
+        """Yield how many units each part has, while the report is filled. Raises SourceError."""
+        ...
 
 
 class Source(Protocol):

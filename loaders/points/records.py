@@ -19,7 +19,7 @@ from cohorts.loaders.points.patients import PatientPoints
 from cohorts.loaders.points.payload import explained, filterable, payloads
 from cohorts.loaders.points.ray import encode_on_ray
 from cohorts.progress import ProgressCallback
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Batch, Counts, Source
 from cohorts.records.transforms import View, reading, take_units
 
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
@@ -78,7 +78,17 @@ def _cut(batch: Batch, at_most: int | None) -> Iterator[Batch]:
 
 def read_only(source: Source, summary: Summary, tick: ProgressCallback) -> int:
     """Read and check the source, encode and write nothing; return how many units it has."""
-    return sum(len(batch) for batch in WatchedSource(source, summary, tick).batches())
+    parts = source.counted() if isinstance(source, Counts) else map(len, source.batches())
+    units = 0
+    while True:
+        began = time.perf_counter()
+        more = next(parts, None)
+        summary.spend("read", time.perf_counter() - began)
+        if more is None:
+            return units
+        units += more
+        share = source.report.share_read
+        tick("read", more, round(units / share) if share else None)
 
 
 def train(source: Source, encoder: Encoder, summary: Summary, tick: ProgressCallback) -> None:

@@ -53,15 +53,11 @@ class NoteCategories:
         self._admissions: Counter[str] = Counter()
         self._patients: Counter[str] = Counter()
 
-    def add(self, notes: "pd.DataFrame", patient_of: "pd.Series[str]") -> None:
-        """Count notes of patients that come once: columns as in NOTE_COLUMNS; `patient_of` is by unit."""
-        frame = notes[["unit_id"]].assign(
-            name=notes["category"].fillna(NONE).map(self._kept),
-            admission=notes["admission_id"],
-            patient=notes["unit_id"].map(patient_of),
-        )
+    def add(self, notes: "pd.DataFrame") -> None:
+        """Count notes of patients that come once: their category, admission_id and patient_id."""
+        frame = notes.assign(name=notes["category"].fillna(NONE).map(self._kept))
         self._notes.update(frame["name"].tolist())
-        for column, counter in (("admission", self._admissions), ("patient", self._patients)):
+        for column, counter in (("admission_id", self._admissions), ("patient_id", self._patients)):
             distinct = frame[["name", column]].dropna().drop_duplicates()
             counter.update(distinct["name"].tolist())
 

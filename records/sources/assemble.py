@@ -60,7 +60,7 @@ _LAST = np.iinfo(np.int64).max
 def assemble(
     frames: Mapping[str, pa.Table], unit: Unit, titles: Titles, of_all: AdmissionIds, *, mimic: bool
 ) -> Assembled:
-    """Return the batch of these patients and an account of it; `of_all` knows the admissions of all patients.
+    """Return the part that these patients are; `of_all` knows the admissions of all patients.
 
     Of `frames`, patients, admissions, codes and stays must be there. With `mimic`, items are numbered as in MIMIC.
     """
@@ -78,19 +78,36 @@ def assemble(
         rows["measurements"].measure_in_one_system(mimic)
     rows["codes"].date_by_admissions()
     _count(rows)
-    units = units_of(people, rows["codes"].table, rows["stays"].table, unit, titles)
+    coded, stays = rows["codes"].table, rows["stays"].table  # of the patient, whatever the unit
     if unit is Unit.ADMISSION:
         for one in rows.values():
             one.keep_of_admissions()
+    many = len(people.patients if unit is Unit.PATIENT else people.admissions)
+
+    def make() -> Batch:
+        return _batch(units_of(people, coded, stays, unit, titles), admissions_of(people, unit), rows, unit)
+
+    return Assembled(many, accounts, _noted(rows), make)
+
+
+def _batch(units: pd.DataFrame, admissions: pd.DataFrame, rows: Mapping[str, "_Rows"], unit: Unit) -> Batch:
     if "events" in rows:
-        rows["events"] = rows["events"].with_rows(rows["stays"])
+        rows = {**rows, "events": rows["events"].with_rows(rows["stays"])}
     made = {
         name: rows[name].of_units(units["unit_id"], unit, columns, by)
         for name, (columns, by) in _MADE.items()
         if name in rows
     }
     lacking = {name: empty_frame(columns) for name, (columns, _) in _MADE.items() if name not in rows}
-    return Assembled(Batch(units=units, admissions=admissions_of(people, unit), **made, **lacking), accounts)
+    return Batch(units=units, admissions=admissions, **made, **lacking)
+
+
+def _noted(rows: Mapping[str, "_Rows"]) -> pd.DataFrame:
+    """Return the category, admission_id and patient_id of every note."""
+    columns = ["category", "admission_id", "patient_id"]
+    return (
+        rows["notes"].table.select(columns).to_pandas() if "notes" in rows else pd.DataFrame(columns=columns)
+    )
 
 
 class _Rows:

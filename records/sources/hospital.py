@@ -82,7 +82,7 @@ class Hospital:
         )
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
-        """Turn all rows of some patients into a batch. Raises SourceError."""
+        """Turn all rows of some patients into one part. Raises SourceError."""
         made = {frame: self._selects.frame(frame, tables) for frame in (*_ALWAYS, *sorted(frames))}
         mimic = self._declaration.items == "mimic"
         assembled = assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic)

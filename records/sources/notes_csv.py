@@ -68,7 +68,7 @@ class NotesCsv:
         yield Feed(table, self._file, "patient_id", frozenset({"patients", "notes"}))
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:  # noqa: ARG002 - notes are all it has
-        """Turn all notes of some ids into a batch."""
+        """Turn all notes of some ids into one part."""
         notes: pd.DataFrame = tables[self._file.name].to_pandas()
         notes = notes.assign(
             **{role: _missing(notes, role) for role in ROLES if _as_field(role) not in notes}
@@ -86,14 +86,15 @@ class NotesCsv:
                 )
         units["unit_id"] = units["patient_id"]
         notes = notes.assign(unit_id=notes["patient_id"], admission_id=None)
-        batch = Batch(
+        made = Batch(
             units=units[[*UNIT_COLUMNS, *labels]],
             codes=empty_frame(CODE_COLUMNS),
             notes=typed(notes, NOTE_COLUMNS),
             measurements=empty_frame(MEASUREMENT_COLUMNS),
         )
         counts = Counter(patients=len(units), notes=len(notes))
-        return Assembled(batch, {"notes": Account(counts, +left_out)})
+        noted = made.notes.assign(patient_id=notes["patient_id"])
+        return Assembled(len(units), {"notes": Account(counts, +left_out)}, noted, lambda: made)
 
 
 def _as_field(role: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from cohorts.private_files import Scratch
-from cohorts.records.base import Batch, Source
+from cohorts.records.base import Batch, Counts, Source
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.tables.shards import Shard
 from cohorts.records.transforms import View
@@ -42,6 +42,12 @@ class OpenedSource(View):
     def batches(self) -> Iterator[Batch]:
         """Yield every patient once, in a stable order. Raises SourceError."""
         return self._source.batches()
+
+    def counted(self) -> Iterator[int]:
+        """Yield how many units each part has; a view that rewrites notes makes its batches. Raises SourceError."""
+        return (
+            self._source.counted() if isinstance(self._source, Counts) else map(len, self._source.batches())
+        )
 
     def close(self) -> None:
         """Remove the temporary files; safe to call twice."""

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from cohorts.errors import SourceError
@@ -82,10 +83,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Assembled:
-    """The batch of one part, and an account of each of its frames."""
+    """One part of a source: how many units it has, an account of each of its frames, and the batch, once it is made.
 
-    batch: Batch
+    `noted` has the category, admission_id and patient_id of every note.
+    """
+
+    units: int
     accounts: dict[str, Account]
+    noted: pd.DataFrame
+    make: Callable[[], Batch]
 
 
 class Layout(Protocol):
@@ -101,7 +107,7 @@ class Layout(Protocol):
         ...
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
-        """Turn all rows of some patients, by table, into a batch; only `frames` are made."""
+        """Turn all rows of some patients, by table, into one part; only `frames` are read."""
         ...
 
 
@@ -167,6 +173,19 @@ class PartitionedSource:
 
     def batches(self) -> Iterator[Batch]:
         """Yield every patient once: parts in order, patients by id within one. Raises SourceError."""
+        for assembled in self._assembled():
+            if assembled.units:
+                batch = assembled.make()
+                del assembled  # the next part is read while the batch may be kept
+                yield batch
+                del batch
+
+    def counted(self) -> Iterator[int]:
+        """Yield how many units each part has: all is read, checked and told, no batch is made. Raises SourceError."""
+        for assembled in self._assembled():
+            yield assembled.units
+
+    def _assembled(self) -> Iterator[Assembled]:
         frames = self.frames
         feeds = [feed for feed in self._feeds if feed.frames & frames or feed.frames - FRAMES]
         partition = self._dealt(feeds)
@@ -178,9 +197,8 @@ class PartitionedSource:
                 continue
             assembled = self._layout.assemble(there, frames)
             self._count(part, assembled)
-            if len(assembled.batch):
-                yield assembled.batch
-            del tables, there, assembled
+            del tables, there
+            yield assembled
         partition.release()
         for table, rows in self.report.rows.items():
             self.quarantine.check_share(table, rows)
@@ -300,8 +318,7 @@ class PartitionedSource:
                 for name, count in more.items():
                     target[name] = target.get(name, 0) + count
             if frame == "notes":
-                batch = assembled.batch
-                self.report.categories.add(batch.notes, batch.units.set_index("unit_id")["patient_id"])
+                self.report.categories.add(assembled.noted)
         self.report.quarantined = dict(self.quarantine.counts)
 
 

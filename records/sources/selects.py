@@ -115,6 +115,8 @@ class Selects:
         self._selects, self._made_of = dict(selects), made_of
         self._empty = {name: _with_place(name, schema.empty_table()) for name, schema in tables.items()}
         self._names = pa.array(list(tables), pa.string())
+        for name, empty in self._empty.items():
+            self._register(name, empty)
         for frame, select in self._selects.items():
             self._check(frame, select)
 
@@ -155,8 +157,6 @@ class Selects:
             statements = self._connection.extract_statements(select)
             if [one.type.name for one in statements] != ["SELECT"]:
                 raise SourceError(f"The SELECT of {frame} must be one SELECT, and no other statement.")
-            for name, empty in self._empty.items():
-                self._register(name, empty)
             found = self._connection.sql(select).to_arrow_table()
         except duckdb.Error as error:
             said = str(error).strip().splitlines()[0]

@@ -37,7 +37,8 @@ class Block:
 def cut(data: bytes) -> Block | None:
     """Return as much of the data as can be a block, None where no record ends in it."""
     view = np.frombuffer(data, np.uint8)
-    quotes, newlines = np.flatnonzero(view == _QUOTE), np.flatnonzero(view == _NEWLINE)
+    newlines = np.flatnonzero(view == _NEWLINE)
+    quotes = np.flatnonzero(view == _QUOTE) if b'"' in data else newlines[:0]
     before = np.searchsorted(quotes, newlines)
     ends = np.flatnonzero((before & 1) == 0)
     if not len(ends):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from cohorts.records.tables.plain_columns import Cells
 
 # What databases and data frames put where nothing is, and nobody writes into a text.
-_NO_TEXT = {"", r"\N", "NULL", "(null)", "<null>", "NaN", "nan", "NaT", "<NA>"}
+_NO_TEXT = frozenset({"", r"\N", "NULL", "(null)", "<null>", "NaN", "nan", "NaT", "<NA>"})
 # What R, Excel, Python, JSON, SAS and hands put there; an identifier, a code, a date or a number it is not.
 _NO_VALUE = _NO_TEXT | {"NA", "N/A", "n/a", "#N/A", "None", "null", "-", "--", ".", "?"}
 _YES, _NO = {"1", "true", "t", "yes", "y"}, {"0", "false", "f", "no", "n"}
@@ -14,8 +15,20 @@ _YES, _NO = {"1", "true", "t", "yes", "y"}, {"0", "false", "f", "no", "n"}
 
 def texts(cells: pa.Array) -> pa.Array:
     """Return the cells as they are, null where they say that nothing is there."""
-    nothing = pc.is_in(pc.utf8_trim_whitespace(cells), pa.array(sorted(_NO_TEXT)))
-    return pc.if_else(nothing, None, cells) if pc.any(nothing).as_py() else cells
+    return _or_null(cells, _NO_TEXT)
+
+
+def plain_values(cells: pa.Array) -> pa.Array | None:
+    """Return the cells as `values` does, None where one may have to be stripped."""
+    return None if Cells(cells).may_be_stripped else _or_null(cells, _NO_VALUE)
+
+
+def _or_null(cells: pa.Array, nothings: frozenset[str]) -> pa.Array:
+    maybe = np.flatnonzero(Cells(cells).may_be_among(nothings))
+    few = pc.utf8_trim_whitespace(cells.take(pa.array(maybe)))
+    nothing = np.zeros(len(cells), np.bool_)
+    nothing[maybe] = pc.is_in(few, pa.array(sorted(nothings), pa.string())).to_numpy(zero_copy_only=False)
+    return pc.if_else(pa.array(nothing), None, cells) if nothing.any() else cells
 
 
 def values(cells: "pd.Series[str]") -> "pd.Series[str]":

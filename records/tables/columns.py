@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from cohorts.errors import SourceError
 from cohorts.records.tables import cells
+from cohorts.records.tables.plain_columns import Cells
 from cohorts.records.tables.reading import CHUNK_CHARS, CHUNK_ROWS, read_strings
 from cohorts.records.tables.strings import Strings
 from cohorts.records.tables.times import Dates, ends_with_year, lacks_century, read_times
@@ -219,6 +220,10 @@ def _typed(table: Table, names: Sequence[str], strings: Strings, dates: Dates) -
         if table.columns[name] is Kind.TEXT:
             rows[name] = cells.texts(texts)
             continue
+        if (plain := _plain(table.columns[name], texts)) is not None:
+            rows[name] = plain
+            faults.see_plain(name, plain)
+            continue
         column, where = _distinct(table, name, texts, dates)
         kind = _TYPES.get(table.columns[name], pa.string())
         rows[name] = pa.array(column.values, kind, from_pandas=True).take(where)
@@ -231,6 +236,23 @@ def _typed(table: Table, names: Sequence[str], strings: Strings, dates: Dates) -
     )
     good = pa.table(rows) if not bad else pa.table(rows).filter(pa.array(faults.good))
     return _Typed(good, [*bad, *strings.broken], counts, remarks, faults.shapes)
+
+
+def _plain(kind: Kind, texts: pa.Array) -> pa.Array | None:
+    """Return the typed column where every cell is plainly written, else None: its values are to be read one by one."""
+    match kind:
+        case Kind.KEY | Kind.REFERENCE:
+            return Cells(texts).whole_numbers(needed=kind is Kind.KEY)
+        case Kind.TIME | Kind.TIME_OR_NONE:
+            return Cells(texts).times(needed=kind is Kind.TIME)
+        case Kind.NUMBER:
+            return Cells(texts).numbers()
+        case Kind.FLAG:
+            return Cells(texts).flags()
+        case Kind.CODE | Kind.CODE_OR_NONE:
+            codes = cells.plain_values(texts)
+            return None if codes is None or (kind is Kind.CODE and codes.null_count) else codes
+    return None
 
 
 def _among(table: Table, name: str, texts: pa.Array, among: frozenset[str], dates: Dates) -> pa.Array:
@@ -271,6 +293,11 @@ class _Faults:
             for row in np.flatnonzero(wrong).tolist():
                 self._reasons[row] = reasons[where[row]]
             self.good &= ~wrong
+
+    def see_plain(self, name: str, values: pa.Array) -> None:
+        """Take in a column of which nothing is wrong, and nothing is to be said."""
+        if pa.types.is_timestamp(values.type):
+            self.shapes[name, _Shape.GIVEN] += len(values) - values.null_count
 
     def bad(self, places: Mapping[str, pa.Array]) -> list[tuple[int, int, str]]:
         """Return where bad rows stand, and why they are bad, in their order."""

@@ -52,7 +52,7 @@ class _Bytes:
             size = min(2 * size, BLOCK_BYTES)
         if block is None:
             return self._take(_some_lines(data))
-        self._take(len(block.data))
+        self._at += len(block.data)
         return block
 
     def give_back(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ class _Bytes:
             more = self._stream.read(self._at + size - len(self._held))
             self._ended = not more
             self._held, self._at = self._held[self._at :] + more, 0
-        return self._held[self._at : self._at + size]
+        return self._held[self._at : self._at + size]  # no copy where that is all
 
     def _take(self, many: int) -> bytes:
         self._at += many

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cohorts.harness.evaluate.note_categories import category_tables
-from cohorts.records.base import NOTE_COLUMNS, Report, Unit
+from cohorts.records.base import Report, Unit
 from cohorts.records.notes import categories
 from cohorts.records.notes.categories import NONE, OTHERS, Category, NoteCategories
 from cohorts.records.sources.registry import open_source
@@ -17,11 +17,9 @@ from command_line import run
 def counted(*rows: tuple[str, str | None, str | None]) -> NoteCategories:
     """Count notes of (patient, admission, category), a patient at a time."""
     made = NoteCategories()
-    frame = pd.DataFrame(rows, columns=["unit_id", "admission_id", "category"]).reindex(
-        columns=list(NOTE_COLUMNS)
-    )
-    for patient, notes in frame.groupby("unit_id"):
-        made.add(notes, pd.Series({patient: patient}))
+    frame = pd.DataFrame(rows, columns=["patient_id", "admission_id", "category"])
+    for _, notes in frame.groupby("patient_id"):
+        made.add(notes)
     return made
 
 
