@@ -58,6 +58,7 @@ def open_source(
     max_bad_share: float = 0.1,
     quarantine: PathLike | None = None,
     work_dir: PathLike | None = None,
+    memory_mib: int = 2_048,
 ) -> "OpenedSource":
     """Open a hospital's tables; only headers and first rows are read yet.
 
@@ -81,6 +82,8 @@ def open_source(
             ingested to.
         work_dir: The folder of temporary files, which hold patients' text and are the user's alone. By default a
             private folder among the system's temporary files (`TMPDIR`).
+        memory_mib: MiB of memory that reading the tables may take, beside the program itself and one batch; at least
+            256. With more, more cores read.
 
     Raises:
         SourceError: A table or a column is missing.
@@ -115,6 +118,7 @@ def open_source(
         mapping=None if mapping is None else given.as_path("mapping", mapping),
         dates=given.as_choice("dates", Dates, dates),
         shard=part,
+        memory_mib=given.as_count("memory_mib", memory_mib),
     )
     view = registry.view_notes(records, deidentify=placeholders, context=treatment)
     return OpenedSource(records, view, shard=part, scratch=scratch)

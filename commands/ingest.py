@@ -7,6 +7,7 @@ import typer
 from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
     MAX_BAD_SHARE,
+    MEMORY_MIB,
     Columns,
     Context,
     DatesAs,
@@ -95,6 +96,9 @@ def ingest(
     quarantine: Annotated[
         Path | None, source_option(help="File for bad rows [default: in the run folder].")
     ] = None,
+    memory_mib: Annotated[
+        int, source_option(metavar="<MiB>", min=256, help="Memory to read tables in, beside one batch.")
+    ] = MEMORY_MIB,
     run_dir: RunDir = None,
     replace: Replace = False,
     resume: Resume = False,
@@ -164,6 +168,7 @@ def ingest(
             shard=part,
             deidentify=deidentify,
             context=context,
+            memory_mib=memory_mib,
         ) as records,
         progress(run.times) as tick,
     ):

@@ -10,6 +10,7 @@ from cohorts.commands.configuration import variable
 from cohorts.commands.output import log
 
 MAX_BAD_SHARE = 0.1  # of the rows of a table
+MEMORY_MIB = 2_048  # to read a source
 
 # Each in its panel of what `--help` shows; the order of panels stands in typer_app.py.
 source_option = partial(typer.Option, rich_help_panel="Source")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohorts.commands.options import MAX_BAD_SHARE, ContextName, DatesName, UnitName
+from cohorts.commands.options import MAX_BAD_SHARE, MEMORY_MIB, ContextName, DatesName, UnitName
 from cohorts.commands.output import log
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def opened_source(
     shard: "Shard | None" = None,
     deidentify: bool = False,
     context: ContextName | None = None,
+    memory_mib: int = MEMORY_MIB,
 ) -> Iterator["Source"]:
     """Open a source, and see its notes as asked; what de-identification does not do is said at once.
 
@@ -57,6 +58,7 @@ def opened_source(
         mapping=mapping,
         dates=Dates(dates.value),
         shard=shard,
+        memory_mib=memory_mib,
     ) as opened:
         treatment = Treatment(context.value) if context else None
         records = view_notes(opened, deidentify=deidentify, context=treatment)

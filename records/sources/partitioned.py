@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from cohorts.errors import SourceError
+from cohorts.errors import InputError, SourceError
 from cohorts.private_files import Scratch
 from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.cores import usable_cores
@@ -25,6 +25,7 @@ from cohorts.records.tables.shards import Shard, shard_of
 from cohorts.records.tables.times import Dates
 
 MEMORY_MIB = 2_048
+LEAST_MEMORY_MIB = 256
 _MIB_PER_WORKER = 192  # blocks ahead, their columns of text, and those typed
 _DEALT_AT_ONCE = 40  # the share of the memory that waits to be sorted; to sort it takes three times as much
 Tables = dict[str, pa.Table]  # by the name of the table, with `row` and `line`
@@ -134,6 +135,10 @@ class PartitionedSource:
         memory_mib: int = MEMORY_MIB,
         copies: Scratch | None = None,
     ) -> None:
+        if memory_mib < LEAST_MEMORY_MIB:
+            raise InputError(
+                f"A source is read in {LEAST_MEMORY_MIB} MiB of memory or more, not in {memory_mib}."
+            )
         self.name = layout.name
         self.unit = layout.unit
         self.synthetic = layout.synthetic

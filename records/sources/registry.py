@@ -12,7 +12,7 @@ from cohorts.records.notes.deidentify import Deidentified
 from cohorts.records.sources.mimic import mimic3, mimic4
 from cohorts.records.sources.notes_csv import NotesCsv
 from cohorts.records.sources.own_tables import database_tables, own_tables, read_mapping
-from cohorts.records.sources.partitioned import Layout, PartitionedSource
+from cohorts.records.sources.partitioned import MEMORY_MIB, Layout, PartitionedSource
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.shards import Shard
 from cohorts.records.tables.times import Dates
@@ -34,13 +34,14 @@ def open_source(
     mapping: Path | None = None,
     dates: Dates = Dates.ISO,
     shard: Shard | None = None,
+    memory_mib: int = MEMORY_MIB,
 ) -> PartitionedSource:
     """Open a source; nothing but headers and first rows is read yet.
 
     `work_dir` takes the temporary files (patient text, private, removed at close). `notes` is the folder of
     MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv; `mapping` is the file that declares tables;
-    `dates` says which of day and month comes first where the year comes last; of a `shard` only its patients are read.
-    Raises SourceError, InputError.
+    `dates` says which of day and month comes first where the year comes last; of a `shard` only its patients are read;
+    `memory_mib` bounds what reading takes beside the program itself and one batch. Raises SourceError, InputError.
     """
     if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
         raise InputError(
@@ -75,6 +76,7 @@ def open_source(
         shard,
         dates=dates,
         settings=_settings(columns or {}, labels, dates, mapping),
+        memory_mib=memory_mib,
         copies=copies,
     )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts.records.base import FRAMES
+from cohorts.errors import InputError
+from cohorts.records.base import FRAMES, Unit
 from cohorts.records.sources.registry import open_source
 from cohorts.records.transforms import Subset, reading
 from command_line import ok
@@ -31,6 +32,33 @@ def test_a_later_pass_may_ask_for_more(tmp_path: Path) -> None:
             pd.testing.assert_frame_equal(later.of_units()[name], frame)
         assert some.report.counts == whole.report.counts
         assert some.report.left_out == whole.report.left_out
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("mimic3", Unit.PATIENT), ("mimic3", Unit.ADMISSION), ("mimic4", Unit.PATIENT)]
+)
+def test_a_source_that_is_only_counted_tells_what_one_tells_whose_batches_are_made(
+    shared_data: Path, tmp_path: Path, name: str, unit: Unit
+) -> None:
+    folder = shared_data / f"{name}-demo"
+    with (
+        open_source(name, folder, unit=unit, work_dir=tmp_path, quarantine_file=tmp_path / "bad") as counted,
+        open_source(
+            name, folder, unit=unit, work_dir=tmp_path, quarantine_file=tmp_path / "worse", memory_mib=256
+        ) as made,
+    ):
+        assert sum(counted.counted()) == sum(map(len, made.batches())) > 0
+        assert counted.report.counts == made.report.counts
+        assert counted.report.left_out == made.report.left_out
+        assert counted.report.selected == made.report.selected
+        assert list(counted.report.categories.told(9)) == list(made.report.categories.told(9))
+        assert counted.report.quarantined == made.report.quarantined
+
+
+def test_too_little_memory_is_refused(tmp_path: Path) -> None:
+    folder = mimic3(tmp_path / "tables")
+    with pytest.raises(InputError, match="256 MiB of memory or more, not in 255"):
+        open_source("mimic3", folder, work_dir=tmp_path, quarantine_file=tmp_path / "bad", memory_mib=255)
 
 
 @pytest.mark.parametrize(
