@@ -92,9 +92,9 @@ def open_source(
     from cohorts.private_files import Scratch, work_folder
     from cohorts.records.base import Unit
     from cohorts.records.notes.context import Treatment
+    from cohorts.records.shards import parse_shard
     from cohorts.records.sources import registry
     from cohorts.records.sources.opened import OpenedSource
-    from cohorts.records.tables.shards import parse_shard
     from cohorts.records.tables.times import Dates
     from cohorts.workspace import check_writable
 

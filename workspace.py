@@ -11,7 +11,7 @@ from cohorts.connectors.base import Collection
 from cohorts.connectors.checks import check_name
 from cohorts.errors import EncoderError, InputError
 from cohorts.private_files import private_data_folder, try_folder
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 
 ENCODERS = "encoders"
 _MAPPING = "attachment.json"

@@ -129,7 +129,7 @@ def ingest(
     from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run
     from cohorts.loaders.targets import LoadRequest
-    from cohorts.records.tables.shards import parse_shard
+    from cohorts.records.shards import parse_shard
     from cohorts.search.store import open_store
     from cohorts.workspace import default_run_dir, file_of_shard
 

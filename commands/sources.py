@@ -10,7 +10,7 @@ from cohorts.commands.output import log
 
 if TYPE_CHECKING:
     from cohorts.records.base import Source
-    from cohorts.records.tables.shards import Shard
+    from cohorts.records.shards import Shard
 
 
 @contextmanager

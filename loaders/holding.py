@@ -9,7 +9,7 @@ from cohorts.connectors.base import Connector
 from cohorts.loaders.journal.journal import Journal
 from cohorts.loaders.journal.lock import only_journal, only_run
 from cohorts.loaders.lease import Lease
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 from cohorts.workspace import check_writable, journal_file, journal_files
 
 

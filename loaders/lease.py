@@ -17,7 +17,7 @@ from typing import Self
 
 from cohorts.connectors.base import Connector
 from cohorts.errors import CohortsError, InputError
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 
 BEAT_S = 2.0
 DEAD_S = 15.0  # without a beat

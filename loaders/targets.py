@@ -20,7 +20,7 @@ from cohorts.loaders.versions import (
     sweep,
     switch,
 )
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 
 SHARD_PATIENCE_S = 600.0
 _LOOK_S = 1.0

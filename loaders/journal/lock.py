@@ -10,7 +10,7 @@ from typing import TextIO
 from cohorts.connectors.addresses import is_server, without_settings
 from cohorts.errors import InputError
 from cohorts.private_files import lock_folder, open_private
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from cohorts.documents import conform, read_json
 from cohorts.errors import InputError
 
@@ -82,6 +81,8 @@ def open_kept(folder: Path) -> Kept:
 
 def opened(folder: Path, files: Mapping[str, KeptFile]) -> Any:
     """Return some files of one kind as a dataset. Raises InputError where one is not what was written."""
+    import pyarrow.dataset as ds  # 50 ms, and who writes rows does not need it
+
     of_parquet = ds.ParquetFileFormat()
     fragments = [of_parquet.make_fragment(_open(folder / name, told)) for name, told in files.items()]
     return ds.FileSystemDataset(fragments, fragments[0].physical_schema, of_parquet)

@@ -103,7 +103,7 @@ def age_in_years(born: pd.Series, at: pd.Series) -> pd.Series:
 
 def _first_of(rows: pa.Table, key: list[str], fault: str, account: Account) -> pd.DataFrame:
     """Return the first row of every key, sorted by patient; further ones are bad, and those without a key."""
-    frame: pd.DataFrame = rows.to_pandas()
+    frame: pd.DataFrame = rows.to_pandas(use_threads=False)
     none = frame[key].isna().any(axis=1)
     again = frame.duplicated(key) & ~none
     for bad, why in ((none, f"no {key[0]}"), (again, fault)):
@@ -135,7 +135,9 @@ def _sex(given: "pd.Series[str]") -> "pd.Series[str]":
 def _principal(codes: pa.Table, titles: Titles) -> pd.DataFrame:
     """Return the principal diagnosis of every admission: the one of the lowest rank."""
     columns = ["admission_id", "principal_system", "principal_code", "principal_title"]
-    ranked: pd.DataFrame = codes.select(["admission_id", "kind", "system", "code", "rank"]).to_pandas()
+    ranked: pd.DataFrame = codes.select(["admission_id", "kind", "system", "code", "rank"]).to_pandas(
+        use_threads=False
+    )
     ranked = ranked[(ranked["kind"] == "diagnosis") & ranked["rank"].notna()]
     first = ranked.sort_values("rank", kind="stable").drop_duplicates("admission_id")
     keys = zip(first["system"], first["code"], strict=True)
@@ -145,5 +147,5 @@ def _principal(codes: pa.Table, titles: Titles) -> pd.DataFrame:
 
 
 def _icu_days(stays: pa.Table) -> "pd.Series[float]":
-    days: pd.DataFrame = stays.select(["admission_id", "value"]).to_pandas()
+    days: pd.DataFrame = stays.select(["admission_id", "value"]).to_pandas(use_threads=False)
     return days.groupby("admission_id")["value"].sum(min_count=1)

@@ -258,5 +258,5 @@ def _count(rows: Mapping[str, _Rows]) -> None:
 
 def _groups(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
     """Return the distinct values of some columns, and behind them how many rows have them."""
-    found = table.group_by(list(columns)).aggregate([([], "count_all")]).to_pylist()
+    found = table.group_by(list(columns), use_threads=False).aggregate([([], "count_all")]).to_pylist()
     return [(*(one[name] for name in columns), one["count_all"]) for one in found]

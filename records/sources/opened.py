@@ -6,8 +6,8 @@ from typing import Self
 
 from cohorts.private_files import Scratch
 from cohorts.records.base import Batch, Counts, Source
+from cohorts.records.shards import Shard
 from cohorts.records.sources.partitioned import PartitionedSource
-from cohorts.records.tables.shards import Shard
 from cohorts.records.transforms import View
 
 

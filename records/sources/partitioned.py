@@ -17,11 +17,11 @@ from cohorts.errors import InputError, SourceError
 from cohorts.private_files import Scratch
 from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.cores import usable_cores
+from cohorts.records.shards import Shard, shard_of
 from cohorts.records.tables.columns import BadRow, Table, read_table
 from cohorts.records.tables.partition import Partition
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.reading import content_bytes
-from cohorts.records.tables.shards import Shard, shard_of
 from cohorts.records.tables.times import Dates
 
 MEMORY_MIB = 2_048

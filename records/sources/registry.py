@@ -9,12 +9,12 @@ from cohorts.private_files import Scratch
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.context import ContextMarked, Treatment
 from cohorts.records.notes.deidentify import Deidentified
+from cohorts.records.shards import Shard
 from cohorts.records.sources.mimic import mimic3, mimic4
 from cohorts.records.sources.notes_csv import NotesCsv
 from cohorts.records.sources.own_tables import database_tables, own_tables, read_mapping
 from cohorts.records.sources.partitioned import MEMORY_MIB, Layout, PartitionedSource
 from cohorts.records.tables.quarantine import Quarantine
-from cohorts.records.tables.shards import Shard
 from cohorts.records.tables.times import Dates
 
 SOURCES = ("mimic3", "mimic4", "notes-csv", "tables")

@@ -20,7 +20,7 @@ import pyarrow.ipc
 from cohorts.errors import InputError
 from cohorts.private_files import Scratch, touch_private
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 32 * 1024 * 1024
 MAX_PARTS = 4_096
 
 
@@ -107,7 +107,9 @@ class Partition:
         if self._sink is None:
             self._sink = pa.OSFile(str(touch_private(self._path(table))), "wb")
             self._writer = pyarrow.ipc.new_stream(
-                self._sink, batch.schema, options=pyarrow.ipc.IpcWriteOptions(compression="lz4")
+                self._sink,
+                batch.schema,
+                options=pyarrow.ipc.IpcWriteOptions(compression="lz4", use_threads=False),
             )
             self._writer.write_batch(
                 batch.slice(0, 0)

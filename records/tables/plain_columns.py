@@ -54,6 +54,8 @@ class Cells:
     def times(self, *, needed: bool) -> pa.Array | None:
         """Return dates, or dates and times to the second, timestamp("us"); null for the empty cells."""
         length, given = int(self.lengths.max(initial=0)), self.lengths > 0
+        if not length and not (needed and len(given)):
+            return pa.nulls(len(given), pa.timestamp("us"))
         if length not in _SHAPES or (needed and not given.all()) or (self.lengths[given] != length).any():
             return None
         if not _have_shape(self.data.reshape(-1, length), _SHAPES[length]):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cohorts.connectors.registry import connect
 from cohorts.errors import InputError
+from cohorts.records.shards import Shard, parse_shard, shard_of
 from cohorts.records.sources.registry import open_source
-from cohorts.records.tables.shards import Shard, parse_shard, shard_of
 from command_line import ok, refused, run
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,7 +15,7 @@ from cohorts.errors import EngineError, PatientNotFound
 from cohorts.loaders.erase import Erased, erase
 from cohorts.loaders.holding import holding
 from cohorts.loaders.journal.journal import Journal
-from cohorts.records.tables.shards import shard_of
+from cohorts.records.shards import shard_of
 from command_line import ok, refused, run
 from loading import content, ingest_arguments, make_hospital, vectors
 

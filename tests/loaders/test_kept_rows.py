@@ -21,7 +21,7 @@ from cohorts.loaders.points.patients import PatientPoints
 from cohorts.loaders.targets import LoadRequest
 from cohorts.records.kept.reading import open_kept
 from cohorts.records.kept.writing import KeptWriter
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 from cohorts.workspace import file_of_shard
 from command_line import ok
 from command_line import run as command

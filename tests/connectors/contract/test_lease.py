@@ -15,7 +15,7 @@ from cohorts.connectors.registry import connect
 from cohorts.errors import InputError
 from cohorts.loaders import lease as leases
 from cohorts.loaders.lease import Lease
-from cohorts.records.tables.shards import Shard
+from cohorts.records.shards import Shard
 from loading import content
 from servers import Milvus, QdrantNode
 

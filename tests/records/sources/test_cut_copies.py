@@ -12,9 +12,9 @@ from cohorts.encoders.registry import make_encoder, parse_encoder
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.errors import EncoderError, SourceError
 from cohorts.records.base import Batch, Unit
+from cohorts.records.shards import Shard
 from cohorts.records.sources.registry import open_source
 from cohorts.records.tables import partition
-from cohorts.records.tables.shards import Shard
 from cohorts.records.withheld import Withheld
 from command_line import ok, refused, run
 from small_hospitals import Read, mimic3, mimic4, told, without_column

@@ -16,9 +16,9 @@ import pytest
 from cohorts import open_source as open_from_python
 from cohorts.errors import InputError, SourceError, TooManyBadRows
 from cohorts.records.base import Batch, Unit
+from cohorts.records.shards import Shard
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.tables import partition
-from cohorts.records.tables.shards import Shard
 from command_line import ok, refused
 from small_hospitals import OpenOwn, Own
 
