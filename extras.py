@@ -23,7 +23,7 @@ Extra = Literal[
     "word2vec",
 ]
 _MODULES: Mapping[Extra, tuple[str, ...]] = {
-    "deidentify": ("presidio_analyzer",),
+    "deidentify": ("regex",),
     "hdf5": ("h5py",),
     "milvus-embedded": ("milvus_lite",),
     "openvino": ("openvino",),

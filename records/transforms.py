@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -161,6 +162,7 @@ class _KeptTexts:
 
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=private_folder(folder))  # noqa: SIM115 - it ends with this object
+        weakref.finalize(self, self._file.close)
         self._places: dict[int, tuple[bytes, int, int]] = {}  # by number: the hash, where it begins, bytes
 
     def find(self, number: int, told: bytes) -> list[str] | None:

@@ -23,7 +23,7 @@ _EXTRAS: dict[str, tuple[str, Extra]] = {  # package: what it is for, and the ex
     "faiss-cpu": ("reference for ivf (matched recall)", "reference"),
     "h5py": ("vectors from HDF5 files", "hdf5"),
     "ray": ("encoding on Ray", "ray"),
-    "presidio-analyzer": ("--deidentify", "deidentify"),
+    "regex": ("--deidentify", "deidentify"),
     "annoy": ("reference for annoy (matched recall)", "reference"),
 }
 _ABILITIES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")

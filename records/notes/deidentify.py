@@ -1,10 +1,9 @@
 """De-identification by patterns: ids, phones, dates, addresses, ages over 89. It finds no names.
 
-The patterns stand in `identifiers.toml` and run in the library `regex`. Of presidio-analyzer the pattern of e-mail
-addresses and the checks of cards and licences are used. Its own patterns of dates, phones and networks take findings
-for them ("Apgars 8/9/10"), and its engine asks for a language model, which it would download: both are left aside.
-Patterns are tried only where one may begin (`beginnings.py`). What is found becomes a placeholder in MIMIC's own shape,
-`[**PHONE**]`, which cleaning takes out; MIMIC's own placeholders stay as they are.
+The patterns stand in `identifiers.toml` and run in the library `regex`. presidio-analyzer is not used: its patterns of
+dates, phones and networks take findings for them ("Apgars 8/9/10"), its engine asks for a language model, which it
+would download, and to import it takes ten seconds. Patterns are tried only where one may begin (`beginnings.py`).
+What is found becomes a placeholder in MIMIC's own shape, `[**PHONE**]`, which cleaning takes out; MIMIC's own stay.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from cohorts.errors import EngineError
-from cohorts.extras import missing
+from cohorts.extras import require
 from cohorts.records.base import Source
 from cohorts.records.notes.beginnings import Beginnings
 from cohorts.records.notes.places import Note, read_note
@@ -33,8 +32,6 @@ LIMITS = (
     "spelling of the rest: what it leaves is still patient data, and not de-identified as HIPAA's Safe Harbor asks"
 )
 REPLACED = "identifiers replaced"
-_LIBRARIES = ("presidio-analyzer", "regex")
-_SURE = 0.4  # what the library gives to what it has not checked is less
 _CARD = (
     r"\b(?:(?:4\d{3}|5[0-5]\d{2}|6\d{3}|35\d{2}|2[2-7]\d{2})([- ]?)\d{4}\1\d{4}\1\d{4}"
     r"|3[47]\d{2}([- ]?)\d{6}\2\d{5})\b"
@@ -59,7 +56,7 @@ class Finding(NamedTuple):
 
 
 class Deidentifier:
-    """Replaces what its patterns find. Raises MissingExtra without presidio-analyzer."""
+    """Replaces what its patterns find. Raises MissingExtra without regex."""
 
     def __init__(self) -> None:
         self._patterns = _patterns()
@@ -73,8 +70,7 @@ class Deidentifier:
     def version(self) -> str:
         """Return a hash of the patterns and the libraries' versions (hex)."""
         parts = [
-            *map(version, _LIBRARIES),
-            str(_SURE),
+            version("regex"),
             _CARD,
             _LICENSE,
             _PLACEHOLDER.pattern,
@@ -133,7 +129,7 @@ class Deidentifier:
 class Deidentified(RewrittenNotes):
     """A source whose notes have placeholders for what patterns find; nothing else of a unit is looked at.
 
-    How many were replaced, by kind, stands in the report's `counts`. Raises MissingExtra without presidio-analyzer.
+    How many were replaced, by kind, stands in the report's `counts`. Raises MissingExtra without regex.
     """
 
     def __init__(self, source: Source) -> None:
@@ -171,21 +167,11 @@ def _pattern(
 
 
 def _patterns() -> list[_Pattern]:
-    """Return the patterns: those of the table, and those that the library checks. Raises MissingExtra."""
-    try:
-        import_module("presidio_analyzer")
-        theirs = import_module("presidio_analyzer.predefined_recognizers")
-    except ModuleNotFoundError as error:
-        raise missing("De-identification", "deidentify") from error
+    """Return the patterns: those of the table, and those whose digits are checked. Raises MissingExtra."""
+    require("De-identification", "deidentify")
     made = [
-        # Without the check of its domain, which asks the network for the list of all, and lets jane@ward.local through.
-        *(
-            _pattern("EMAIL", one.regex, in_word=True)
-            for one in theirs.EmailRecognizer.PATTERNS
-            if one.score >= _SURE
-        ),
-        _pattern("CARD", _CARD, check=theirs.CreditCardRecognizer().validate_result),
-        _pattern("LICENSE", _LICENSE, in_word=True, check=theirs.MedicalLicenseRecognizer().validate_result),
+        _pattern("CARD", _CARD, check=_is_card),
+        _pattern("LICENSE", _LICENSE, in_word=True, check=_is_license),
     ]
     table = tomllib.loads(_patterns_text())
     names = re.compile("|".join(sorted(table["parts"], key=len, reverse=True)))
@@ -193,6 +179,19 @@ def _patterns() -> list[_Pattern]:
         regex = names.sub(lambda name: table["parts"][name[0]], one["regex"])
         made.append(_pattern(one["kind"], regex, in_word=one.get("in_word", False)))
     return made
+
+
+def _is_card(number: str) -> bool:
+    """Tell whether the last digit is that of a card: the check of Luhn (ISO/IEC 7812-1, annex B)."""
+    digits = [int(sign) for sign in reversed(number) if sign.isdecimal()]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def _is_license(number: str) -> bool:
+    """Tell whether the last digit is that of a DEA number: odd places once, even ones twice (21 CFR 1301)."""
+    *digits, last = (int(sign) for sign in number[2:])
+    return (sum(digits[::2]) + 2 * sum(digits[1::2])) % 10 == last
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:

@@ -215,7 +215,7 @@ def test_the_view_replaces_in_notes_and_counts_once(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(MissingExtra, match=r"pip install 'ehr-cohorts\[deidentify\]'"):
         Deidentifier()
 
