@@ -2,8 +2,8 @@
 
 Invented rows in MIMIC-III's shape: laboratory rows in panels of fifteen, and notes of many lines with quotes in them;
 three items of 400 alone; and both tables with a quote too much in one of 20,000 lines. Processor time, best of some
-rounds, on one thread of work. Bars: a million laboratory rows per second of a core, and 99 % of a sound file's bytes
-the fast way.
+rounds, on one thread of work. Bars: a million laboratory rows per second of a core read and typed, half a million dealt
+to parts, too, and 99 % of a sound file's bytes the fast way.
 """
 
 import csv
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from cohorts.records.tables.columns import Kind, Table, read_table
+from cohorts.records.tables.partition import Partition
 from cohorts.records.tables.reading import read_rows
 
 ROUNDS = 2
@@ -75,6 +77,17 @@ def write_notes(path: Path, rows: int) -> None:
         for row, words in enumerate(rng.integers(50, 500, rows).tolist()):
             lines = [" ".join(rng.choice(WORDS, 12)) for _ in range(words // 12)]
             writer.writerow([row, row // 9, row // 4, "2150-01-01 10:00:00", "Nursing", "", "\n".join(lines)])
+
+
+def dealt(path: Path, table: Table) -> int:
+    """Read the rows and deal them to parts by patient, on disk; return how many there are."""
+    rows, size = 0, path.stat().st_size
+    with tempfile.TemporaryDirectory() as name, closing(Partition(Path(name), size)) as parts:
+        for chunk in read_table(path, table):
+            parts.add(table.name, chunk.rows, "subject_id")
+            rows += chunk.rows.num_rows
+        parts.finish(table.name, "subject_id")
+    return rows
 
 
 def break_rows(path: Path, every: int) -> Path:
@@ -147,6 +160,8 @@ def main() -> int:
         write_labs(labs, 300_000)
         write_notes(notes, 10_000)
         rate, share = measure(labs, LABS)
+        dealt_rate = 300_000 / seconds({"ours": lambda: dealt(labs, LABS)})["ours"]
+        print(f"read, typed and dealt to parts on disk: {dealt_rate / 1e6:.3f} M rows/s")
         _, share_of_notes = measure(notes, NOTES)
         few = replace(LABS, only={"itemid": frozenset({"50800", "50900", "51000"})})
         spent_s = seconds({"ours": lambda: ours(labs, few)})["ours"]
@@ -160,7 +175,7 @@ def main() -> int:
                 f"{table.name}, a quote too much in one of {EVERY:,} lines: {counts['rows']:,} good rows, "
                 f"{broken.stat().st_size / spent_s / 1e6:.0f} MB/s, {share_of_broken:.1%} the fast way"
             )
-    return int(rate < 1e6 or min(share, share_of_notes) < 0.99)
+    return int(rate < 1e6 or dealt_rate < 5e5 or min(share, share_of_notes) < 0.99)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-ROUNDS = 3
+ROUNDS = 4
 OLD = "1086283"
 LABS, NOTES, DRUGS = 600, 45, 90  # of each patient
 OURS = "from cohorts.cli import main; main()"
 BY_DUCKDB = Path(__file__).with_name("records_by_duckdb.py")
+CODES = ["4019", "41401", "25000", "486", "51881", "5849", "0389", "V4581"]
 WORDS = 'patient was seen, and is "stable"; denies pain. given 40 mg daily, then home with services'.split()  # noqa: SIM905
 
 
@@ -86,12 +87,17 @@ def write_tables(folder: Path, patients: int) -> float:
         folder,
         "PROCEDURES_ICD",
         _of_stays(
-            admissions, rng, 5 * patients, {"SEQ_NUM": 1, "ICD9_CODE": 3_300 + np.arange(5 * patients) % 600}
+            admissions,
+            rng,
+            5 * patients,
+            {"SEQ_NUM": 1, "ICD9_CODE": [f"{code:04}" for code in (np.arange(5 * patients) * 7) % 9_900]},
         ),
     )
     _write(folder, "PRESCRIPTIONS", _drugs(admissions, rng, DRUGS * patients))
     _write(folder, "LABEVENTS", _labs(admissions, rng, LABS * patients))
     _write(folder, "NOTEEVENTS", _notes(admissions, rng, NOTES * patients))
+    titles = {"ICD9_CODE": CODES, "SHORT_TITLE": CODES, "LONG_TITLE": [f"Disease {code}" for code in CODES]}
+    pd.DataFrame(titles).to_csv(folder / "D_ICD_DIAGNOSES.csv", index=False)
     pd.DataFrame(
         {"ROW_ID": range(400), "ITEMID": 50_800 + np.arange(400), "LABEL": [f"Item {i}" for i in range(400)]}
     ).to_csv(folder / "D_LABITEMS.csv", index=False)
@@ -99,7 +105,7 @@ def write_tables(folder: Path, patients: int) -> float:
 
 
 def _codes(rng: np.random.Generator, many: int) -> np.ndarray:
-    return rng.choice(np.array(["4019", "41401", "25000", "486", "51881", "5849", "99592", "V4581"]), many)
+    return rng.choice(np.array(CODES), many)
 
 
 def _of_stays(
@@ -142,7 +148,7 @@ def _labs(admissions: pd.DataFrame, rng: np.random.Generator, many: int) -> pd.D
 
 def _notes(admissions: pd.DataFrame, rng: np.random.Generator, many: int) -> pd.DataFrame:
     lines = [" ".join(rng.choice(WORDS, 12)) for _ in range(5_000)]
-    texts = ["\n".join(lines[i] for i in rng.integers(0, 5_000, n)) for n in rng.integers(3, 40, many)]
+    texts = ["\n".join(lines[i] for i in rng.integers(0, 5_000, n)) for n in rng.integers(5, 55, many)]
     when = np.datetime64("2140-01-01T00:00:00") + rng.integers(0, 10**9, many).astype("m8[s]")
     columns = {
         "CHARTDATE": when.astype("M8[D]"),
@@ -178,46 +184,74 @@ def commit(name: str, folder: Path) -> Path | None:
 
 def run(command: list[str], environment: dict[str, str]) -> Spent:
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"ended with {status}: {' '.join(command)}")
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=told, stderr=told)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            told.seek(0)
+            raise SystemExit(f"{' '.join(command)} ended with {status}:\n{told.read().decode()}")
     return Spent(used.ru_utime + used.ru_stime, time.perf_counter() - began, used.ru_maxrss / 1024)
 
 
+def dry_run(tables: Path, work: Path) -> list[str]:
+    read = ["ingest", "--source", "mimic3", "--path", str(tables), "--dry-run", "--run-dir", str(work)]
+    return [sys.executable, "-c", OURS, *read]
+
+
+def measure(contenders: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, Spent]:
+    """Return what each took at least; each is a command with its environment."""
+    taken: dict[str, list[Spent]] = {one: [] for one in contenders}
+    for _ in range(ROUNDS):
+        for one, (command, environment) in contenders.items():
+            taken[one].append(run(command, environment))
+    return {one: min(spent, key=lambda spent: spent.processor) for one, spent in taken.items()}
+
+
+def tell(best: dict[str, Spent], start: dict[str, Spent]) -> None:
+    for one, spent in best.items():
+        behind = spent.processor - start[one].processor
+        ours = best["ours"].processor - start["ours"].processor
+        print(
+            f"  {one:8} {spent.processor:7.2f} s of processor, {spent.wall:6.2f} s, {spent.peak_mib:6,.0f} MiB"
+            f"  = {spent.processor / best['ours'].processor:5.2f} x ours, {behind / ours:5.2f} x behind the start"
+        )
+
+
+def tell_growth(many: float, few: Spent, most: Spent, start: Spent) -> None:
+    """Print how time and memory grow where the patients are so many times as many."""
+    behind = (most.processor - start.processor) / (few.processor - start.processor)
+    print(
+        f"{many:.0f} x patients: {most.processor / few.processor:.1f} x time, {behind:.1f} x behind the start, "
+        f"{most.peak_mib / few.peak_mib:.2f} x memory"
+    )
+
+
 def main(sizes: list[int]) -> None:
+    """Run it and print the ratios; `behind the start` is less what ten patients take."""
     with tempfile.TemporaryDirectory(prefix="records-") as name:
         folder = Path(name)
         old = commit(OLD, folder / OLD)
-        for patients in sizes:
+        ours: list[Spent] = []
+        start: dict[str, Spent] = {}
+        for patients in (10, *sizes):
             tables = folder / f"of-{patients}"
             print(f"{patients:,} patients, {write_tables(tables, patients):,.0f} MB (SYNTHETIC)", flush=True)
-            dry = [
-                "ingest",
-                "--source",
-                "mimic3",
-                "--path",
-                str(tables),
-                "--dry-run",
-                "--run-dir",
-                str(folder / "run"),
-            ]
+            dry = dry_run(tables, folder / "run")
             contenders: dict[str, tuple[list[str], dict[str, str]]] = {
-                "ours": (["-c", OURS, *dry], {}),
-                "DuckDB": ([str(BY_DUCKDB), str(tables), str(folder / "parts")], {}),
+                "ours": (dry, {}),
+                "DuckDB": ([sys.executable, str(BY_DUCKDB), str(tables), str(folder / "parts")], {}),
             }
             if old is not None:
-                contenders[OLD] = ["-c", OURS, *dry], {"PYTHONPATH": str(old)}
-            taken: dict[str, list[Spent]] = {one: [] for one in contenders}
-            for _ in range(ROUNDS):
-                for one, (command, environment) in contenders.items():
-                    taken[one].append(run([sys.executable, *command], environment))
-            best = {one: min(spent, key=lambda spent: spent.processor) for one, spent in taken.items()}
-            for one, spent in best.items():
-                print(
-                    f"  {one:8} {spent.processor:7.2f} s of processor, {spent.wall:6.2f} s, {spent.peak_mib:6,.0f} MiB"
-                    f"  = {spent.processor / best['ours'].processor:5.2f} x ours"
-                )
+                contenders[OLD] = dry, {"PYTHONPATH": str(old)}
+            best = measure(contenders)
+            if start:
+                tell(best, start)
+                ours.append(best["ours"])
+            else:
+                start = best
+                print("  " + ", ".join(f"{one} {spent.processor:.2f} s" for one, spent in best.items()))
+        if len(ours) > 1:
+            tell_growth(sizes[-1] / sizes[0], ours[0], ours[-1], start["ours"])
 
 
 if __name__ == "__main__":

@@ -63,6 +63,12 @@ class Hospital:
             if name in self._files and declared[name].patient:
                 yield self._feed(name, declared[name])
 
+    def dictionaries(self) -> Iterator[tuple[str, Path]]:
+        """Yield the tables that are of no patient."""
+        for name, (file, _) in self._files.items():
+            if not self._declaration.tables[name].patient:
+                yield name, self._origin or file
+
     def _feed(self, name: str, declared: DeclaredTable) -> Feed:
         file, table = self._files[name]
         referring = [other for other, one in self._declaration.tables.items() if one.via == name]

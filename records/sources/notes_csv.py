@@ -67,6 +67,10 @@ class NotesCsv:
         table = Table(self._file.name, kinds, called=called)
         yield Feed(table, self._file, "patient_id", frozenset({"patients", "notes"}))
 
+    def dictionaries(self) -> tuple[()]:
+        """Return that there are none."""
+        return ()
+
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:  # noqa: ARG002 - notes are all it has
         """Turn all notes of some ids into one part."""
         notes: pd.DataFrame = tables[self._file.name].to_pandas()

@@ -107,6 +107,10 @@ class Layout(Protocol):
         """Yield the files to read. Raises SourceError where one is missing."""
         ...
 
+    def dictionaries(self) -> Iterable[tuple[str, Path]]:
+        """Yield the name and the file of each table that is read whole, beside the feeds."""
+        ...
+
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
         """Turn all rows of some patients, by table, into one part; only `frames` are read."""
         ...
@@ -168,12 +172,12 @@ class PartitionedSource:
         """Return a hash of the source's kind, unit, how it is read, and every file's content (hex)."""
         digest = hashlib.sha256("/".join([self.name, self.unit, *self._settings]).encode())
         of_files: dict[Path, bytes] = {}  # once for a database that holds many tables
-        for feed in self._feeds:
-            file = feed.origin or feed.file
+        files = [(feed.table.name, feed.origin or feed.file) for feed in self._feeds]
+        for name, file in [*files, *self._layout.dictionaries()]:
             if file not in of_files:
                 with file.open("rb") as stream:
                     of_files[file] = hashlib.file_digest(stream, "sha256").digest()
-            digest.update(feed.table.name.encode() + of_files[file])
+            digest.update(name.encode() + of_files[file])
         return digest.hexdigest()[:16]
 
     def batches(self) -> Iterator[Batch]:

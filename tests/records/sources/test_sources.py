@@ -357,7 +357,10 @@ def test_fingerprint_follows_content_and_unit(shared_data: Path, opened: Open, t
     assert first == opened("mimic3", shared_data / "mimic3-demo").fingerprint
     assert first != opened("mimic3", folder, unit=Unit.ADMISSION).fingerprint
     change_rows(folder / "DIAGNOSES_ICD.csv", lambda rows: rows[:-1])
-    assert first != opened("mimic3", folder).fingerprint
+    second = opened("mimic3", folder).fingerprint
+    assert first != second
+    change_rows(folder / "D_LABITEMS.csv", lambda rows: rows[:-1])  # what items are called
+    assert second != opened("mimic3", folder).fingerprint
 
 
 def test_nothing_is_left_on_disk(shared_data: Path, opened: Open, tmp_path: Path) -> None:
