@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from cohorts.records.tables.plain_columns import Cells
+from cohorts.records.tables.plain_columns import Cells, null_where
 
 # What databases and data frames put where nothing is, and nobody writes into a text.
 _NO_TEXT = frozenset({"", r"\N", "NULL", "(null)", "<null>", "NaN", "nan", "NaT", "<NA>"})
@@ -28,7 +28,7 @@ def _or_null(cells: pa.Array, nothings: frozenset[str]) -> pa.Array:
     few = pc.utf8_trim_whitespace(cells.take(pa.array(maybe)))
     nothing = np.zeros(len(cells), np.bool_)
     nothing[maybe] = pc.is_in(few, pa.array(sorted(nothings), pa.string())).to_numpy(zero_copy_only=False)
-    return pc.if_else(pa.array(nothing), None, cells) if nothing.any() else cells
+    return null_where(cells, nothing) if nothing.any() else cells
 
 
 def values(cells: "pd.Series[str]") -> "pd.Series[str]":

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MAX_DIGITS = 18  # of a whole number
+_MAX_SIGNS = 15  # of a number: pandas before 3 rounds longer ones otherwise
 _ZERO, _POINT, _MINUS, _BLANK = b"0.- "
 _DATE = "dddd-mm-dd"
 _SHAPES = {len(_DATE): _DATE, 19: f"{_DATE}_hh:mm:ss"}  # letters are digits, _ is a blank or a T
@@ -38,7 +39,7 @@ class Cells:
         """Return decimal numbers, double; null for the empty cells."""
         data = self.data
         plain = (data - _ZERO <= 9) | (data == _POINT) | (data == _MINUS)
-        if not plain.all():
+        if not plain.all() or self.lengths.max(initial=0) > _MAX_SIGNS:
             return None
         try:
             return self._or_null().cast(pa.float64())
@@ -69,7 +70,7 @@ class Cells:
 
     def _or_null(self) -> pa.Array:
         given = self.lengths > 0
-        return self._texts if given.all() else pc.if_else(pa.array(given), self._texts, None)
+        return self._texts if given.all() else null_where(self._texts, ~given)
 
     @property
     def may_be_stripped(self) -> bool:
@@ -92,6 +93,11 @@ class Cells:
         """Return the first and the last byte of cells that have some."""
         begins = self.begins[filled]
         return self.data[begins], self.data[begins + self.lengths[filled] - 1]
+
+
+def null_where(texts: pa.Array, nothing: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return the texts, null where nothing is: not by `if_else`, which in Arrow 17 spoils slices of text."""
+    return texts.take(pa.array(np.arange(len(texts)), mask=nothing))
 
 
 def _are_digits(data: npt.NDArray[np.uint8]) -> bool:
