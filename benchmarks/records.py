@@ -13,8 +13,10 @@ import sys
 import tarfile
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-ROUNDS = 4
+ROUNDS = 3
 OLD = "1086283"
 LABS, NOTES, DRUGS = 600, 45, 90  # of each patient
 OURS = "from cohorts.cli import main; main()"
@@ -235,7 +237,10 @@ def main(sizes: list[int]) -> None:
         start: dict[str, Spent] = {}
         for patients in (10, *sizes):
             tables = folder / f"of-{patients}"
-            print(f"{patients:,} patients, {write_tables(tables, patients):,.0f} MB (SYNTHETIC)", flush=True)
+            # By a process of its own: what a child takes at most counts from what its parent has.
+            with ProcessPoolExecutor(1, get_context("spawn")) as other:
+                size_mb = other.submit(write_tables, tables, patients).result()
+            print(f"{patients:,} patients, {size_mb:,.0f} MB (SYNTHETIC)", flush=True)
             dry = dry_run(tables, folder / "run")
             contenders: dict[str, tuple[list[str], dict[str, str]]] = {
                 "ours": (dry, {}),

@@ -27,7 +27,7 @@ from cohorts.records.tables.times import Dates
 MEMORY_MIB = 2_048
 LEAST_MEMORY_MIB = 256
 _MIB_PER_WORKER = 192  # blocks ahead, their columns of text, and those typed
-_DEALT_AT_ONCE = 40  # the share of the memory that waits to be sorted; to sort it takes three times as much
+_DEALT_AT_ONCE = 80  # the share of the memory that waits to be sorted; to sort it takes three times as much
 Tables = dict[str, pa.Table]  # by the name of the table, with `row` and `line`
 
 

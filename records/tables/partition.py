@@ -20,7 +20,7 @@ import pyarrow.ipc
 from cohorts.errors import InputError
 from cohorts.private_files import Scratch, touch_private
 
-PART_BYTES = 32 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
 MAX_PARTS = 4_096
 
 
