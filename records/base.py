@@ -203,6 +203,11 @@ class Counts(Protocol):
         ...
 
 
+def counted(source: "Source") -> Iterator[int]:
+    """Yield how many units each part has, or each batch of a source that can't do without making them."""
+    return source.counted() if isinstance(source, Counts) else map(len, source.batches())
+
+
 class Source(Protocol):
     """Electronic health records of one hospital, read as often as needed, always in the same order."""
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
@@ -19,9 +19,10 @@ from cohorts.loaders.points.patients import PatientPoints
 from cohorts.loaders.points.payload import explained, filterable, payloads
 from cohorts.loaders.points.ray import encode_on_ray
 from cohorts.progress import ProgressCallback
-from cohorts.records.base import Batch, Counts, Source
+from cohorts.records.base import Batch, Source, counted
 from cohorts.records.transforms import View, reading, take_units
 
+T = TypeVar("T")
 _NOTHING = Points([], np.empty((0, 0), np.float32), [])
 
 
@@ -43,7 +44,7 @@ class WatchedSource(View):
         source: Source,
         summary: Summary,
         tick: ProgressCallback,
-        stage: str = "read",
+        stage: str,
         at_most: int | None = None,
     ) -> None:
         super().__init__(source)
@@ -52,19 +53,26 @@ class WatchedSource(View):
 
     def batches(self) -> Iterator[Batch]:
         """Yield the source's batches."""
-        batches, before, read = self._source.batches(), self._done, 0
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            self._summary.spend("read", time.perf_counter() - began)
-            if batch is None:
-                return
+        before, read = self._done, 0
+        for batch in _timed(self._source.batches(), self._summary):
             read += len(batch)
             share = self.report.share_read
             for part in _cut(batch, self._at_most):
                 yield part
                 self._done += len(part)
                 self._tick(self._stage, len(part), before + round(read / share) if share else None)
+
+
+def _timed(parts: Iterator[T], summary: Summary) -> Iterator[T]:
+    """Yield the parts, and keep the time that it takes to get them as that of reading."""
+    while True:
+        began = time.perf_counter()
+        part = next(parts, None)
+        summary.spend("read", time.perf_counter() - began)
+        if part is None:
+            return
+        yield part
+        del part  # the next one is read while it may be large
 
 
 def _cut(batch: Batch, at_most: int | None) -> Iterator[Batch]:
@@ -78,17 +86,12 @@ def _cut(batch: Batch, at_most: int | None) -> Iterator[Batch]:
 
 def read_only(source: Source, summary: Summary, tick: ProgressCallback) -> int:
     """Read and check the source, encode and write nothing; return how many units it has."""
-    parts = source.counted() if isinstance(source, Counts) else map(len, source.batches())
     units = 0
-    while True:
-        began = time.perf_counter()
-        more = next(parts, None)
-        summary.spend("read", time.perf_counter() - began)
-        if more is None:
-            return units
+    for more in _timed(counted(source), summary):
         units += more
         share = source.report.share_read
         tick("read", more, round(units / share) if share else None)
+    return units
 
 
 def train(source: Source, encoder: Encoder, summary: Summary, tick: ProgressCallback) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from cohorts.private_files import Scratch
-from cohorts.records.base import Batch, Counts, Source
+from cohorts.records.base import Batch, Source, counted
 from cohorts.records.shards import Shard
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.transforms import View
@@ -45,9 +45,7 @@ class OpenedSource(View):
 
     def counted(self) -> Iterator[int]:
         """Yield how many units each part has; a view that rewrites notes makes its batches. Raises SourceError."""
-        return (
-            self._source.counted() if isinstance(self._source, Counts) else map(len, self._source.batches())
-        )
+        return counted(self._source)
 
     def close(self) -> None:
         """Remove the temporary files; safe to call twice."""

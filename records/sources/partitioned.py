@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -183,36 +183,44 @@ class PartitionedSource:
     def batches(self) -> Iterator[Batch]:
         """Yield every patient once: parts in order, patients by id within one. Raises SourceError."""
         for assembled in self._assembled():
-            if assembled.units:
+            if assembled and assembled.units:
                 batch = assembled.make()
-                del assembled  # the next part is read while the batch may be kept
+                del assembled
                 yield batch
                 del batch
 
     def counted(self) -> Iterator[int]:
         """Yield how many units each part has: all is read, checked and told, no batch is made. Raises SourceError."""
         for assembled in self._assembled():
-            yield assembled.units
+            if assembled:
+                yield assembled.units
 
-    def _assembled(self) -> Iterator[Assembled]:
+    def _assembled(self) -> Iterator[Assembled | None]:
         frames = self.frames
         feeds = [feed for feed in self._feeds if feed.frames & frames or feed.frames - FRAMES]
         partition = self._dealt(feeds)
         for part in range(partition.parts):
             self.report.share_read = (part + 1) / partition.parts
-            tables = {feed.table.name: partition.read(feed.table.name, part) for feed in feeds}
-            there = {name: rows for name, rows in tables.items() if rows is not None}
-            if not there:
-                continue
-            assembled = self._layout.assemble(there, frames)
-            self._count(part, assembled)
-            del tables, there
-            yield assembled
+            # Handed on without a name: what it is made of can go as soon as the batch is made.
+            yield self._part(
+                part, {feed.table.name: partition.read(feed.table.name, part) for feed in feeds}, frames
+            )
         partition.release()
         for table, rows in self.report.rows.items():
             self.quarantine.check_share(table, rows)
         for frame, rows in self.report.selected.items():
             self.quarantine.check_share(f"SELECT of {frame}", rows)
+
+    def _part(
+        self, part: int, tables: Mapping[str, pa.Table | None], frames: frozenset[str]
+    ) -> Assembled | None:
+        """Assemble and count a part; None where no patient is in it."""
+        there = {name: rows for name, rows in tables.items() if rows is not None}
+        if not there:
+            return None
+        assembled = self._layout.assemble(there, frames)
+        self._count(part, assembled)
+        return assembled
 
     def close(self) -> None:
         """Remove the files on disk."""

@@ -15,16 +15,17 @@ _YES, _NO = {"1", "true", "t", "yes", "y"}, {"0", "false", "f", "no", "n"}
 
 def texts(cells: pa.Array) -> pa.Array:
     """Return the cells as they are, null where they say that nothing is there."""
-    return _or_null(cells, _NO_TEXT)
+    return _or_null(cells, Cells(cells), _NO_TEXT)
 
 
 def plain_values(cells: pa.Array) -> pa.Array | None:
     """Return the cells as `values` does, None where one may have to be stripped."""
-    return None if Cells(cells).may_be_stripped else _or_null(cells, _NO_VALUE)
+    signs = Cells(cells)
+    return None if signs.may_be_stripped else _or_null(cells, signs, _NO_VALUE)
 
 
-def _or_null(cells: pa.Array, nothings: frozenset[str]) -> pa.Array:
-    maybe = np.flatnonzero(Cells(cells).may_be_among(nothings))
+def _or_null(cells: pa.Array, signs: Cells, nothings: frozenset[str]) -> pa.Array:
+    maybe = np.flatnonzero(signs.may_be_among(nothings))
     few = pc.utf8_trim_whitespace(cells.take(pa.array(maybe)))
     nothing = np.zeros(len(cells), np.bool_)
     nothing[maybe] = pc.is_in(few, pa.array(sorted(nothings), pa.string())).to_numpy(zero_copy_only=False)
