@@ -6,7 +6,7 @@ back to it by `unit_id`. Frames are sorted by `unit_id` in the order of `units`,
 Times are local and have no zone. What a source does not tell is missing, and nothing stands in its place.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -171,8 +171,10 @@ def typed(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
 
 def joined_notes(batch: Batch) -> list[str]:
     """Return the notes of every unit as one text, "" where it has none."""
-    of_unit = batch.notes.groupby("unit_id")["text"].agg("\n".join)
-    return of_unit.reindex(batch.units["unit_id"]).fillna("").tolist()
+    own: defaultdict[str, list[str]] = defaultdict(list)
+    for unit, text in zip(batch.notes["unit_id"].tolist(), batch.notes["text"].tolist(), strict=True):
+        own[unit].append(text)
+    return ["\n".join(own[unit]) for unit in batch.units["unit_id"].tolist()]
 
 
 @dataclass

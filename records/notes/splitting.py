@@ -88,7 +88,7 @@ def split(texts: Sequence[str]) -> Split:
     tokens, before_run = _tokens(runs.dictionary_encode(), numbers)
     is_word = tokens != end
     before_token = np.concatenate([[0], np.cumsum(is_word)])
-    before_place = before_token[before_run]
+    before_place = before_token.take(before_run)
     within, between = np.flatnonzero(~is_word), np.searchsorted(run_starts, sentence_ends)
     sentences = np.concatenate([[0], before_token[within], before_place[between], before_token[-1:]])
     sentences.sort(kind="stable")
@@ -180,7 +180,7 @@ def _tokens(
     run = runs.indices.to_numpy()
     before = np.concatenate([[0], np.cumsum(many[run])])
     shift = (np.cumsum(many) - many)[run] - before[:-1]
-    return flat[np.arange(before[-1]) + np.repeat(shift, many[run])], before
+    return flat.take(np.arange(before[-1]) + np.repeat(shift, many[run])), before
 
 
 def _strings(runs: pa.LargeStringArray) -> list[str]:
