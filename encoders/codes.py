@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import EncoderKind, Explanation, Vectors
-from cohorts.encoders.features.codes import COLUMNS, CodeFeatures
+from cohorts.encoders.features.codes import COLUMNS, CodeFeatures, rows_of_codes
 from cohorts.encoders.features.labs import LabFacts, LabFeatures
 from cohorts.encoders.features.latent import Latent, LatentEncoder
-from cohorts.encoders.features.lot import Lot
+from cohorts.encoders.features.lot import Entries, Lot, as_matrix, draw_rows
 from cohorts.encoders.needs import check_codes
 from cohorts.encoders.saving import (
     check_unchanged,
@@ -260,19 +260,13 @@ class Codes(LatentEncoder[Settings, _Parts]):
         self, source: Source, codes: CodeFeatures, labs: LabFeatures | None
     ) -> tuple[Any, npt.NDArray[np.int64], int]:
         """Return the rows of units drawn by lot, how many units have each column, and how many have any."""
-        from scipy.sparse import vstack
-
-        lot = Lot[Any](self.settings.sample, self.settings.seed)
+        lot = Lot[Entries](self.settings.sample, self.settings.seed)
         having = np.zeros(len(codes.columns) + len(labs.flag_columns if labs else []), np.int64)
         for batch in source.batches():
             rows = self._rows(batch, codes, labs)
-            rows = rows[np.flatnonzero(np.diff(rows.indptr))]
             having += np.bincount(rows.indices, minlength=len(having))
-            for row in range(rows.shape[0]):
-                place = lot.place()
-                if place is not None:
-                    lot.put(place, rows[[row]])
-        return vstack(lot.drawn, format="csr"), having, lot.met
+            draw_rows(lot, rows.indices, rows.data, rows.indptr.tolist())
+        return as_matrix(lot.drawn, len(having)), having, lot.met
 
     def _rows(self, batch: Batch, codes: CodeFeatures, labs: LabFeatures | None) -> Any:
         """Return what every unit has, scipy CSR (len(batch), columns): codes by rank and admission, and flags."""
@@ -291,7 +285,8 @@ class Codes(LatentEncoder[Settings, _Parts]):
 
     def _units(self, batch: Batch, rows: Any) -> Vectors:
         made = self._parts.space.units(rows)
-        coded = batch.units["unit_id"].isin(batch.codes["unit_id"]).to_numpy()
+        coded = np.zeros(len(batch), np.bool_)
+        coded[rows_of_codes(batch)] = True
         self._unseen += int((coded & ~made.any(axis=1)).sum())
         return made
 

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from cohorts.records.base import Batch
 from cohorts.records.codes.grouping import drug_name, group_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a question from the command line should not wait for it
     import pandas as pd
 
 COLUMNS = ("groups", "each")
+_TELLING = ("kind", "system", "code")
 
 
 class CodeFeatures:
@@ -33,11 +34,16 @@ class CodeFeatures:
     @classmethod
     def learn(cls, batches: Iterable[Batch], min_units: int, of: str = "groups") -> "CodeFeatures":
         """Take every column that at least `min_units` units have."""
-        units_with: Counter[str] = Counter()
+        import pandas as pd
+
+        units_with: Counter[str | None] = Counter()
         for batch in batches:
-            pairs = set(zip(batch.codes["unit_id"], tokens_of(batch.codes, of), strict=True))
-            units_with.update(token for _, token in pairs if token is not None)
-        return cls(sorted(token for token, many in units_with.items() if many >= min_units), of)
+            tokens, which = _distinct_tokens(batch.codes, of)
+            pairs = np.unique(pd.factorize(batch.codes["unit_id"])[0] * len(tokens) + which)
+            units_with.update(
+                dict(zip(tokens, np.bincount(pairs % max(1, len(tokens))).tolist(), strict=True))
+            )
+        return cls(sorted(token for token, many in units_with.items() if token and many >= min_units), of)
 
     def transform(self, batch: Batch, weights: npt.NDArray[np.float32] | None = None) -> Any:
         """Return what every unit has, scipy CSR (len(batch), columns) float32, and count what has no column.
@@ -47,24 +53,35 @@ class CodeFeatures:
         from scipy.sparse import csr_array
 
         codes = batch.codes
-        row_of = {unit: row for row, unit in enumerate(batch.units["unit_id"])}
-        each = np.ones(len(codes), np.float32) if weights is None else weights
-        cells: dict[tuple[int, int], float] = {}
-        for unit, kind, token, weight in zip(
-            codes["unit_id"], codes["kind"], tokens_of(codes, self._of), each.tolist(), strict=True
-        ):
-            place = self._places.get(token) if token is not None else None
-            if place is not None:
-                cell = row_of[unit], place
-                cells[cell] = max(weight, cells.get(cell, 0.0))
-            else:
-                self.counts[
-                    f"{kind} codes {'without a group' if token is None else 'not seen in training'}"
-                ] += 1
-        there = sorted(cells)
-        rows, columns = np.array(there, np.int64).reshape(-1, 2).T
-        values = np.array([cells[cell] for cell in there], np.float32)
-        return csr_array((values, (rows, columns)), shape=(len(batch), len(self.columns)))
+        tokens, which = _distinct_tokens(codes, self._of)
+        column = np.array(
+            [-1 if token is None else self._places.get(token, -1) for token in tokens], np.int64
+        )[which]
+        known = column >= 0
+        self._count_lost(codes["kind"][~known], [tokens[one] for one in which[~known].tolist()])
+        cells = rows_of_codes(batch)[known] * len(self.columns) + column[known]
+        cells, which = np.unique(cells, return_inverse=True)
+        greatest = np.zeros(len(cells), np.float32)
+        np.maximum.at(greatest, which, 1 if weights is None else weights[known])
+        places = np.divmod(cells, max(1, len(self.columns)))
+        return csr_array((greatest, places), shape=(len(batch), len(self.columns)))
+
+    def _count_lost(self, kinds: "pd.Series[str]", tokens: Sequence[str | None]) -> None:
+        """Count codes without a column: those without a group, and those of one that was not seen in training."""
+        for (kind, is_known), many in Counter(
+            zip(kinds, (token is not None for token in tokens), strict=True)
+        ).items():
+            self.counts[f"{kind} codes {'not seen in training' if is_known else 'without a group'}"] += many
+
+
+def rows_of_codes(batch: Batch) -> npt.NDArray[np.intp]:
+    """Return the place of every code's unit among those of the batch, (codes,)."""
+    import pandas as pd
+
+    places: npt.NDArray[np.intp] = pd.Index(batch.units["unit_id"]).get_indexer(
+        pd.Index(batch.codes["unit_id"])
+    )
+    return places
 
 
 def tokens_of(codes: "pd.DataFrame", of: str = "groups") -> list[str | None]:
@@ -72,11 +89,25 @@ def tokens_of(codes: "pd.DataFrame", of: str = "groups") -> list[str | None]:
 
     Of each code, it is as in diagnosis:ICD-9:4280 or drug:furosemide 40mg tab.
     """
+    tokens, which = _distinct_tokens(codes, of)
+    return [tokens[one] for one in which.tolist()]
+
+
+def _distinct_tokens(codes: "pd.DataFrame", of: str) -> tuple[list[str | None], npt.NDArray[np.intp]]:
+    """Return the columns that the codes have, each once, and which of them each code has, (codes,)."""
+    import pandas as pd
+
+    key = np.zeros(len(codes), np.int64)
+    for name in _TELLING:
+        places, values = pd.factorize(codes[name], use_na_sentinel=False)
+        key = key * len(values) + places
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
     token = _group if of == "groups" else _code
-    return [
-        token(str(kind), str(system), str(code))
-        for kind, system, code in zip(codes["kind"], codes["system"], codes["code"], strict=True)
+    made = [
+        token(*map(str, one)) for one in zip(*(codes[name].iloc[first] for name in _TELLING), strict=True)
     ]
+    places_of = {name: place for place, name in enumerate(dict.fromkeys(made))}
+    return list(places_of), np.array([places_of[name] for name in made], np.intp)[which]
 
 
 def _group(kind: str, system: str, code: str) -> str | None:

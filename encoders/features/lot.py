@@ -3,11 +3,16 @@
 Source: Vitter, 1985, Random sampling with a reservoir, algorithm R.
 """
 
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 T = TypeVar("T")
+Entries = tuple[npt.NDArray[np.int32], npt.NDArray[Any]]
+"""Where a sparse row has numbers, and these."""
 
 
 class Lot(Generic[T]):
@@ -27,3 +32,27 @@ class Lot(Generic[T]):
     def put(self, place: int, one: T) -> None:
         """Put it into the place that `place` returned, last or in another's stead."""
         self.drawn[place : place + 1] = [one]
+
+
+def draw_rows(
+    lot: Lot[Entries], columns: npt.NDArray[np.int32], values: npt.NDArray[Any], ends: Sequence[int]
+) -> None:
+    """Draw from the rows of a sparse matrix that have an entry; those of row i stand from ends[i] to ends[i + 1]."""
+    for start, end in pairwise(ends):
+        place = lot.place() if start < end else None
+        if place is not None:
+            lot.put(place, (columns[start:end].copy(), values[start:end].copy()))
+
+
+def as_matrix(rows: Sequence[Entries], columns: int) -> Any:
+    """Return sparse rows as one matrix, scipy CSR (rows, columns) float32, columns rising."""
+    from scipy.sparse import csr_array
+
+    ends = np.cumsum([0, *(len(places) for places, _ in rows)])
+    indices = np.empty(ends[-1], np.int32)
+    values = np.empty(ends[-1], np.float32)
+    for (places, numbers), (start, end) in zip(rows, pairwise(ends), strict=True):
+        indices[start:end], values[start:end] = places, numbers
+    made = csr_array((values, indices, ends), shape=(len(rows), columns))
+    made.sort_indices()
+    return made

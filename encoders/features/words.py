@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from itertools import count, pairwise
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.encoders.features.lot import Lot
+from cohorts.encoders.features.lot import Lot, as_matrix, draw_rows
 from cohorts.records.notes.cleaning import clean, count_words, words
 
 if TYPE_CHECKING:  # it takes Arrow, for which a question from the command line should not wait
@@ -134,7 +134,7 @@ class WordSample:
             if most >= len(self._having):
                 self._having = np.concatenate([self._having, np.zeros(most + 1, np.int64)])
             self._having[numbers] += np.bincount(rows.indices, minlength=len(learnt))
-            self._draw(numbers[rows.indices], rows.data.astype(np.int32), rows.indptr.tolist())
+            draw_rows(self._rows, numbers[rows.indices], rows.data.astype(np.int32), rows.indptr.tolist())
             if len(self._number) > _PRUNE_AT:
                 self._prune()
         return self
@@ -158,7 +158,7 @@ class WordSample:
         numbers = np.array([self._number[word] for word in kept], np.intp)
         column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
-        rows = _matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
+        rows = as_matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
         return Vocabulary([hash_of(word) for word in kept], self._ngrams), self._having[numbers], rows
 
     def _counted(self, made: "Split") -> tuple[list[str], Any]:
@@ -170,13 +170,6 @@ class WordSample:
             one.counts(np.arange(len(one.vocabulary), dtype=np.int32), len(one.vocabulary)) for one in each
         ]
         return [word for one in each for word in one.vocabulary], hstack(counts, format="csr")
-
-    def _draw(self, numbers: npt.NDArray[np.int32], counts: npt.NDArray[np.int32], ends: list[int]) -> None:
-        """Keep by lot the words of units, (entries,); the entries of one stand between two ends, and may be none."""
-        for start, end in pairwise(ends):
-            place = self._rows.place() if start < end else None
-            if place is not None:
-                self._rows.put(place, (numbers[start:end].copy(), counts[start:end].copy()))
 
     def _prune(self) -> None:
         """Forget the rarest words, as many as bring the rest to half of what may be known."""
@@ -196,16 +189,3 @@ def _in_columns(rows: Iterable[Row], column: npt.NDArray[np.int32]) -> Iterator[
     for numbers, counts in rows:
         places = column[numbers]
         yield places[places >= 0], counts[places >= 0]
-
-
-def _matrix(rows: Sequence[Row], columns: int) -> Any:
-    from scipy.sparse import csr_array
-
-    ends = np.cumsum([0, *(len(places) for places, _ in rows)])
-    indices = np.empty(ends[-1], np.int32)
-    counts = np.empty(ends[-1], np.float32)
-    for (places, many), (start, end) in zip(rows, pairwise(ends), strict=True):
-        indices[start:end], counts[start:end] = places, many
-    made = csr_array((counts, indices, ends), shape=(len(rows), columns))
-    made.sort_indices()
-    return made
