@@ -33,6 +33,7 @@ from cohorts.encoders.saving import check_unchanged, identity_of, read_about, wr
 from cohorts.encoders.target_weights import Asked, choose_weights
 from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
+from cohorts.records.transforms import reading
 
 REASONS = 200  # told of a unit
 SettingsOf = Callable[[str], Collection[str]]
@@ -165,9 +166,13 @@ class Concat:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def fit(self, source: Source) -> Self:
-        """Train every part on the source, and then choose the weights where a target is given. Raises EncoderError."""
+        """Train every part on the source, and then choose the weights where a target is given. Raises EncoderError.
+
+        For a part, only the frames are read that it looks at.
+        """
         for part in self._parts:
-            part.fit(source)
+            with reading(source, frames_read(part)):
+                part.fit(source)
         if self.settings.target:
             asked = Asked(self.settings.target).read(source, self._blocks)
             self.settings = replace(self.settings, weights=choose_weights(asked))

@@ -1,14 +1,16 @@
 """Tables that nobody asks for are not read."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from cohorts.encoders.registry import make_encoder
 from cohorts.errors import InputError
-from cohorts.records.base import FRAMES, Unit
+from cohorts.records.base import FRAMES, Batch, Source, Unit
 from cohorts.records.sources.registry import open_source
-from cohorts.records.transforms import Subset, reading
+from cohorts.records.transforms import Subset, View, reading
 from command_line import ok
 from small_hospitals import mimic3
 
@@ -53,6 +55,29 @@ def test_a_source_that_is_only_counted_tells_what_one_tells_whose_batches_are_ma
         assert counted.report.selected == made.report.selected
         assert list(counted.report.categories.told(9)) == list(made.report.categories.told(9))
         assert counted.report.quarantined == made.report.quarantined
+
+
+class _Told(View):
+    """A source that keeps which frames every pass over it was to read."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.passes: list[frozenset[str]] = []
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the source's batches."""
+        self.passes.append(self.frames)
+        yield from self._source.batches()
+
+
+def test_the_parts_of_concat_learn_from_no_more_than_they_look_at(tmp_path: Path) -> None:
+    folder = mimic3(tmp_path / "tables")
+    with open_source("mimic3", folder, work_dir=tmp_path, quarantine_file=tmp_path / "bad") as source:
+        told = _Told(source)
+        make_encoder("concat:codes:min_units=1+lsa").fit(told)
+        assert set(told.passes) == {frozenset(), frozenset({"notes"})}
+        assert told.passes[-1] == {"notes"}
+        assert source.frames == FRAMES
 
 
 def test_too_little_memory_is_refused(tmp_path: Path) -> None:
