@@ -107,8 +107,9 @@ def _first_of(rows: pa.Table, key: list[str], fault: str, account: Account) -> p
     none = frame[key].isna().any(axis=1)
     again = frame.duplicated(key) & ~none
     for bad, why in ((none, f"no {key[0]}"), (again, fault)):
-        places = frame.loc[bad, ["table", "row", "line"]].itertuples(index=False)
-        account.bad += [BadRow(table, row, line, why) for table, row, line in places]
+        if bad.any():
+            places = frame.loc[bad, ["table", "row", "line"]].itertuples(index=False)
+            account.bad += [BadRow(table, row, line, why) for table, row, line in places]
     frame = frame[~(again | none)].assign(width=frame["patient_id"].str.len())
     by = ["width", "patient_id", *(["admitted", "admission_id"] if "admitted" in frame else [])]
     return frame.sort_values(by, ignore_index=True).drop(columns="width")
