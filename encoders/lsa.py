@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from cohorts.encoders.base import EncoderKind, Vectors
+from cohorts.encoders.features.kept_notes import KeptRows
 from cohorts.encoders.features.latent import Latent, LatentEncoder
 from cohorts.encoders.features.words import Vocabulary, WordSample
 from cohorts.encoders.needs import check_notes
@@ -80,6 +81,7 @@ class Lsa(LatentEncoder[Settings, _Parts]):
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(settings or Settings())
+        self._kept: KeptRows | None = None
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -105,7 +107,7 @@ class Lsa(LatentEncoder[Settings, _Parts]):
         check_notes(source, self.name)
         settings = self.settings
         texts = (text for batch in source.batches() for text in joined_notes(batch))
-        sample = WordSample(settings.sample, settings.ngrams, settings.seed).add(texts)
+        sample = WordSample(settings.sample, settings.ngrams, settings.seed, source.work_dir).add(texts)
         if not sample.units:
             raise EncoderError(
                 "lsa finds no word in the notes of this source: there are none, or all are empty."
@@ -122,13 +124,13 @@ class Lsa(LatentEncoder[Settings, _Parts]):
                 f"lsa learnt nothing: of the {rows.shape[0]:,} units drawn none has a word that is kept. There are "
                 f"{sample.units:,} units: draw more, as in lsa:sample={sample.units}."
             )
-        self._learnt, self._unseen = _Parts(words, space), 0
+        self._learnt, self._kept, self._unseen = _Parts(words, space), sample.kept, 0
         return self
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; a unit without a word that was learnt is a row of zeros.
 
-        All cores work, each on some MB of notes.
+        Units learnt from are not split again. For others all cores work, each on some MB of notes.
         """
         from cohorts.records.notes.splitting import Split, splits
 
@@ -137,7 +139,13 @@ class Lsa(LatentEncoder[Settings, _Parts]):
         def units(made: Split) -> Vectors:
             return parts.space.units(parts.words.rows(made))
 
-        made = np.concatenate([np.zeros((0, self.dim), np.float32), *splits(texts, units)])
+        made, known = np.zeros((len(texts), self.dim), np.float32), np.zeros(len(texts), np.bool_)
+        if self._kept:
+            known, rows = self._kept.find(texts)
+            made[known] = parts.space.units(rows)
+        others = [text for text, is_known in zip(texts, known.tolist(), strict=True) if not is_known]
+        if others:
+            made[~known] = np.concatenate(list(splits(others, units)))
         self._unseen += sum(map(bool, map(str.strip, texts))) - int(made.any(axis=1).sum())
         return made
 

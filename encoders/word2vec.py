@@ -23,14 +23,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.encoders.base import EncoderKind, Vectors
-from cohorts.encoders.features.kept_notes import KeptNotes, NotesRead, Places
+from cohorts.encoders.features.kept_notes import KeptNotes, NotesRead, Places, by_number
 from cohorts.encoders.needs import check_notes
 from cohorts.encoders.pooling import unit_rows, weighted_sum
 from cohorts.encoders.saving import (
@@ -48,7 +48,7 @@ from cohorts.encoders.sif import Sif
 from cohorts.errors import EncoderError
 from cohorts.private_files import Scratch, open_private
 from cohorts.records.base import Batch, Source
-from cohorts.records.notes.cleaning import clean, cleaning_version, sentences, words
+from cohorts.records.notes.cleaning import clean, cleaning_version, words
 
 if TYPE_CHECKING:
     from cohorts.records.notes.splitting import Split
@@ -163,7 +163,7 @@ class Word2Vec:
                 self._write_corpus(source, stream, read)
             self._train(corpus)
             if self.settings.input != "codes":
-                self._kept = KeptNotes(corpus, read, self._places, source.work_dir)
+                self._kept = KeptNotes(by_number(corpus, self._places, source.work_dir), read)
         return self
 
     def encode(self, batch: Batch) -> Vectors:
@@ -216,12 +216,15 @@ class Word2Vec:
 
     def _write_corpus(self, source: Source, corpus: IO[str], read: NotesRead) -> None:
         """Write one sentence per line, words separated by spaces, and tell whose they are."""
+        from cohorts.records.notes.splitting import splits
+
         for batch in source.batches():
             if self.settings.input != "codes":
-                for text in batch.notes["text"]:
-                    told = [words(part) for part in sentences(clean(text))]
-                    corpus.writelines(" ".join(sentence) + "\n" for sentence in told)
-                    read.add(text, sum(map(len, told)))
+                texts = iter(batch.notes["text"].tolist())
+                for lines, many in splits(batch.notes["text"].tolist(), _lines):
+                    corpus.write(lines)
+                    for text, number in zip(islice(texts, len(many)), many, strict=True):
+                        read.add(text, number)
             if self.settings.input != "notes":
                 for sentence in _code_sentences(batch):
                     corpus.write(" ".join(sentence) + "\n")
@@ -352,6 +355,14 @@ def _identity(settings: Settings) -> dict[str, Any]:
     if settings.workers == 1:
         del told["workers"]
     return told
+
+
+def _lines(made: "Split") -> tuple[str, list[int]]:
+    """Return the sentences of some texts, one per line, and how many words each text has."""
+    known, written = len(made.vocabulary), made.words.copy()
+    written[made.sentences[1:] - 1] += known
+    spelt = [word + mark for mark in " \n" for word in made.vocabulary]
+    return "".join(map(spelt.__getitem__, written.tolist())), np.diff(made.texts).tolist()
 
 
 def _code_words(batch: Batch) -> list[str]:

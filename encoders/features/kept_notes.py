@@ -1,7 +1,7 @@
-"""The words of the notes that an encoder learnt from, by number, on disk: to encode them they are not cleaned again.
+"""The words of the notes that an encoder learnt from, by number, on disk: to encode them they are not split again.
 
-The file has no name and is its owner's alone: it goes with the process, however that ends, and holds no words. A note
-is known by the hash of its text.
+The file has no name and is its owner's alone: it goes with the process, however that ends, and holds no words. A note,
+or all notes of a unit, are known by the hash of the text.
 """
 
 import hashlib
@@ -12,9 +12,11 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.private_files import private_folder
 
 Places = npt.NDArray[np.int32]
 
@@ -52,25 +54,33 @@ class NotesRead:
         return np.array(self._words, np.int64)
 
 
+def unnamed_file(folder: Path) -> IO[bytes]:
+    """Return a file in a folder that nobody else can open. Raises OSError."""
+    return tempfile.TemporaryFile(dir=private_folder(folder))
+
+
+def by_number(corpus: Path, places: Mapping[str, int], folder: Path) -> IO[bytes]:
+    """Return a file of the places of a corpus' words, which are parted by blanks and newlines. Raises OSError."""
+    file = unnamed_file(folder)
+    for part in _numbered(corpus, places):
+        file.write(part.data)
+    return file
+
+
 class KeptNotes:
-    """The notes of a corpus, whose words are parted by blanks and newlines, as `places` of their words.
+    """Notes as whole numbers, four bytes each, one note after the other in a file, which is open as long as this is."""
 
-    `folder` takes the file. Raises OSError.
-    """
-
-    def __init__(self, corpus: Path, read: NotesRead, places: Mapping[str, int], folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this object is there
-        weakref.finalize(self, self._file.close)
-        for part in _numbered(corpus, places):
-            self._file.write(part.data)
-        self._file.flush()
+    def __init__(self, file: IO[bytes], read: NotesRead) -> None:
+        file.flush()
+        self._file = file
+        weakref.finalize(self, file.close)
         keys, words = read.keys(), read.words()
         order = np.argsort(keys[:, 0], kind="stable")
         self._keys = keys[order]
         self._words, self._starts = words[order], (np.cumsum(words) - words)[order]
 
     def find(self, texts: Sequence[str]) -> list[Places | None]:
-        """Return the places of the known words of each text, (m,) in order, None for a text that was not read."""
+        """Return the numbers of each text, (m,) in order, less those below 0; None for a text that was not read."""
         if not len(self._keys) or not texts:
             return [None] * len(texts)
         keys = _as_numbers(b"".join(map(text_key, texts)))
@@ -86,6 +96,50 @@ class KeptNotes:
         raw = os.pread(self._file.fileno(), wide * int(self._words[row]), wide * int(self._starts[row]))
         places = np.frombuffer(raw, np.int32)
         return places[places >= 0]
+
+
+class RowsRead:
+    """The words of units and how often each stands there, written to a file of a folder while they are counted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._read = unnamed_file(folder), NotesRead()
+        self._closing = weakref.finalize(self, self._file.close)
+
+    def add(
+        self, texts: Sequence[str], numbers: Places, counts: Places, ends: npt.NDArray[np.integer[Any]]
+    ) -> None:
+        """Tell the units that follow, their words by number; those of one stand between two ends."""
+        self._file.write(np.stack([numbers, counts], axis=1).data)
+        for text, many in zip(texts, np.diff(ends).tolist(), strict=True):
+            self._read.add(text, 2 * many)
+
+    def kept(self, column: Places, width: int) -> "KeptRows":
+        """Return them as rows of so many columns; `column` is that of each number, -1 for a word that has none."""
+        self._closing.detach()  # it is theirs from here on
+        return KeptRows(KeptNotes(self._file, self._read), column, width)
+
+
+class KeptRows:
+    """How often each of some words stands in units that were read before."""
+
+    def __init__(self, notes: KeptNotes, column: Places, width: int) -> None:
+        self._notes, self._column, self._width = notes, column, width
+
+    def find(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.bool_], Any]:
+        """Return which of the texts were read, (texts,), and the rows of these, scipy CSR float32, columns rising."""
+        from scipy.sparse import csr_array
+
+        found = self._notes.find(texts)
+        known = np.array([one is not None for one in found], np.bool_)
+        units = [one for one in found if one is not None]
+        numbers, counts = np.concatenate([np.zeros(0, np.int32), *units]).reshape(-1, 2).T
+        columns = self._column[numbers]
+        before = np.concatenate([[0], np.cumsum(columns >= 0)])
+        ends = before[np.cumsum([0, *(len(one) // 2 for one in units)])]
+        entries = counts[columns >= 0].astype(np.float32), columns[columns >= 0], ends
+        rows = csr_array(entries, shape=(len(units), self._width))
+        rows.sort_indices()
+        return known, rows
 
 
 def _numbered(corpus: Path, places: Mapping[str, int]) -> Iterator[Places]:

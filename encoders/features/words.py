@@ -6,15 +6,17 @@ be tried against a list of names, since the hash is no secret: such a folder is 
 
 import hashlib
 import operator
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.features.kept_notes import KeptRows, RowsRead
 from cohorts.encoders.features.lot import Lot, as_matrix, draw_rows
 from cohorts.records.notes.cleaning import clean, count_words, words
 
@@ -109,15 +111,18 @@ class _Columns(dict[str, int]):
 class WordSample:
     """The words of units, read once in bounded memory: in how many units each stands, and all words of some units.
 
-    Those units are drawn by lot.
+    Those units are drawn by lot. A `folder` takes the words of all of them: `learn` makes them its `kept`, unless there
+    were so many words that some were forgotten while reading.
     """
 
-    def __init__(self, most: int, ngrams: int, seed: int) -> None:
+    def __init__(self, most: int, ngrams: int, seed: int, folder: Path | None = None) -> None:
         self._ngrams = ngrams
         self._numbers = count()
         self._number: defaultdict[str, int] = defaultdict(self._numbers.__next__)
         self._having = np.zeros(1, np.int64)  # units, by the number of a word
         self._rows = Lot[Row](most, seed)
+        self._all = RowsRead(folder) if folder else None
+        self.kept: KeptRows | None = None
 
     @property
     def units(self) -> int:
@@ -128,13 +133,24 @@ class WordSample:
         """Count the words of units, whose texts are read one by one, on all cores, and return self."""
         from cohorts.records.notes.splitting import splits
 
-        for learnt, rows in splits(texts, self._counted):
+        at_work = deque[str]()
+
+        def noted() -> Iterator[str]:
+            for text in texts:
+                at_work.append(text)
+                yield text
+
+        for learnt, rows in splits(noted(), self._counted):
             numbers = np.fromiter(map(self._number.__getitem__, learnt), np.int32, len(learnt))
             most = int(numbers.max(initial=0))
             if most >= len(self._having):
                 self._having = np.concatenate([self._having, np.zeros(most + 1, np.int64)])
             self._having[numbers] += np.bincount(rows.indices, minlength=len(learnt))
-            draw_rows(self._rows, numbers[rows.indices], rows.data.astype(np.int32), rows.indptr.tolist())
+            words, counts = numbers[rows.indices], rows.data.astype(np.int32)
+            draw_rows(self._rows, words, counts, rows.indptr.tolist())
+            units = [at_work.popleft() for _ in range(rows.shape[0])]
+            if self._all:
+                self._all.add(units, words, counts, rows.indptr)
             if len(self._number) > _PRUNE_AT:
                 self._prune()
         return self
@@ -159,6 +175,7 @@ class WordSample:
         column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
         rows = as_matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
+        self.kept = self._all.kept(column, len(kept)) if self._all else None
         return Vocabulary([hash_of(word) for word in kept], self._ngrams), self._having[numbers], rows
 
     def _counted(self, made: "Split") -> tuple[list[str], Any]:
@@ -173,6 +190,7 @@ class WordSample:
 
     def _prune(self) -> None:
         """Forget the rarest words, as many as bring the rest to half of what may be known."""
+        self._all = None
         least = 1
         while len(self._number) > _PRUNE_AT // 2:
             for word in [word for word, number in self._number.items() if self._having[number] <= least]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cohorts.encoders.saving import ABOUT, TENSORS
 from cohorts.errors import EncoderError
 from cohorts.records.notes import splitting
 from cohorts.records.notes.cleaning import clean, words
-from cohorts.records.notes.splitting import split
+from cohorts.records.notes.splitting import Split, split
 from hypothesis import given
 from hypothesis import strategies as st
 from small_sources import Small
@@ -185,6 +186,37 @@ def test_neither_pieces_nor_cores_change_a_vector(trained: Lsa, monkeypatch: pyt
         monkeypatch.setattr(splitting, "_threads", lambda cores=cores: cores)
         assert Lsa(Settings(dim=16)).fit(Small(NOTES, per=50)).fingerprint == trained.fingerprint
         assert trained.encode(Small(NOTES).batch).tobytes() == vectors.tobytes()
+
+
+@pytest.mark.parametrize("settings", [Settings(dim=16), Settings(dim=16, ngrams=2, min_df=2)])
+def test_units_learnt_from_get_the_vectors_of_their_text_and_are_not_split_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    texts = [*NOTES, "", "\u0130leus, HIP pain 3.5 [**2101-2-3**]", "nothing that another says"]
+    learnt = Lsa(settings).fit(Small(texts, per=7))
+    learnt.save(tmp_path)
+    loaded, again, all_splits = load_encoder(tmp_path), list[str](), splitting.splits
+
+    def told(asked: Iterable[str], make: Callable[[Split], Any]) -> Iterator[Any]:
+        again.extend(some := list(asked))
+        return all_splits(some, make)
+
+    asked = Small([*texts[::3], "hip pain of another", *texts[1::3], " ", *texts[2::3]]).batch
+    vectors = loaded.encode(asked)
+    monkeypatch.setattr(splitting, "splits", told)
+    assert learnt.encode(asked).tobytes() == vectors.tobytes()
+    assert again == ["hip pain of another", " "]
+    assert learnt.counts == loaded.counts
+
+
+def test_units_of_which_words_were_forgotten_are_split_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_counts, "_PRUNE_AT", 40)
+    source = Small([f"common r{row} s{row} {'late early'[row % 2 :]}" for row in range(300)], per=20)
+    learnt = Lsa(Settings(dim=4)).fit(source)
+    learnt.save(tmp_path)
+    assert learnt.encode(source.batch).tobytes() == load_encoder(tmp_path).encode(source.batch).tobytes()
 
 
 def test_the_words_known_while_reading_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cohorts.encoders.features import kept_notes
-from cohorts.encoders.features.kept_notes import KeptNotes, NotesRead
+from cohorts.encoders.features.kept_notes import KeptNotes, NotesRead, RowsRead, by_number
 
 PLACES = {"edema": 0, "pain": 1, "ödem": 2}
 
@@ -19,7 +20,7 @@ def kept(folder: Path, *notes: tuple[str, str]) -> KeptNotes:
             read.add(text, len(words.split()))
             corpus.write("icd-9:4019 edema\n")
             read.skip(2)
-    made = KeptNotes(folder / "corpus", read, PLACES, folder)
+    made = KeptNotes(by_number(folder / "corpus", PLACES, folder), read)
     (folder / "corpus").unlink()
     return made
 
@@ -64,4 +65,26 @@ def test_the_file_has_no_name_and_is_closed_with_the_notes(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
     assert found(made, "one") == [[0]]
     del made
+    assert file.closed
+
+
+def test_rows_are_found_by_the_text_of_their_unit_with_the_columns_of_their_words(tmp_path: Path) -> None:
+    read = RowsRead(tmp_path)
+    numbers, counts = np.array([0, 2, 3, 1], np.int32), np.array([1, 5, 2, 4], np.int32)
+    read.add(["both", "", "one"], numbers, counts, np.array([0, 3, 3, 4]))
+    rows = read.kept(np.array([2, -1, 0, 1], np.int32), 3)
+    del read
+    known, found = rows.find(["one", "other", "both", ""])
+    assert known.tolist() == [True, False, True, True]
+    assert found.toarray().tolist() == [[0, 0, 0], [5, 2, 1], [0, 0, 0]]
+    assert found.indices.tolist() == [0, 1, 2]
+    known, found = rows.find(["other"])
+    assert (known.tolist(), found.shape) == ([False], (0, 3))
+
+
+def test_rows_that_nobody_keeps_close_their_file(tmp_path: Path) -> None:
+    read = RowsRead(tmp_path)
+    file = read._file
+    assert list(tmp_path.iterdir()) == []
+    del read
     assert file.closed
