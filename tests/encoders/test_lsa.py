@@ -212,9 +212,10 @@ def test_units_learnt_from_get_the_vectors_of_their_text_and_are_not_split_again
 def test_units_of_which_words_were_forgotten_are_split_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(word_counts, "_PRUNE_AT", 40)
-    source = Small([f"common r{row} s{row} {'late early'[row % 2 :]}" for row in range(300)], per=20)
-    learnt = Lsa(Settings(dim=4)).fit(source)
+    monkeypatch.setattr(word_counts, "_PRUNE_AT", 6)
+    monkeypatch.setattr(splitting, "_PIECE", 1)
+    source = Small(["x y", *[f"r{row} s{row} a a" for row in range(30)], "x y", "x y", "y x x"])
+    learnt = Lsa(Settings(dim=4, min_df=2)).fit(source)
     learnt.save(tmp_path)
     assert learnt.encode(source.batch).tobytes() == load_encoder(tmp_path).encode(source.batch).tobytes()
 
