@@ -108,9 +108,9 @@ EVENT_COLUMNS = {
     "name": "str",  # the code in words, where the source has a dictionary
     "time": "datetime64[us]",
     "stop": "datetime64[us]",  # the end of what lasts: a stay, an infusion, ventilation
-    "value": "float64",  # in `uom`: an amount given, or minutes of a procedure
+    "value": "float64",  # in `uom`, one for each kind (docs/units.md): an amount given, or minutes of a procedure
     "uom": "str",
-    "rate": "float64",  # of an infusion, in `rate_uom`
+    "rate": "float64",  # of an infusion, in `rate_uom`, as well
     "rate_uom": "str",
     "result": "str",  # the organism of a culture; S, I or R of a susceptibility
 }

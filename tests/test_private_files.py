@@ -172,6 +172,17 @@ def test_locks_lie_where_nobody_else_can_prepare_one(tmp_path: Path, monkeypatch
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize(("store", "refused"), [("memory:", False), ("qdrant:store", True)])
+def test_stores_in_memory_of_two_processes_do_not_wait_for_each_other(store: str, refused: bool) -> None:
+    other = f"from cohorts.loaders.journal.lock import only_run\nwith only_run({store!r}, 'own'): pass"
+    with only_run(store, "own"):
+        ended = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
+        assert ("Another run is writing" in ended.stderr) is refused
+        assert bool(ended.returncode) is refused
+        with pytest.raises(InputError, match="Another run is writing"), only_run(store, "own"):
+            pass
+
+
 def test_a_lock_that_was_prepared_as_a_link_empties_nobodys_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

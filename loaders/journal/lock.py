@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ def only_run(store: str, collection: str, shard: Shard | None = None) -> Iterato
     place = without_settings(store)
     if ":" in place and not is_server(place):
         engine, _, path = place.partition(":")
-        place = f"{engine}:{Path(path).resolve()}"
+        # What is in memory is this process' own, whoever else has a collection of that name.
+        place = f"{engine}:{os.getpid() if engine == 'memory' else Path(path).resolve()}"
     with ExitStack() as held:
         held.enter_context(_take(f"{place}\n{collection}", collection, shared=shard is not None))
         if shard:

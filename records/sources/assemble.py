@@ -22,6 +22,7 @@ from cohorts.records.base import (
     empty_frame,
     typed,
 )
+from cohorts.records.measured.amounts import amounts_in_one_system
 from cohorts.records.measured.one_system import to_one_system
 from cohorts.records.sources.admission_ids import AdmissionIds
 from cohorts.records.sources.admissions import People, Titles, admissions_of, people_of, units_of
@@ -76,6 +77,8 @@ def assemble(
         rows["notes"].keep_given("text", "without text")
     if "measurements" in rows:
         rows["measurements"].measure_in_one_system(mimic)
+    if "events" in rows:
+        rows["events"].table = amounts_in_one_system(rows["events"].table)
     rows["codes"].date_by_admissions()
     _count(rows)
     coded, stays = rows["codes"].table, rows["stays"].table  # of the patient, whatever the unit

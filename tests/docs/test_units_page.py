@@ -40,7 +40,16 @@ def units() -> Iterator[str]:
         yield f"| {row['unit']} | {dimension} | {spelled} |"
 
 
+def amounts() -> Iterator[str]:
+    yield "| unit | is | spellings |"
+    yield "| --- | --- | --- |"
+    for row in read_rows("amounts.csv"):
+        spelled = ", ".join(f"`{one}`" for one in row["written"].split())
+        kept = "kept" if row["unit"] == row["in"] else f"{row['scale']} {row['in']}"
+        yield f"| {row['unit']} | {kept} | {spelled} |"
+
+
 def test_the_page_lists_every_measure_and_every_unit() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for table in ("\n".join(measures()), "\n".join(units())):
+    for table in ("\n".join(measures()), "\n".join(units()), "\n".join(amounts())):
         assert table in text, f"docs/units.md lacks this table:\n{table}"

@@ -89,7 +89,7 @@ def test_what_was_given_and_grown_has_its_time_and_its_admission(tmp_path: Path,
         ("10", "culture", "70079", "URINE", "10-24 12:00", None, None, None, None),
     ]
     rates = batch.events[batch.events["kind"] == "input"]
-    assert rows(rates, "rate", "rate_uom") == [(0.05, "mcgkgmin"), (0.1, "mcg/kg/min")]
+    assert rows(rates, "rate", "rate_uom") == [(0.05, "mcg/kg/min"), (0.1, "mcg/kg/min")]
     assert report.left_out["rows of INPUTEVENTS_MV that were rewritten"] == 1
     drugs = batch.codes[batch.codes["kind"] == "drug"]
     assert rows(drugs, "code", "time", "stop", "route", "dose", "dose_uom", "ndc") == [
