@@ -30,6 +30,11 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def unnamed_file(folder: Path) -> IO[bytes]:
+    """Return a file in a folder that has no name: it is gone once it is closed. Raises OSError."""
+    return tempfile.TemporaryFile(dir=private_folder(folder))
+
+
 def try_folder(folder: Path) -> None:
     """Make a folder in the one given, or where that would be made, and remove it. Raises OSError where it can't be."""
     while not folder.exists():

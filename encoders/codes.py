@@ -266,7 +266,7 @@ class Codes(LatentEncoder[Settings, _Parts]):
             rows = self._rows(batch, codes, labs)
             having += np.bincount(rows.indices, minlength=len(having))
             draw_rows(lot, rows.indices, rows.data, rows.indptr.tolist())
-        return as_matrix(lot.drawn, len(having)), having, lot.met
+        return as_matrix(lot.drawn, np.arange(len(having), dtype=np.int32), len(having)), having, lot.met
 
     def _rows(self, batch: Batch, codes: CodeFeatures, labs: LabFeatures | None) -> Any:
         """Return what every unit has, scipy CSR (len(batch), columns): codes by rank and admission, and flags."""

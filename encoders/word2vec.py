@@ -220,10 +220,11 @@ class Word2Vec:
 
         for batch in source.batches():
             if self.settings.input != "codes":
-                texts = iter(batch.notes["text"].tolist())
-                for lines, many in splits(batch.notes["text"].tolist(), _lines):
+                texts = batch.notes["text"].tolist()
+                again = iter(texts)
+                for lines, many in splits(texts, _lines):
                     corpus.write(lines)
-                    for text, number in zip(islice(texts, len(many)), many, strict=True):
+                    for text, number in zip(islice(again, len(many)), many, strict=True):
                         read.add(text, number)
             if self.settings.input != "notes":
                 for sentence in _code_sentences(batch):

@@ -10,12 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from os import SEEK_END
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from cohorts.errors import InputError
-from cohorts.private_files import private_folder
+from cohorts.private_files import unnamed_file
 from cohorts.records.base import Batch, Report, Source, Unit
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class _KeptTexts:
     """Lists of texts in a file that has no name, and is gone with this object or the process. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = TemporaryFile(dir=private_folder(folder))  # noqa: SIM115 - it ends with this object
+        self._file = unnamed_file(folder)
         weakref.finalize(self, self._file.close)
         self._places: dict[int, tuple[bytes, int, int]] = {}  # by number: the hash, where it begins, bytes
 

@@ -34,12 +34,10 @@ class CodeFeatures:
     @classmethod
     def learn(cls, batches: Iterable[Batch], min_units: int, of: str = "groups") -> "CodeFeatures":
         """Take every column that at least `min_units` units have."""
-        import pandas as pd
-
         units_with: Counter[str | None] = Counter()
         for batch in batches:
             tokens, which = _distinct_tokens(batch.codes, of)
-            pairs = np.unique(pd.factorize(batch.codes["unit_id"])[0] * len(tokens) + which)
+            pairs = np.unique(rows_of_codes(batch) * len(tokens) + which)
             units_with.update(
                 dict(zip(tokens, np.bincount(pairs % max(1, len(tokens))).tolist(), strict=True))
             )

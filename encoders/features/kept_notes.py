@@ -6,7 +6,6 @@ or all notes of a unit, are known by the hash of the text.
 
 import hashlib
 import os
-import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.private_files import private_folder
+from cohorts.encoders.features.lot import as_matrix
+from cohorts.private_files import unnamed_file
 
 Places = npt.NDArray[np.int32]
 
@@ -52,11 +52,6 @@ class NotesRead:
     def words(self) -> npt.NDArray[np.int64]:
         """Return how many words each has, (n,)."""
         return np.array(self._words, np.int64)
-
-
-def unnamed_file(folder: Path) -> IO[bytes]:
-    """Return a file in a folder that nobody else can open. Raises OSError."""
-    return tempfile.TemporaryFile(dir=private_folder(folder))
 
 
 def by_number(corpus: Path, places: Mapping[str, int], folder: Path) -> IO[bytes]:
@@ -127,19 +122,10 @@ class KeptRows:
 
     def find(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.bool_], Any]:
         """Return which of the texts were read, (texts,), and the rows of these, scipy CSR float32, columns rising."""
-        from scipy.sparse import csr_array
-
         found = self._notes.find(texts)
-        known = np.array([one is not None for one in found], np.bool_)
-        units = [one for one in found if one is not None]
-        numbers, counts = np.concatenate([np.zeros(0, np.int32), *units]).reshape(-1, 2).T
-        columns = self._column[numbers]
-        before = np.concatenate([[0], np.cumsum(columns >= 0)])
-        ends = before[np.cumsum([0, *(len(one) // 2 for one in units)])]
-        entries = counts[columns >= 0].astype(np.float32), columns[columns >= 0], ends
-        rows = csr_array(entries, shape=(len(units), self._width))
-        rows.sort_indices()
-        return known, rows
+        pairs = [one.reshape(-1, 2) for one in found if one is not None]
+        rows = as_matrix([(one[:, 0], one[:, 1]) for one in pairs], self._column, self._width)
+        return np.array([one is not None for one in found], np.bool_), rows
 
 
 def _numbered(corpus: Path, places: Mapping[str, int]) -> Iterator[Places]:

@@ -44,15 +44,17 @@ def draw_rows(
             lot.put(place, (columns[start:end].copy(), values[start:end].copy()))
 
 
-def as_matrix(rows: Sequence[Entries], columns: int) -> Any:
-    """Return sparse rows as one matrix, scipy CSR (rows, columns) float32, columns rising."""
+def as_matrix(rows: Sequence[Entries], column: npt.NDArray[np.int32], width: int) -> Any:
+    """Return sparse rows as one matrix, scipy CSR (rows, width) float32, columns rising.
+
+    `column` is that of every number by which the rows' entries go, -1 for one that is left out.
+    """
     from scipy.sparse import csr_array
 
-    ends = np.cumsum([0, *(len(places) for places, _ in rows)])
-    indices = np.empty(ends[-1], np.int32)
-    values = np.empty(ends[-1], np.float32)
-    for (places, numbers), (start, end) in zip(rows, pairwise(ends), strict=True):
-        indices[start:end], values[start:end] = places, numbers
-    made = csr_array((values, indices, ends), shape=(len(rows), columns))
+    columns = column[np.concatenate([np.zeros(0, np.int32), *(numbers for numbers, _ in rows)])]
+    values = np.concatenate([np.zeros(0, np.float32), *(each for _, each in rows)]).astype(np.float32)
+    stays = columns >= 0
+    ends = np.concatenate([[0], np.cumsum(stays)])[np.cumsum([0, *(len(numbers) for numbers, _ in rows)])]
+    made = csr_array((values[stays], columns[stays], ends), shape=(len(rows), width))
     made.sort_indices()
     return made

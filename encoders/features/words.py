@@ -6,11 +6,11 @@ be tried against a list of names, since the hash is no secret: such a folder is 
 
 import hashlib
 import operator
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from itertools import count
+from itertools import count, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,14 +133,8 @@ class WordSample:
         """Count the words of units, whose texts are read one by one, on all cores, and return self."""
         from cohorts.records.notes.splitting import splits
 
-        at_work = deque[str]()
-
-        def noted() -> Iterator[str]:
-            for text in texts:
-                at_work.append(text)
-                yield text
-
-        for learnt, rows in splits(noted(), self._counted):
+        texts, again = tee(texts)  # which holds those that are at work
+        for learnt, rows in splits(texts, self._counted):
             numbers = np.fromiter(map(self._number.__getitem__, learnt), np.int32, len(learnt))
             most = int(numbers.max(initial=0))
             if most >= len(self._having):
@@ -148,7 +142,7 @@ class WordSample:
             self._having[numbers] += np.bincount(rows.indices, minlength=len(learnt))
             words, counts = numbers[rows.indices], rows.data.astype(np.int32)
             draw_rows(self._rows, words, counts, rows.indptr.tolist())
-            units = [at_work.popleft() for _ in range(rows.shape[0])]
+            units = list(islice(again, rows.shape[0]))
             if self._all:
                 self._all.add(units, words, counts, rows.indptr)
             if len(self._number) > _PRUNE_AT:
@@ -174,7 +168,7 @@ class WordSample:
         numbers = np.array([self._number[word] for word in kept], np.intp)
         column = np.full(next(self._numbers), -1, np.int32)
         column[numbers] = np.arange(len(kept), dtype=np.int32)
-        rows = as_matrix(list(_in_columns(self._rows.drawn, column)), len(kept))
+        rows = as_matrix(self._rows.drawn, column, len(kept))
         self.kept = self._all.kept(column, len(kept)) if self._all else None
         return Vocabulary([hash_of(word) for word in kept], self._ngrams), self._having[numbers], rows
 
@@ -201,9 +195,3 @@ class WordSample:
 def hash_of(word: str) -> str:
     """Return what stands for a word in an encoder's folder (hex)."""
     return hashlib.blake2b(word.encode(errors="surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
-
-
-def _in_columns(rows: Iterable[Row], column: npt.NDArray[np.int32]) -> Iterator[Row]:
-    for numbers, counts in rows:
-        places = column[numbers]
-        yield places[places >= 0], counts[places >= 0]

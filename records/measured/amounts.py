@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from cohorts.records.measured.one_system import encoded
 from cohorts.records.measured.packaged import read_rows
 from cohorts.records.measured.units import as_written
 
@@ -34,15 +35,13 @@ def amounts_in_one_system(events: pa.Table) -> pa.Table:
 
 def _in_one_system(events: pa.Table, number: str, uom: str) -> pa.Table:
     column = events.column(uom).combine_chunks()
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    spelt: list[str | None] = encoded.dictionary.to_pylist()
+    places, spelt = encoded(column)
     found = [_units().get(as_written(one), (one, 1.0)) for one in spelt]
     if [unit for unit, _ in found] == spelt:
         return events
-    scales = np.array([scale for _, scale in found])
-    each = pc.fill_null(pa.array(scales).take(encoded.indices), 1.0)
-    names = pa.array([unit for unit, _ in found], pa.string()).take(encoded.indices)
-    for name, made in ((number, pc.multiply(events.column(number), each)), (uom, names.cast(column.type))):
+    numbers = pc.multiply(events.column(number), pa.array(np.array([scale for _, scale in found])[places]))
+    uoms = pa.array([unit for unit, _ in found], pa.string()).take(pa.array(places)).cast(column.type)
+    for name, made in ((number, numbers), (uom, uoms)):
         events = events.set_column(events.column_names.index(name), name, made)
     return events
 

@@ -138,7 +138,7 @@ class _Ways:
 
 def _measured(batch: pa.RecordBatch, mimic: bool) -> _Part:
     kinds = _kinds_of(batch, mimic)
-    written, spellings = _encoded(batch.column("uom"))
+    written, spellings = encoded(batch.column("uom"))
     pairs = kinds * len(spellings) + written
     ways = _Ways(np.bincount(pairs, minlength=len(_kinds().measures) * len(spellings)), spellings)
     rows = batch
@@ -172,11 +172,11 @@ def _kinds_of(batch: pa.RecordBatch, mimic: bool) -> npt.NDArray[np.int64]:
 
 
 def _looked_up(codes: pa.Array, kinds: Mapping[str, int]) -> npt.NDArray[np.int64]:
-    places, distinct = _encoded(codes)
+    places, distinct = encoded(codes)
     return np.array([kinds.get(code or "", 0) for code in distinct], dtype=np.int64)[places]
 
 
-def _encoded(texts: pa.Array) -> tuple[npt.NDArray[np.int32], list[str | None]]:
+def encoded(texts: pa.Array) -> tuple[npt.NDArray[np.int32], list[str | None]]:
     """Return the place (n,) of every text among the distinct ones; null is the last of them."""
     encoded = texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
