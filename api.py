@@ -129,6 +129,7 @@ def make_encoder(
     *,
     withhold: "Iterable[str] | str | None" = None,
     withhold_text: bool = False,
+    as_of: str | None = None,
     **settings: Any,
 ) -> "Encoder":
     """Make an encoder that is yet to be trained; `ingest` trains it on the source.
@@ -138,16 +139,20 @@ def make_encoder(
             settings as in `"codes:dim=64"` or `"concat:lsa+codes"`, or an `EncoderSpec`.
         withhold: Phenotypes whose codes the encoder never sees: a list, a text with commas, or `"all"`.
         withhold_text: Mask their mentions in notes too.
+        as_of: See only what is known by a time of the stay, as in `"admission+24h"`, `"icu+2d"`, `"discharge-0h"` or a
+            column's, or from one to another, as in `"icu..icu+24h"`. By default the whole stay.
         settings: Settings of the encoder by name, as in `dim=64`.
 
     Raises:
         EncoderError: There is no such encoder, setting or phenotype.
+        InputError: `as_of` is no window.
         MissingExtra: An optional package is needed and not installed.
     """
     from dataclasses import replace
 
     from cohorts.encoders import registry
     from cohorts.encoders.specs import EncoderSpec
+    from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 
     if not isinstance(asked, EncoderSpec):
@@ -157,6 +162,8 @@ def make_encoder(
         asked = replace(asked, withheld=parse_withheld(names, text=withhold_text))
     elif withhold_text:
         raise InputError("withhold_text says how phenotypes are withheld: name them by withhold.")
+    if as_of is not None:
+        asked = replace(asked, window=parse_window(given.as_text("as_of", as_of)))
     return registry.make_encoder(asked, **settings)
 
 

@@ -1,9 +1,10 @@
 """The commands `evaluate …`: encoders measured on a source."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cohorts.commands.options import (
+    AsOf,
     CohortByName,
     Columns,
     DatesAs,
@@ -29,6 +30,9 @@ from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
+if TYPE_CHECKING:
+    from cohorts.records.window import Window
+
 app = Commands(help="Measure encoders on a source.")
 
 
@@ -43,7 +47,11 @@ def evaluate_fineehr(
         str, encoder_option(help="fineehr[:key=value,…]: settings that all four settings share.")
     ] = "fineehr",
     as_of: Annotated[
-        str | None, source_option(help="Measure with what was written by admission+24h too, side by side.")
+        str | None,
+        encoder_option(
+            metavar="<window>",
+            help="Measure with what is known by admission+24h, icu+2d or the like too, side by side.",
+        ),
     ] = None,
     split: Annotated[
         SplitName, run_option(help="Hold out patients, or admissions as the paper does.")
@@ -61,7 +69,7 @@ def evaluate_fineehr(
     from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.splits import SplitBy
     from cohorts.harness.evaluate.fineehr import FineEhrTask
-    from cohorts.records.transforms import parse_as_of
+    from cohorts.records.window import parse_window
 
     _begin(log_format)
     _check_says_who_died(source)
@@ -72,7 +80,7 @@ def evaluate_fineehr(
         seeds=seeds,
         split_by=SplitBy(split.value),
         settings=asked.settings,
-        as_of=parse_as_of(as_of) if as_of else None,
+        window=parse_window(as_of) if as_of else None,
     )
     with opened_source(
         source, path, out, unit=UnitName.ADMISSION, notes=notes, mapping=mapping, dates=dates
@@ -95,6 +103,7 @@ def evaluate_fused(
     withhold_text: Annotated[
         bool, encoder_option("--withhold-text", help="Measure with their mentions in notes masked too.")
     ] = False,
+    as_of: AsOf = None,
     cohort_by: Annotated[
         CohortByName,
         run_option(help="Whose F1@100 is told: of a cohort by its principal or any diagnosis."),
@@ -114,6 +123,7 @@ def evaluate_fused(
     from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.fused import FusedTask
     from cohorts.harness.evaluate.retrieval.population import CohortBy
+    from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 
     _begin(log_format)
@@ -127,6 +137,7 @@ def evaluate_fused(
     task = FusedTask(
         settings=asked.settings,
         withheld=withheld,
+        window=parse_window(as_of) if as_of else None,
         seeds=seeds,
         mask_notes=withhold_text,
         cohort_by=CohortBy(cohort_by.value),
@@ -147,6 +158,7 @@ def evaluate_space(
         list[str], encoder_option(help="[NAME=]encoder or [NAME=]folder, as in fit and ingest. Repeatable.")
     ],
     out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path("space-evaluation"),
+    as_of: AsOf = None,
     seeds: Annotated[int, run_option(min=1, help="How many splits.")] = 3,
     unfreeze: Annotated[
         list[int] | None,
@@ -164,19 +176,23 @@ def evaluate_space(
     from cohorts.harness.evaluate.base import evaluate
     from cohorts.harness.evaluate.data.encoders import parse_contestant, tfidf_baseline
     from cohorts.harness.evaluate.space.evaluation import SpaceTask
+    from cohorts.records.window import parse_window
 
     _begin(log_format)
     contestants = [tfidf_baseline(), *(parse_contestant(one) for one in encoder)]
     for one in contestants:
         check_ready(one.encoder)
+    window = parse_window(as_of) if as_of else None
     task = SpaceTask(
         label=labels,
         contestants=contestants,
+        window=window,
         seeds=seeds,
         unfreeze=sorted(set(unfreeze or [])),
         projection=projection.value,
     )
-    with opened_source(source, path, out, columns=columns, labels=labels, dates=dates) as records:
+    kept = _with_columns(labels, window)
+    with opened_source(source, path, out, columns=columns, labels=kept, dates=dates) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_evaluation(out, task, run)
 
@@ -257,6 +273,7 @@ def evaluate_retrieval(
     withhold_text: Annotated[
         bool, encoder_option("--withhold-text", help="Rank with the cohorts' mentions in notes masked too.")
     ] = False,
+    as_of: AsOf = None,
     leave_codes: Annotated[
         bool,
         encoder_option("--leave-codes", help="Rank with nothing withheld too, to see what that flatters."),
@@ -280,6 +297,7 @@ def evaluate_retrieval(
     from cohorts.harness.evaluate.retrieval.evaluation import KS, RetrievalTask
     from cohorts.harness.evaluate.retrieval.population import CohortBy
     from cohorts.harness.evaluate.retrieval.routes import check_routes, routes_through
+    from cohorts.records.window import parse_window
 
     _begin(log_format)
     contestants = [parse_contestant(one) for one in encoder or []]
@@ -289,12 +307,14 @@ def evaluate_retrieval(
         check_ready(one.encoder)
     if labels and cohort_by:
         raise InputError("--labels judges notes by their labels: leave out --cohort-by.")
+    window = parse_window(as_of) if as_of else None
     task = RetrievalTask(
         contestants=contestants,
         out=out,
         cohorts=cohort or [],
         cohort_by=CohortBy(cohort_by or CohortBy.ANY),
         labels=as_names("--labels", labels) if labels else [],
+        window=window,
         mask_notes=withhold_text,
         leave_codes=leave_codes,
         routes=routes_through(store or [], index or []),
@@ -305,8 +325,9 @@ def evaluate_retrieval(
         judgements=judgements,
     )
     check_routes(task.routes)
+    kept = _with_columns(labels, window)
     with opened_source(
-        source, path, out, columns=columns, labels=labels, notes=notes, mapping=mapping, dates=dates
+        source, path, out, columns=columns, labels=kept, notes=notes, mapping=mapping, dates=dates
     ) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_quality(out, task, run)
@@ -318,6 +339,11 @@ def _begin(log_format: log.LogFormat) -> None:
 
     log.choose(log_format)
     check_installed()
+
+
+def _with_columns(labels: str, window: "Window | None") -> str:
+    """Return the label columns to read: those asked for, and those that hold the times of a window."""
+    return ",".join([labels, *window.columns]) if labels and window else labels
 
 
 def _check_says_who_died(source: str) -> None:

@@ -55,6 +55,8 @@ HINTS: Mapping[str, str] = {
     "notes_of_mimic4": "MIMIC-IV's are a data set of their own, which --notes names.",
     "own_encoder": "Use the collection's own encoder, or ingest into another --collection, or replace this one whole "
     "with cohorts ingest --replace.",
+    "ingest_as_of": "cohorts ingest --as-of {window} makes one, in another --collection.",
+    "fit_as_of": "cohorts fit --as-of {window} trains one.",
     "encoder_folder": "Name its folder with --encoder.",
     "no_download": "Leave --download out.",
     "download": "Fetch it by --download where there is a network, or copy its folder here and name that.",

@@ -8,6 +8,7 @@ from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
     MAX_BAD_SHARE,
     MEMORY_MIB,
+    AsOf,
     Columns,
     Context,
     DatesAs,
@@ -76,6 +77,7 @@ def ingest(
     ] = None,
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
+    as_of: AsOf = None,
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
@@ -134,7 +136,7 @@ def ingest(
     from cohorts.workspace import default_run_dir, file_of_shard
 
     log.choose(log_format)
-    asked = asked_encoder(encoder, withhold, withhold_text)
+    asked = asked_encoder(encoder, withhold, withhold_text, as_of)
     part = parse_shard(shard) if shard else None
     goal = LoadRequest(
         collection,

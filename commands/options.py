@@ -148,6 +148,15 @@ Withhold = Annotated[
 WithholdText = Annotated[
     bool, encoder_option("--withhold-text", help="With --withhold: mask their mentions in notes too.")
 ]
+AsOf = Annotated[
+    str | None,
+    encoder_option(
+        "--as-of",
+        metavar="<window>",
+        help="See only what is known by admission+24h, icu+2d, discharge-0h or a column's time, or from one to "
+        "another, as in icu..icu+24h [default: the whole stay].",
+    ),
+]
 Download = Annotated[
     bool, encoder_option("--download", help="Fetch the encoder's checkpoint from the Hugging Face hub first.")
 ]

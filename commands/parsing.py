@@ -12,22 +12,35 @@ if TYPE_CHECKING:
     from cohorts.loaders.versions import IndexRequest
 
 
-def asked_encoder(encoder: str | None, withhold: str | None, withhold_text: bool) -> "Encoder | EncoderSpec":
-    """Return the saved encoder in a folder, or the one asked for, or the default, with what is withheld from it."""
+def asked_encoder(
+    encoder: str | None, withhold: str | None, withhold_text: bool, as_of: str | None
+) -> "Encoder | EncoderSpec":
+    """Return the saved encoder in a folder, or the one asked for, or the default, and what it sees of the records."""
     from cohorts.encoders.registry import DEFAULT, load_encoder, parse_encoder
     from cohorts.encoders.saving import is_folder
+    from cohorts.encoders.windowed import as_of as as_of_encoder
+    from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 
     if withhold is None and withhold_text:
         raise InputError("--withhold-text needs --withhold: it says whose mentions are masked.")
     withheld = None if withhold is None else parse_withheld(withhold, text=withhold_text)
+    window = None if as_of is None else parse_window(as_of)
     if encoder is None or not is_folder(encoder):
-        return parse_encoder(encoder or DEFAULT, withheld)
+        return parse_encoder(encoder or DEFAULT, withheld, window)
     if withheld is not None:
         raise InputError(
             f"The encoder in {encoder} is trained already: phenotypes are withheld from one that is yet to be trained."
         )
-    return load_encoder(Path(encoder))
+    trained = load_encoder(Path(encoder))
+    if window is not None and str(window) != as_of_encoder(trained):
+        raise InputError(
+            f"The encoder in {encoder} was trained on the records of {as_of_encoder(trained)}, not of {window}: "
+            "train one on what it may see.",
+            hint="fit_as_of",
+            window=window,
+        )
+    return trained
 
 
 def wanted_search(search: str | None, settings: Path | None) -> "SearchParams | None":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from cohorts.commands.configuration import variable
 from cohorts.commands.options import (
+    AsOf,
     Columns,
     Context,
     DatesAs,
@@ -49,6 +50,7 @@ def fit(
     ] = None,
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
+    as_of: AsOf = None,
     unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
     notes: NotesFolder = None,
     mapping: MappingFile = None,
@@ -68,7 +70,7 @@ def fit(
     from cohorts.loaders.run import train_only
 
     log.choose(log_format)
-    asked = asked_encoder(encoder, withhold, withhold_text)
+    asked = asked_encoder(encoder, withhold, withhold_text, as_of)
     if not isinstance(asked, EncoderSpec):
         raise InputError(f"The encoder in {encoder} is trained already: use it as --encoder {encoder}.")
     made, lacks = as_encoder(asked), ""

@@ -94,17 +94,25 @@ def export(
     out: Annotated[Path, run_option(help="Parquet file to write; it must not be there yet.")],
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
+    as_of: Annotated[
+        str | None,
+        store_option(metavar="<window>", help="Refuse a collection whose vectors are not of this window."),
+    ] = None,
     log_format: LogAs = log.LogFormat.TEXT,
 ) -> None:
     """Write a collection to a Parquet file, from which `load` makes it again."""
     from cohorts.commands.output.progress import progress
     from cohorts.loaders.files.export import export as write
-    from cohorts.search.store import open_store
+    from cohorts.records.window import parse_window
+    from cohorts.search.store import check_records_seen, open_store
     from cohorts.workspace import check_writable
 
     log.choose(log_format)
     check_writable(out.parent)
+    window = parse_window(as_of) if as_of else None
     with progress() as tick, open_store(store, collection) as connector:
+        if window is not None:
+            check_records_seen(connector.describe(collection).collection, window)
         many = write(connector, collection, out, tick)
     log.say("note", f"{many:,} vectors of {collection} written to {out}.")
 

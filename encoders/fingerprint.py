@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from cohorts.encoders.base import Encoder
+from cohorts.encoders.windowed import as_of
 from cohorts.errors import FingerprintMismatch
+from cohorts.records.window import WHOLE_STAY
 
 _APART = "Vectors of two encoders can't be compared."
 _ANOTHER = "Use the collection's own encoder, ingest into another collection, or replace this one whole."
@@ -16,6 +18,13 @@ def check_kind(name: str, dim: int, metadata: Mapping[str, object], encoder: Enc
         raise FingerprintMismatch(
             f"Collection {name} was made by encoder {made_by} of {dim} dimensions; the one asked "
             f"for is {encoder.name} of {encoder.dim}. {_APART}",
+            remedy=_ANOTHER,
+            hint="own_encoder",
+        )
+    there, asked = str(metadata.get("as_of", WHOLE_STAY)), as_of(encoder)
+    if there != asked:
+        raise FingerprintMismatch(
+            f"Collection {name} holds vectors of {there}; asked for are those of {asked}. {_APART}",
             remedy=_ANOTHER,
             hint="own_encoder",
         )

@@ -18,10 +18,12 @@ from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, OBJECT, is_folder, read_about
 from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
+from cohorts.encoders.windowed import Windowed, restore_window
 from cohorts.encoders.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.extras import Extra, require
 from cohorts.records.base import Source
+from cohorts.records.window import Window
 from cohorts.records.withheld import Withheld
 
 DEFAULT = "concat:lsa+codes"
@@ -56,7 +58,7 @@ def encoder_names() -> list[str]:
     return [*_BUILT_IN, Concat.name, *sorted(others)]
 
 
-def parse_encoder(text: str, withheld: Withheld | None = None) -> EncoderSpec:
+def parse_encoder(text: str, withheld: Withheld | None = None, window: Window | None = None) -> EncoderSpec:
     """Read a name and settings, as in `word2vec:dim=64`, `fineehr:full`, `bert:biobert` or `concat:lsa+codes`.
 
     The first setting may stand without its name where it is text. Raises EncoderError, which names what there is.
@@ -71,7 +73,7 @@ def parse_encoder(text: str, withheld: Withheld | None = None) -> EncoderSpec:
         raise EncoderError(f"The encoder in {text} is trained already: load it, and nothing can be set.")
     else:
         raise _unknown(name)
-    return EncoderSpec(name, values, withheld, asked=text)
+    return EncoderSpec(name, values, withheld, window, asked=text)
 
 
 def _unknown(name: str) -> EncoderError:
@@ -88,7 +90,13 @@ def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
         asked = EncoderSpec(asked) if settings and ":" not in asked else parse_encoder(asked)
     spec = replace(asked, settings={**asked.settings, **settings}, asked="") if settings else asked
     made = _make_concat(spec.settings) if spec.name == Concat.name else _make(spec)
-    return made if spec.withheld is None else Withholding(made, spec.withheld)
+    return _seeing(made, spec.withheld, spec.window)
+
+
+def _seeing(encoder: Encoder, withheld: Withheld | None, window: Window | None) -> Encoder:
+    """Return the encoder as it sees the records."""
+    left = encoder if withheld is None else Withholding(encoder, withheld)
+    return left if window is None else Windowed(left, window)
 
 
 def _make(spec: EncoderSpec) -> Encoder:
@@ -107,6 +115,8 @@ def _make_concat(settings: Mapping[str, Any]) -> Concat:
     parts: list[EncoderSpec | str] = list(values["parts"])
     weights = [float(weight) for weight in values["weights"]] or [1.0] * len(parts)
     asked = Settings([str(part) for part in parts], weights, values["target"])
+    if any(isinstance(part, EncoderSpec) and part.window for part in parts):
+        raise EncoderError("All parts of concat see the same records: give the window to concat itself.")
     return Concat(asked, [make_encoder(part) for part in parts])
 
 
@@ -132,7 +142,7 @@ def _settings_of(name: str) -> list[str]:
 
 
 def suited_to(asked: EncoderSpec, source: Source) -> EncoderSpec:
-    """Return the default encoder, with what is withheld, less the part of which a source has nothing.
+    """Return the default encoder, which sees what was asked for, less the part of which a source has nothing.
 
     Raises EncoderError where it holds neither notes nor codes.
     """
@@ -140,7 +150,7 @@ def suited_to(asked: EncoderSpec, source: Source) -> EncoderSpec:
         return asked
     if not source.has_notes and not source.has_codes:
         raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
-    return EncoderSpec("lsa" if source.has_notes else "codes", withheld=asked.withheld)
+    return EncoderSpec("lsa" if source.has_notes else "codes", withheld=asked.withheld, window=asked.window)
 
 
 def told_lacking(asked: EncoderSpec, source: Source) -> str:
@@ -176,7 +186,7 @@ def download_checkpoints(encoders: Sequence[_Named]) -> None:
 
 
 def load_encoder(folder: Path) -> Encoder:
-    """Load a saved encoder, from which is withheld what was. Raises EncoderError for no such folder, MissingExtra."""
+    """Load a saved encoder, which sees of records what it saw. Raises EncoderError for no such folder, MissingExtra."""
     about = folder / ABOUT
     if not about.is_file():
         raise EncoderError(
@@ -190,8 +200,7 @@ def load_encoder(folder: Path) -> Encoder:
             f"{folder} holds what {told[OBJECT]}, an object of your own, has saved, which your own code alone can "
             "load: give the object, as in store.collection(NAME, encoder=OBJECT)."
         )
-    encoder, withheld = _load(str(told.get("name")), folder), restore_withheld(folder)
-    return encoder if withheld is None else Withholding(encoder, withheld)
+    return _seeing(_load(str(told.get("name")), folder), restore_withheld(folder), restore_window(folder))
 
 
 def _load(name: str, folder: Path) -> Encoder:

@@ -1,9 +1,10 @@
-"""What an encoder is to be made from, as an object: the name of its kind, its settings, what is withheld from it."""
+"""What an encoder is to be made from, as an object: the name of its kind, its settings, what it sees of the records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cohorts.records.window import Window
 from cohorts.records.withheld import Withheld
 
 
@@ -18,12 +19,14 @@ class EncoderSpec:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     withheld: Withheld | None = None
+    window: Window | None = None
     asked: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Return the encoder in one line, for people."""
         withheld = "" if self.withheld is None else f" without {self.withheld}"
-        return f"{self.asked or self._written()}{withheld}"
+        window = "" if self.window is None else f" as of {self.window}"
+        return f"{self.asked or self._written()}{withheld}{window}"
 
     def _written(self) -> str:
         values = ",".join(f"{name}={_shown(value)}" for name, value in self.settings.items())

@@ -1,27 +1,21 @@
-"""Parts of a source: some of its units, or what was written by a certain time."""
+"""Views of a source: some of its units, or its notes rewritten."""
 
 import hashlib
-import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from cohorts.errors import InputError
 from cohorts.private_files import unnamed_file
 from cohorts.records.base import Batch, Report, Source, Unit
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
-
-_AS_OF = re.compile(r"admission\+(\d{1,5})([hd])")
 
 
 def take_units(batch: Batch, rows: Sequence[int]) -> Batch:
@@ -182,44 +176,6 @@ class _KeptTexts:
         rows = pa.record_batch([pa.array(texts, pa.large_string())], _schema()).serialize()
         self._places[number] = (told, self._file.seek(0, SEEK_END), rows.size)
         self._file.write(rows)
-
-
-class AsOf(View):
-    """A source as it was known some time after the admission that a unit describes: what is written later is not there.
-
-    A note or measurement that has a day and no time of day counts from the end of that day, one without a day never.
-    Codes have no time, and diagnoses are coded after the stay: there are none.
-    """
-
-    def __init__(self, source: Source, after_admission: timedelta) -> None:
-        super().__init__(source)
-        self._after = after_admission
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield all units, with what was known of them by then."""
-        for batch in self._source.batches():
-            until = batch.units.set_index("unit_id")["admitted"] + self._after
-            yield replace(
-                batch,
-                codes=batch.codes.iloc[:0],
-                notes=_known(batch.notes, until),
-                measurements=_known(batch.measurements, until),
-                events=_known(batch.events, until),
-            )
-
-
-def parse_as_of(text: str) -> timedelta:
-    """Read `admission+24h` or `admission+2d`. Raises InputError."""
-    found = _AS_OF.fullmatch(text.replace(" ", ""))
-    if found is None:
-        raise InputError(f"{text!r} is no time to cut at: write admission+24h, or admission+2d for two days.")
-    return timedelta(**{"hours" if found[2] == "h" else "days": int(found[1])})
-
-
-def _known(rows: "pd.DataFrame", until: "pd.Series[pd.Timestamp]") -> "pd.DataFrame":
-    time = rows["time"]
-    written = time.mask(time == time.dt.normalize(), time + timedelta(days=1))
-    return rows[(written <= rows["unit_id"].map(until)).to_numpy(dtype=bool)].reset_index(drop=True)
 
 
 def _schema() -> "pa.Schema":

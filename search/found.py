@@ -24,7 +24,8 @@ class Found(Sequence[Hit]):
 
     The score is the cosine similarity, from -1 to 1; larger is nearer. Each row is the best unit of another patient,
     or, `per_unit`, any unit. `asked` is how many were asked for; `notes` says why fewer were found, and what the search
-    did otherwise than asked. `synthetic` says that the patients are invented.
+    did otherwise than asked. `synthetic` says that the patients are invented, `as_of` what the vectors are of: the
+    whole stay, or a window of it ("" where others made them).
     """
 
     collection: str
@@ -33,6 +34,7 @@ class Found(Sequence[Hit]):
     notes: tuple[str, ...] = ()
     per_unit: bool = False
     synthetic: bool = False
+    as_of: str = ""
 
     def __len__(self) -> int:
         """Return how many were found."""
@@ -95,7 +97,8 @@ class Found(Sequence[Hit]):
     def _told(self) -> str:
         what = "units" if self.per_unit else "patients"
         synthetic = ", synthetic: invented patients, no clinical meaning" if self.synthetic else ""
-        return f"{len(self):,} {what} of {self.collection}{synthetic}"
+        seen = f", by the records of {self.as_of}" if self.as_of else ""
+        return f"{len(self):,} {what} of {self.collection}{seen}{synthetic}"
 
 
 def to_found(neighbours: Neighbours, name: str) -> Found:
@@ -108,6 +111,7 @@ def to_found(neighbours: Neighbours, name: str) -> Found:
         notes=tuple(note for note in notes if note),
         per_unit=neighbours.per_unit,
         synthetic=neighbours.synthetic,
+        as_of=neighbours.as_of,
     )
 
 

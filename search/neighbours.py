@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Collection, Connector, Description, Found, Hit, Payload, Points
 from cohorts.connectors.checks import check_k
+from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.filters.conditions import All, Filter, Not
 from cohorts.connectors.index import SearchParams
 from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.connectors.spread import warning_of
 from cohorts.errors import InputError, PatientNotFound
+from cohorts.records.window import WHOLE_STAY
 from cohorts.search.absent_values import Lookup
 
 Vector = npt.NDArray[np.float32]
@@ -47,6 +49,11 @@ class Neighbours:
         return self.description.collection.translation
 
     @property
+    def as_of(self) -> str:
+        """Return the window of the records that the vectors are of; "" where that is not known."""
+        return records_seen(self.description.collection)
+
+    @property
     def synthetic(self) -> bool:
         """Return whether the collection's patients are invented."""
         return bool(self.description.collection.metadata.get("synthetic"))
@@ -59,6 +66,13 @@ class Neighbours:
             return ""
         why = f"only {got:,} {what} match" if self.whole else f"the engine gives no more {what} at once"
         return f"{self.asked:,} were asked for, {got:,} found: {why}"
+
+
+def records_seen(collection: Collection) -> str:
+    """Return the window of the records that a collection's vectors are of; "" where others made them."""
+    metadata = collection.metadata
+    ours = metadata.get("encoder_fingerprint") and metadata.get("encoder") != EXTERNAL
+    return str(metadata.get("as_of", WHOLE_STAY)) if ours else ""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 from cohorts.connectors.base import Collection, Connector
 from cohorts.connectors.registry import connect
+from cohorts.errors import InputError
+from cohorts.search.neighbours import records_seen
 from cohorts.workspace import kept_mapping
 
 if TYPE_CHECKING:
     from cohorts.encoders.base import Encoder
+    from cohorts.records.window import Window
 
 
 def open_store(store: str, name: str) -> Connector:
@@ -37,6 +40,18 @@ def own_encoder(collection: Collection, folder: Path) -> "Encoder":
     encoder = load_encoder(folder)
     check_is_own(collection, encoder)
     return encoder
+
+
+def check_records_seen(collection: Collection, window: "Window") -> None:
+    """Raise InputError where a collection's vectors are not of a window of the records."""
+    seen = records_seen(collection) or "vectors of others"
+    if seen != str(window):
+        raise InputError(
+            f"Collection {collection.name} holds {seen}, not {window}.",
+            remedy="Ingest the source into another collection, with an encoder of that window.",
+            hint="ingest_as_of",
+            window=window,
+        )
 
 
 def check_is_own(collection: Collection, encoder: "Encoder") -> None:

@@ -44,6 +44,8 @@ _ICU: dict[str, str | None] = {
     "1,10,100,2164-10-23 21:10:00,2164-10-25 09:10:00,1.5"
 }
 
+_OF_ICU = ("icustays", "chartevents", "outputevents", "inputevents", "procedureevents")
+
 
 def mimic3(folder: Path, **tables: str | None) -> Path:
     """Write a MIMIC-III of two patients: one dead, one of 48 hours with a stay in intensive care."""
@@ -52,8 +54,8 @@ def mimic3(folder: Path, **tables: str | None) -> Path:
 
 def mimic4(folder: Path, **tables: str | None) -> Path:
     """Write a MIMIC-IV of one patient, in `hosp` and `icu`."""
-    _write(folder / "hosp", _HOSP | {name: tables[name] for name in tables if name not in _ICU})
-    _write(folder / "icu", _ICU | {name: tables[name] for name in tables if name in _ICU})
+    _write(folder / "hosp", _HOSP | {name: tables[name] for name in tables if name not in _OF_ICU})
+    _write(folder / "icu", _ICU | {name: tables[name] for name in tables if name in _OF_ICU})
     return folder
 
 

@@ -5,6 +5,7 @@ from cohorts.connectors.attached.attachment import Attachment, Inspection
 from cohorts.connectors.base import Abilities, Description
 from cohorts.connectors.filters.reading import quoted
 from cohorts.connectors.index import KINDS, SearchParams, show_index, show_search
+from cohorts.search.neighbours import records_seen
 
 
 def show_description(description: Description, name: str) -> None:
@@ -22,8 +23,11 @@ def show_description(description: Description, name: str) -> None:
         table.add_row("search by default", show_search(collection.search))
     if collection.translation:
         table.add_row("matched by recall", collection.translation)
+    if seen := records_seen(collection):
+        table.add_row("records seen", seen)
     for key, value in collection.metadata.items():
-        table.add_row(key.replace("_", " "), str(value))
+        if key != "as_of":
+            table.add_row(key.replace("_", " "), str(value))
     table.add_row("fields to filter by", ", ".join(map(quoted, collection.fields)))
     if description.note:
         table.add_row("note", description.note)

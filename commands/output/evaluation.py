@@ -37,6 +37,8 @@ def _tell(
     told = task.told(run)
     page = write_report(folder, task, run, told)
     show_figures(told, run.manifest["synthetic"])
+    if told_of := run.manifest.get("as_of"):
+        log.say("note", f"Records seen: {told_of}.")
     for warning in told.warnings:
         log.say("warning", warning)
     for note in told.notes:

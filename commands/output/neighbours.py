@@ -47,6 +47,7 @@ def show_neighbours(
         asked = codes_of(found.own)
         result = {
             "synthetic": found.synthetic,
+            **({"as_of": found.as_of} if found.as_of else {}),
             "asked": found.asked,
             "got": len(rows),
             "per": "unit" if found.per_unit else "patient",
@@ -59,12 +60,16 @@ def show_neighbours(
         }
         print(json_text(result, indent=2))  # noqa: T201 - this is the output
     elif output == "csv":
-        lines = [{**row, **as_cells(one)} for row, one in zip(rows, told, strict=True)]
-        _write_csv(lines, list(dict.fromkeys(chain(*(lines or [row_of(collection, 0, Hit("", 0.0, {}))])))))
+        seen = {"as_of": found.as_of} if found.as_of else {}
+        lines = [{**row, **as_cells(one), **seen} for row, one in zip(rows, told, strict=True)]
+        _write_csv(
+            lines,
+            list(dict.fromkeys(chain(*(lines or [{**row_of(collection, 0, Hit("", 0.0, {})), **seen}])))),
+        )
     elif theirs:
-        _show_their_table(rows, found.synthetic)
+        _show_their_table(rows, _title(found))
     else:
-        _show_table(rows, found.synthetic)
+        _show_table(rows, _title(found))
     if output == "table":
         show_told(found, told)
     if found.shortfall:
@@ -72,6 +77,12 @@ def show_neighbours(
     for note in (found.translation, *found.notes):
         if note:
             log.say("note", f"Note: {note.removesuffix('.')}.")
+
+
+def _title(found: Neighbours) -> str:
+    """Return what stands over the table: whether the patients are invented, and what the vectors are of."""
+    seen = f"records seen: {found.as_of}" if found.as_of else ""
+    return "\n".join(line for line in (SYNTHETIC if found.synthetic else "", seen) if line)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
@@ -133,8 +144,8 @@ def _patient(collection: Collection, hit: Hit) -> PayloadValue:
     return ", ".join(value) if isinstance(value, list) else value
 
 
-def _show_their_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
-    table = PlainTable(SYNTHETIC if synthetic else "", collapse_padding=True)
+def _show_their_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    table = PlainTable(title, collapse_padding=True)
     names = list(rows[0])[:MAX_COLUMNS] if rows else ["rank", "patient", "similarity"]
     for name in names:
         fixed = name in ("rank", "patient", "similarity")
@@ -152,11 +163,11 @@ def _outcome(payload: Payload) -> str | None:
     return None if died is None else "died in hospital" if died else "survived"
 
 
-def _show_table(rows: Sequence[Mapping[str, Any]], synthetic: bool) -> None:
+def _show_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     labels = sorted({key for row in rows for key in row if key.startswith("label_")})
     console = Console()
     room = max(19, console.width - 61 - 16 * len(labels))  # what the other columns leave
-    table = PlainTable(SYNTHETIC if synthetic else "", collapse_padding=True)
+    table = PlainTable(title, collapse_padding=True)
     for name, width in (("rank", 4), ("patient", 7), ("similarity", 10), ("age", 3)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     table.add_column("sex", no_wrap=True, min_width=3)

@@ -33,6 +33,7 @@ from cohorts.harness.reports.stages import Stages
 from cohorts.measures.intervals import Estimate
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
+from cohorts.records.window import WHOLE_STAY, Window
 
 Given = TypeVar("Given")  # what is measured on: a source, or scored pairs
 Tell = Callable[[str], None]
@@ -119,6 +120,13 @@ class Task(Generic[Given]):
         """Yield every figure. Raises InputError, EncoderError."""
         raise NotImplementedError
 
+    window: Window | None = None
+
+    @property
+    def as_of(self) -> str:
+        """Return what encoders see of the records, in words; "" where no records are read."""
+        return str(self.window or WHOLE_STAY)
+
     def asked(self) -> dict[str, Any]:
         """Return what was asked for, as the manifest keeps it."""
         return {}
@@ -163,6 +171,7 @@ def evaluate(task: Task[Given], given: Given, tell: Tell = lambda _: None) -> Ru
     run.manifest = {
         **made_with(task.packages),
         **task.origin(given),
+        **({"as_of": task.as_of} if task.as_of else {}),
         **({"plan": asked} if (asked := task.asked()) else {}),
         **({"counts": run.counts} if run.counts else {}),
         **run.facts,

@@ -6,7 +6,6 @@ checks it at every part.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +30,7 @@ from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer, Seen
 from cohorts.harness.evaluate.seeds import check_seeds
 from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source
-from cohorts.records.transforms import AsOf
+from cohorts.records.window import WHOLE_STAY, AsOf, Window
 from cohorts.records.withheld import WithheldSource, parse_withheld
 
 CONCATENATION = "concatenation"
@@ -41,7 +40,7 @@ ALL_NOTES = "all notes"
 
 @dataclass(frozen=True, kw_only=True)
 class FineEhrTask(Task[Source]):
-    """What to evaluate: seeds, split, the encoder's settings, and a time after admission, beside all notes.
+    """What to evaluate: seeds, split, the encoder's settings, and a window, beside all notes.
 
     The source has a unit per admission. The manifest's `learnt` is what the `full` encoder of the first seed says of
     itself, by kind of notes; `not_measured` is why a kind is left out, where the other one could be measured.
@@ -58,18 +57,22 @@ class FineEhrTask(Task[Source]):
     seeds: int = 3
     split_by: SplitBy = SplitBy.PATIENT
     settings: Settings = Settings()
-    as_of: timedelta | None = None
+    window: Window | None = None
     told = staticmethod(read)
 
     def __post_init__(self) -> None:
         check_seeds(self.seeds)
+
+    @property
+    def as_of(self) -> str:
+        """Return what encoders see of the records, in words."""
+        return f"{WHOLE_STAY}, and {self.window} beside it" if self.window else WHOLE_STAY
 
     def asked(self) -> dict[str, Any]:
         """Return what was asked for."""
         return {
             "seeds": self.seeds,
             "split_by": str(self.split_by),
-            "as_of_h": self.as_of.total_seconds() / 3600 if self.as_of else None,
             "encoder": asdict(self.settings),
         }
 
@@ -86,8 +89,8 @@ class FineEhrTask(Task[Source]):
         # All at once: what can't be split is told before the words of all notes are counted.
         splits = [split(units.patients, units.died, self.split_by, seed) for seed in range(self.seeds)]
         sources = {ALL_NOTES: given}
-        if self.as_of is not None:
-            sources[as_of_text(self.as_of)] = AsOf(given, self.as_of)
+        if self.window is not None:
+            sources[str(self.window)] = AsOf(given, self.window)
         run.begin("TF-IDF")
         seen = {notes: read_baselines(source) for notes, source in sources.items()}
         for notes, of in seen.items():
@@ -185,11 +188,6 @@ class _View:
 def read_baselines(source: Source) -> Seen:
     """Return what baselines compare, the codes of the phenotypes that neighbours are judged by withheld."""
     return Seen.read(WithheldSource(source, parse_withheld("all", text=False)))
-
-
-def as_of_text(after_admission: timedelta) -> str:
-    """Return `admission+24h` as it is asked for."""
-    return f"admission+{after_admission // timedelta(hours=1)}h"
 
 
 def concatenation(notes: NoteVectors, categories: list[str]) -> npt.NDArray[np.float32]:

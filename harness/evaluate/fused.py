@@ -38,6 +38,7 @@ from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
+from cohorts.records.window import Window, seen
 from cohorts.records.withheld import Withheld, WithheldSource
 
 RECORDS = "records, cosine"
@@ -78,6 +79,7 @@ class FusedTask(Task[Source]):
     settings: Settings
     withheld: Withheld
     seeds: int = 3
+    window: Window | None = None
     mask_notes: bool = False
     cohort_by: CohortBy = CohortBy.PRIMARY
     told = staticmethod(read)
@@ -119,7 +121,7 @@ class FusedTask(Task[Source]):
         if self.mask_notes:
             modes[MENTIONS_TOO] = replace(self.withheld, text=True)
         for mode, withheld in modes.items():
-            view = WithheldSource(given, withheld)
+            view = WithheldSource(seen(given, self.window), withheld)
             run.tell(f"{mode}: notes to vectors")
             notes = _Notes.read(view, Bert(self.settings.bert), run)
             for seed, parts in enumerate(splits):

@@ -51,6 +51,7 @@ class SimilarityTask(Task[ScoredPairs]):
     }
     contestants: Sequence[NamedEncoder]
     may_lack: bool = False
+    as_of = ""  # pairs of texts have no time
 
     def __post_init__(self) -> None:
         check_names(self.contestants)

@@ -22,6 +22,7 @@ _ELSE: Mapping[FieldType, tuple[FieldType, ...]] = {date: (str,), int: (float,)}
 COPIED_FROM = "copied_from"  # of vectors that others made, by whatever encoder
 _OF_THE_UNITS = (
     "unit",
+    "as_of",
     "patient_field",
     "synthetic",
     PADDING,

@@ -13,6 +13,7 @@ from cohorts.connectors.padding import PADDING
 from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
 from cohorts.encoders.fingerprint import check_fingerprint
 from cohorts.encoders.needs import frames_read
+from cohorts.encoders.windowed import as_of
 from cohorts.loaders.journal.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.points.patients import PatientPoints
@@ -203,6 +204,7 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
         "source": source.name,
         "source_fingerprint": source.fingerprint,
         "unit": str(source.unit),
+        "as_of": as_of(encoder),
         "synthetic": source.synthetic,
         **({} if padding is None else {PADDING: padding}),
     }

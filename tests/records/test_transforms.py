@@ -1,19 +1,17 @@
-"""Parts of a source: some of its units; what was known by a time."""
+"""Views of a source: some of its units; notes rewritten."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts.errors import InputError
 from cohorts.records.base import Batch, Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from cohorts.records.transforms import AsOf, RewrittenNotes, Subset, View, parse_as_of, reading
+from cohorts.records.transforms import RewrittenNotes, Subset, View, reading
 from small_hospitals import mimic3
 
 
@@ -42,66 +40,6 @@ def test_a_subset_holds_its_units_and_nothing_of_others(source: PartitionedSourc
         expected = frame[frame["unit_id"].isin(chosen)].reset_index(drop=True)
         pd.testing.assert_frame_equal(getattr(part, name), expected)
     assert list(Subset(source, {"nobody"}).batches()) == []
-
-
-def test_what_is_known_a_day_after_admission(source: PartitionedSource, folder: Path) -> None:
-    (whole,) = source.batches()
-    (known,) = AsOf(source, timedelta(hours=24)).batches()
-    pd.testing.assert_frame_equal(known.units, whole.units)
-    assert known.codes.empty
-    assert set(known.codes) == set(whole.codes)
-    assert 0 < len(known.notes) < len(whole.notes)
-    assert 0 < len(known.measurements) < len(whole.measurements)
-    admissions = pd.read_csv(folder / "ADMISSIONS.csv", dtype=str).set_index("HADM_ID")["ADMITTIME"]
-    described = whole.units.set_index("unit_id")["admission_id"]
-    until = pd.to_datetime(known.notes["unit_id"].map(described).map(admissions)) + timedelta(hours=24)
-    assert (known.notes["time"] <= until).all()
-    if source.unit is Unit.ADMISSION:
-        assert (known.notes["admission_id"] == known.notes["unit_id"]).all()
-
-
-def test_a_note_with_a_day_alone_is_known_when_the_day_is_over(source: PartitionedSource) -> None:
-    (whole,) = source.batches()
-    admitted = whole.units.set_index("unit_id")["admitted"]
-    since = whole.notes["time"] - whole.notes["unit_id"].map(admitted)
-    days = whole.notes[whole.notes["category"].isin(["ECG", "Echo"])]
-    assert (days["time"] == days["time"].dt.normalize()).all()
-    (known,) = AsOf(source, timedelta(hours=24)).batches()
-    early = days[since[days.index] <= timedelta(0)]  # of the day of admission, which ends within 24 hours
-    late = days[since[days.index] > timedelta(0)]
-    seen = pd.MultiIndex.from_frame(known.notes[["unit_id", "text"]])
-    assert pd.MultiIndex.from_frame(early[["unit_id", "text"]]).isin(seen).all()
-    assert len(late)
-    assert not pd.MultiIndex.from_frame(late[["unit_id", "text"]]).isin(seen).any()
-
-
-class Undated:
-    """A source whose first note has no time."""
-
-    name, synthetic, fingerprint, has_notes, has_codes = "undated", True, "undated", True, True
-
-    def __init__(self, source: PartitionedSource) -> None:
-        self.unit, self.report, self.work_dir = source.unit, source.report, source.work_dir
-        self._source = source
-
-    def batches(self) -> Iterator[Batch]:
-        for batch in self._source.batches():
-            time = batch.notes["time"].mask(batch.notes.index == 0)
-            yield replace(batch, notes=batch.notes.assign(time=time))
-
-
-def test_a_note_without_a_time_is_never_known(source: PartitionedSource) -> None:
-    (whole,) = source.batches()
-    (known,) = AsOf(Undated(source), timedelta(days=9_999)).batches()
-    pd.testing.assert_frame_equal(known.notes, whole.notes.iloc[1:].reset_index(drop=True))
-
-
-def test_as_of_as_it_is_written() -> None:
-    assert parse_as_of("admission+24h") == timedelta(hours=24)
-    assert parse_as_of("admission + 2d") == timedelta(days=2)
-    for wrong in ("24h", "admission-24h", "admission+24", "discharge+1h", ""):
-        with pytest.raises(InputError, match=r"admission\+24h"):
-            parse_as_of(wrong)
 
 
 class Changing(View):

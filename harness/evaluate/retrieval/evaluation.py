@@ -48,6 +48,7 @@ from cohorts.harness.reports.long_table import FAULT, Record
 from cohorts.provenance import write_manifest
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
+from cohorts.records.window import Window, seen
 from cohorts.records.withheld import Withheld, WithheldSource, parse_withheld
 
 KS = (10, 50, 100, 200)
@@ -72,6 +73,7 @@ class RetrievalTask(Task[Source]):
     out: Path
     cohorts: Sequence[str] = ()
     cohort_by: CohortBy = CohortBy.ANY
+    window: Window | None = None
     labels: Sequence[str] = ()
     mask_notes: bool = False
     leave_codes: bool = False
@@ -134,17 +136,18 @@ class RetrievalTask(Task[Source]):
             run.tell("The source has no notes: TF-IDF and BM25 are left out.")
         ranked, leaks = _Ranked(), list[Record]()
         for name, withheld in self.views.items():
-            seen = WithheldSource(given, withheld) if withheld else given
-            view = _View(name, seen, self, population, ks, run, ranked)
+            known = seen(given, self.window)
+            left = WithheldSource(known, withheld) if withheld else known
+            view = _View(name, left, self, population, ks, run, ranked)
             if not population.any_shared:
                 run.begin("looking for leaks")
-                found, late = find_leaks(name, population.cohorts, given.batches(), seen.batches())
+                found, late = find_leaks(name, population.cohorts, given.batches(), left.batches())
                 leaks += found
                 yield from rows_of("leaks", found, "view", "cohort")
                 yield from rows_of("notes", [late], "view")
                 words = view.read
                 run.begin("looking for proxies")
-                proxies = suppressed(find_proxies(name, population, seen, words))
+                proxies = suppressed(find_proxies(name, population, left, words))
                 yield from rows_of("proxies", proxies, "view", "cohort", "feature")
             for fold in folds:
                 view.rank_all(fold)
@@ -214,13 +217,15 @@ class RetrievalTask(Task[Source]):
         }
         if population.by is not CohortBy.ANY:  # which it was before there was a choice
             asked["cohort_by"] = population.by
+        if self.window is not None:
+            asked["as_of"] = str(self.window)
         if not population.any_shared:
             asked["implied"] = "withheld"  # what was ranked before saw codes that imply a cohort
         file = self.out / IDENTITY
         if file.exists() and read_json(file, dict[str, Any], remedy=f"Remove {self.out}.") != asked:
             raise InputError(
-                f"{self.out} holds the answers to other questions (of another source, cohorts, k, number, folds or "
-                "seed, or by an earlier version).",
+                f"{self.out} holds the answers to other questions (of another source, cohorts, k, number, folds, "
+                "seed or window, or by an earlier version).",
                 remedy="Take another folder, or remove it.",
                 hint="another_out",
             )

@@ -34,6 +34,7 @@ from cohorts.measures import geometry as space
 from cohorts.measures.geometry import Names, Rows
 from cohorts.records.base import Source, joined_notes
 from cohorts.records.transforms import Subset
+from cohorts.records.window import Window, seen
 
 _FEWEST_WORDS = 20  # of a document that is cut into halves
 Sides = tuple[Rows, Rows]  # learnt from, and held out
@@ -68,6 +69,7 @@ class SpaceTask(Task[Source]):
     label: str
     contestants: Sequence[NamedEncoder]
     seeds: int = 3
+    window: Window | None = None
     unfreeze: Sequence[int] = ()
     projection: Literal["pca", "umap"] = "pca"
     told = staticmethod(read)
@@ -97,7 +99,7 @@ class SpaceTask(Task[Source]):
         if self.unfreeze:
             self._check_unfreezing(run.tell)
         run.begin("reading")
-        documents = _read(given, self.label, run)
+        documents = _read(seen(given, self.window), self.label, run)
         known: dict[tuple[str, str], _Encoded] = {}
         for seed in range(self.seeds):
             sides = hold_out(documents.labels, seed)

@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from cohorts.records.base import Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
+from cohorts.records.window import parse_window
 from cohorts.records.withheld import WithheldSource, parse_withheld
 from command_line import ok, refused
 from scipy.sparse import csr_array
@@ -410,7 +410,7 @@ def test_what_an_encoder_learnt_is_shown(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--as-of tomorrow", r"write admission+24h"),
+        ("--as-of 24h", r"write admission+24h"),
         ("--encoder word2vec", "this table is of fineehr"),
         ("--encoder fineehr:best", "setting is 'best'"),
     ],
@@ -432,4 +432,4 @@ def test_a_source_that_does_not_say_who_died(tmp_path: Path) -> None:
         ) as source,
         pytest.raises(InputError, match="not known whether they ended with death"),
     ):
-        evaluate(FineEhrTask(as_of=timedelta(hours=24)), source)
+        evaluate(FineEhrTask(window=parse_window("admission+24h")), source)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from cohorts.harness.evaluate.base import Run, figures
 from cohorts.harness.evaluate.data.units import Units
 from cohorts.harness.reports.long_table import Record
 from cohorts.records.sources.partitioned import PartitionedSource
+from cohorts.records.window import parse_window
 from command_line import ok, refused, run
 from qdrant_client import models
 from servers import QdrantNode
@@ -69,7 +69,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (f"train chess --base nobody/nothing {NOWHERE} --out out", "There is no objective 'chess'"),
         (f"train mlm --base nobody/nothing {NOWHERE} --out out --resume", "holds no training to go on with"),
         (f"evaluate fineehr {NOWHERE} --out file/report", UNWRITABLE),
-        (f"evaluate fineehr {NOWHERE} --as-of never", "never"),
+        (f"evaluate fineehr {NOWHERE} --as-of 24h", "24h"),
         ("evaluate fineehr --source notes-csv --path nowhere", "does not say who died"),
         (f"evaluate fused {NOWHERE} --encoder fused:model=nobody/nothing", UNKNOWN),
         ("evaluate fused --source notes-csv --path nowhere", "does not say who died"),
@@ -180,7 +180,9 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], Run]:
 
         monkeypatch.setattr(fineehr._View, "measure", measure)
         run = Run()
-        run.records += fineehr.FineEhrTask(seeds=2, as_of=timedelta(hours=24)).measure(WITH_NOTES, run)
+        run.records += fineehr.FineEhrTask(seeds=2, window=parse_window("admission+24h")).measure(
+            WITH_NOTES, run
+        )
         return run
 
     return evaluate
