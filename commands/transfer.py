@@ -112,7 +112,7 @@ def export(
     window = parse_window(as_of) if as_of else None
     with progress() as tick, open_store(store, collection) as connector:
         if window is not None:
-            check_records_seen(connector.describe(collection).collection, window)
+            check_records_seen(collection, connector.describe(collection).collection, window)
         many = write(connector, collection, out, tick)
     log.say("note", f"{many:,} vectors of {collection} written to {out}.")
 

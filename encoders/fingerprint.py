@@ -21,8 +21,12 @@ def check_kind(name: str, dim: int, metadata: Mapping[str, object], encoder: Enc
             remedy=_ANOTHER,
             hint="own_encoder",
         )
-    there, asked = str(metadata.get("as_of", WHOLE_STAY)), as_of(encoder)
-    if there != asked:
+    check_window(name, str(metadata.get("as_of", WHOLE_STAY)), encoder)
+
+
+def check_window(name: str, there: str, encoder: Encoder) -> None:
+    """Raise FingerprintMismatch where a collection's vectors are of another window of the records than an encoder's."""
+    if there != (asked := as_of(encoder)):
         raise FingerprintMismatch(
             f"Collection {name} holds vectors of {there}; asked for are those of {asked}. {_APART}",
             remedy=_ANOTHER,

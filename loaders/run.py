@@ -14,11 +14,12 @@ from cohorts.connectors.checks import check_new_name
 from cohorts.connectors.index import search_to_json, show_index
 from cohorts.connectors.spread import look
 from cohorts.encoders.base import Encoder, check_ready
-from cohorts.encoders.fingerprint import check_fingerprint, check_kind
+from cohorts.encoders.fingerprint import check_fingerprint, check_kind, check_window
 from cohorts.encoders.needs import check_notes, frames_read
 from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_trained
 from cohorts.encoders.specs import EncoderSpec
+from cohorts.encoders.windowed import as_of
 from cohorts.errors import InputError
 from cohorts.loaders.attach import check_attached, write_attached
 from cohorts.loaders.holding import Held, holding
@@ -281,7 +282,12 @@ class Run:
             last.check_same(self._whole({**identity, "encoder asked": making.asked, "encoder": kept}))
             return load_encoder(kept_encoder(self.folder, kept))
         if self.goal.update:
-            return load_encoder(kept_encoder(self.folder, self._made_by(connector)))
+            own = load_encoder(kept_encoder(self.folder, self._made_by(connector)))
+            if (
+                making.spec and making.spec.window
+            ):  # else it is the collection's, as is all that an encoder is
+                check_window(self.goal.name, as_of(own), making.encoder)
+            return own
         train(source, making.encoder, self._summary, tick)
         return making.encoder
 

@@ -42,12 +42,12 @@ def own_encoder(collection: Collection, folder: Path) -> "Encoder":
     return encoder
 
 
-def check_records_seen(collection: Collection, window: "Window") -> None:
+def check_records_seen(name: str, collection: Collection, window: "Window") -> None:
     """Raise InputError where a collection's vectors are not of a window of the records."""
-    seen = records_seen(collection) or "vectors of others"
+    seen = records_seen(collection) or "others"
     if seen != str(window):
         raise InputError(
-            f"Collection {collection.name} holds {seen}, not {window}.",
+            f"Collection {name} holds vectors of {seen}, not of {window}.",
             remedy="Ingest the source into another collection, with an encoder of that window.",
             hint="ingest_as_of",
             window=window,

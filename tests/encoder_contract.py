@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,13 @@ class EncoderContract:
         whole = trained.encode(source().batch)
         parts = np.concatenate([trained.encode(batch) for batch in source(per=5).batches()])
         np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+    def test_how_a_stay_ended_is_in_no_vector(self, trained: Encoder) -> None:
+        batch = source().batch
+        units = batch.units.assign(died=True, stay_days=99.0, icu_days=9.0, label_ward="X")
+        units = units.assign(principal_system="ICD-9", principal_code="0389", principal_title="Septicemia")
+        other = replace(batch, units=units)
+        assert trained.encode(other).tobytes() == trained.encode(batch).tobytes()
 
     def test_batches_teach_what_one_does(self, trained: Encoder) -> None:
         assert self.made().fit(source(per=7)).fingerprint == trained.fingerprint
