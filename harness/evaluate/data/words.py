@@ -139,7 +139,7 @@ class TfIdf:
         made = known.weighed(np.log(known.rows.data))
         made.data += 1
         made.data *= self._idf[made.indices]
-        return normalize(made, copy=False)
+        return normalize(made, copy=False) if made.shape[0] else made  # scikit-learn refuses none
 
 
 class Bm25:
