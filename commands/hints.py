@@ -56,7 +56,6 @@ HINTS: Mapping[str, str] = {
     "own_encoder": "Use the collection's own encoder, or ingest into another --collection, or replace this one whole "
     "with cohorts ingest --replace.",
     "ingest_as_of": "cohorts ingest --as-of {window} makes one, in another --collection.",
-    "fit_as_of": "cohorts fit --as-of {window} trains one.",
     "encoder_folder": "Name its folder with --encoder.",
     "no_download": "Leave --download out.",
     "download": "Fetch it by --download where there is a network, or copy its folder here and name that.",

@@ -36,9 +36,7 @@ def asked_encoder(
     if window is not None and str(window) != as_of_encoder(trained):
         raise InputError(
             f"The encoder in {encoder} was trained on the records of {as_of_encoder(trained)}, not of {window}: "
-            "train one on what it may see.",
-            hint="fit_as_of",
-            window=window,
+            f"cohorts fit --as-of {window} trains one."
         )
     return trained
 

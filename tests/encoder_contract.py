@@ -69,7 +69,7 @@ class EncoderContract:
 
     def test_how_a_stay_ended_is_in_no_vector(self, trained: Encoder) -> None:
         batch = source().batch
-        units = batch.units.assign(died=True, stay_days=99.0, icu_days=9.0, label_ward="X")
+        units = batch.units.assign(died=True, stay_days=99.0, icu_days=9.0, admissions=9, label_ward="X")
         units = units.assign(principal_system="ICD-9", principal_code="0389", principal_title="Septicemia")
         other = replace(batch, units=units)
         assert trained.encode(other).tobytes() == trained.encode(batch).tobytes()

@@ -85,7 +85,7 @@ def test_an_export_keeps_the_window_and_can_insist_on_one(here: Path, tmp_path: 
     assert "Collection whole holds vectors of whole stay, not of admission+48h" in told
     assert not list(tmp_path.iterdir())
     ok(f"export --out {tmp_path}/early.parquet {early} --as-of admission+2d")
-    ok(f"load {tmp_path}/early.parquet {STORE} --collection again")
+    ok(f"load --vectors {tmp_path}/early.parquet {STORE} --collection again")
     assert re.search(r"records seen +admission\+48h ", ok(f"describe {STORE} --collection again"))
 
 
