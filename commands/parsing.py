@@ -18,7 +18,7 @@ def asked_encoder(
     """Return the saved encoder in a folder, or the one asked for, or the default, and what it sees of the records."""
     from cohorts.encoders.registry import DEFAULT, load_encoder, parse_encoder
     from cohorts.encoders.saving import is_folder
-    from cohorts.encoders.windowed import as_of as as_of_encoder
+    from cohorts.encoders.views.windowed import as_of as as_of_encoder
     from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cohorts.encoders.base import Encoder
-from cohorts.encoders.windowed import as_of
+from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import FingerprintMismatch
 from cohorts.records.window import WHOLE_STAY
 

@@ -18,8 +18,8 @@ from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, OBJECT, is_folder, read_about
 from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
-from cohorts.encoders.windowed import Windowed, restore_window
-from cohorts.encoders.withholding import Withholding, restore_withheld
+from cohorts.encoders.views.windowed import Windowed, restore_window
+from cohorts.encoders.views.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.extras import Extra, require
 from cohorts.records.base import Source

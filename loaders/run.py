@@ -19,7 +19,7 @@ from cohorts.encoders.needs import check_notes, frames_read
 from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_trained
 from cohorts.encoders.specs import EncoderSpec
-from cohorts.encoders.windowed import as_of
+from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import InputError
 from cohorts.loaders.attach import check_attached, write_attached
 from cohorts.loaders.holding import Held, holding

@@ -13,7 +13,7 @@ from cohorts.connectors.padding import PADDING
 from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
 from cohorts.encoders.fingerprint import check_fingerprint
 from cohorts.encoders.needs import frames_read
-from cohorts.encoders.windowed import as_of
+from cohorts.encoders.views.windowed import as_of
 from cohorts.loaders.journal.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.points.patients import PatientPoints

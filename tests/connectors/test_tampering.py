@@ -38,7 +38,7 @@ from cohorts.encoders.fused.settings import Settings as FusedSettings
 from cohorts.encoders.fused.training import FusionTrace
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.sif import Sif
-from cohorts.encoders.withholding import Withholding
+from cohorts.encoders.views.withholding import Withholding
 from cohorts.encoders.word2vec import Settings as WordSettings
 from cohorts.encoders.word2vec import Word2Vec
 from cohorts.errors import EncoderError, EngineError

@@ -14,7 +14,7 @@ from cohorts.connectors.padding import padding_of
 from cohorts.connectors.registry import connect
 from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.registry import DEFAULT, load_encoder, make_encoder, parse_encoder, suited_to
-from cohorts.encoders.withholding import Withholding
+from cohorts.encoders.views.withholding import Withholding
 from cohorts.errors import EncoderError
 from cohorts.loaders.journal import chunks
 from cohorts.loaders.points import records as ingest

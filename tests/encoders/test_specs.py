@@ -10,7 +10,7 @@ from cohorts.encoders.codes import Codes
 from cohorts.encoders.concat import Concat
 from cohorts.encoders.registry import make_encoder, parse_encoder
 from cohorts.encoders.specs import EncoderSpec
-from cohorts.encoders.withholding import Withholding
+from cohorts.encoders.views.withholding import Withholding
 from cohorts.errors import EncoderError
 from cohorts.records.withheld import Withheld
 

@@ -9,7 +9,7 @@ from cohorts.encoders.fingerprint import check_kind
 from cohorts.encoders.needs import frames_read
 from cohorts.encoders.registry import DEFAULT, load_encoder, make_encoder, parse_encoder, suited_to
 from cohorts.encoders.specs import EncoderSpec
-from cohorts.encoders.windowed import as_of
+from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import EncoderError, FingerprintMismatch, InputError
 from cohorts.records.base import Batch
 from cohorts.records.window import AsOf, parse_window

@@ -18,7 +18,7 @@ from cohorts.connectors.registry import connect
 from cohorts.encoders.base import Encoder, ExplainsText, Pads, padding_of
 from cohorts.encoders.features.codes import tokens_of
 from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
-from cohorts.encoders.withholding import Withholding
+from cohorts.encoders.views.withholding import Withholding
 from cohorts.loaders.points.reasons import codes_of, shared_codes
 from cohorts.records.base import Source
 from cohorts.records.notes.cleaning import clean, words

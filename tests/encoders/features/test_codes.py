@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from cohorts.encoders.features.codes import CodeFeatures, tokens_of
 from cohorts.encoders.registry import load_encoder
-from cohorts.encoders.withholding import FILE, Withholding
+from cohorts.encoders.views.withholding import FILE, Withholding
 from cohorts.encoders.word2vec import Settings, Word2Vec
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch

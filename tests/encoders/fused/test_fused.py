@@ -21,7 +21,7 @@ from cohorts.encoders.fused.encoder import Fused
 from cohorts.encoders.fused.settings import FUSIONS, OBJECTIVES, PRESETS, Settings
 from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
 from cohorts.encoders.training import TrainingIds
-from cohorts.encoders.withholding import Withholding
+from cohorts.encoders.views.withholding import Withholding
 from cohorts.errors import EncoderError, LeakageError
 from cohorts.records.base import Batch, Unit
 from cohorts.records.codes.phenotypes import phenotypes_of

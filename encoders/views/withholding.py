@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from cohorts.documents import read_json
 from cohorts.encoders.base import Encoder
 from cohorts.encoders.saving import AGAIN
-from cohorts.encoders.wrapped import Wrapped
+from cohorts.encoders.views.wrapped import Wrapped
 from cohorts.errors import EncoderError
 from cohorts.records.base import Batch, Source
 from cohorts.records.withheld import Withheld, WithheldSource
