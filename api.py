@@ -224,6 +224,7 @@ def ingest(
     index: Index | Mapping[str, Any] | str | None = None,
     search: SearchParams | Mapping[str, Any] | str | None = None,
     strict_index: bool = False,
+    index_fields: "Iterable[str] | str | None" = None,
     replace: bool = False,
     resume: bool = False,
     update: bool = False,
@@ -247,6 +248,8 @@ def ingest(
         index: `"hnsw:m=32"`, `Hnsw(m=32)`, or a dict; one that the engine lacks is matched by measured recall.
         search: The collection's own search parameters, as in `"ef_search=128"`.
         strict_index: Refuse an index that the engine lacks.
+        index_fields: The payload fields that get an index, a list or a text as in `"age,sex"`, or `"none"`; by default
+            all fields to filter by. The others are filtered by without, more slowly.
         replace: Write a new version beside a collection of this name, then switch.
         resume: Go on where the last run ended, if it ended too early.
         update: Send only patients whose records changed since they were sent.
@@ -288,6 +291,7 @@ def ingest(
         update=given.as_flag("update", update),
         remove_vanished=given.as_flag("remove_vanished", remove_vanished),
         shard=shard,
+        index_fields=given.as_fields("index_fields", index_fields),
     )
     folder = store.run_dir(request.name)
     run = Run(folder, store.address, request, queried_from=folder)

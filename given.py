@@ -105,6 +105,13 @@ def _split(what: str, text: str) -> list[str]:
         raise InputError(f"{what} has a double quote that is not closed: {text!r}.") from error
 
 
+def as_fields(what: str, value: object) -> tuple[str, ...] | None:
+    """Return the names of fields as `as_names` does; () for the text `none`, None for None. Raises InputError."""
+    if value is None:
+        return None
+    return () if value == "none" else tuple(as_names(what, value))
+
+
 def as_pairs(what: str, value: object) -> dict[str, str]:
     """Return a mapping out of a dict, or out of a text as in `id=encounter_id,text=note`. Raises InputError."""
     if isinstance(value, Mapping):

@@ -40,6 +40,9 @@ HINTS: Mapping[str, str] = {
     "without --update.",
     "ids_of_one_type": "Let the owner make the ids of one type; --field {field} reads the others.",
     "reindex_or_replace": "Change it with cohorts reindex, or write it anew with --replace.",
+    "index_fields_or_replace": "Leave --index-fields out to go on with these, or write the collection anew with "
+    "--replace.",
+    "no_index_fields": "Leave --index-fields out.",
     "reindex_again": "Run cohorts reindex again when nobody writes.",
     "another_name": "Write to --collection {collection}, or take a name that does not end in _v and a number.",
     "another_collection": "Name another --collection.",

@@ -15,6 +15,7 @@ from cohorts.commands.options import (
     DatesName,
     Deidentify,
     Download,
+    IndexFields,
     IndexText,
     Labels,
     LogAs,
@@ -85,6 +86,7 @@ def ingest(
     search: SearchText = None,
     settings: SettingsFile = None,
     strict_index: Strict = False,
+    index_fields: IndexFields = None,
     notes: NotesFolder = None,
     mapping: MappingFile = None,
     columns: Columns = "",
@@ -128,6 +130,7 @@ def ingest(
     from cohorts.commands.output.progress import progress
     from cohorts.commands.output.summary import show_summary
     from cohorts.encoders.registry import as_encoder, download_checkpoints
+    from cohorts.given import as_fields
     from cohorts.loaders.points.records import Ray
     from cohorts.loaders.run import Run
     from cohorts.loaders.targets import LoadRequest
@@ -146,6 +149,7 @@ def ingest(
         update=update,
         remove_vanished=remove_vanished,
         shard=part,
+        index_fields=as_fields("--index-fields", index_fields),
     )
     folder = run_dir or default_run_dir(store, collection)
     bad_rows = quarantine or folder / file_of_shard("quarantine.csv", part)

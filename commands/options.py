@@ -96,6 +96,13 @@ SettingsFile = Annotated[
 Strict = Annotated[
     bool, index_option("--strict-index", help="Refuse an index that the engine lacks; match none by recall.")
 ]
+IndexFields = Annotated[
+    str | None,
+    index_option(
+        "--index-fields",
+        help="Payload fields that get an index, as in age,sex; or none [default: all fields to filter by].",
+    ),
+]
 SourceName = Annotated[str, source_option("--source", help="mimic3, mimic4, tables or notes-csv.")]
 SourcePath = Annotated[
     Path,

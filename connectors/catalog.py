@@ -36,6 +36,7 @@ class Definition:
     metadata: Mapping[str, Scalar]
     search: SearchParams = SearchParams()
     translation: str = ""
+    unindexed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         index_from_json(self.index)
@@ -43,8 +44,16 @@ class Definition:
     def named(self, name: str) -> Collection:
         """Return the collection of this name."""
         fields = {field: _TYPES[kind] for field, kind in self.fields.items()}
-        index = index_from_json(self.index)
-        return Collection(name, self.dim, index, fields, self.metadata, self.search, self.translation)
+        return Collection(
+            name,
+            self.dim,
+            index_from_json(self.index),
+            fields,
+            self.metadata,
+            self.search,
+            self.translation,
+            self.unindexed,
+        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,7 @@ def to_json(collection: Collection) -> dict[str, Any]:
         "metadata": dict(collection.metadata),
         "search": search_to_json(collection.search),
         "translation": collection.translation,
+        "unindexed": list(collection.unindexed),
     }
 
 

@@ -85,6 +85,10 @@ def check_definition(collection: Collection) -> None:
         raise InputError(f"The dimension is {collection.dim}; it lies between 1 and {MAX_DIM:,}.")
     for field in collection.fields:
         check_field(field)
+    if strange := set(collection.unindexed) - set(collection.fields):
+        raise InputError(
+            f"{min(strange)!r} is told to have no index, and is none of the fields to filter by."
+        )
     for key in (*collection.fields, *collection.metadata):
         _check_key(key)
     for key, value in collection.metadata.items():

@@ -24,9 +24,10 @@ ATTACHED = "attached"  # of the metadata of a collection of others, which is rea
 class Collection:
     """What a collection is made from.
 
-    `fields` names the payload keys to be indexed for filters and their types (a date is ISO text); `metadata` is a flat
-    JSON object kept with the collection (encoder fingerprint, source checksum, unit). `index` is the one in effect and
-    `search` its default parameters; where another index was asked for and matched by recall, `translation` says so.
+    `fields` names the payload keys to filter by and their types (a date is ISO text), each with an index of its own but
+    those in `unindexed`; `metadata` is a flat JSON object kept with the collection (encoder fingerprint, source
+    checksum, unit). `index` is the one in effect and `search` its default parameters; where another index was asked for
+    and matched by recall, `translation` says so.
     """
 
     name: str
@@ -36,6 +37,12 @@ class Collection:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     search: SearchParams = SearchParams()
     translation: str = ""
+    unindexed: tuple[str, ...] = ()
+
+    @property
+    def indexed(self) -> Mapping[str, FieldType]:
+        """Return the fields that have an index, which filters are fast by."""
+        return {name: kind for name, kind in self.fields.items() if name not in self.unindexed}
 
     @property
     def attached(self) -> bool:

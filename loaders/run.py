@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from cohorts.loaders.kept_encoders import keep_encoder, told_where
 from cohorts.loaders.kept_rows import Keeping, kept_after_load
 from cohorts.loaders.load import Load, PointSource, Summary
 from cohorts.loaders.points.patients import points_of_patients
+from cohorts.loaders.points.payload import check_index_fields
 from cohorts.loaders.points.ray import check_installed
 from cohorts.loaders.points.ready import CollectionSource, FileOrigin
 from cohorts.loaders.points.records import (
@@ -123,6 +124,7 @@ class Run:
 
     def read_only(self, source: Source, tick: ProgressCallback) -> None:
         """Read, check and count; write nothing but the quarantine."""
+        check_index_fields(self.goal.index_fields or (), source)
         self._summary.units = read_only(source, self._summary, tick)
         self._account(source)
 
@@ -172,6 +174,7 @@ class Run:
             journal = held.journals[0]
             Destination(connector, self.goal, journal, held.lease).reserve()  # before hours of training
             self._check_fits(source, making, connector)
+            indexed = self._indexed(source, connector)
             identity = {"source": f"{source.name} {source.fingerprint}", "unit": str(source.unit)}
             encoder = self._encoder(source, making, connector, journal, identity, tick)
             if encoder.needs_notes:  # one that was trained elsewhere
@@ -191,10 +194,10 @@ class Run:
                 written = write_attached(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
             read = keeping.source(source, points)
-            origin = EncodedRecords(read, encoder, points)
+            origin = EncodedRecords(read, encoder, points, indexed)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
-                origin = EncodedRecordsOnRay(read, encoder, kept, self.folder, ray, points)
+                origin = EncodedRecordsOnRay(read, encoder, kept, self.folder, ray, points, indexed)
             with reading(
                 source, FRAMES - {"notes"} | frames_read(encoder) if events else frames_read(encoder)
             ):
@@ -263,6 +266,15 @@ class Run:
                 check_fingerprint(there.name, there.metadata, encoder)
             else:
                 check_kind(there.name, there.dim, there.metadata, encoder)
+
+    def _indexed(self, source: Source, connector: Connector) -> Callable[[str], bool]:
+        """Return what tells whether a field gets an index. Raises InputError for one that is not there."""
+        asked, name = self.goal.index_fields, self.goal.name
+        if asked is not None:
+            check_index_fields(asked, source)
+            return lambda field: field in asked
+        there = connector.describe(name).collection.unindexed if is_there(connector, name) else ()
+        return lambda field: field not in there
 
     def _encoder(
         self,

@@ -1,7 +1,7 @@
 """Which collection a run writes to: the one that is there, or a new version, made once whoever dies in between."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cohorts.connectors.base import Collection, Connector, Vectors
@@ -10,6 +10,7 @@ from cohorts.errors import CollectionExists, InputError
 from cohorts.loaders.journal.digests import traces_of
 from cohorts.loaders.journal.journal import Identity, Journal, LastRun, Target
 from cohorts.loaders.lease import Lease
+from cohorts.loaders.points.payload import PATIENT_ID
 from cohorts.loaders.versions import (
     IndexRequest,
     follow,
@@ -32,7 +33,8 @@ class LoadRequest:
 
     `replace` writes a new version beside the collection, which takes its name when it is whole. `resume` goes on with
     the run before. `update` sends only what has changed since any run; `remove_vanished` removes what the source has no
-    more. Of a `shard`, the first makes the collection for all.
+    more. Of a `shard`, the first makes the collection for all. `index_fields` are the payload fields of records that
+    get an index; None leaves those of a collection that is there as they are, and gives a new one an index of each.
     """
 
     name: str
@@ -42,6 +44,7 @@ class LoadRequest:
     update: bool = False
     remove_vanished: bool = False
     shard: Shard | None = None
+    index_fields: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -62,6 +65,28 @@ class LoadRequest:
     def mode(self) -> str:
         """Return what kind of run this is, in a word."""
         return "replace" if self.replace else "update" if self.update else "load"
+
+    def refuse_other(self, there: Collection) -> None:
+        """Raise InputError where a collection stands with another index, or indexes of other fields, than asked for."""
+        self.wanted.refuse_other(there)
+        asked, has = self.index_fields, there.indexed
+        if asked is None or {*asked, PATIENT_ID} == {*has, PATIENT_ID}:
+            return
+        if there.attached:
+            raise InputError(
+                f"Collection {self.name} belongs to others: its owner indexes its fields.",
+                remedy="Ask for none.",
+                hint="no_index_fields",
+            )
+        raise InputError(
+            f"The collection has indexes of {_shown(has)}; {_shown(asked)} was asked.",
+            remedy="Ask for these, or replace the collection.",
+            hint="index_fields_or_replace",
+        )
+
+
+def _shown(fields: Iterable[str]) -> str:
+    return ", ".join(one for one in fields if one != PATIENT_ID) or "no field"
 
 
 @dataclass(frozen=True)
@@ -95,7 +120,7 @@ class Destination:
         if self.goal.replace and there.attached:
             raise InputError(f"Collection {self.goal.name} belongs to others: to replace it would drop it.")
         if not self.goal.replace:
-            self.goal.wanted.refuse_other(there)
+            self.goal.refuse_other(there)
         self.lease.take(there.name)
 
     def find(self, identity: Identity, check_fits: Callable[[Collection], None]) -> Target | None:

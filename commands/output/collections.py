@@ -29,6 +29,8 @@ def show_description(description: Description, name: str) -> None:
         if key != "as_of":
             table.add_row(key.replace("_", " "), str(value))
     table.add_row("fields to filter by", ", ".join(map(quoted, collection.fields)))
+    if collection.unindexed:
+        table.add_row("of these without an index", ", ".join(map(quoted, collection.unindexed)))
     if description.note:
         table.add_row("note", description.note)
     show(table)

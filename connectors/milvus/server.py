@@ -75,7 +75,7 @@ class MilvusConnector(Connector):
         )
         try:
             transport.make_index(name, VECTOR, index_type=kind, metric_type="COSINE", params=params)
-            for field, type_ in collection.fields.items():
+            for field, type_ in collection.indexed.items():
                 if str(type_) in _SCALAR_INDEX:
                     transport.make_index(name, value_column(field), index_type=_SCALAR_INDEX[str(type_)])
             transport.load(name)

@@ -71,7 +71,7 @@ def make(transport: Transport, collection: Collection) -> None:
 
 def index_fields(transport: Transport, collection: Collection) -> None:
     """Make the payload indexes, which must stand before the graph is built."""
-    for field, kind in collection.fields.items():
+    for field, kind in collection.indexed.items():
         index_field(transport, collection.name, to_path(field), _SCHEMA[str(kind)])
 
 

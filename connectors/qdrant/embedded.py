@@ -143,7 +143,7 @@ class QdrantEdgeConnector(Connector):
             shutil.rmtree(folder, ignore_errors=True)  # what a create that died left behind
             private_folder(folder)
             shard = edge.EdgeShard.create(str(folder), to_config(collection))
-            for field, kind in collection.fields.items():
+            for field, kind in collection.indexed.items():
                 shard.update(edge.UpdateOperation.create_field_index(to_path(field), _SCHEMA[str(kind)]))
             shard.flush()
         self._shards[collection.name] = shard

@@ -54,7 +54,8 @@ class VectorFile:
     """Vectors of a file or of parts, with ids and payloads; made by `open_vectors`, opened again by every `points()`.
 
     `path` names the file, or all parts.
-    `columns` are the payload keys and their types (None: several), `fields` those to be indexed for filters;
+    `columns` are the payload keys and their types (None: several), `fields` those to filter by, `unindexed` those of
+    them that get no index: as in the collection that an exported file was, but for those named in `filterable`.
     `definition` is the collection that an exported file was, else None. Dates and timestamps come as ISO text, a
     missing value as None.
     """
@@ -84,6 +85,8 @@ class VectorFile:
             column.key: column.kind for columns in self._columns for column in columns
         }
         self.fields: Mapping[str, FieldType] = self._fields(filterable)
+        without = definition.unindexed if definition else ()
+        self.unindexed = tuple(field for field in without if field not in filterable)
 
     @cached_property
     def fingerprint(self) -> str:

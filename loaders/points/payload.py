@@ -1,14 +1,16 @@
 """What is stored beside a vector: structured facts to show and to filter by. Never note text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from cohorts.connectors.base import FieldType, Payload, PayloadValue
+from cohorts.connectors.filters.reading import known_fields
 from cohorts.encoders.base import Explanation
 from cohorts.errors import InputError
-from cohorts.records.base import Batch, Unit
+from cohorts.records.base import Batch, Source, Unit
 from cohorts.records.codes.phenotypes import phenotype_of
+from cohorts.records.transforms import reading
 
 FIELDS: Mapping[str, type[Any]] = {
     "patient_id": str,
@@ -26,7 +28,14 @@ FIELDS: Mapping[str, type[Any]] = {
     "from_notes": float,  # of an encoder that explains itself, as are the reasons: `diagnosis:heart_failure=12.4`
     "reasons": list[str],
 }
-FILTERABLE = ("age", "sex", "died", "phenotype", "principal_code", "codes")  # an index costs memory per field
+FILTERABLE = (
+    "age",
+    "sex",
+    "died",
+    "phenotype",
+    "principal_code",
+    "codes",
+)  # an index costs time and memory per field
 PATIENT_ID = "patient_id"
 LABEL_PREFIX = "label_"
 
@@ -47,12 +56,30 @@ def check_names_patients(field: str, kind: FieldType | None) -> None:
 
 
 def filterable(batch: Batch, unit: Unit) -> dict[str, type[Any]]:
-    """Return the payload fields to be indexed for filters, labels of the source among them."""
-    names = ("patient_id", *FILTERABLE) if unit is Unit.ADMISSION else FILTERABLE
+    """Return the payload fields to filter by, labels of the source among them."""
     labels: dict[str, type[Any]] = {
         name: str for name in batch.units.columns if name.startswith(LABEL_PREFIX)
     }
-    return {name: FIELDS[name] for name in names} | labels
+    return {name: FIELDS[name] for name in _of_every_source(unit)} | labels
+
+
+def check_index_fields(asked: Sequence[str], source: Source) -> None:
+    """Raise InputError for a field to be indexed that is none of those to filter by.
+
+    The source is read, up to its first batch of units alone, where one must be a label.
+    """
+    if set(asked) <= {*_of_every_source(source.unit)}:
+        return
+    with reading(source, frozenset()):
+        first = next(source.batches(), None)
+    there = () if first is None else filterable(first, source.unit)
+    strange = [name for name in asked if name not in there]
+    if first is not None and strange:
+        raise InputError(f"There is no field {strange[0]!r} to index. {known_fields(strange[0], there)}")
+
+
+def _of_every_source(unit: Unit) -> tuple[str, ...]:
+    return (PATIENT_ID, *FILTERABLE) if unit is Unit.ADMISSION else FILTERABLE
 
 
 def payloads(batch: Batch) -> list[Payload]:

@@ -74,10 +74,12 @@ class FileOrigin:
             fields, metadata = definition.fields, dict(definition.metadata)
         if self._made_by or self._file.definition is None:
             metadata = ours | {key: metadata[key] for key in _OF_THE_UNITS if key in metadata}
+        unindexed = self._file.unindexed
         if self._patient is not None:
             field, kind = self._patient
             fields, metadata["patient_field"] = {**fields, field: kind}, field
-        return Collection(name, self._file.dim, fields=fields, metadata=metadata)
+            unindexed = tuple(one for one in unindexed if one != field)
+        return Collection(name, self._file.dim, fields=fields, metadata=metadata, unindexed=unindexed)
 
     def check_fits(self, there: Collection) -> None:
         """Raise FingerprintMismatch where the collection's vectors are of another space."""

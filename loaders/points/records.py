@@ -17,7 +17,7 @@ from cohorts.encoders.views.windowed import as_of
 from cohorts.loaders.journal.chunks import HEAVY_UNITS, Chunk, chunks_of_batch
 from cohorts.loaders.load import Summary
 from cohorts.loaders.points.patients import PatientPoints
-from cohorts.loaders.points.payload import explained, filterable, payloads
+from cohorts.loaders.points.payload import PATIENT_ID, explained, filterable, payloads
 from cohorts.loaders.points.ray import encode_on_ray
 from cohorts.progress import ProgressCallback
 from cohorts.records.base import Batch, Source, counted
@@ -108,11 +108,18 @@ def train(source: Source, encoder: Encoder, summary: Summary, tick: ProgressCall
 class EncodedRecords:
     """The units of a source, as an encoder sees them. A unit with nothing to encode gives no point.
 
-    Where the `points` of patients are given, a unit goes by the id of its patient's point from here on.
+    Where the `points` of patients are given, a unit goes by the id of its patient's point from here on. `indexed` tells
+    which of the fields to filter by get an index where a collection is made; patients are always found by one.
     """
 
-    def __init__(self, source: Source, encoder: Encoder, points: PatientPoints | None = None) -> None:
-        self._source, self._encoder, self._points = source, encoder, points
+    def __init__(
+        self,
+        source: Source,
+        encoder: Encoder,
+        points: PatientPoints | None = None,
+        indexed: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._source, self._encoder, self._points, self._indexed = source, encoder, points, indexed
         self._units = 0
 
     @property
@@ -143,7 +150,11 @@ class EncodedRecords:
         """Return what a collection for these units is made from."""
         fields = filterable(_batch_of(first), self._source.unit)
         return Collection(
-            name, self._encoder.dim, fields=fields, metadata=metadata_of(self._source, self._encoder)
+            name,
+            self._encoder.dim,
+            fields=fields,
+            metadata=metadata_of(self._source, self._encoder),
+            unindexed=tuple(one for one in fields if one != PATIENT_ID and not self._indexed(one)),
         )
 
     def check_fits(self, there: Collection) -> None:
@@ -162,8 +173,9 @@ class EncodedRecordsOnRay(EncodedRecords):
         spool: Path,
         ray: Ray,
         points: PatientPoints | None = None,
+        indexed: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        super().__init__(source, encoder, points)
+        super().__init__(source, encoder, points, indexed)
         self._folder, self._spool, self._ray = folder, spool, ray
 
     def encoded(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Points]]:

@@ -68,6 +68,11 @@ class Definitions(Filled):
                 connector.create(Collection("c", DIM, Flat(), {name: str}))
         assert connector.collections() == []
 
+    def test_a_field_without_an_index_must_be_a_field(self, connector: Connector) -> None:
+        with pytest.raises(InputError, match="'age' is told to have no index"):
+            connector.create(Collection("c", DIM, fields={"sex": str}, unindexed=("age",)))
+        assert connector.collections() == []
+
     def test_drop_removes_everything(self, connector: Connector) -> None:
         self.filled(connector, points(5))
         connector.drop("c")

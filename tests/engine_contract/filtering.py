@@ -18,13 +18,39 @@ from cohorts.connectors.filters.conditions import (
     matches,
 )
 from cohorts.connectors.filters.reading import parse_filter, quoted
-from cohorts.connectors.index import Flat, SearchParams
+from cohorts.connectors.index import Flat, Hnsw, SearchParams
 from cohorts.errors import CollectionNotFound, FilterError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine_contract.batches import DIM, FIELDS, HOSTILE, ODD_NAMES, cloud, hostile_strings, points
 from engine_contract.filled import Filled
+
+TEXTS = (
+    "age >= 60 and sex = 'F'",
+    "not (age >= 60)",
+    "age between 40 and 50 or died",
+    "sex != 'F'",
+    "sex not in ('F', 'E11')",
+    "not (sex in ('F') or n > 0)",
+    "codes contains 'E11'",
+    "not codes contains 'E11'",
+    "codes is null",
+    "codes is not null and died = false",
+    "codes not contains 'E11' or sex not in ('F')",
+    "not (not (sex = 'F' and age < 60))",
+    "n in (-3, 0, 3)",
+    "n in (1, 1.5) or n < -1.5",
+    "age not between 30 and 80",
+    " or ".join(f"age = {age}" for age in range(20, 80)),
+    "n = 1 or age = 44",
+    "died is null and not (age < 30 and n <= 0)",
+    "admitted >= '2101-06-01' and admitted < '2103-01-01'",
+    "admitted between '2102-02-10' and '2102-12-31' or admitted is null",
+    "admitted not between '2102-02-10' and '2102-12-31'",
+    "admitted in ('2101-01-10', '2102-05-15') or admitted != '2103-03-13'",
+    "n > 1.5 or n = 0.5 or n != 2.5 and n not in (0.5, 1.0)",
+)
 
 
 class Filtering(Filled):
@@ -33,32 +59,20 @@ class Filtering(Filled):
     def test_filters_agree_with_the_reference(self, connector: Connector) -> None:
         batch = points(300)
         self.filled(connector, batch)
-        for text in (
-            "age >= 60 and sex = 'F'",
-            "not (age >= 60)",
-            "age between 40 and 50 or died",
-            "sex != 'F'",
-            "sex not in ('F', 'E11')",
-            "not (sex in ('F') or n > 0)",
-            "codes contains 'E11'",
-            "not codes contains 'E11'",
-            "codes is null",
-            "codes is not null and died = false",
-            "codes not contains 'E11' or sex not in ('F')",
-            "not (not (sex = 'F' and age < 60))",
-            "n in (-3, 0, 3)",
-            "n in (1, 1.5) or n < -1.5",
-            "age not between 30 and 80",
-            " or ".join(f"age = {age}" for age in range(20, 80)),
-            "n = 1 or age = 44",
-            "died is null and not (age < 30 and n <= 0)",
-            "admitted >= '2101-06-01' and admitted < '2103-01-01'",
-            "admitted between '2102-02-10' and '2102-12-31' or admitted is null",
-            "admitted not between '2102-02-10' and '2102-12-31'",
-            "admitted in ('2101-01-10', '2102-05-15') or admitted != '2103-03-13'",
-            "n > 1.5 or n = 0.5 or n != 2.5 and n not in (0.5, 1.0)",
-        ):
+        for text in TEXTS:
             self.same_as_reference(connector, batch, parse_filter(text))
+
+    def test_a_filter_by_fields_without_an_index_means_the_same(self, connector: Connector) -> None:
+        batch, without = points(300, seed=9), tuple(field for field in FIELDS if field != "died")
+        connector.create(Collection("c", DIM, Hnsw(), FIELDS, unindexed=without))
+        connector.upsert("c", batch)
+        connector.finalize("c")
+        about = connector.describe("c").collection
+        assert (about.fields, about.unindexed, [*about.indexed]) == (FIELDS, without, ["died"])
+        for text in TEXTS:
+            self.same_as_reference(connector, batch, parse_filter(text))
+        with pytest.raises(FilterError):
+            connector.count("c", parse_filter("title = 'x'"))
 
     def test_fields_of_any_name_are_filtered_by(self, connector: Connector) -> None:
         kinds: list[FieldType] = [str, int, float, bool, date, list[str]]
