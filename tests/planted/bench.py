@@ -92,7 +92,7 @@ class Planter:
         else:
             facts |= {"how": "threads", "qps": 0.0, "behind_ms": 3.0 * cell.repeat, "fewest_found": K}
         manifest = raw.manifest_of(
-            asked(self.experiment, cell),
+            asked(self.experiment, cell, self.data.payload.told),
             self.data.checksum,
             synthetic=True,
             server="planted 1.0",

@@ -37,7 +37,7 @@ class Churn(Mode):
 
     def measure(self, target: Target) -> Measurement:
         """Ask and write, and leave the collection as it was. Raises also as `upsert`, `delete` and `finalize` do."""
-        rows, seconds = Rows(target.data.vectors, target.data.attributes), target.seconds
+        rows, seconds = Rows(target.data.vectors, target.data.columns), target.seconds
         written, deleted = draw(len(rows), rows_each(self.writes, seconds), (target.seed, target.repeat))
         writes = Writes(
             points=rows.take(written),
@@ -72,7 +72,7 @@ def taken_out(target: Target, written: Numbers, deleted: Numbers) -> Iterator[No
     finally:
         with closing(target.opener.open()) as client:
             connector, name = client.writable()
-            rows = Rows(target.data.vectors, target.data.attributes)
+            rows = Rows(target.data.vectors, target.data.columns)
             # All of them, as after a failure nobody knows which are there: a point of the same id is replaced.
             for some in _parts(np.concatenate([written, deleted])):
                 connector.upsert(name, rows.take(some))

@@ -11,29 +11,36 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import FieldType, Vectors
+from cohorts.connectors.base import FieldType, PayloadValue, Vectors
 from cohorts.connectors.checks import unit_rows
 from cohorts.errors import InputError
 from cohorts.harness.bench.plan.experiment import Experiment, Share, Synthetic, check_rows
+from cohorts.harness.bench.plan.payload import Column, PayloadColumns, column, made_up, without
 from cohorts.loaders.files.hdf5 import open_queries
-from cohorts.loaders.files.vectors import open_vectors
+from cohorts.loaders.files.vectors import VectorFile, open_vectors
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 
 _CHUNK = 8_192
 _PAGE = 10_000
-_CENTRES, _VECTORS, _QUERIES, _HELD_OUT, _UNCORRELATED, _CORRELATED = range(6)  # streams of one seed
+_CENTRES, _VECTORS, _QUERIES, _HELD_OUT, _UNCORRELATED, _CORRELATED, _PAYLOAD = range(
+    7
+)  # streams of one seed
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Unit rows `vectors` (n, dim) and `queries` (q, dim), float32, and `attributes`, (n,) bool by payload key."""
+    """Unit rows `vectors` (n, dim) and `queries` (q, dim), float32, and what stands beside the rows.
+
+    `attributes`, (n,) bool by payload key, are what filters ask for; `payload` is what an ingest would store.
+    """
 
     vectors: Vectors
     queries: Vectors
     attributes: Mapping[str, Mask]
     synthetic: bool
+    payload: PayloadColumns = PayloadColumns()
 
     def __post_init__(self) -> None:
         for values in (self.vectors, self.queries, *self.attributes.values()):
@@ -41,34 +48,47 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """Return 16 hex digits that follow from vectors, queries and attributes."""
+        """Return 16 hex digits that follow from vectors, queries and attributes, by which an answer is right."""
         digest = hashlib.sha256()
         for values in (self.vectors, self.queries):
             digest.update(str(values.shape).encode() + np.ascontiguousarray(values).data)
-        for column, mask in sorted(self.attributes.items()):
-            digest.update(column.encode() + b"\0" + mask.tobytes())
+        for name, mask in sorted(self.attributes.items()):
+            digest.update(name.encode() + b"\0" + mask.tobytes())
         return digest.hexdigest()[:16]
 
     @property
+    def columns(self) -> Mapping[str, Column | Mask]:
+        """Return all that is stored beside the rows, (n,) by payload key."""
+        return {**self.payload.columns, **self.attributes}
+
+    @property
     def fields(self) -> Mapping[str, FieldType]:
-        """Return the payload keys to be indexed for filters."""
-        return dict.fromkeys(self.attributes, bool)
+        """Return the payload keys to filter by; those of the experiment's own filters are always indexed."""
+        return {**self.payload.fields, **dict.fromkeys(self.attributes, bool)}
 
 
 def make_dataset(experiment: Experiment) -> Dataset:
     """Return the data of an experiment.
 
-    Raises InputError where the file can't be used or is too small, MissingExtra without h5py, VectorError for vectors
-    without a direction.
+    Raises InputError where the file can't be used or is too small, or has no such field to index, MissingExtra without
+    h5py, VectorError for vectors without a direction.
     """
     data, seed = experiment.data, experiment.seed
     if isinstance(data, Synthetic):
+        made, payload = True, PayloadColumns()
+        if experiment.payload:
+            payload = made_up(data.rows, [seed, _PAYLOAD], experiment.index_fields)
         vectors, queries = synthetic(data, experiment.queries, seed)
-        made = True
     else:
-        vectors, queries, made = from_file(data.path, experiment.queries, seed)
+        vectors, queries, made, payload = from_file(
+            data.path,
+            experiment.queries,
+            seed,
+            payload=experiment.payload,
+            indexed=experiment.index_fields,
+        )
     check_rows(len(vectors), experiment)
-    return Dataset(vectors, queries, attributes(vectors, experiment.filters, seed), made)
+    return Dataset(vectors, queries, attributes(vectors, experiment.filters, seed), made, payload)
 
 
 def synthetic(data: Synthetic, queries: int, seed: int) -> tuple[Vectors, Vectors]:
@@ -105,28 +125,52 @@ def _others(candidates: Vectors, vectors: Vectors) -> Vectors:
     return candidates[[row.tobytes() not in there for row in candidates]]
 
 
-def from_file(path: Path, queries: int, seed: int) -> tuple[Vectors, Vectors, bool]:
-    """Return vectors, queries, and whether the file says that they are synthetic.
+def from_file(
+    path: Path, queries: int, seed: int, *, payload: bool = False, indexed: Sequence[str] | None = None
+) -> tuple[Vectors, Vectors, bool, PayloadColumns]:
+    """Return vectors, queries, whether the file says that they are synthetic, and its own payload where asked for.
 
     Queries are the first of the file's own (`test` of ann-benchmarks), or rows held out at random. Raises InputError.
     """
-    file = open_vectors(path)
+    file = open_vectors(path, filterable=indexed or ())
     made = bool(file.definition and file.definition.metadata.get("synthetic"))
-    vectors = _whole((points.vectors for points in file.points(_PAGE)), file.rows, file.dim)
+    values: dict[str, list[PayloadValue]] = {key: [] for key in file.columns} if payload else {}
+    vectors = _whole(_pages(file, values), file.rows, file.dim)
     own = open_queries(path)
     if own is not None:
         if own.dim != file.dim or own.rows < queries:
             raise InputError(
                 f"{path} holds {own.rows:,} queries of {own.dim} dimensions; {queries:,} of {file.dim} were asked for."
             )
-        return vectors, _whole(own.pages(_PAGE), own.rows, own.dim)[:queries].copy(), made
+        asking = _whole(own.pages(_PAGE), own.rows, own.dim)[:queries].copy()
+        return vectors, asking, made, _stored(file, values, np.ones(file.rows, np.bool_), indexed)
     if queries >= file.rows:
         raise InputError(
             f"{path} holds {file.rows:,} vectors, of which {queries:,} can't be held out as queries. Ask fewer."
         )
     held = np.zeros(file.rows, np.bool_)
     held[np.random.default_rng([seed, _HELD_OUT]).choice(file.rows, queries, replace=False)] = True
-    return vectors[~held], vectors[held], made
+    return vectors[~held], vectors[held], made, _stored(file, values, ~held, indexed)
+
+
+def _pages(file: VectorFile, values: Mapping[str, list[PayloadValue]]) -> Iterator[Vectors]:
+    """Yield the file's vectors in pages, and add to the values of each payload key those of the rows gone by."""
+    for points in file.points(_PAGE):
+        for key, own in values.items():
+            own.extend(payload.get(key) for payload in points.payloads)
+        yield points.vectors
+
+
+def _stored(
+    file: VectorFile, values: Mapping[str, list[PayloadValue]], kept: Mask, indexed: Sequence[str] | None
+) -> PayloadColumns:
+    """Return the payload of the rows `kept`, (n,), with the fields and indexes of the collection that the file was."""
+    if not values:
+        return PayloadColumns()
+    unindexed = file.unindexed if indexed is None else without(file.fields, indexed)
+    return PayloadColumns(
+        {key: column(own, file.rows)[kept] for key, own in values.items()}, file.fields, unindexed
+    )
 
 
 def _whole(pages: Iterator[Vectors], rows: int, dim: int) -> Vectors:

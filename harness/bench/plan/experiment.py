@@ -122,7 +122,9 @@ class Plan:
 class Settings:
     """What is measured on every index; `seconds` is the length of each measurement under load.
 
-    `rates` are queries and `writes` points per second; each of one is measured with each of the other.
+    `rates` are queries and `writes` points per second; each of one is measured with each of the other. With `payload`
+    there stands beside every vector what an ingest would store, and of its fields to filter by `index_fields` get an
+    index: by default those that would.
     """
 
     name: Text
@@ -134,6 +136,8 @@ class Settings:
     rates: Once[Number] = ()
     writes: Once[Number] = ()
     seconds: Annotated[float, _above_0(86_400)] = 5.0
+    payload: bool = True
+    index_fields: Once[Text] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +202,10 @@ def read_experiment(file: Path) -> Experiment:
     if experiment.writes and not experiment.rates:
         raise InputError(
             f"{file}: writes go on beside queries that arrive at a rate. Add rates, or take writes out."
+        )
+    if experiment.index_fields and not experiment.payload:
+        raise InputError(
+            f"{file}: without a payload no field can be indexed. Take index_fields out, or payload."
         )
     if isinstance(experiment.data, Synthetic):  # a file's size is known when it is read
         check_rows(experiment.data.rows, experiment)

@@ -123,10 +123,11 @@ def schedule(experiment: Experiment) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
+def asked(experiment: Experiment, cell: Cell, stored: str | None) -> Mapping[str, Any]:
     """Return all that was asked for in a cell, as JSON: what its manifest holds and a finished one is compared by.
 
-    A store is its name: its server may have another port tomorrow.
+    A store is its name: its server may have another port tomorrow. `stored` tells of the payload; None is of vectors
+    alone, as a library holds them, and as all were measured before there was one.
     """
     return {
         "experiment": experiment.name,
@@ -142,4 +143,5 @@ def asked(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
         "queries": experiment.queries,
         "seconds": experiment.seconds if cell.mode.loaded else None,
         "seed": experiment.seed,
+        "payload": None if cell.build.store.reference else stored,
     }

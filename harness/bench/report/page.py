@@ -90,9 +90,10 @@ def write_report(folder: Path, summary: Summary, origin: Origin, others: Sequenc
 def headline(summary: Summary) -> str:
     """Return the data and the machine in a line."""
     facts = summary.facts
+    beside = f"payload of {facts['payload']}" if facts["payload"] else "no payload"
     return (
-        f"{facts['rows']:,} × {facts['dim']} vectors, {facts['queries']:,} queries, {summary.experiment.repeats} "
-        f"repeats, on {' and '.join(facts['machines'])}."
+        f"{facts['rows']:,} × {facts['dim']} vectors, {beside}; {facts['queries']:,} queries, "
+        f"{summary.experiment.repeats} repeats, on {' and '.join(facts['machines'])}."
     )
 
 

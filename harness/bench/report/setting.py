@@ -85,7 +85,11 @@ class Reader:
 
     def finished(self, cell: Cell) -> bool:
         """Tell whether a measurement is there, whole. Raises InputError where it is of something else."""
-        return raw.finished(self._folder / cell.path, asked(self._experiment, cell), self._data.checksum)
+        return raw.finished(
+            self._folder / cell.path,
+            asked(self._experiment, cell, self._data.payload.told),
+            self._data.checksum,
+        )
 
     def read(self, cells: Sequence[Cell]) -> Found:
         """Return what the repeats of a setting say. Raises MeasurementError for damaged files."""

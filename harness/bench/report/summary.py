@@ -167,6 +167,7 @@ def _facts(data: Dataset, manifests: Sequence[Manifest]) -> dict[str, Any]:
         "rows": rows,
         "dim": dim,
         "queries": len(data.queries),
+        "payload": data.payload.told,
         "machines": list(dict.fromkeys(machines)),
         "python": list(dict.fromkeys(manifest.made["python"] for manifest in manifests)),
         "versions": versions,

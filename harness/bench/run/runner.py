@@ -55,7 +55,12 @@ def run(
                 cell
                 for cell in turn.cells
                 if cell.measurable
-                and (force or not raw.finished(folder / cell.path, asked(experiment, cell), data.checksum))
+                and (
+                    force
+                    or not raw.finished(
+                        folder / cell.path, asked(experiment, cell, data.payload.told), data.checksum
+                    )
+                )
             ]
             if left:
                 _measure(_Ground(experiment, data, folder, pool), turn, left, tell)
@@ -131,7 +136,7 @@ def _measured(ground: _Ground, subject: Subject, cell: Cell) -> tuple[Measuremen
         )
     )
     manifest = raw.manifest_of(
-        asked(experiment, cell),
+        asked(experiment, cell, data.payload.told),
         data.checksum,
         synthetic=data.synthetic,
         server=subject.built.engine,
@@ -151,6 +156,7 @@ def _tell_of_data(experiment: Experiment, data: Dataset, folder: Path) -> None:
         "rows": len(data.vectors),
         "dim": data.vectors.shape[1],
         "queries": len(data.queries),
+        "payload": data.payload.told,
         **raw.machine(),
         **made_with(),
     }

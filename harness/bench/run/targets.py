@@ -71,7 +71,9 @@ def standing(build: Build, data: Dataset, ks: Sequence[int], seed: int) -> Itera
 def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int) -> Subject:
     """Build a collection; an index that the engine lacks is matched by recall, for each search and k."""
     address = build.store.address
-    asked = Collection(name, data.vectors.shape[1], build.index, fields=data.fields)
+    asked = Collection(
+        name, data.vectors.shape[1], build.index, fields=data.fields, unindexed=data.payload.unindexed
+    )
     chosen = np.random.default_rng(seed).permutation(len(data.vectors))[:SAMPLE]
     with connect(address) as connector:
         if name in connector.collections():  # a run before died
@@ -83,7 +85,7 @@ def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int
             for search, k in product(build.searches, ks)
         }
     first = replace(settled[build.searches[0], ks[0]], search=SearchParams(), translation="")
-    built, memory = build_and_weigh(address, first, Rows(data.vectors, data.attributes))
+    built, memory = build_and_weigh(address, first, Rows(data.vectors, data.columns))
 
     def opener(cell: Cell) -> Opener:
         params = settled[cell.search, cell.k].search

@@ -133,13 +133,13 @@ def test_points_are_the_rows_with_their_filters(filters: tuple[Share, ...]) -> N
     assert [key for page in pages for key in page.ids] == [str(row) for row in range(25)]
     payloads = [payload for page in pages for payload in page.payloads]
     assert payloads == [{key: bool(mask[row]) for key, mask in data.attributes.items()} for row in range(25)]
-    assert data.fields == {one.column: bool for one in filters}
+    assert {**data.payload.fields, **{one.column: bool for one in filters}} == data.fields
 
 
 def test_queries_of_ann_benchmarks_are_used_in_their_order(tmp_path: Path) -> None:
     base, asked = cloud(300, 8), cloud(50, 8)[::-1]
     file = hdf5(tmp_path / "v.hdf5", train=base * 3, test=asked, neighbors=np.zeros((50, 10), np.int32))
-    vectors, queries, made = from_file(file, 20, 0)
+    vectors, queries, made, _ = from_file(file, 20, 0)
     np.testing.assert_allclose(vectors, base, atol=1e-6)
     np.testing.assert_allclose(queries, asked[:20], atol=1e-6)
     assert not made
@@ -151,7 +151,7 @@ def test_rows_are_held_out_where_a_file_has_no_queries(tmp_path: Path) -> None:
     base = cloud(300, 8)
     for file in (hdf5(tmp_path / "v.h5", train=base), tmp_path / "v.npy"):
         np.save(tmp_path / "v.npy", base)
-        vectors, queries, _ = from_file(file, 20, 0)
+        vectors, queries, *_ = from_file(file, 20, 0)
         assert (len(vectors), len(queries)) == (280, 20)
         both = np.concatenate([vectors, queries])
         np.testing.assert_allclose(np.sort(both, axis=0), np.sort(base, axis=0), atol=1e-6)

@@ -92,6 +92,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     assert found.data == FromFile(tmp_path / "vectors.hdf5")
     assert (found.seed, found.repeats, found.queries, found.seconds) == (0, 3, 1_000, 5)
     assert (found.clients, found.rates, found.writes, found.filters) == ((), (), (), ())
+    assert (found.payload, found.index_fields) == (True, None)
 
 
 def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -> None:
@@ -135,6 +136,9 @@ def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -
             r"writes\[0\] is 0; it must be a number above 0",
         ),
         ("rates = [50, 0.5]", "rates = [50]\nwrites = 9", "writes is a whole number; it must be a list"),
+        ("seed = 1", "payload = 1", "payload is a whole number; it must be true or false"),
+        ("seed = 1", 'index_fields = ["age", "age"]', "index_fields holds 'age' twice"),
+        ("seed = 1", 'payload = false\nindex_fields = ["age"]', "without a payload no field can be indexed"),
         ("rates = [50, 0.5]", "writes = [9]", "writes go on beside queries that arrive at a rate. Add rates"),
         (
             "rates = [50, 0.5]",
@@ -276,7 +280,7 @@ def test_writes_are_crossed_with_rates_and_come_last(tmp_path: Path) -> None:
 
 def test_what_was_asked_is_told_without_the_address(tmp_path: Path) -> None:
     experiment = experiment_from(tmp_path, WHOLE)
-    told = [asked(experiment, cell) for turn in schedule(experiment) for cell in turn.cells]
+    told = [asked(experiment, cell, None) for turn in schedule(experiment) for cell in turn.cells]
     assert len({str(sorted(one.items(), key=str)) for one in told}) == len(told)
     single = next(one for one in told if one["mode"] == "single" and one["default_build"])
     assert single["seconds"] is None
@@ -298,4 +302,4 @@ def test_a_new_mode_is_a_new_class(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {cell.mode.label for cell in found} == {
         f"burst,clients={clients},rate={rate}" for clients in (1, 2) for rate in ("50", "0.5")
     }
-    assert {(cell.where, asked(experiment, cell)["seconds"]) for cell in found} == {(None, 2.0)}
+    assert {(cell.where, asked(experiment, cell, None)["seconds"]) for cell in found} == {(None, 2.0)}

@@ -25,6 +25,7 @@ k = [1]
 rates = [5]
 writes = [2]
 seconds = 1
+payload = false
 [data]
 rows = 20
 dim = 4
@@ -131,6 +132,13 @@ def test_a_run_of_before_is_read_and_nothing_of_it_is_measured_again(tmp_path: P
     )
     assert (opened["recall"], opened["behind_ms"], opened["how"]) == (1.0, 0.25, "8 threads")
     assert (churned["recall"], churned["stale"], churned["written_per_s"]) == (1.0, 0.0, 2.0)
+
+
+def test_a_run_of_before_there_was_a_payload_is_not_taken_for_one_with_it(tmp_path: Path) -> None:
+    experiment = experiment_from(tmp_path, TEXT.replace("payload = false", 'index_fields = ["age"]'))
+    plant(experiment, tmp_path / "out" / "before")
+    with pytest.raises(InputError, match=r"payload None there, '12 fields, indexed: age' now"):
+        run(experiment, tmp_path / "out")
 
 
 def test_a_run_of_before_that_holds_less_is_refused_with_the_remedy(tmp_path: Path) -> None:

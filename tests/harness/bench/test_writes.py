@@ -263,7 +263,7 @@ def test_figures_under_writes_are_those_of_the_files(tmp_path: Path) -> None:
         )
         manifest = replace(
             MANIFEST,
-            asked=asked(experiment, cell),
+            asked=asked(experiment, cell, data.payload.told),
             checksum=data.checksum,
             effective_index={"kind": "flat"},
             measured={"behind_ms": float(repeat)},
@@ -339,7 +339,7 @@ def test_a_server_whose_reads_may_lag_has_figures_and_no_fault(
 def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) -> None:
     data = make_dataset(experiment_of(tmp_path, address))
     with connect(address) as connector:
-        build(connector, Collection("c", 8, Flat(), data.fields), Rows(data.vectors, data.attributes))
+        build(connector, Collection("c", 8, Flat(), data.fields), Rows(data.vectors, data.columns))
     churn = draw(500, 40, (0, 1))
     names = [[str(row) for row in rows] for rows in churn]
 
@@ -358,7 +358,7 @@ def test_rows_are_put_back_whole_whatever_happens(address: str, tmp_path: Path) 
         assert connector.count("c") == 500
         there = connector.fetch("c", [str(row) for row in range(500)])
     np.testing.assert_allclose(there.vectors, data.vectors, atol=1e-5)
-    (wanted,) = Rows(data.vectors, data.attributes).batches()
+    (wanted,) = Rows(data.vectors, data.columns).batches()
     assert list(there.payloads) == list(wanted.payloads)
 
 
