@@ -4,11 +4,12 @@ An engine's own word is not enough: what it counts, what it says it built, and h
 compared with what was asked for before anything is measured.
 """
 
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from cohorts.connectors.base import Collection, Connector, Description, Points, 
 from cohorts.connectors.index import Flat, show_index
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError
-from cohorts.harness.bench.load.processes import Memory, growth, in_fresh_process, memory, server_pid
+from cohorts.harness.bench.load.processes import Memory, Meter, growth, in_fresh_process, memory, server_pid
 from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.loaders.journal.chunks import CHUNK_UNITS
 from cohorts.loaders.stages import StageTimes, in_flight
@@ -58,7 +59,8 @@ class Built:
     """Seconds since the first row was sent: until all were written, could be searched, and had an index.
 
     `indexed` counts the vectors that the index covers; `says` is the index in the engine's own words, '' where it
-    tells nothing.
+    tells nothing. `core_s` are processor seconds of the engine's process from the first row to the index, the client's
+    own among them where the engine is embedded; None where it can't be seen.
     """
 
     rows: int
@@ -69,6 +71,7 @@ class Built:
     engine: str
     says: str
     note: str
+    core_s: float | None = None
 
     @property
     def build_s(self) -> float:
@@ -123,16 +126,22 @@ def build_and_weigh(address: str, collection: Collection, rows: Rows) -> tuple[B
     """
     if not is_server(address):
         return in_fresh_process(_build_here, address, collection, rows)
+    pid = server_pid(address)
     with connect(address) as connector:
-        built = build(connector, collection, rows)
-    return built, memory(server_pid(address))
+        built = _metered(connector, collection, rows, pid)
+    return built, memory(pid)
 
 
 def _build_here(address: str, collection: Collection, rows: Rows) -> tuple[Built, Memory]:
     with connect(address) as connector:
         grown = growth()
-        built = build(connector, collection, rows)
+        built = _metered(connector, collection, rows, os.getpid())
         return built, grown()
+
+
+def _metered(connector: Connector, collection: Collection, rows: Rows, pid: int | None) -> Built:
+    meter = Meter(pid)
+    return replace(build(connector, collection, rows), core_s=meter.spent_s())
 
 
 def check_count(connector: Connector, name: str, wanted: int, what: str) -> None:

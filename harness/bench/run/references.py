@@ -3,6 +3,7 @@
 Not an engine's rivals: they keep no payload, filter nothing and lose all at the end. They say what the index costs.
 """
 
+import os
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from cohorts.connectors.index import Annoy, Hnsw, Index, Ivf, SearchParams, show
 from cohorts.errors import InputError, UnsupportedIndex
 from cohorts.extras import missing
 from cohorts.harness.bench.load.clients import Answer, Client
+from cohorts.harness.bench.load.processes import Meter
 from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.harness.bench.run.build import Built
 
@@ -43,9 +45,9 @@ def build(index: Index, vectors: Vectors, seed: int = 0) -> tuple[Reference, Bui
     base = unit_rows(vectors, vectors.shape[1])
     try:
         with gc_paused():
-            began = time.perf_counter()
+            began, meter = time.perf_counter(), Meter(os.getpid())
             reference = build_reference(index, base, seed)
-            build_s = time.perf_counter() - began
+            build_s, core_s = time.perf_counter() - began, meter.spent_s()
     except ImportError as error:
         raise missing("The reference", "reference") from error
     return reference, Built(
@@ -57,4 +59,5 @@ def build(index: Index, vectors: Vectors, seed: int = 0) -> tuple[Reference, Bui
         engine=LIBRARIES[type(index)],
         says=show_index(index),
         note="in this process",
+        core_s=core_s,
     )

@@ -71,6 +71,8 @@ class TestBuild:
         assert "less what it held before the build" in weight.how
         held = (weight.rss_anon_mib or 0) + (weight.rss_file_mib or 0)
         assert held > 0.5 * wide.nbytes / processes.MIB
+        assert built.core_s is not None
+        assert 0 < built.core_s < 60
         with connect(address) as connector:  # the other process has closed it
             assert connector.count("wide") == 20_000
 
@@ -84,6 +86,8 @@ class TestBuild:
         assert qdrant.process is not None
         assert weight.how == f"RssAnon of qdrant (pid {qdrant.process.pid})"
         assert (weight.rss_anon_mib or 0) > 1
+        assert built.core_s is not None  # the server's own, of an index that took it some
+        assert built.core_s > 0
 
     @pytest.mark.parametrize("address", ["qdrant:{}/s", "milvus:{}/s.db", "memory:"])
     def test_every_engine_is_built_alike(self, address: str, tmp_path: Path) -> None:
