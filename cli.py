@@ -11,6 +11,7 @@ import cohorts
 import typer
 from cohorts.commands import (
     bench,
+    codes,
     collections,
     config,
     doctor,
@@ -30,7 +31,7 @@ from cohorts.errors import CohortsError
 SHOW_ALL = "COHORTS_TRACEBACK"
 
 app = Commands(help="Find patients like this one, on the vector database that you already run.")
-for group in (ingest, train, transfer, query, collections, live, bench, doctor):
+for group in (ingest, train, transfer, query, collections, live, codes, bench, doctor):
     app.add_typer(group.app)
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Measure")
 app.add_typer(config.app, name="config", rich_help_panel="Set up")

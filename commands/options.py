@@ -112,6 +112,14 @@ MappingFile = Annotated[
     Path | None, source_option("--mapping", help="tables: TOML file of your tables and SELECTs.")
 ]
 NotesFolder = Annotated[Path | None, source_option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
+MapsAsked = Annotated[
+    list[str] | None,
+    source_option(
+        "--map",
+        help="Concept map, repeatable: a file of your own (UMLS, SNOMED, OMOP, a table), or ccs, ccsr, hcpcs, "
+        "ingredients, laboratory.",
+    ),
+]
 Columns = Annotated[
     str, source_option("--columns", help="notes-csv: column map, as in id=encounter_id,text=note.")
 ]

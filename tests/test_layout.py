@@ -131,7 +131,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {f"cohorts/{file.relative_to(ROOT)}" for file in modules()} | {"cohorts/py.typed"}
     tables = [*(ROOT / "records").rglob("*.toml"), *(ROOT / "harness").rglob("*.toml")]
-    tables += (ROOT / "records").rglob("*.csv")
+    tables += [*(ROOT / "records").rglob("*.csv"), *(ROOT / "records").rglob("*.csv.xz")]
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in tables}
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "harness").rglob("*.html")}
     assert held == expected
