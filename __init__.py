@@ -32,6 +32,7 @@ __all__ = [
     "Source",
     "Store",
     "Unit",
+    "concept_coverage",
     "connect",
     "ingest",
     "load_encoder",
@@ -41,7 +42,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from cohorts.api import connect, ingest, load_encoder, make_encoder, open_source, synthesize
+    from cohorts.api import (
+        concept_coverage,
+        connect,
+        ingest,
+        load_encoder,
+        make_encoder,
+        open_source,
+        synthesize,
+    )
     from cohorts.connectors.base import Hit
     from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams
     from cohorts.encoders.base import Encoder
@@ -54,7 +63,15 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "cohorts.api": ("connect", "ingest", "load_encoder", "make_encoder", "open_source", "synthesize"),
+            "cohorts.api": (
+                "concept_coverage",
+                "connect",
+                "ingest",
+                "load_encoder",
+                "make_encoder",
+                "open_source",
+                "synthesize",
+            ),
             "cohorts.connectors.base": ("Hit",),
             "cohorts.connectors.index": ("Annoy", "Flat", "Hnsw", "Ivf", "SearchParams"),
             "cohorts.encoders.base": ("Encoder",),

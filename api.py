@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cohorts.encoders.base import Encoder
     from cohorts.encoders.specs import EncoderSpec
     from cohorts.records.base import Source, Unit
+    from cohorts.records.codes.concepts.coverage import Coverage
     from cohorts.records.sources.opened import OpenedSource
     from pymilvus import MilvusClient
     from qdrant_client import QdrantClient
@@ -130,6 +131,7 @@ def make_encoder(
     withhold: "Iterable[str] | str | None" = None,
     withhold_text: bool = False,
     as_of: str | None = None,
+    maps: "Iterable[PathLike]" = (),
     **settings: Any,
 ) -> "Encoder":
     """Make an encoder that is yet to be trained; `ingest` trains it on the source.
@@ -141,17 +143,20 @@ def make_encoder(
         withhold_text: Mask their mentions in notes too.
         as_of: See only what is known by a time of the stay, as in `"admission+24h"`, `"icu+2d"`, `"discharge-0h"` or a
             column's, or from one to another, as in `"icu..icu+24h"`. By default the whole stay.
+        maps: Concept maps by which it sees codes: `ccs`, `ccsr`, `hcpcs`, `ingredients`, `laboratory`, or files of your
+            own (UMLS, SNOMED, OMOP, a table).
         settings: Settings of the encoder by name, as in `dim=64`.
 
     Raises:
         EncoderError: There is no such encoder, setting or phenotype.
-        InputError: `as_of` is no window.
+        InputError: `as_of` is no window, or there is no such concept map, or a file is none.
         MissingExtra: An optional package is needed and not installed.
     """
     from dataclasses import replace
 
     from cohorts.encoders import registry
     from cohorts.encoders.specs import EncoderSpec
+    from cohorts.records.codes.concepts.built_in import open_maps
     from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 
@@ -164,7 +169,27 @@ def make_encoder(
         raise InputError("withhold_text says how phenotypes are withheld: name them by withhold.")
     if as_of is not None:
         asked = replace(asked, window=parse_window(given.as_text("as_of", as_of)))
+    if asked_maps := given.as_paths("maps", maps):
+        asked = replace(asked, maps=open_maps(asked_maps))
     return registry.make_encoder(asked, **settings)
+
+
+def concept_coverage(source: "Source", maps: "Iterable[PathLike]" = ()) -> "Coverage":
+    """Read a source, and return which share of its codes, drugs and laboratory items the concept maps know.
+
+    Args:
+        source: What `open_source` returns.
+        maps: Files of your own (UMLS, SNOMED, OMOP, a table), beside the maps that are built in.
+
+    Raises:
+        SourceError: The source can't be read.
+        InputError: A file is no concept map that is known.
+    """
+    from cohorts.records.codes.concepts.built_in import beside_built_in, open_maps
+    from cohorts.records.codes.concepts.coverage import coverage
+
+    _check_source(source)
+    return coverage(source, beside_built_in(open_maps(given.as_paths("maps", maps))))
 
 
 def load_encoder(folder: PathLike) -> "Encoder":

@@ -47,6 +47,15 @@ def as_path(what: str, value: object) -> Path:
     raise refused(what, "a path: a text or a pathlib.Path", value)
 
 
+def as_paths(what: str, value: object) -> list[Path]:
+    """Return several paths, or the one given. Raises InputError."""
+    if isinstance(value, str | os.PathLike):
+        return [as_path(what, value)]
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise refused(what, "paths: a list of texts or of pathlib.Path", value)
+    return [as_path(what, one) for one in value]
+
+
 def as_choice(what: str, kind: type[E], value: object) -> E:
     """Return one of a few words. Raises InputError, which names them."""
     words = " or ".join(repr(one.value) for one in kind)

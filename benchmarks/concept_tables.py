@@ -181,7 +181,7 @@ class Drugs:
             of_drug[drug["RXCUI"]].add(entry["Name"])
         found = {}
         for one in self.of_kind["PIN"]:
-            within = Counter(name for drug in drugs_of(one) for name in of_drug[drug["RXCUI"]])
+            within = Counter(name for drug in drugs_of(one) for name in sorted(of_drug[drug["RXCUI"]]))
             words = set(plain_words(one["Name"]).split())
             named = [name for name, _ in within.most_common() if words & set(plain_words(name).split())]
             bare = self.ingredients.get(without_salt(plain_words(one["Name"])))

@@ -40,11 +40,11 @@ def codes(
     """Tell by vocabulary how many codes, drugs and laboratory items the built-in concept maps and yours know."""
     from cohorts.commands.output.coverage import show_coverage
     from cohorts.private_files import Scratch, work_folder
-    from cohorts.records.codes.concepts.built_in import BUILT_IN, open_maps
+    from cohorts.records.codes.concepts.built_in import beside_built_in, open_maps
     from cohorts.records.codes.concepts.coverage import coverage
     from cohorts.records.transforms import reading
 
-    used = open_maps([*BUILT_IN, *(one for one in maps or () if one not in BUILT_IN)])
+    used = beside_built_in(open_maps(maps or ()))
     with (
         Scratch(run_dir or work_folder()) as folder,
         opened_source(source, path, folder, mapping=mapping, dates=dates, memory_mib=memory_mib) as records,

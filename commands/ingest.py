@@ -20,6 +20,7 @@ from cohorts.commands.options import (
     Labels,
     LogAs,
     MappingFile,
+    MapsAsked,
     Name,
     NotesFolder,
     Replace,
@@ -79,6 +80,7 @@ def ingest(
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
     as_of: AsOf = None,
+    maps: MapsAsked = None,
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
@@ -139,7 +141,7 @@ def ingest(
     from cohorts.workspace import default_run_dir, file_of_shard
 
     log.choose(log_format)
-    asked = asked_encoder(encoder, withhold, withhold_text, as_of)
+    asked = asked_encoder(encoder, withhold, withhold_text, as_of, maps)
     part = parse_shard(shard) if shard else None
     goal = LoadRequest(
         collection,

@@ -1,5 +1,6 @@
 """What options mean: an encoder, an index."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def asked_encoder(
-    encoder: str | None, withhold: str | None, withhold_text: bool, as_of: str | None
+    encoder: str | None,
+    withhold: str | None,
+    withhold_text: bool,
+    as_of: str | None = None,
+    maps: Sequence[str] | None = None,
 ) -> "Encoder | EncoderSpec":
     """Return the saved encoder in a folder, or the one asked for, or the default, and what it sees of the records."""
     from cohorts.encoders.registry import DEFAULT, load_encoder, parse_encoder
     from cohorts.encoders.saving import is_folder
     from cohorts.encoders.views.windowed import as_of as as_of_encoder
+    from cohorts.records.codes.concepts.built_in import open_maps
     from cohorts.records.window import parse_window
     from cohorts.records.withheld import parse_withheld
 
@@ -27,11 +33,13 @@ def asked_encoder(
     withheld = None if withhold is None else parse_withheld(withhold, text=withhold_text)
     window = None if as_of is None else parse_window(as_of)
     if encoder is None or not is_folder(encoder):
-        return parse_encoder(encoder or DEFAULT, withheld, window)
+        return parse_encoder(encoder or DEFAULT, withheld, window, open_maps(maps) if maps else None)
     if withheld is not None:
         raise InputError(
             f"The encoder in {encoder} is trained already: phenotypes are withheld from one that is yet to be trained."
         )
+    if maps:
+        raise InputError(f"The encoder in {encoder} is trained already: it keeps the concept maps it has.")
     trained = load_encoder(Path(encoder))
     if window is not None and str(window) != as_of_encoder(trained):
         raise InputError(

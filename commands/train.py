@@ -16,6 +16,7 @@ from cohorts.commands.options import (
     Labels,
     LogAs,
     MappingFile,
+    MapsAsked,
     NotesFolder,
     SourceName,
     SourcePath,
@@ -51,6 +52,7 @@ def fit(
     withhold: Withhold = None,
     withhold_text: WithholdText = False,
     as_of: AsOf = None,
+    maps: MapsAsked = None,
     unit: Annotated[UnitName, source_option(help="What one vector stands for.")] = UnitName.PATIENT,
     notes: NotesFolder = None,
     mapping: MappingFile = None,
@@ -70,7 +72,7 @@ def fit(
     from cohorts.loaders.run import train_only
 
     log.choose(log_format)
-    asked = asked_encoder(encoder, withhold, withhold_text, as_of)
+    asked = asked_encoder(encoder, withhold, withhold_text, as_of, maps)
     if not isinstance(asked, EncoderSpec):
         raise InputError(f"The encoder in {encoder} is trained already: use it as --encoder {encoder}.")
     made, lacks = as_encoder(asked), ""

@@ -18,11 +18,13 @@ from cohorts.encoders.needs import where_notes_are
 from cohorts.encoders.saving import ABOUT, OBJECT, is_folder, read_about
 from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
+from cohorts.encoders.views.mapped import Mapped, restore_maps
 from cohorts.encoders.views.windowed import Windowed, restore_window
 from cohorts.encoders.views.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.extras import Extra, require
 from cohorts.records.base import Source
+from cohorts.records.codes.concepts.applied import Maps
 from cohorts.records.window import Window
 from cohorts.records.withheld import Withheld
 
@@ -58,7 +60,9 @@ def encoder_names() -> list[str]:
     return [*_BUILT_IN, Concat.name, *sorted(others)]
 
 
-def parse_encoder(text: str, withheld: Withheld | None = None, window: Window | None = None) -> EncoderSpec:
+def parse_encoder(
+    text: str, withheld: Withheld | None = None, window: Window | None = None, maps: Maps | None = None
+) -> EncoderSpec:
     """Read a name and settings, as in `word2vec:dim=64`, `fineehr:full`, `bert:biobert` or `concat:lsa+codes`.
 
     The first setting may stand without its name where it is text. Raises EncoderError, which names what there is.
@@ -73,7 +77,7 @@ def parse_encoder(text: str, withheld: Withheld | None = None, window: Window | 
         raise EncoderError(f"The encoder in {text} is trained already: load it, and nothing can be set.")
     else:
         raise _unknown(name)
-    return EncoderSpec(name, values, withheld, window, asked=text)
+    return EncoderSpec(name, values, withheld, window, maps, asked=text)
 
 
 def _unknown(name: str) -> EncoderError:
@@ -90,12 +94,13 @@ def make_encoder(asked: EncoderSpec | str, **settings: Any) -> Encoder:
         asked = EncoderSpec(asked) if settings and ":" not in asked else parse_encoder(asked)
     spec = replace(asked, settings={**asked.settings, **settings}, asked="") if settings else asked
     made = _make_concat(spec.settings) if spec.name == Concat.name else _make(spec)
-    return _seeing(made, spec.withheld, spec.window)
+    return _seeing(made, spec.maps, spec.withheld, spec.window)
 
 
-def _seeing(encoder: Encoder, withheld: Withheld | None, window: Window | None) -> Encoder:
-    """Return the encoder as it sees the records."""
-    left = encoder if withheld is None else Withholding(encoder, withheld)
+def _seeing(encoder: Encoder, maps: Maps | None, withheld: Withheld | None, window: Window | None) -> Encoder:
+    """Return the encoder as it sees the records: cut to the window, less what is withheld, by the concepts of maps."""
+    mapped = encoder if maps is None else Mapped(encoder, maps)
+    left = mapped if withheld is None else Withholding(mapped, withheld)
     return left if window is None else Windowed(left, window)
 
 
@@ -150,7 +155,7 @@ def suited_to(asked: EncoderSpec, source: Source) -> EncoderSpec:
         return asked
     if not source.has_notes and not source.has_codes:
         raise EncoderError("The source holds neither notes nor codes: there is nothing to encode.")
-    return EncoderSpec("lsa" if source.has_notes else "codes", withheld=asked.withheld, window=asked.window)
+    return replace(asked, name="lsa" if source.has_notes else "codes", settings={}, asked="")
 
 
 def told_lacking(asked: EncoderSpec, source: Source) -> str:
@@ -200,7 +205,8 @@ def load_encoder(folder: Path) -> Encoder:
             f"{folder} holds what {told[OBJECT]}, an object of your own, has saved, which your own code alone can "
             "load: give the object, as in store.collection(NAME, encoder=OBJECT)."
         )
-    return _seeing(_load(str(told.get("name")), folder), restore_withheld(folder), restore_window(folder))
+    encoder = _load(str(told.get("name")), folder)
+    return _seeing(encoder, restore_maps(folder), restore_withheld(folder), restore_window(folder))
 
 
 def _load(name: str, folder: Path) -> Encoder:

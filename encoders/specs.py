@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cohorts.records.codes.concepts.applied import Maps
 from cohorts.records.window import Window
 from cohorts.records.withheld import Withheld
 
@@ -20,13 +21,15 @@ class EncoderSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     withheld: Withheld | None = None
     window: Window | None = None
+    maps: Maps | None = None
     asked: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Return the encoder in one line, for people."""
         withheld = "" if self.withheld is None else f" without {self.withheld}"
+        mapped = "" if self.maps is None else f" by {self.maps}"
         window = "" if self.window is None else f" as of {self.window}"
-        return f"{self.asked or self._written()}{withheld}{window}"
+        return f"{self.asked or self._written()}{mapped}{withheld}{window}"
 
     def _written(self) -> str:
         values = ",".join(f"{name}={_shown(value)}" for name, value in self.settings.items())

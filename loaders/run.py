@@ -47,6 +47,8 @@ from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import FRAMES, Source
+from cohorts.records.codes.concepts.built_in import beside_built_in
+from cohorts.records.codes.concepts.coverage import Counting, mapped_rows
 from cohorts.records.kept.reading import KEPT
 from cohorts.records.transforms import reading
 from cohorts.workspace import check_writable, default_run_dir, file_of_shard, kept_encoder, kept_mapping
@@ -193,7 +195,7 @@ class Run:
             if mapping is not None:
                 written = write_attached(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
-            read = keeping.source(source, points)
+            read = met = Counting(keeping.source(source, points))
             origin = EncodedRecords(read, encoder, points, indexed)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
@@ -202,6 +204,8 @@ class Run:
                 source, FRAMES - {"notes"} | frames_read(encoder) if events else frames_read(encoder)
             ):
                 self._load(origin, connector, held, identity, tick)
+            used = beside_built_in(making.spec.maps if making.spec else None)
+            self.manifest["concepts"] = mapped_rows(met.coverage(used))
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
                 attachments.save(written, mapping)

@@ -1,7 +1,8 @@
 """Codes as features: a column for each group of diagnoses and procedures, or for each code, learnt in training.
 
 As groups, ICD-9 and ICD-10 share their columns, and drugs are told by their ingredient (records/codes/grouping.py). A
-unit has a code or has it not, or has it by the greatest of its weights; how often does not count.
+unit has a code or has it not, or has it by the greatest of its weights; how often does not count. Of a batch with a
+column `concept` (records/codes/concepts), a code that has one goes by that in place of its group or of itself.
 """
 
 from collections import Counter
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from cohorts.records.base import Batch
+from cohorts.records.codes.concepts.applied import COLUMN as CONCEPT
 from cohorts.records.codes.grouping import drug_name, group_of
 
 if TYPE_CHECKING:  # a question from the command line should not wait for it
     import pandas as pd
 
 COLUMNS = ("groups", "each")
-_TELLING = ("kind", "system", "code")
+_TELLING = ("kind", "system", "code", CONCEPT)
 
 
 class CodeFeatures:
@@ -95,15 +97,17 @@ def _distinct_tokens(codes: "pd.DataFrame", of: str) -> tuple[list[str | None], 
     """Return the columns that the codes have, each once, and which of them each code has, (codes,)."""
     import pandas as pd
 
-    key = np.zeros(len(codes), np.int64)
-    for name in _TELLING:
+    key, telling = np.zeros(len(codes), np.int64), [name for name in _TELLING if name in codes]
+    for name in telling:
         places, values = pd.factorize(codes[name], use_na_sentinel=False)
         key = key * len(values) + places
     _, first, which = np.unique(key, return_index=True, return_inverse=True)
     token = _group if of == "groups" else _code
-    made = [
-        token(*map(str, one)) for one in zip(*(codes[name].iloc[first] for name in _TELLING), strict=True)
-    ]
+    cells = codes[telling].iloc[first]
+    made = [token(*map(str, one)) for one in zip(*(cells[name] for name in telling[:3]), strict=True)]
+    if CONCEPT in cells:
+        concepts = zip(cells["kind"], cells[CONCEPT], cells[CONCEPT].notna(), made, strict=True)
+        made = [f"{kind}:{concept}" if known else own for kind, concept, known, own in concepts]
     places_of = {name: place for place, name in enumerate(dict.fromkeys(made))}
     return list(places_of), np.array([places_of[name] for name in made], np.intp)[which]
 

@@ -1,5 +1,6 @@
 """Any encoder, of what lies in a window of the records."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from cohorts.encoders.base import Encoder
 from cohorts.encoders.saving import AGAIN
 from cohorts.encoders.views.wrapped import Wrapped
 from cohorts.errors import EncoderError
+from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
 from cohorts.records.window import WHOLE_STAY, AsOf, Window, parse_window
 
@@ -17,8 +19,6 @@ FILE = "as_of.json"
 
 class Windowed(Wrapped):
     """Any encoder, in training and in encoding, of what lies in a window; a text to ask by is read as it is."""
-
-    file = FILE
 
     def __init__(self, encoder: Encoder, window: Window) -> None:
         super().__init__(encoder)
@@ -44,6 +44,10 @@ class Windowed(Wrapped):
         known, lacking = self.window.cut(batch)
         self._lacking += lacking
         return known
+
+    def keep(self, folder: Path) -> None:
+        """Write `as_of.json` beside the encoder that lies in a folder."""
+        write_private(folder / FILE, json.dumps(self.facts, indent=1))
 
     @property
     def facts(self) -> Mapping[str, str]:

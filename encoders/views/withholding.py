@@ -1,5 +1,6 @@
 """Any encoder, kept from the codes and mentions of withheld phenotypes."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from cohorts.encoders.base import Encoder
 from cohorts.encoders.saving import AGAIN
 from cohorts.encoders.views.wrapped import Wrapped
 from cohorts.errors import EncoderError
+from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
 from cohorts.records.withheld import Withheld, WithheldSource
 
@@ -17,8 +19,6 @@ FILE = "withheld.json"
 
 class Withholding(Wrapped):
     """Any encoder, kept from what is withheld; mentions in a text to ask by are masked where those in notes are."""
-
-    file = FILE
 
     def __init__(self, encoder: Encoder, withheld: Withheld) -> None:
         super().__init__(encoder)
@@ -43,6 +43,10 @@ class Withholding(Wrapped):
     def text(self, text: str) -> str:
         """Return the text with mentions masked where those in notes are."""
         return self.withheld.mask(text)
+
+    def keep(self, folder: Path) -> None:
+        """Write `withheld.json` beside the encoder that lies in a folder."""
+        write_private(folder / FILE, json.dumps(self.facts, indent=1))
 
     @property
     def facts(self) -> Mapping[str, Any]:

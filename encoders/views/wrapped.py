@@ -19,18 +19,15 @@ from cohorts.encoders.base import (
     checkpoints_of,
 )
 from cohorts.encoders.needs import frames_read
-from cohorts.private_files import write_private
 from cohorts.records.base import Batch, Source
 
 
 class Wrapped(ABC):
     """An encoder, and what is done to records before it reads them: in training, in encoding, in queries by text.
 
-    What is done is told by `facts`, which are a part of the fingerprint and are kept as `file` beside the encoder.
+    What is done is told by `facts`, which are a part of the fingerprint, and is kept beside the encoder.
     It has `padding` and `explain_text` where the encoder has them: one that has not, has neither attribute.
     """
-
-    file: str
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -51,6 +48,10 @@ class Wrapped(ABC):
     def text(self, text: str) -> str:
         """Return a text to ask by as the encoder sees it."""
         return text
+
+    @abstractmethod
+    def keep(self, folder: Path) -> None:
+        """Write what is done to the records beside the encoder that lies in a folder."""
 
     @property
     @abstractmethod
@@ -121,9 +122,9 @@ class Wrapped(ABC):
         return {**self.encoder.describe(), "fingerprint": self.fingerprint, **self.facts}
 
     def save(self, folder: Path) -> None:
-        """Write the encoder, and the facts beside it."""
+        """Write the encoder, and what is done to the records beside it."""
         self.encoder.save(folder)
-        write_private(folder / self.file, json.dumps(self.facts, indent=1))
+        self.keep(folder)
 
     def _explain_text(
         self, encoder: ExplainsText, text: str, found: Vectors

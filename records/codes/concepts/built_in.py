@@ -40,6 +40,12 @@ def open_maps(asked: Sequence[str | Path]) -> Maps:
     return Maps(maps)
 
 
+def beside_built_in(maps: Maps | None) -> Maps:
+    """Return all built-in maps, and these beside them."""
+    own = maps.maps if maps is not None else ()
+    return Maps((*BUILT_IN.values(), *(one for one in own if one.name not in BUILT_IN)))
+
+
 def _open(asked: str | Path) -> ConceptMap:
     if str(asked) in BUILT_IN:
         return BUILT_IN[str(asked)]
