@@ -39,9 +39,12 @@ class Maps:
         A row with several concepts stands there once for each, as it is otherwise.
         """
         codes, concepts = self._each(batch.codes, *distinct_codes(batch.codes))
+        mapped = replace(batch, codes=codes.assign(**{COLUMN: concepts}))
+        if batch.measurements.empty:
+            return mapped
         measurements, items = self._each(batch.measurements, *distinct_items(batch.measurements))
-        named = measurements.assign(item=items.where(items.notna(), measurements["item"]))
-        return replace(batch, codes=codes.assign(**{COLUMN: concepts}), measurements=named)
+        named = items.where(items.notna(), measurements["item"]).astype(measurements["item"].dtype)
+        return replace(mapped, measurements=measurements.assign(item=named))
 
     def _each(
         self, rows: "pd.DataFrame", told: list[tuple[str, list[Key]]], which: npt.NDArray[np.intp]

@@ -88,8 +88,10 @@ class Counting(View):
         self._patients.clear()
         for batch in self._source.batches():
             owner = batch.units.set_index("unit_id")["patient_id"]
-            self._count(batch.codes, owner, *distinct_codes(batch.codes))
-            self._count(batch.measurements, owner, *distinct_items(batch.measurements))
+            if len(batch.codes):
+                self._count(batch.codes, owner, *distinct_codes(batch.codes))
+            if len(batch.measurements):
+                self._count(batch.measurements, owner, *distinct_items(batch.measurements))
             yield batch
 
     def coverage(self, maps: Maps, shown: int = SHOWN) -> Coverage:
