@@ -132,6 +132,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     expected = {f"cohorts/{file.relative_to(ROOT)}" for file in modules()} | {"cohorts/py.typed"}
     tables = [*(ROOT / "records").rglob("*.toml"), *(ROOT / "harness").rglob("*.toml")]
     tables += [*(ROOT / "records").rglob("*.csv"), *(ROOT / "records").rglob("*.csv.xz")]
+    tables += (ROOT / "records").rglob("*.txt")
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in tables}
     expected |= {f"cohorts/{file.relative_to(ROOT)}" for file in (ROOT / "harness").rglob("*.html")}
     assert held == expected

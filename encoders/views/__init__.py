@@ -1,1 +1,1 @@
-"""Encoders that see records otherwise than they are: less codes, or what lies in a window."""
+"""Encoders that see records otherwise than they are: in a window, less codes, by concepts; which is kept with them."""

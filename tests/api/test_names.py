@@ -17,8 +17,8 @@ NAMES = {
     for package, names in {
         "cohorts": """
             Annoy Batch CohortsError CollectionHandle Encoder EncoderSpec Flat Found Hit Hnsw Ivf
-            SearchParams Source Store Unit connect ingest load_encoder make_encoder open_source
-            synthesize
+            SearchParams Source Store Unit concept_coverage connect ingest load_encoder make_encoder
+            open_source synthesize
         """,
         "cohorts.analysis": "Words word_shares",
         "cohorts.connectors": """

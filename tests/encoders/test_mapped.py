@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from cohorts.encoders.codes import Codes
 from cohorts.encoders.features.codes import tokens_of
-from cohorts.encoders.mapped import FILE, Mapped
 from cohorts.encoders.registry import load_encoder, make_encoder, parse_encoder
+from cohorts.encoders.views.mapped import FILE, Mapped
 from cohorts.errors import EncoderError
 from cohorts.records.codes.concepts.built_in import open_maps
 from cohorts.records.withheld import Withheld

@@ -40,7 +40,7 @@ RELATIONSHIP = """\
 concept_id_1\tconcept_id_2\trelationship_id\tvalid_start_date\tvalid_end_date\tinvalid_reason
 1\t2\tMaps to\t19700101\t20991231\t
 1\t3\tMaps to\t19700101\t20991231\t
-1\t3\tMaps to value\t19700101\t20991231\t
+4\t3\tMaps to value\t19700101\t20991231\t
 4\t5\tMaps to\t19700101\t20991231\t
 5\t5\tMaps to\t19700101\t20991231\t
 2\t2\tMaps to\t19700101\t20991231\tD
