@@ -48,7 +48,7 @@ class Mapped(Wrapped):
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
     def keep(self, folder: Path) -> None:
-        """Write `concepts.json` beside the encoder that lies in a folder, and the rows of maps that are not built in."""
+        """Write `concepts.json` beside the encoder that lies in a folder, and the rows of maps not built in."""
         kept = []
         for number, one in enumerate(self.maps.maps, start=1):
             file = f"concepts-{number}.csv.gz" if isinstance(one, TableMap) else ""

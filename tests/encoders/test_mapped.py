@@ -28,7 +28,7 @@ OWN = "kind,system,code,concept,title\ndiagnosis,ICD-9,0389,BUG,infection\ndiagn
 
 
 def mapped(*maps: str | Path, withheld: Withheld | None = None) -> Mapped:
-    made = make_encoder(parse_encoder("codes:dim=8", withheld, open_maps(maps))).fit(Small(codes=UNITS))
+    made = make_encoder(parse_encoder("codes:dim=8", withheld, maps=open_maps(maps))).fit(Small(codes=UNITS))
     found = made if withheld is None else getattr(made, "encoder", None)
     assert isinstance(found, Mapped)
     return found
@@ -125,7 +125,7 @@ def test_what_is_withheld_never_reaches_the_maps() -> None:
 
 
 def test_a_spec_tells_its_maps_for_a_run_that_goes_on() -> None:
-    assert str(parse_encoder("codes", None, open_maps(["ccs", "ingredients"]))) == "codes by ccs+ingredients"
+    assert str(parse_encoder("codes", maps=open_maps(["ccs", "ingredients"]))) == "codes by ccs+ingredients"
 
 
 def test_fit_and_ingest_take_maps_and_a_trained_encoder_none(tmp_path: Path) -> None:
