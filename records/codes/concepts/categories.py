@@ -37,8 +37,8 @@ class Categories(NamedTuple):
     def of(self, kind: str, keys: Sequence[Key]) -> tuple[Concept, ...]:
         """Return the categories of the first key that has any."""
         for system, code in keys:
-            found = longest_prefix(_prefixes(self.name).get((kind, system), {}), normal(system, code))
-            if found:
+            table = _prefixes(self.name).get((kind, system))
+            if table and (found := longest_prefix(table, normal(system, code))):
                 titles = _titles(self.name)
                 return tuple(
                     Concept(self.vocabulary, one, titles.get((kind, one), "")) for one in found.split("|")

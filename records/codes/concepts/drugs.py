@@ -124,7 +124,7 @@ def _corrected(text: str) -> tuple[str, ...]:
     """Return the ingredients of the first word that is one letter from the names of one set of ingredients."""
     for word in _telling(text):
         if len(word) >= _CORRECTED:
-            near = {name for one in _one_letter_less(word) for name in _misspelt().get(one, ())}
+            near = {name for end in _ends(word) for name in _by_ends().get(end, ())}
             found = {_names()[name] for name in near if _one_letter_apart(word, name)}
             if len(found) == 1:
                 return next(iter(found))
@@ -134,24 +134,26 @@ def _corrected(text: str) -> tuple[str, ...]:
 def _one_letter_apart(word: str, name: str) -> bool:
     """Tell whether one letter is too many, missing or another, or two neighbours changed places."""
     if len(word) != len(name):
-        return min(word, name, key=len) in _one_letter_less(max(word, name, key=len))
+        less, more = sorted((word, name), key=len)
+        return any(less == more[:place] + more[place + 1 :] for place in range(len(more)))
     differ = [place for place, (one, other) in enumerate(zip(word, name, strict=True)) if one != other]
     first, last = (differ or [0])[0], (differ or [0])[-1]
     return len(differ) == 1 or (last == first + 1 and word[first : last + 1] == name[first : last + 1][::-1])
 
 
-def _one_letter_less(word: str) -> set[str]:
-    return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
+def _ends(word: str) -> tuple[str, str]:
+    """Return how a word begins and ends, told apart: of a long one, one letter changes one of both at most."""
+    return f"{word[:3]}-", f"-{word[-3:]}"
 
 
 @cache
-def _misspelt() -> dict[str, list[str]]:
-    """Return names of one word by themselves and by what is left of them without one letter."""
+def _by_ends() -> dict[str, list[str]]:
+    """Return the names of one word by how they begin and end."""
     found: dict[str, list[str]] = {}
     for name in _names():
         if len(name) >= _CORRECTED - 1 and name.isalpha():
-            for one in _one_letter_less(name):
-                found.setdefault(one, []).append(name)
+            for end in _ends(name):
+                found.setdefault(end, []).append(name)
     return found
 
 
