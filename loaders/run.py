@@ -19,6 +19,7 @@ from cohorts.encoders.needs import check_notes, frames_read
 from cohorts.encoders.registry import as_encoder, load_encoder, make_encoder, suited_to, told_lacking
 from cohorts.encoders.saving import is_trained
 from cohorts.encoders.specs import EncoderSpec
+from cohorts.encoders.views.mapped import maps_of
 from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import InputError
 from cohorts.loaders.attach import check_attached, write_attached
@@ -47,7 +48,6 @@ from cohorts.private_files import open_private
 from cohorts.progress import ProgressCallback
 from cohorts.provenance import made_from, made_with, peak_rss_mib, write_manifest
 from cohorts.records.base import FRAMES, Source
-from cohorts.records.codes.concepts.built_in import beside_built_in
 from cohorts.records.codes.concepts.coverage import Counting, mapped_rows
 from cohorts.records.kept.reading import KEPT
 from cohorts.records.transforms import reading
@@ -195,7 +195,9 @@ class Run:
             if mapping is not None:
                 written = write_attached(connector, mapping, metadata_of(source, encoder), encoder.dim)
                 points = points_of_patients(connector, written, source.unit)
-            read = met = Counting(keeping.source(source, points))
+            read: Source = keeping.source(source, points)
+            met = Counting(read) if (maps := maps_of(encoder)) else None
+            read = met or read
             origin = EncodedRecords(read, encoder, points, indexed)
             if ray is not None:
                 kept = kept_encoder(self.folder, encoder.fingerprint)
@@ -204,8 +206,8 @@ class Run:
                 source, FRAMES - {"notes"} | frames_read(encoder) if events else frames_read(encoder)
             ):
                 self._load(origin, connector, held, identity, tick)
-            used = beside_built_in(making.spec.maps if making.spec else None)
-            self.manifest["concepts"] = mapped_rows(met.coverage(used))
+            if met and maps:
+                self.manifest["concepts"] = mapped_rows(met.coverage(maps))
             self.manifest["cut"] = {what: count for what, count in encoder.counts.items() if count}
             if mapping is not None and written is not None:
                 attachments.save(written, mapping)

@@ -58,6 +58,13 @@ class Mapped(Wrapped):
         write_private(folder / FILE, json.dumps({"maps": kept}, indent=1))
 
 
+def maps_of(encoder: object) -> Maps | None:
+    """Return the maps that an encoder sees by, in whatever window and less whatever codes; None for none."""
+    while isinstance(encoder, Wrapped) and not isinstance(encoder, Mapped):
+        encoder = encoder.encoder
+    return encoder.maps if isinstance(encoder, Mapped) else None
+
+
 class _Kept(NamedTuple):
     """What is kept of a map; `file` has its rows, and is "" for a built-in one."""
 

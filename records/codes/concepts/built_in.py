@@ -9,7 +9,6 @@ from cohorts.records.codes.concepts.base import ConceptMap
 from cohorts.records.codes.concepts.categories import Categories
 from cohorts.records.codes.concepts.drugs import Ingredients
 from cohorts.records.codes.concepts.laboratory import Laboratory
-from cohorts.records.codes.concepts.site_files import read_map
 
 _OPEN = "public domain (AHRQ)"
 BUILT_IN: Mapping[str, ConceptMap] = {
@@ -49,6 +48,10 @@ def beside_built_in(maps: Maps | None) -> Maps:
 def _open(asked: str | Path) -> ConceptMap:
     if str(asked) in BUILT_IN:
         return BUILT_IN[str(asked)]
+    from cohorts.records.codes.concepts.site_files import (
+        read_map,  # it reads tables, which a question does not
+    )
+
     path = Path(asked)
     if not path.exists():
         raise InputError(

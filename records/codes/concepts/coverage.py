@@ -87,11 +87,10 @@ class Counting(View):
         self._rows.clear()
         self._patients.clear()
         for batch in self._source.batches():
-            owner = batch.units.set_index("unit_id")["patient_id"]
             if len(batch.codes):
-                self._count(batch.codes, owner, *distinct_codes(batch.codes))
+                self._count(batch.units, batch.codes, *distinct_codes(batch.codes))
             if len(batch.measurements):
-                self._count(batch.measurements, owner, *distinct_items(batch.measurements))
+                self._count(batch.units, batch.measurements, *distinct_items(batch.measurements))
             yield batch
 
     def coverage(self, maps: Maps, shown: int = SHOWN) -> Coverage:
@@ -133,20 +132,23 @@ class Counting(View):
 
     def _count(
         self,
+        units: "pd.DataFrame",
         rows: "pd.DataFrame",
-        owner: "pd.Series[str]",
         told: Sequence[tuple[str, Sequence[Key]]],
         which: npt.NDArray[np.intp],
     ) -> None:
         """Count rows, and patients, who stand in one batch each."""
-        met = [Met(kind, tuple(keys)) for kind, keys in told]
-        many = np.bincount(which, minlength=len(met))
-        pairs = set(zip(which.tolist(), rows["unit_id"].map(owner).tolist(), strict=True))
-        patients = Counter(place for place, _ in pairs)
-        for place, one in enumerate(met):
-            if one.kind in KINDS:
-                self._rows[one] += int(many[place])
-                self._patients[one] += patients[place]
+        import pandas as pd
+
+        patient, patients = pd.factorize(units["patient_id"])
+        owner = patient[pd.Index(units["unit_id"]).get_indexer(pd.Index(rows["unit_id"]))]
+        of_patients = np.unique(which * len(patients) + owner) // max(1, len(patients))
+        many, whose = (np.bincount(places, minlength=len(told)) for places in (which, of_patients))
+        for place, (kind, keys) in enumerate(told):
+            if kind in KINDS:
+                met = Met(kind, tuple(keys))
+                self._rows[met] += int(many[place])
+                self._patients[met] += int(whose[place])
 
 
 def coverage(source: Source, maps: Maps, shown: int = SHOWN) -> Coverage:
