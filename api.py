@@ -203,20 +203,30 @@ def load_encoder(folder: PathLike) -> "Encoder":
     return load_encoder(given.as_path("folder", folder))
 
 
-def synthesize(folder: PathLike, patients: int = 2_000, seed: int = 0) -> Path:
+def synthesize(
+    folder: PathLike, patients: int = 2_000, seed: int = 0, *, plant: PathLike | None = None
+) -> Path:
     """Write the tables of a synthetic hospital, in MIMIC-III's shape, to a new or empty folder, and return it.
 
     The patients are invented: the tables show that the machinery works, and nothing about medicine.
 
+    Args:
+        folder: Where to write.
+        patients: How many patients to invent.
+        seed: Same seed, same bytes.
+        plant: A TOML file of effects to plant: treatments that help a sub-group, drug reactions, kinds of a
+            condition, rare patients. What was planted, and in whom, is written to PLANTED.json beside the tables.
+
     Raises:
-        InputError: The folder is not empty, or can't be written to.
+        InputError: The folder is not empty, or can't be written to; or the file to plant can't be used.
     """
     from cohorts.records.synthetic.hospital import synthesize
     from cohorts.workspace import check_writable
 
     place = given.as_path("folder", folder)
     check_writable(place)
-    synthesize(place, given.as_count("patients", patients), seed)
+    planted = given.as_path("plant", plant) if plant is not None else None
+    synthesize(place, given.as_count("patients", patients), seed, planted)
     return place
 
 

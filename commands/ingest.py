@@ -54,13 +54,20 @@ def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to write to; made if need be, must be empty.")],
     patients: Annotated[int, source_option(min=1, help="How many patients to invent.")] = 2_000,
     seed: Annotated[int, source_option(min=0, help="Same seed, same hospital.")] = 0,
+    plant: Annotated[
+        Path | None,
+        source_option(
+            metavar="FILE.toml",
+            help="Effects to plant: treatments, drug reactions, kinds of a condition, rare patients.",
+        ),
+    ] = None,
 ) -> None:
     """Write the tables of a synthetic hospital: invented patients in MIMIC-III's shape."""
     from cohorts.records.synthetic.hospital import synthesize
     from cohorts.workspace import check_writable
 
     check_writable(folder)
-    made = synthesize(folder, patients, seed)
+    made = synthesize(folder, patients, seed, plant)
     log.say("note", f"Synthetic hospital in {folder}: {made}")
 
 

@@ -1,0 +1,1 @@
+"""Effects that a user plants in the synthetic hospital."""
