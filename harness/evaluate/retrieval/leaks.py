@@ -76,7 +76,7 @@ class _Counts:
             self.codes[name] += sum(times for code, times in many.items() if _states(name, *code))
             self.mentions[name] += sum(len(pattern.findall(text)) for text in texts)
         units = batch.units.set_index("unit_id")
-        ended = units["admitted"] + pd.to_timedelta(units["stay_days"], unit="D")
+        ended = (units["admitted"] + pd.to_timedelta(units["stay_days"], unit="D")).dt.round("s")
         late = int((time > batch.notes["unit_id"].map(ended)).sum())
         missing = int(time.isna().sum())
         self.notes.update({"notes": len(texts), "after_discharge": late, "without_time": missing})
