@@ -1,19 +1,18 @@
 """A base install alone, in a process that does not find the packages of some extras: what works, and what is told."""
 
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import Ended, Forked
 
 EXTRAS = ("gensim", "jinja2", "sentence_transformers", "torch", "transformers")
 # `find_spec` must not find them either: a None in sys.modules would be taken for torch by who looks there for it.
 BARE = """
-import sys
 from importlib.machinery import PathFinder
 
 found = PathFinder.find_spec
-missing = set(sys.argv.pop(1).split(","))
+missing = {missing}
 
 
 def find_spec(name, *more):
@@ -21,38 +20,35 @@ def find_spec(name, *more):
 
 
 PathFinder.find_spec = staticmethod(find_spec)
-from cohorts.cli import main
-main()
+import pandas, pyarrow, qdrant_edge, sklearn
 """
 
 
-def cohorts(
-    command: str, folder: Path, missing: tuple[str, ...] = EXTRAS
-) -> subprocess.CompletedProcess[str]:
-    """Run a command without some packages."""
-    line = [sys.executable, "-c", BARE, ",".join(missing), *command.split()]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    """Runs commands without the packages of some extras."""
+    with Forked(tmp_path_factory.mktemp("bare"), BARE.format(missing=EXTRAS)) as processes:
+        yield processes
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small hospital, made without any extra."""
-    made = tmp_path_factory.mktemp("bare")
-    done = cohorts("synth hospital --patients 60 --seed 7", made)
-    assert done.returncode == 0, done.stderr
-    return made
+def hospital(bare: Forked) -> None:
+    """A small hospital in the folder of the commands, made without any extra."""
+    done = bare.run("synth hospital --patients 60 --seed 7")
+    assert done.code == 0, done.err
 
 
+@pytest.mark.usefixtures("hospital")
 @pytest.mark.parametrize(("encoder", "texts"), [("lsa", True), ("codes", False), ("concat:lsa+codes", True)])
-def test_the_base_install_ingests_and_answers(folder: Path, encoder: str, *, texts: bool) -> None:
+def test_the_base_install_ingests_and_answers(bare: Forked, encoder: str, *, texts: bool) -> None:
     name = encoder.partition(":")[0]
     at = f"--collection {name}"
-    ingest = cohorts(f"ingest --source mimic3 --path hospital --encoder {encoder} {at}", folder)
-    assert ingest.returncode == 0, ingest.stderr
+    ingest = bare.run(f"ingest --source mimic3 --path hospital --encoder {encoder} {at}")
+    assert ingest.code == 0, ingest.err
     for question in ("--patient 10006", *(["--text pneumonia"] if texts else [])):
-        answer = cohorts(f"query {at} {question} --format json", folder)
-        assert answer.returncode == 0, answer.stderr
-        assert '"neighbours"' in answer.stdout
+        answer = bare.run(f"query {at} {question} --format json")
+        assert answer.code == 0, answer.err
+        assert b'"neighbours"' in answer.out
 
 
 SOURCE = "--source mimic3 --path nowhere"
@@ -80,24 +76,28 @@ SOURCE = "--source mimic3 --path nowhere"
         ("bench nowhere.toml --out out", "report"),
     ],
 )
-def test_a_missing_extra_is_named_before_any_work(folder: Path, command: str, extras: str) -> None:
-    done = cohorts(command, folder)
-    assert f"is not installed: pip install 'ehr-cohorts[{extras}]'." in " ".join(done.stderr.split())
-    assert done.returncode == 2
+def test_a_missing_extra_is_named_before_any_work(bare: Forked, command: str, extras: str) -> None:
+    done = bare.run(command)
+    assert f"is not installed: pip install 'ehr-cohorts[{extras}]'." in told(done)
+    assert done.code == 2
 
 
-def test_an_evaluation_names_the_extra_of_its_encoder(folder: Path) -> None:
-    for command, extras in (
-        (f"evaluate fineehr {SOURCE}", "word2vec,text"),
-        (f"evaluate fused {SOURCE}", "text"),
-    ):
-        done = cohorts(command, folder, missing=("gensim", "torch"))
-        assert f"pip install 'ehr-cohorts[{extras}]'" in " ".join(done.stderr.split())
+def told(done: Ended) -> str:
+    """Return what a command told on stderr, without its line breaks."""
+    return " ".join(done.err.decode().split())
 
 
-def test_a_saved_encoder_whose_extra_is_missing_names_it(folder: Path) -> None:
-    kept = folder / "kept"
+def test_an_evaluation_names_the_extra_of_its_encoder(tmp_path: Path) -> None:
+    with Forked(tmp_path, BARE.format(missing=("gensim", "torch"))) as processes:
+        for command, extras in (
+            (f"evaluate fineehr {SOURCE}", "word2vec,text"),
+            (f"evaluate fused {SOURCE}", "text"),
+        ):
+            assert f"pip install 'ehr-cohorts[{extras}]'" in told(processes.run(command))
+
+
+def test_a_saved_encoder_whose_extra_is_missing_names_it(bare: Forked) -> None:
+    kept = bare.folder / "kept"
     kept.mkdir()
     (kept / "encoder.json").write_text('{"name": "fused"}')
-    done = cohorts("describe --encoder kept", folder)
-    assert "pip install 'ehr-cohorts[text]'" in " ".join(done.stderr.split())
+    assert "pip install 'ehr-cohorts[text]'" in told(bare.run("describe --encoder kept"))

@@ -1,10 +1,5 @@
 """No text of a patient and no key in what is told or kept: markers are planted, and every error path is driven."""
 
-import json
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.registry import connect
 from cohorts.loaders.journal.journal import Journal
+from forked import Forked
 
 NOTE, NAME, KEY = "zebra-rash-7715", "Quillfeather Ottoline", "k3y-of-the-hospital-9921"
 MARKERS = [marker.encode() for marker in (NOTE, NAME, KEY)]
@@ -26,25 +22,7 @@ def encode(self, batch):
 word2vec.Word2Vec.encode = encode
 """
 
-# Loads what every command needs once, and forks for each: 45 starts take a minute and a half otherwise.
-STARTER = """
-import json, os, sys
-import gensim, milvus_lite, pandas, pyarrow, pymilvus, qdrant_client, qdrant_edge
-from cohorts.cli import main
-for line in sys.stdin:
-    before, arguments = json.loads(line)
-    child = os.fork()
-    if not child:
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-else:
-    sys.exit()
-for stream, name in ((1, "told.out"), (2, "told.err")):
-    os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-exec(before)
-sys.argv = ["cohorts", *arguments]
-main()
-"""
+SHARED = "import gensim, milvus_lite, pandas, pyarrow, pymilvus, qdrant_client, qdrant_edge"
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +57,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Commands:
     """Runs each command in a process of its own, as a user does, and looks for the markers in all that it tells."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._starter = subprocess.Popen(
-            [sys.executable, "-c", STARTER],
-            cwd=folder,
-            env={**os.environ, "COHORTS_QDRANT_API_KEY": KEY, "COHORTS_MILVUS_TOKEN": f"root:{KEY}"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, processes: Forked) -> None:
+        self._processes = processes
 
     def run(self, command: str, *, before: str = "", code: int | tuple[int, ...]) -> None:
-        assert self._starter.stdin is not None
-        assert self._starter.stdout is not None
-        print(json.dumps([before, shlex.split(command)]), file=self._starter.stdin, flush=True)
-        ended = int(self._starter.stdout.readline())
-        out, err = ((self._folder / name).read_bytes() for name in ("told.out", "told.err"))
+        ended, out, err = self._processes.run(command, before)
         codes = code if isinstance(code, tuple) else (code,)
         assert ended in codes, (command, ended, err.decode())
         for marker in MARKERS:
@@ -104,15 +70,12 @@ class Commands:
         if code != 0:
             assert err, command
 
-    def end(self) -> None:
-        self._starter.communicate()
-
 
 @pytest.fixture
 def commands(folder: Path) -> Iterator[Commands]:
-    made = Commands(folder)
-    yield made
-    made.end()
+    keys = {"COHORTS_QDRANT_API_KEY": KEY, "COHORTS_MILVUS_TOKEN": f"root:{KEY}"}
+    with Forked(folder, SHARED, keys) as processes:
+        yield Commands(processes)
 
 
 def test_no_marker_is_told_or_kept(folder: Path, commands: Commands) -> None:

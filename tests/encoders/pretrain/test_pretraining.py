@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -31,6 +29,7 @@ from cohorts.records.base import Source, Unit
 from cohorts.records.notes.cleaning import clean
 from cohorts.records.sources.registry import open_source
 from command_line import ok, refused
+from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -405,19 +404,23 @@ def test_notes_too_short_for_spans_are_counted(tiny: Path, tmp_path: Path) -> No
 
 def test_a_training_that_was_killed_goes_on(tiny: Path, notes: Path, tmp_path: Path) -> None:
     command = [
-        *(sys.executable, "-c", "from cohorts.cli import main; main()", "train"),
+        "train",
         "declutr:shortest=3,steps=15,batch=8,keep_every=3,rate=0.001,precision=fp32",
         *("--base", str(tiny), "--source", "notes-csv", "--path", str(notes), "--columns", "id=id,text=text"),
     ]
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, "--out", str(killed)], env=alone, stderr=subprocess.DEVNULL)
-    while not list((killed / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL  # or it had ended by itself
-    for out, more in ((killed, ["--resume"]), (whole, [])):
-        subprocess.run([*command, "--out", str(out), *more], env=alone, check=True, capture_output=True)
+    with Forked(
+        tmp_path, "import datasets, sentence_transformers, transformers.trainer", {"OMP_NUM_THREADS": "1"}
+    ) as processes:
+        process = processes.start([*command, "--out", str(killed)])
+        while not list((killed / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")):
+            os.kill(process, 0)  # it has not ended by itself
+            time.sleep(0.01)
+        os.kill(process, signal.SIGKILL)
+        assert processes.wait().code == -signal.SIGKILL
+        for out, more in ((killed, ["--resume"]), (whole, [])):
+            done = processes.run([*command, "--out", str(out), *more])
+            assert done.code == 0, done.err
     losses = [json.loads((out / "manifest.json").read_text())["losses"] for out in (killed, whole)]
     assert len(losses[0]) == 15
     assert losses[0] == losses[1]
