@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forked import Ended, Forked
+from command_line import Ended, Forked
 
 EXTRAS = ("gensim", "jinja2", "sentence_transformers", "torch", "transformers")
 # `find_spec` must not find them either: a None in sys.modules would be taken for torch by who looks there for it.

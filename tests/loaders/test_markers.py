@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from cohorts.connectors.registry import connect
 from cohorts.loaders.journal.journal import Journal
-from forked import Forked
+from command_line import Forked
 
 NOTE, NAME, KEY = "zebra-rash-7715", "Quillfeather Ottoline", "k3y-of-the-hospital-9921"
 MARKERS = [marker.encode() for marker in (NOTE, NAME, KEY)]

@@ -28,8 +28,7 @@ from cohorts.errors import EncoderError, InputError, MissingExtra
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.cleaning import clean
 from cohorts.records.sources.registry import open_source
-from command_line import ok, refused
-from forked import Forked
+from command_line import Forked, ok, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
