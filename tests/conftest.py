@@ -15,6 +15,7 @@ from cohorts.loaders.interrupt import end_on_signals
 from cohorts.records.base import Batch, Report
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
+from cohorts.records.tables import partition
 from hypothesis import settings
 from small_hospitals import OpenOwn, Own, Read, worked_example
 
@@ -49,6 +50,14 @@ def no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / secrets.token_hex(8)))
     for key in configuration.KEYS:
         monkeypatch.delenv(configuration.variable(key), raising=False)
+
+
+@pytest.fixture(scope="module")
+def one_batch() -> Iterator[None]:
+    """Read every hospital in one batch, however large its tables are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "PART_BYTES", 1 << 40)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -43,7 +43,9 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartitionedSource]:
+def source(
+    hospital: Path, tmp_path_factory: pytest.TempPathFactory, one_batch: None
+) -> Iterator[PartitionedSource]:
     with open_units(hospital, tmp_path_factory.mktemp("admissions"), Unit.ADMISSION) as opened:
         yield opened
 
