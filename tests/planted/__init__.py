@@ -1,1 +1,1 @@
-"""Results on disk as a run would have left them, of which every figure is known beforehand."""
+"""What is planted, and so known beforehand: the results of a bench on disk, and what tells conditions in a hospital."""
