@@ -116,8 +116,8 @@ MapsAsked = Annotated[
     list[str] | None,
     source_option(
         "--map",
-        help="Concept map, repeatable: a file of your own (UMLS, SNOMED, OMOP, a table), or ccs, ccsr, hcpcs, "
-        "ingredients, laboratory.",
+        help="Concept map: a file of your own (UMLS, SNOMED, OMOP, a table), or ccs, ccsr, hcpcs, ingredients, "
+        "laboratory. Repeatable.",
     ),
 ]
 Columns = Annotated[
