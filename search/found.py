@@ -97,7 +97,7 @@ class Found(Sequence[Hit]):
     def _told(self) -> str:
         what = "units" if self.per_unit else "patients"
         synthetic = ", synthetic: invented patients, no clinical meaning" if self.synthetic else ""
-        seen = f", by the records of {self.as_of}" if self.as_of else ""
+        seen = f", records seen: {self.as_of}" if self.as_of else ""
         return f"{len(self):,} {what} of {self.collection}{seen}{synthetic}"
 
 

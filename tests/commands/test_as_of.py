@@ -54,7 +54,7 @@ def test_every_answer_says_what_was_seen(here: Path, collection: str, seen: str)
     with cohorts.connect("qdrant:./cohorts.qdrant") as store:
         found = store.collection(collection).like_patient(patient, k=2)
     assert found.as_of == seen
-    assert f"by the records of {seen}" in repr(found)
+    assert f"records seen: {seen}" in repr(found)
 
 
 def test_a_collection_of_before_there_were_windows_is_of_the_whole_stay() -> None:
