@@ -347,7 +347,15 @@ def test_every_measurement_is_kept(evaluated: tuple[Path, str]) -> None:
     gain = (overall["precision"] / overall["base"]).groupby(overall["encoder"]).mean()
     assert (gain[["codes, Jaccard", "codes, idf cosine", "TF-IDF", "BM25"]] > 1.25).all(), gain.to_string()
     assert gain[[*SETTINGS, "word2vec"]].mean() > 1
-    everybody = {*SETTINGS, "word2vec", "TF-IDF", "BM25", "codes, Jaccard", "codes, idf cosine", "age and sex"}
+    everybody = {
+        *SETTINGS,
+        "word2vec",
+        "TF-IDF",
+        "BM25",
+        "codes, Jaccard",
+        "codes, idf cosine",
+        "age and sex",
+    }
     of = {notes: set(rows["encoder"]) for notes, rows in overall.groupby("notes")}
     assert of == dict.fromkeys(("all notes", "admission+216h"), everybody)  # drugs are known by then, too
     manifest = json.loads((folder / "manifest.json").read_text())
