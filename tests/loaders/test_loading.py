@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -284,11 +285,13 @@ def test_update_sends_what_changed_and_removes_what_vanished_when_asked(
         before = content(engine, "icu")
     notes = Path("hospital/NOTEEVENTS.csv")
     patients = Path("hospital/PATIENTS.csv")
-    lines = notes.read_text().splitlines(keepends=True)
     changed = "10003"
-    edited = [line.replace('"', '"sepsis sepsis ', 1) if f",{changed}," in line else line for line in lines]
-    assert edited != lines
-    notes.write_text("".join(edited))
+    written = pd.read_csv(notes, dtype=str, keep_default_na=False)
+    own = written["SUBJECT_ID"] == changed
+    assert own.any()
+    written.assign(TEXT=written["TEXT"].mask(own, "sepsis sepsis " + written["TEXT"])).to_csv(
+        notes, index=False
+    )
     gone = "10005"
     patients.write_text(
         "".join(line for line in patients.read_text().splitlines(keepends=True) if f",{gone}," not in line)
