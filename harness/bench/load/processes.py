@@ -24,6 +24,7 @@ from cohorts.errors import EngineError
 P = ParamSpec("P")
 R = TypeVar("R")
 MIB = 1 << 20
+IDLE_CORES, LOOK_S = 0.5, 1.0  # an idle Milvus takes less of a core, a build that is left more
 NOT_VISIBLE = "not visible: no process of this machine that can be looked into listens on the server's port"
 _BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -131,6 +132,29 @@ class Meter:
                 times = one.cpu_times()
                 spent.append(times.user + times.system + times.children_user + times.children_system)
         return sum(spent) if spent else None
+
+
+def idle_since(pid: int | None, idle_s: float, timeout_s: float) -> float | None:
+    """Wait until a process, with its children, has done next to nothing for so many seconds on end.
+
+    Returns when it began to rest, by `time.perf_counter`; None for a process that can't be seen, or has ended. Raises
+    EngineError where it is still at work after `timeout_s`.
+    """
+    rests = began = time.perf_counter()
+    while (now := time.perf_counter()) - rests < idle_s:
+        if now - began > timeout_s:
+            raise EngineError(
+                f"The server was still at work {timeout_s:,.0f} s after the index was built: nothing was measured. "
+                "Leave it alone, or take settle = 0 to measure it meanwhile."
+            )
+        meter = Meter(pid)
+        time.sleep(min(LOOK_S, idle_s))
+        cores = meter.cores()
+        if cores is None:
+            return None
+        if cores > IDLE_CORES:
+            rests = time.perf_counter()
+    return rests
 
 
 def disk_mib(folder: Path) -> float:

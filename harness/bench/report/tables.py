@@ -108,6 +108,7 @@ BUILT = TableSpec(
         ColumnSpec(title="searchable, s", measure="searchable_s", best=min),
         ColumnSpec(title="indexed, s", measure="indexed_s", best=min, short="indexed\ns"),
         ColumnSpec(title="build, s", measure="build_s", best=min, short="build\ns"),
+        ColumnSpec(title="settled, s", measure="settled_s", best=min, short="settled\ns"),
         ColumnSpec(title="processor, s", measure="core_s", best=min, short="processor\ns"),
         ColumnSpec(title="RssAnon, MiB", measure="rss_anon_mib", best=min, short="RssAnon\nMiB"),
         ColumnSpec(title="RssFile, MiB", measure="rss_file_mib", best=min),

@@ -19,7 +19,15 @@ from cohorts.connectors.base import Collection, Connector, Description, Points, 
 from cohorts.connectors.index import Flat, show_index
 from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError
-from cohorts.harness.bench.load.processes import Memory, Meter, growth, in_fresh_process, memory, server_pid
+from cohorts.harness.bench.load.processes import (
+    Memory,
+    Meter,
+    growth,
+    idle_since,
+    in_fresh_process,
+    memory,
+    server_pid,
+)
 from cohorts.harness.bench.load.samples import gc_paused
 from cohorts.loaders.journal.chunks import CHUNK_UNITS
 from cohorts.loaders.stages import StageTimes, in_flight
@@ -59,8 +67,9 @@ class Built:
     """Seconds since the first row was sent: until all were written, could be searched, and had an index.
 
     `indexed` counts the vectors that the index covers; `says` is the index in the engine's own words, '' where it
-    tells nothing. `core_s` are processor seconds of the engine's process from the first row to the index, the client's
-    own among them where the engine is embedded; None where it can't be seen.
+    tells nothing. `settled_s` is when a server came to rest, which may merge what it has and build that anew; None
+    where that was not waited for. `core_s` are processor seconds of the engine's process from the first row until then,
+    or to the index, the client's own among them where the engine is embedded; None where it can't be seen.
     """
 
     rows: int
@@ -71,6 +80,7 @@ class Built:
     engine: str
     says: str
     note: str
+    settled_s: float | None = None
     core_s: float | None = None
 
     @property
@@ -118,17 +128,20 @@ def build(connector: Connector, collection: Collection, rows: Rows, *, timeout_s
     )
 
 
-def build_and_weigh(address: str, collection: Collection, rows: Rows) -> tuple[Built, Memory]:
+def build_and_weigh(
+    address: str, collection: Collection, rows: Rows, settle_s: float = 0.0
+) -> tuple[Built, Memory]:
     """Build at a store's address; return also the memory that the engine holds with it.
 
-    A server's process is looked for by its port. An embedded engine builds in a process of its own, of which only the
-    growth counts. Raises as `build` does.
+    A server's process is looked for by its port, and where it can be seen waited for until it has been idle for
+    `settle_s`. An embedded engine builds in a process of its own, of which only the growth counts, and does nothing
+    afterwards. Raises as `build` does, and EngineError where a server does not come to rest.
     """
     if not is_server(address):
         return in_fresh_process(_build_here, address, collection, rows)
     pid = server_pid(address)
     with connect(address) as connector:
-        built = _metered(connector, collection, rows, pid)
+        built = _metered(connector, collection, rows, pid, settle_s)
     return built, memory(pid)
 
 
@@ -139,9 +152,14 @@ def _build_here(address: str, collection: Collection, rows: Rows) -> tuple[Built
         return built, grown()
 
 
-def _metered(connector: Connector, collection: Collection, rows: Rows, pid: int | None) -> Built:
+def _metered(
+    connector: Connector, collection: Collection, rows: Rows, pid: int | None, settle_s: float = 0.0
+) -> Built:
     meter = Meter(pid)
-    return replace(build(connector, collection, rows), core_s=meter.spent_s())
+    built, done = build(connector, collection, rows), time.perf_counter()
+    rests = idle_since(pid, settle_s, TIMEOUT_S) if settle_s else None
+    settled_s = None if rests is None else built.indexed_s + rests - done
+    return replace(built, settled_s=settled_s, core_s=meter.spent_s())
 
 
 def check_count(connector: Connector, name: str, wanted: int, what: str) -> None:

@@ -91,7 +91,7 @@ class _Ground(NamedTuple):
 def _measure(ground: _Ground, turn: Turn, cells: Sequence[Cell], tell: Tell) -> None:
     experiment, data, folder, _ = ground
     tell(f"{turn.build.path}: building")
-    with standing(turn.build, data, experiment.k, experiment.seed) as subject:
+    with standing(turn.build, data, experiment.k, experiment.seed, experiment.settle) as subject:
         place = folder / turn.build.path
         private_folder(place)
         before = list(place.glob(BUILDS))

@@ -53,14 +53,19 @@ class Subject:
 
 
 @contextmanager
-def standing(build: Build, data: Dataset, ks: Sequence[int], seed: int) -> Iterator[Subject]:
-    """Build an index, yield it for searches of the `ks`, and take it down. Raises as `build` does, MissingExtra."""
+def standing(
+    build: Build, data: Dataset, ks: Sequence[int], seed: int, settle_s: float = 0.0
+) -> Iterator[Subject]:
+    """Build an index, yield it for searches of the `ks` once its server rests, and take it down.
+
+    Raises as `build_and_weigh` does, MissingExtra.
+    """
     if build.store.reference:
         yield _library(build, data, seed)
         return
     told = hashlib.sha256(f"{build.path}/{data.checksum}".encode()).hexdigest()[:8]
     name = f"cohorts_bench_{told}"
-    subject = _stored(name, build, data, ks, seed)
+    subject = _stored(name, build, data, ks, seed, settle_s)
     try:
         yield subject
     finally:
@@ -68,7 +73,7 @@ def standing(build: Build, data: Dataset, ks: Sequence[int], seed: int) -> Itera
             connector.drop(name)
 
 
-def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int) -> Subject:
+def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int, settle_s: float) -> Subject:
     """Build a collection; an index that the engine lacks is matched by recall, for each search and k."""
     address = build.store.address
     asked = Collection(
@@ -85,7 +90,7 @@ def _stored(name: str, build: Build, data: Dataset, ks: Sequence[int], seed: int
             for search, k in product(build.searches, ks)
         }
     first = replace(settled[build.searches[0], ks[0]], search=SearchParams(), translation="")
-    built, memory = build_and_weigh(address, first, Rows(data.vectors, data.columns))
+    built, memory = build_and_weigh(address, first, Rows(data.vectors, data.columns), settle_s)
 
     def opener(cell: Cell) -> Opener:
         params = settled[cell.search, cell.k].search

@@ -78,7 +78,7 @@ class TestBuild:
 
     def test_a_server_is_weighed_from_outside(self, qdrant: servers.QdrantNode) -> None:
         address = qdrant_address(qdrant)
-        built, weight = build_and_weigh(address, COLLECTION, ROWS)
+        built, weight = build_and_weigh(address, COLLECTION, ROWS, settle_s=0.2)
         with connect(address) as connector:
             self.check(built, connector)
             connector.drop("c")
@@ -88,6 +88,7 @@ class TestBuild:
         assert (weight.rss_anon_mib or 0) > 1
         assert built.core_s is not None  # the server's own, of an index that took it some
         assert built.core_s > 0
+        assert (built.settled_s or 0) >= built.indexed_s
 
     @pytest.mark.parametrize("address", ["qdrant:{}/s", "milvus:{}/s.db", "memory:"])
     def test_every_engine_is_built_alike(self, address: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_everything_that_is_written_is_read(tmp_path: Path) -> None:
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     found = experiment_from(tmp_path, LEAST)
     assert found.data == FromFile(tmp_path / "vectors.hdf5")
-    assert (found.seed, found.repeats, found.queries, found.seconds) == (0, 3, 1_000, 5)
+    assert (found.seed, found.repeats, found.queries, found.seconds, found.settle) == (0, 3, 1_000, 5, 75)
     assert (found.clients, found.rates, found.writes, found.filters) == ((), (), (), ())
     assert (found.payload, found.index_fields) == (True, None)
 
@@ -148,6 +148,7 @@ def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -
         ("k = [10, 100]", "writes = [2]\nk = [4_997]", "k = 4,997 must be left"),
         ("repeats = 2", "repeats = 2.0", "repeats is a number; it must be a whole number"),
         ("seconds = 2", 'seconds = "2"', "seconds is text; it must be a number"),
+        ("seconds = 2", "settle = -1", "settle is -1; it must be a number from 0 to 3,600"),
         ("seconds = 2", "seconds = nan", "seconds is no finite number; it must be a number"),
         ('name = "engines"', 'name = ""', "name is empty"),
         ('name = "engines"', 'name = "../.."', "can't name a folder"),
@@ -205,7 +206,9 @@ def test_an_experiment_needs_stores_and_indexes(tmp_path: Path, table: str, mess
 
 
 @given(
-    key=st.sampled_from(["name", "seed", "repeats", "queries", "k", "clients", "rates", "writes", "seconds"]),
+    key=st.sampled_from(
+        ["name", "seed", "repeats", "queries", "k", "clients", "rates", "writes", "seconds", "settle"]
+    ),
     value=st.recursive(
         st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3),

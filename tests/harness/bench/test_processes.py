@@ -117,6 +117,30 @@ class TestProcesses:
         assert (meter.cores() or 0.0) > 0.0
         assert idle.cores() is not None
 
+    BURN = "import time, sys; began = time.process_time(); print(1, flush=True)\n"
+
+    def test_a_server_is_waited_for_until_it_rests(
+        self, started: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processes, "IDLE_CORES", 0.05)  # other tests may leave it less than half a core
+        done = tmp_path / "done"
+        busy = started(
+            f"{self.BURN}while time.process_time() - began < 2: pass\nopen({str(done)!r}, 'w'); input()"
+        )
+        said(busy)
+        assert processes.idle_since(busy.pid, 1.0, 60) is not None
+        assert done.exists()
+
+    def test_a_server_that_never_rests_is_not_measured(self, started: Any) -> None:
+        busy = started(f"{self.BURN}while True: pass")
+        said(busy)
+        with pytest.raises(EngineError, match=r"still at work 1 s .* settle = 0"):
+            processes.idle_since(busy.pid, 5.0, 1.0)
+
+    def test_a_server_that_has_ended_or_can_not_be_seen_is_not_waited_for(self) -> None:
+        assert processes.idle_since(None, 60, 60) is None
+        assert processes.idle_since(2**22 + 1, 60, 60) is None
+
     def test_disk_is_what_is_allocated_and_a_file_of_two_names_counts_once(self, tmp_path: Path) -> None:
         (tmp_path / "deep").mkdir()
         (tmp_path / "deep" / "a").write_bytes(os.urandom(3 << 20))
