@@ -24,7 +24,7 @@ from cohorts.errors import EngineError
 P = ParamSpec("P")
 R = TypeVar("R")
 MIB = 1 << 20
-IDLE_CORES, LOOK_S = 0.5, 1.0  # an idle Milvus takes less of a core, a build that is left more
+IDLE_CORES, LOOK_S = 0.5, 1.0  # an idle Milvus takes .04 of a core, a build more than one
 NOT_VISIBLE = "not visible: no process of this machine that can be looked into listens on the server's port"
 _BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 _HERE = ("127.0.0.1", "localhost", "::1")
