@@ -52,18 +52,12 @@ def _above_0(most: float) -> Callable[[float], str]:
     return lambda value: "" if 0 < value <= most else f"is {plain(value)}; {words}"
 
 
-def _from_0(most: float) -> Callable[[float], str]:
-    words = f"it must be a number from 0 to {most:,g}"
-    return lambda value: "" if 0 <= value <= most else f"is {plain(value)}; {words}"
-
-
 def _share(value: float) -> str:
     return "" if 0 < value < 1 else f"is {plain(value)}; it must be between 0 and 1, both left out"
 
 
 Text = Annotated[str, _filled]
 Number = Annotated[float, _above_0(1_000_000)]
-Wait = Annotated[float, _from_0(3_600)]
 Once = Annotated[tuple[T, ...], _once]
 Many = Annotated[tuple[T, ...], _filled, _once]
 
@@ -143,7 +137,7 @@ class Settings:
     rates: Once[Number] = ()
     writes: Once[Number] = ()
     seconds: Annotated[float, _above_0(86_400)] = 5.0
-    settle: Wait = 75.0  # Milvus looks every minute for segments to merge
+    settle: Annotated[int, _whole(0, 3_600)] = 75  # Milvus looks every minute for segments to merge
     payload: bool = True
     index_fields: Once[Text] | None = None
 

@@ -148,7 +148,7 @@ def test_a_reference_library_gets_only_the_indexes_that_it_has(tmp_path: Path) -
         ("k = [10, 100]", "writes = [2]\nk = [4_997]", "k = 4,997 must be left"),
         ("repeats = 2", "repeats = 2.0", "repeats is a number; it must be a whole number"),
         ("seconds = 2", 'seconds = "2"', "seconds is text; it must be a number"),
-        ("seconds = 2", "settle = -1", "settle is -1; it must be a number from 0 to 3,600"),
+        ("seconds = 2", "settle = -1", "settle is -1; it must be a whole number from 0 to 3,600"),
         ("seconds = 2", "seconds = nan", "seconds is no finite number; it must be a number"),
         ('name = "engines"', 'name = ""', "name is empty"),
         ('name = "engines"', 'name = "../.."', "can't name a folder"),
