@@ -3,13 +3,14 @@
 Vectors are synthetic. Nothing here is judged by how long it took: where times are compared, a schedule implies them.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import servers
-from bench_answers import COLLECTION, ROWS, VECTORS, N, qdrant_address
+from bench_answers import COLLECTION, ROWS, VECTORS, N, experiment_from, qdrant_address
 from cohorts.connectors.base import Collection, Connector, Points
 from cohorts.connectors.filters.conditions import Comparison
 from cohorts.connectors.index import Flat, Hnsw
@@ -19,8 +20,26 @@ from cohorts.connectors.registry import connect
 from cohorts.errors import EngineError
 from cohorts.harness.bench.load import processes
 from cohorts.harness.bench.run.build import Built, Rows, build, build_and_weigh
+from cohorts.harness.bench.run.runner import run
 from engine_contract import cloud
 from qdrant_client import models
+
+SERVED = """
+name = "served"
+repeats = 1
+queries = 5
+k = [3]
+settle = {settle}
+[data]
+rows = 60
+dim = 4
+clusters = 2
+[[store]]
+name = "server"
+address = "{address}"
+[[index]]
+build = "flat"
+"""
 
 
 class Lossy(QdrantEdgeConnector):
@@ -89,6 +108,16 @@ class TestBuild:
         assert built.core_s is not None  # the server's own, of an index that took it some
         assert built.core_s > 0
         assert (built.settled_s or 0) >= built.indexed_s
+
+    @pytest.mark.parametrize("settle", [0, 1])
+    def test_an_experiment_says_whether_a_server_must_rest_before_it_is_measured(
+        self, qdrant: servers.QdrantNode, tmp_path: Path, settle: int
+    ) -> None:
+        text = SERVED.format(settle=settle, address=qdrant_address(qdrant))
+        folder = run(experiment_from(tmp_path, text), tmp_path)
+        (file,) = folder.rglob("build-1.json")
+        told = json.loads(file.read_text(encoding="utf-8"))
+        assert (told["settled_s"] is not None) == bool(settle)
 
     @pytest.mark.parametrize("address", ["qdrant:{}/s", "milvus:{}/s.db", "memory:"])
     def test_every_engine_is_built_alike(self, address: str, tmp_path: Path) -> None:
