@@ -108,7 +108,7 @@ def open_source(
     bad_rows = scratch.folder / "quarantine.csv" if scratch else given.as_path("quarantine", quarantine)
     records = registry.open_source(
         given.as_text("name", name),
-        given.as_path("path", path),
+        given.as_place("path", path),
         unit=given.as_choice("unit", Unit, unit),
         work_dir=folder,
         quarantine_file=bad_rows,

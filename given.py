@@ -47,6 +47,11 @@ def as_path(what: str, value: object) -> Path:
     raise refused(what, "a path: a text or a pathlib.Path", value)
 
 
+def as_place(what: str, value: object) -> Path | str:
+    """Return a path, or the address of a database as it is, as in postgresql://host/name. Raises InputError."""
+    return value if isinstance(value, str) and "://" in value else as_path(what, value)
+
+
 def as_paths(what: str, value: object) -> list[Path]:
     """Return several paths, or the one given. Raises InputError."""
     if isinstance(value, str | os.PathLike):

@@ -103,9 +103,11 @@ IndexFields = Annotated[
         help="Payload fields that get an index, as in age,sex; or none [default: all fields to filter by].",
     ),
 ]
-SourceName = Annotated[str, source_option("--source", help="mimic3, mimic4, tables or notes-csv.")]
+SourceName = Annotated[
+    str, source_option("--source", help="mimic3, mimic4, tables, notes-csv, or one of a package of your own.")
+]
 SourcePath = Annotated[
-    Path,
+    str,
     source_option("--path", help="The source's folder (notes-csv: its file; tables: or a database file)."),
 ]
 MappingFile = Annotated[

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_source(
     source: str,
-    path: Path,
+    path: str,
     folder: Path,
     *,
     unit: UnitName = UnitName.PATIENT,
@@ -36,7 +36,7 @@ def opened_source(
 
     `folder` takes temporary files, and bad rows unless another file is named.
     """
-    from cohorts.given import as_names, as_pairs
+    from cohorts.given import as_names, as_pairs, as_place
     from cohorts.records.base import Unit
     from cohorts.records.notes.context import Treatment
     from cohorts.records.notes.deidentify import LIMITS
@@ -47,7 +47,7 @@ def opened_source(
     check_writable(folder)
     with open_source(
         source,
-        path,
+        as_place("--path", path),
         unit=Unit(unit.value),
         work_dir=folder,
         quarantine_file=quarantine or folder / "quarantine.csv",

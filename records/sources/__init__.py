@@ -1,1 +1,1 @@
-"""Where records come from: MIMIC-III, MIMIC-IV and notes in a CSV file, each read in batches of whole patients."""
+"""Where records come from: sources by name, and how rows of tables become batches of whole patients."""

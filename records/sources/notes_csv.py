@@ -17,6 +17,7 @@ from cohorts.records.base import (
     empty_frame,
     typed,
 )
+from cohorts.records.sources.kinds import SourceKind
 from cohorts.records.sources.partitioned import Account, Assembled, Feed, Tables
 from cohorts.records.tables.columns import Kind, Table
 from cohorts.records.tables.headers import folded
@@ -65,7 +66,7 @@ class NotesCsv:
         called |= {_LABEL + label: label for label in self._labels}
         kinds |= {_LABEL + label: Kind.TEXT for label in self._labels}
         table = Table(self._file.name, kinds, called=called)
-        yield Feed(table, self._file, "patient_id", frozenset({"patients", "notes"}))
+        yield Feed(table, [self._file], "patient_id", frozenset({"patients", "notes"}))
 
     def dictionaries(self) -> tuple[()]:
         """Return that there are none."""
@@ -123,3 +124,10 @@ def _check_labels(labels: Sequence[str], text: str) -> None:
 
 def _missing(frame: pd.DataFrame, role: str) -> pd.Series:
     return pd.Series(None, index=frame.index, dtype="datetime64[us]" if role == "time" else "str")
+
+
+NOTES_CSV = SourceKind(
+    open=lambda asked: NotesCsv(asked.path, dict(asked.columns), asked.labels),
+    takes=frozenset({"columns", "labels"}),
+    units=frozenset({Unit.PATIENT}),
+)

@@ -1,14 +1,16 @@
 """A hospital's own tables, in a folder or in a database file, as its own mapping declares them."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cohorts.errors import InputError, SourceError
 from cohorts.records.base import Unit
-from cohorts.records.sources.databases import copy_out, is_database
-from cohorts.records.sources.declared import Declaration, read_declaration
-from cohorts.records.sources.folders import Places
-from cohorts.records.sources.hospital import Hospital
+from cohorts.records.sources.declared.databases import copy_out, is_database
+from cohorts.records.sources.declared.declaration import Declaration, read_declaration
+from cohorts.records.sources.declared.folders import Places
+from cohorts.records.sources.declared.hospital import Hospital
+from cohorts.records.sources.kinds import SourceKind, SourceRequest
 from cohorts.records.tables.reading import READ
 
 _NAME = "tables"
@@ -47,19 +49,30 @@ def own_tables(folder: Path, declaration: Declaration, unit: Unit) -> Hospital:
     return _hospital(declaration, Places(folder, [folder]), unit)
 
 
-def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Path) -> Hospital:
-    """Return the layout of the tables in a database, copied to the folder `copies`. Raises SourceError, InputError."""
+def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Callable[[], Path]) -> Hospital:
+    """Return the layout of the tables in a database, copied to a folder. Raises SourceError, InputError."""
     if not is_database(file):
         raise SourceError(
             f"{file} is no database file of DuckDB or SQLite. Tables are read from such a file, or from a folder with "
             f"{READ}: name the folder."
         )
-    copy_out(file, declaration.tables, copies)
+    folder = copies()
+    copy_out(file, declaration.tables, folder)
     by_name = {name: replace(table, file="") for name, table in declaration.tables.items()}
     declaration = replace(declaration, tables=by_name)
-    return _hospital(declaration, Places(file, [copies]), unit, origin=file)
+    return _hospital(declaration, Places(file, [folder]), unit, origins=[file])
 
 
-def _hospital(declaration: Declaration, places: Places, unit: Unit, origin: Path | None = None) -> Hospital:
+def _hospital(declaration: Declaration, places: Places, unit: Unit, origins: Sequence[Path] = ()) -> Hospital:
     values = {name: frozenset(some) for name, some in declaration.values.items()}
-    return Hospital(_NAME, declaration, {"": places}, unit, values=values, origin=origin)
+    return Hospital(_NAME, declaration, {"": places}, unit, values=values, origins=origins)
+
+
+def _open(asked: SourceRequest) -> Hospital:
+    declaration = read_mapping(asked.mapping, asked.unit)
+    if asked.path.is_file():
+        return database_tables(asked.path, declaration, asked.unit, asked.copies)
+    return own_tables(asked.path, declaration, asked.unit)
+
+
+TABLES = SourceKind(open=_open, takes=frozenset({"mapping"}))

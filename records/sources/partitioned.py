@@ -14,11 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from cohorts.errors import InputError, SourceError
-from cohorts.private_files import Scratch
 from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.cores import usable_cores
 from cohorts.records.shards import Shard, shard_of
-from cohorts.records.tables.columns import BadRow, Table, read_table
+from cohorts.records.sources.copies import Copies
+from cohorts.records.tables.columns import BadRow, Table, read_table, read_tables
 from cohorts.records.tables.partition import Partition
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.reading import content_bytes
@@ -50,22 +50,23 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Feed:
-    """One file of a source, the column that names the patient, and the frames of a batch that are made of it.
+    """One table of a source, the column that names the patient, and the frames of a batch that are made of it.
 
-    `see` takes in the rows, whoever's they are. `owned` adds the column `patient` to rows that name their patient by
-    what `via`, a table that is read before, tells: null where it does not. `origin` is the file that this one was
-    copied from. One that is `further` is left out, and that is told, where it can't be known how its dates are written.
+    Its rows are those of all its `files`, one after the other. `see` takes in the rows, whoever's they are. `owned`
+    adds the column `patient` to rows that name their patient by what `via`, a table that is read before, tells: null
+    where it does not. `origins` are the files that these were made from. One that is `further` is left out, and that is
+    told, where it can't be known how its dates are written.
     """
 
     table: Table
-    file: Path
+    files: Sequence[Path]
     patient: str
     frames: frozenset[str]
     check: Check | None = None
     see: Callable[[pa.Table], None] | None = None
     via: str = ""
     owned: Callable[[pa.Table], pa.Table] | None = None
-    origin: Path | None = None
+    origins: Sequence[Path] = ()
     further: bool = False
 
 
@@ -137,7 +138,7 @@ class PartitionedSource:
         dates: Dates = Dates.ISO,
         settings: Sequence[str] = (),
         memory_mib: int = MEMORY_MIB,
-        copies: Scratch | None = None,
+        copies: Copies | None = None,
     ) -> None:
         if memory_mib < LEAST_MEMORY_MIB:
             raise InputError(
@@ -172,7 +173,7 @@ class PartitionedSource:
         """Return a hash of the source's kind, unit, how it is read, and every file's content (hex)."""
         digest = hashlib.sha256("/".join([self.name, self.unit, *self._settings]).encode())
         of_files: dict[Path, bytes] = {}  # once for a database that holds many tables
-        files = [(feed.table.name, feed.origin or feed.file) for feed in self._feeds]
+        files = [(feed.table.name, file) for feed in self._feeds for file in feed.origins or feed.files]
         for name, file in [*files, *self._layout.dictionaries()]:
             if file not in of_files:
                 with file.open("rb") as stream:
@@ -240,7 +241,7 @@ class PartitionedSource:
     def _is_filled(self, feed: Feed) -> bool | None:
         """Return whether a table has rows, None for one that is left out. Raises SourceError."""
         try:
-            chunks = read_table(feed.file, feed.table, self._dates)
+            chunks = (chunk for file in feed.files for chunk in read_table(file, feed.table, self._dates))
             return any(chunk.rows.num_rows or chunk.bad or chunk.passed_over for chunk in chunks)
         except SourceError as error:
             if not feed.further or error.hint != "dates":
@@ -254,7 +255,7 @@ class PartitionedSource:
     def _dealt(self, feeds: Sequence[Feed]) -> Partition:
         """Return the parts, with all rows of these tables in them."""
         if self._partition is None:
-            size = sum(content_bytes(feed.file) for feed in self._feeds)
+            size = sum(content_bytes(file) for feed in self._feeds for file in feed.files)
             self._partition = Partition(self.work_dir, size, self._deal_bytes)
         for feed in feeds:
             if feed.table.name not in self.report.rows:
@@ -264,7 +265,8 @@ class PartitionedSource:
     def _deal(self, partition: Partition, feed: Feed) -> None:
         table, rows, faults = feed.table.name, 0, 0
         remarks: Counter[str] = Counter()
-        for chunk in read_table(feed.file, feed.table, self._dates, workers=self._workers):
+        self.quarantine.name_files(table, feed.files)
+        for chunk in read_tables(feed.files, feed.table, self._dates, workers=self._workers):
             good, bad = self._checked(feed, chunk.rows)
             if feed.see is not None:
                 feed.see(good)

@@ -1,28 +1,52 @@
-"""The sources by name."""
+"""The sources by name: those that are built in, and those that other packages bring.
+
+A further source is a package with an entry point in the group `cohorts.sources`, named as users ask for it, whose
+object is a `SourceKind`. `tests/contracts/source.py` is the suite that it inherits.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
-from cohorts.errors import InputError
-from cohorts.private_files import Scratch
+from cohorts.errors import InputError, SourceError
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.context import ContextMarked, Treatment
 from cohorts.records.notes.deidentify import Deidentified
 from cohorts.records.shards import Shard
-from cohorts.records.sources.mimic import mimic3, mimic4
-from cohorts.records.sources.notes_csv import NotesCsv
-from cohorts.records.sources.own_tables import database_tables, own_tables, read_mapping
-from cohorts.records.sources.partitioned import MEMORY_MIB, Layout, PartitionedSource
+from cohorts.records.sources.copies import Copies
+from cohorts.records.sources.kinds import Option, SourceKind, SourceRequest
+from cohorts.records.sources.partitioned import MEMORY_MIB, PartitionedSource
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.times import Dates
 
-SOURCES = ("mimic3", "mimic4", "notes-csv", "tables")
+ENTRY_POINTS = "cohorts.sources"
+_MEANS: Mapping[Option, str] = {
+    "notes": "Notes in a folder of their own are MIMIC-IV's",
+    "columns": "A column map is for notes in a table",
+    "labels": "Label columns are those of notes in a table",
+    "mapping": "A mapping declares the tables of the source tables",
+    "split": "Splits are those of MEDS",
+}
+_BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, imported when one is asked for
+    "mimic3": ("cohorts.records.sources.mimic.layout", "MIMIC3"),
+    "mimic4": ("cohorts.records.sources.mimic.layout", "MIMIC4"),
+    "notes-csv": ("cohorts.records.sources.notes_csv", "NOTES_CSV"),
+    "tables": ("cohorts.records.sources.own_tables", "TABLES"),
+}
+
+
+def source_names() -> list[str]:
+    """Return the names of all sources that can be read here, those of other packages last."""
+    others = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - {*_BUILT_IN}
+    return [*_BUILT_IN, *sorted(others)]
 
 
 def open_source(
     name: str,
-    path: Path,
+    path: Path | str,
     *,
     unit: Unit = Unit.PATIENT,
     work_dir: Path,
@@ -32,16 +56,18 @@ def open_source(
     columns: Mapping[str, str] | None = None,
     labels: Sequence[str] = (),
     mapping: Path | None = None,
+    split: str = "",
     dates: Dates = Dates.ISO,
     shard: Shard | None = None,
     memory_mib: int = MEMORY_MIB,
 ) -> PartitionedSource:
     """Open a source; nothing but headers and first rows is read yet.
 
-    `work_dir` takes the temporary files (patient text, private, removed at close). `notes` is the folder of
-    MIMIC-IV-Note; `columns` and `labels` are the column map of notes-csv; `mapping` is the file that declares tables;
-    `dates` says which of day and month comes first where the year comes last; of a `shard` only its patients are read;
-    `memory_mib` bounds what reading takes beside the program itself and one batch. Raises SourceError, InputError.
+    A `path` that is a text is the address of a database, which some sources read. `work_dir` takes the temporary files
+    (patient text, private, removed at close). What `notes`, `columns`, `labels`, `mapping` and `split` mean, the kind
+    of source says; one that means nothing to it is refused. `dates` says which of day and month comes first where the
+    year comes last; of a `shard` only its patients are read; `memory_mib` bounds what reading takes beside the program
+    itself and one batch. Raises SourceError, InputError.
     """
     if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
         raise InputError(
@@ -49,66 +75,81 @@ def open_source(
             remedy="Make it, mount it, or name another.",
             hint="make_quarantine",
         )
-    if mapping is not None and name != "tables":
-        raise InputError(
-            f"A mapping declares the tables of the source tables; {name} has none: leave it out."
-        )
-    layout: Layout
-    copies = None
-    if name == "mimic3":
-        layout = mimic3(path, unit)
-    elif name == "mimic4":
-        layout = mimic4(path, unit, notes)
-    elif name == "tables":
-        layout, copies = _own_tables(path, mapping, unit, work_dir)
-    elif name == "notes-csv":
-        if unit is not Unit.PATIENT:
-            raise InputError(
-                "notes-csv knows no admissions.", remedy="Read it by patient.", hint="unit_patient"
+    kind = _kind_of(name)
+    options: dict[Option, Any] = {
+        "notes": notes,
+        "columns": dict(columns or {}),
+        "labels": list(labels),
+        "mapping": mapping,
+        "split": split,
+    }
+    given = {option: value for option, value in options.items() if value}
+    _refuse(name, kind, unit, path, given)
+    copies = Copies(work_dir)
+    address = path if isinstance(path, str) else ""
+    try:
+        layout = kind.open(
+            SourceRequest(
+                path=Path() if address else Path(path), address=address, unit=unit, copies=copies, **given
             )
-        layout = NotesCsv(path, dict(columns or {}), labels)
-    else:
-        raise InputError(f"There is no source {name!r}. Sources: {', '.join(SOURCES)}.")
+        )
+    except BaseException:
+        copies.close()
+        raise
     return PartitionedSource(
         layout,
         work_dir,
         Quarantine(quarantine_file, max_bad_share),
         shard,
         dates=dates,
-        settings=_settings(columns or {}, labels, dates, mapping),
+        settings=_settings(given, dates),
         memory_mib=memory_mib,
         copies=copies,
     )
 
 
-def _settings(
-    columns: Mapping[str, str], labels: Sequence[str], dates: Dates, mapping: Path | None
-) -> list[str]:
+def _kind_of(name: str) -> SourceKind:
+    """Return what is built in by this name, or what another package brings. Raises InputError, SourceError."""
+    if name in _BUILT_IN:
+        module, called = _BUILT_IN[name]
+        kind: SourceKind = getattr(import_module(module), called)
+        return kind
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        found = entry.load()
+        if not isinstance(found, SourceKind):
+            raise SourceError(
+                f"The entry point {name} = {entry.value} is no SourceKind: {type(found).__name__}."
+            )
+        return found
+    raise InputError(f"There is no source {name!r}. Sources: {', '.join(source_names())}.")
+
+
+def _refuse(
+    name: str, kind: SourceKind, unit: Unit, path: Path | str, given: Mapping[Option, object]
+) -> None:
+    """Raise InputError for what means nothing to a kind of source."""
+    for option in given:
+        if option not in kind.takes:
+            raise InputError(f"{_MEANS[option]}; {name} has none: leave it out.")
+    if unit not in kind.units:
+        raise InputError(f"{name} knows no admissions.", remedy="Read it by patient.", hint="unit_patient")
+    if isinstance(path, str) and not kind.addresses:
+        # What stands in an address may be a password.
+        raise InputError(f"{name} is read from files: name their folder, and no address of a database.")
+
+
+def _settings(given: Mapping[Option, Any], dates: Dates) -> list[str]:
     """Return the choices by which the same files are another source."""
-    settings: dict[str, object] = {"columns": sorted(columns.items()), "labels": sorted(labels)}
+    settings: dict[str, object] = {
+        "columns": sorted(given.get("columns", {}).items()),
+        "labels": sorted(given.get("labels", ())),
+        "split": given.get("split"),
+    }
     if dates is not Dates.ISO:
         settings["dates"] = dates
-    if mapping is not None:
-        settings["mapping"] = hashlib.sha256(mapping.read_bytes()).hexdigest()
+    if "mapping" in given:
+        settings["mapping"] = hashlib.sha256(given["mapping"].read_bytes()).hexdigest()
     return [f"{name}={value}" for name, value in settings.items() if value]
-
-
-def _own_tables(
-    path: Path, mapping: Path | None, unit: Unit, work_dir: Path
-) -> tuple[Layout, Scratch | None]:
-    """Return the layout of declared tables, and what holds the copies of a database's."""
-    declaration = read_mapping(mapping, unit)
-    if not path.is_file():
-        return own_tables(path, declaration, unit), None
-    try:
-        copies = Scratch(work_dir)
-    except OSError as error:
-        raise InputError(
-            f"{work_dir} can't hold the tables of {path}: {error}.",
-            remedy="Name another folder to work in.",
-            hint="another_run_dir",
-        ) from error
-    return database_tables(path, declaration, unit, copies.folder), copies
 
 
 def view_notes(source: Source, *, deidentify: bool = False, context: Treatment | None = None) -> Source:

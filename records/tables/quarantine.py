@@ -8,7 +8,7 @@ from typing import IO
 
 from cohorts.errors import InputError, TooManyBadRows
 from cohorts.private_files import open_private, private_folder
-from cohorts.records.tables.columns import BadRow
+from cohorts.records.tables.columns import BadRow, place_of
 
 
 class Quarantine:
@@ -19,15 +19,28 @@ class Quarantine:
         self.max_bad_share = max_bad_share
         self.counts: Counter[str] = Counter()
         self._stream: IO[str] | None = None
+        self._files: dict[str, Sequence[Path]] = {}  # of tables in more than one
+
+    def name_files(self, table: str, files: Sequence[Path]) -> None:
+        """Know the files of a table, so that bad rows of one in several are told by their own."""
+        if len(files) > 1:
+            self._files[table] = files
 
     def add(self, rows: Sequence[BadRow]) -> None:
         """Write the rows down. Raises InputError where the file can't be written."""
         if not rows:
             return
         stream = self._stream or self._open()
-        csv.writer(stream).writerows((row.table, row.number, row.line, row.reason) for row in rows)
+        csv.writer(stream).writerows(
+            (self._called(row), place_of(row.number)[1], row.line, row.reason) for row in rows
+        )
         stream.flush()
         self.counts.update(row.table for row in rows)
+
+    def _called(self, row: BadRow) -> str:
+        """Return the table of a row, or its file where the table is in several."""
+        files = self._files.get(row.table)
+        return str(files[place_of(row.number)[0]]) if files else row.table
 
     def go_on_in(self, file: Path) -> None:
         """Write the list to another file from now on, which begins with what was written so far. Raises InputError."""

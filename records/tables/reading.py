@@ -68,6 +68,28 @@ def find_table(folder: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
+def find_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of table `name` in `folder`, none where it is not there.
+
+    It is one file, or all of a folder NAME, NAME.csv, NAME.parquet or the like, as programs write that work in parts.
+    Raises SourceError as `find_table` does.
+    """
+    found = find_table(folder, name)
+    if found is not None and found.is_file():
+        return [found]
+    named = list(folder.glob("*")) if folder.is_dir() and found is None else []
+    parts = found or next(
+        (path for path in named if path.is_dir() and path.name.lower() == name.lower()), None
+    )
+    return sorted(path for path in parts.iterdir() if _is_part(path)) if parts else []
+
+
+def _is_part(path: Path) -> bool:
+    """Tell whether a file is a part of a table; hidden ones, and those that begin with _, are a program's own."""
+    kinds = (".csv", ".tsv", *JSON_LINES, *PARQUET)
+    return path.is_file() and path.name[0] not in "._" and plain_suffix(path) in kinds
+
+
 def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Rows]:
     """Yield the rows of a table in chunks; optional columns that the file lacks come as empty strings.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from cohorts.records.sources.declared import ColumnKind, DeclaredTable
-from cohorts.records.sources.selects import FRAME_COLUMNS
+from cohorts.records.sources.declared.declaration import ColumnKind, DeclaredTable
+from cohorts.records.sources.declared.selects import FRAME_COLUMNS
 from command_line import ok, run
 from small_hospitals import OWN_TABLES_PAGE, worked_example
 

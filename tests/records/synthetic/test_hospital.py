@@ -14,8 +14,8 @@ import pytest
 from cohorts.errors import InputError
 from cohorts.records.base import Unit
 from cohorts.records.codes.phenotypes import load_phenotypes, phenotype_of
-from cohorts.records.sources.declared import builtin
-from cohorts.records.sources.mimic import is_synthetic
+from cohorts.records.sources.declared.declaration import builtin
+from cohorts.records.sources.mimic.layout import is_synthetic
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.coding import codes
 from cohorts.records.synthetic.hospital import FIRST_PATIENT, MARKER, synthesize
@@ -63,7 +63,9 @@ def test_same_seed_same_bytes_in_every_process(tmp_path: Path) -> None:
         run(folder, 150, hash_seed)
     first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
     assert first == second
-    declared = set(builtin("mimic3").tables) - {"INPUTEVENTS_CV"}  # one charting system, and it is the other
+    declared = set(builtin("mimic", "mimic3").tables) - {
+        "INPUTEVENTS_CV"
+    }  # one charting system, and it is the other
     assert set(first) == {MARKER, *(f"{table}.csv" for table in declared), "D_ICD_PROCEDURES.csv"}
     synthesize(tmp_path / "three", 150, 1)
     assert (tmp_path / "three" / "NOTEEVENTS.csv").read_bytes() != first["NOTEEVENTS.csv"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cohorts.errors import SourceError
-from cohorts.records.tables.reading import find_table
+from cohorts.records.tables.reading import find_files
 
 _LEVELS = 3  # below the folder that was named: physionet.org/files/mimiciii/1.4
 
@@ -23,13 +23,13 @@ class Places:
         """Return the folders as a message may name them."""
         return " and ".join(map(str, self.folders)) + ("" if self.root.is_dir() else ", which is no folder")
 
-    def find(self, table: str) -> Path | None:
-        """Return the file of a table, or None. Raises SourceError where it stands there twice."""
-        found = [file for folder in self.folders if (file := find_table(folder, table))]
+    def find(self, table: str) -> list[Path]:
+        """Return the files of a table, none where it is not there. Raises SourceError where it stands there twice."""
+        found = [files for folder in self.folders if (files := find_files(folder, table))]
         if len(found) > 1:
-            both = " and ".join(map(str, found))
+            both = " and ".join(str(files[0]) for files in found)
             raise SourceError(f"Table {table} is there twice: {both}. Move one of them away.")
-        return found[0] if found else None
+        return found[0] if found else []
 
 
 def locate(path: Path, tables: Sequence[str], parts: Collection[str] = ()) -> Places:
@@ -75,4 +75,4 @@ def _parts(folder: Path, parts: Collection[str]) -> list[Path]:
 
 
 def _holds(folders: Sequence[Path], tables: Sequence[str]) -> bool:
-    return any(find_table(folder, table) for folder in folders for table in tables)
+    return any(find_files(folder, table) for folder in folders for table in tables)

@@ -1,6 +1,6 @@
 """A hospital's tables in a folder, as a declaration says what they are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from cohorts.errors import SourceError
 from cohorts.records.base import Unit
 from cohorts.records.sources.admission_ids import AdmissionIds, Owners
 from cohorts.records.sources.assemble import assemble
-from cohorts.records.sources.declared import Declaration, DeclaredTable
-from cohorts.records.sources.folders import Places
+from cohorts.records.sources.declared.declaration import Declaration, DeclaredTable
+from cohorts.records.sources.declared.folders import Places
+from cohorts.records.sources.declared.lacking import fit_table
+from cohorts.records.sources.declared.selects import Selects, reads
 from cohorts.records.sources.icd import IcdCheck
-from cohorts.records.sources.lacking import fit_table
 from cohorts.records.sources.partitioned import Assembled, Feed, Tables
-from cohorts.records.sources.selects import Selects, reads
-from cohorts.records.tables.columns import Table, read_table, schema_of
+from cohorts.records.tables.columns import Table, read_tables, schema_of
 
 _ALWAYS = ("patients", "admissions", "codes", "stays")
 
@@ -36,15 +36,15 @@ class Hospital:
         *,
         synthetic: bool = False,
         values: Mapping[str, frozenset[str]] | None = None,
-        origin: Path | None = None,
+        origins: Sequence[Path] = (),
     ) -> None:
         self.name, self.unit, self.synthetic = name, unit, synthetic
         self.warnings = [told for place in places.values() for told in place.told]
-        self._declaration, self._places, self._origin = declaration, places, origin
+        self._declaration, self._places, self._origins = declaration, places, origins
         self._values = values or {}
         self._admission_ids = AdmissionIds()
         self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}
-        self._files: dict[str, tuple[Path, Table]] = {}  # of the tables that are there
+        self._files: dict[str, tuple[Sequence[Path], Table]] = {}  # of the tables that are there
         self._look_for_tables()
 
     def feeds(self) -> Iterator[Feed]:
@@ -65,25 +65,25 @@ class Hospital:
 
     def dictionaries(self) -> Iterator[tuple[str, Path]]:
         """Yield the tables that are of no patient."""
-        for name, (file, _) in self._files.items():
+        for name, (files, _) in self._files.items():
             if not self._declaration.tables[name].patient:
-                yield name, self._origin or file
+                yield from ((name, file) for file in self._origins or files)
 
     def _feed(self, name: str, declared: DeclaredTable) -> Feed:
-        file, table = self._files[name]
+        files, table = self._files[name]
         referring = [other for other, one in self._declaration.tables.items() if one.via == name]
         selects = self._declaration.frames.items()
         frames = {made for made, select in selects for one in (name, *referring) if reads(select, one)}
         return Feed(
             table,
-            file,
+            files,
             self._patient(declared),
             frozenset(frames),
             _icd_check(declared),
             see=lambda rows: self._see(name, declared, rows),
             via=declared.via,
             owned=(lambda rows: self._with_patient(declared, rows)) if declared.via else None,
-            origin=self._origin,
+            origins=self._origins,
             further=declared.further,
         )
 
@@ -116,10 +116,10 @@ class Hospital:
         unknown: list[str] = []
         for name, declared in self._declaration.tables.items():
             places = self._places.get(declared.part)
-            file = places.find(declared.file or name) if places is not None else None
-            if file is not None:
-                fitted, told = fit_table(file, declared.as_table(name, self._values))
-                self._files[name] = file, fitted
+            files = places.find(declared.file or name) if places is not None else []
+            if files:
+                fitted, told = fit_table(files, declared.as_table(name, self._values))
+                self._files[name] = files, fitted
                 self.warnings += told
                 unknown += [
                     f"{lost} ({column} of {name})"
@@ -155,8 +155,8 @@ class Hospital:
 
     def _dictionary(self, name: str, declared: DeclaredTable) -> pa.Table:
         """Return all rows of a dictionary, the last one of every key."""
-        file, table = self._files[name]
-        chunks = list(read_table(file, table))
+        files, table = self._files[name]
+        chunks = list(read_tables(files, table))
         rows = pa.concat_tables([chunk.rows for chunk in chunks])
         if bad := sum(len(chunk.bad) for chunk in chunks):
             self.warnings.append(f"{name}: {bad:,} rows can't be used, and are left out")

@@ -1,6 +1,6 @@
 """What a source is, as a TOML file declares it: tables, their columns, and SELECTs that make the frames of a batch.
 
-MIMIC is declared so (mimic3.toml, mimic4.toml), and so is any other hospital, by a file of its own.
+MIMIC is declared so (mimic/mimic3.toml, mimic4.toml), and so is any other hospital, by a file of its own.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Literal
 
 from cohorts.documents import conform
 from cohorts.errors import SourceError
-from cohorts.records.sources.selects import FRAME_COLUMNS
+from cohorts.records.sources.declared.selects import FRAME_COLUMNS
 from cohorts.records.tables.columns import Kind, Table, Without
 from cohorts.records.tables.headers import folded
 
@@ -119,9 +119,9 @@ class Declaration:
     items: Literal["", "mimic"] = ""
 
 
-def builtin(name: str) -> Declaration:
-    """Return the declaration that comes with the package: mimic3 or mimic4."""
-    text = files("cohorts.records.sources").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+def builtin(folder: str, name: str) -> Declaration:
+    """Return a declaration that comes with the package, in a folder beside this one: mimic3 of mimic."""
+    text = files("cohorts.records.sources").joinpath(folder, f"{name}.toml").read_text(encoding="utf-8")
     return parse_declaration(text, f"{name}.toml")
 
 

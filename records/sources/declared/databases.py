@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from cohorts.errors import InputError, SourceError
 from cohorts.private_files import touch_private
-from cohorts.records.sources.declared import DeclaredTable
+from cohorts.records.sources.declared.declaration import DeclaredTable
 from cohorts.records.tables.headers import folded
 
 _ROWS = 50_000  # at once

@@ -7,9 +7,10 @@ from cohorts.documents import read_json
 from cohorts.errors import SourceError
 from cohorts.records.base import Unit
 from cohorts.records.measured.mimic_items import chart_items
-from cohorts.records.sources.declared import builtin
-from cohorts.records.sources.folders import Places, locate
-from cohorts.records.sources.hospital import Hospital
+from cohorts.records.sources.declared.declaration import builtin
+from cohorts.records.sources.declared.folders import Places, locate
+from cohorts.records.sources.declared.hospital import Hospital
+from cohorts.records.sources.kinds import SourceKind
 from cohorts.records.synthetic.hospital import MARKER
 from cohorts.records.tables.reading import lacking_columns
 
@@ -52,7 +53,7 @@ def is_synthetic(folder: Path) -> bool:
 def _hospital(name: str, places: dict[str, Places], unit: Unit) -> Hospital:
     return Hospital(
         name,
-        builtin(name),
+        builtin("mimic", name),
         places,
         unit,
         synthetic=is_synthetic(places[""].root),
@@ -62,11 +63,17 @@ def _hospital(name: str, places: dict[str, Places], unit: Unit) -> Hospital:
 
 def _refuse_other(places: Places, ours: str, theirs: str, source: str) -> None:
     """Raise SourceError where diagnoses have the column `theirs` and not `ours`: they are of the other MIMIC."""
-    file = places.find("DIAGNOSES_ICD")
-    if file and lacking_columns(file, ["subject_id"], [ours, theirs]) == (ours,):
+    files = places.find("DIAGNOSES_ICD")
+    if files and lacking_columns(files[0], ["subject_id"], [ours, theirs]) == (ours,):
         raise SourceError(
-            f"{file} has a column {theirs} and no {ours}.",
+            f"{files[0]} has a column {theirs} and no {ours}.",
             remedy=f"Read this hospital as {source}.",
             hint="another_source",
             source=source,
         )
+
+
+MIMIC3 = SourceKind(open=lambda asked: mimic3(asked.path, asked.unit))
+MIMIC4 = SourceKind(
+    open=lambda asked: mimic4(asked.path, asked.unit, asked.notes), takes=frozenset({"notes"})
+)

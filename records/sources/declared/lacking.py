@@ -1,5 +1,6 @@
 """Columns that a copy of a table lacks: others are read in their place, or it is told what is lost."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,15 @@ from cohorts.records.tables.reading import lacking_columns
 _NOT_NEEDED = {Kind.TIME: Kind.TIME_OR_NONE}
 
 
-def fit_table(path: Path, table: Table) -> tuple[Table, list[str]]:
-    """Return a table as it is to be read from this file, and what there is to be told of columns that it lacks.
+def fit_table(files: Sequence[Path], table: Table) -> tuple[Table, list[str]]:
+    """Return a table as it is to be read from its files, and what there is to be told of columns that one lacks.
 
     A column that is lacking is read as missing values. Raises SourceError where it is not an optional one.
     """
     instead = {name: kind for way in table.optional.values() for name, kind in way.instead.items()}
     required = [name for name in table.columns if name not in table.optional]
-    lacking = set(lacking_columns(path, required, [*table.optional, *instead]))
+    asked = [*table.optional, *instead]
+    lacking = {column for file in files for column in lacking_columns(file, required, asked)}
     columns, gone, told = dict(table.columns), {}, []
     for name, without in table.optional.items():
         if name not in lacking:

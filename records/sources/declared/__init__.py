@@ -1,0 +1,1 @@
+"""Sources whose tables and SELECTs are declared: what a declaration is, and the layout that it comes to."""

@@ -1,0 +1,1 @@
+"""MIMIC-III and MIMIC-IV: their declarations, and where their tables are."""
