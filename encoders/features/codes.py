@@ -1,8 +1,9 @@
 """Codes as features: a column for each group of diagnoses and procedures, or for each code, learnt in training.
 
-As groups, ICD-9 and ICD-10 share their columns, and drugs are told by their ingredient (records/codes/grouping.py). A
-unit has a code or has it not, or has it by the greatest of its weights; how often does not count. Of a batch with a
-column `concept` (records/codes/concepts), a code that has one goes by that in place of its group or of itself.
+As groups, ICD-9 and ICD-10 share their columns, drugs are told by their ingredient (records/codes/grouping.py), and
+codes of other systems, which have no groups, go each by itself. A unit has a code or has it not, or has it by the
+greatest of its weights; how often does not count. Of a batch with a column `concept` (records/codes/concepts), a code
+that has one goes by that in place of its group or of itself.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from cohorts.records.base import Batch
 from cohorts.records.codes.concepts.applied import COLUMN as CONCEPT
 from cohorts.records.codes.grouping import drug_name, group_of
+from cohorts.records.codes.prefixes import FIELDS
 
 if TYPE_CHECKING:  # a question from the command line should not wait for it
     import pandas as pd
@@ -113,6 +115,8 @@ def _distinct_tokens(codes: "pd.DataFrame", of: str) -> tuple[list[str | None], 
 
 
 def _group(kind: str, system: str, code: str) -> str | None:
+    if kind != "drug" and system not in FIELDS:
+        return _code(kind, system, code)
     name = drug_name(code) if kind == "drug" else group_of(kind, system, code)
     return f"{kind}:{name}" if name else None
 

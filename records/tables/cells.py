@@ -40,12 +40,12 @@ def values(cells: "pd.Series[str]") -> "pd.Series[str]":
 
 def whole_numbers(values: "pd.Series[str]") -> "pd.Series[str]":
     """Return 105 of 105.0 and 105.00, which programs make of whole numbers; other values as they are."""
-    return values.str.replace(r"^([0-9]+)\.0*$", r"\1", regex=True)
+    return values.str.replace(r"^(-?[0-9]+)\.0*$", r"\1", regex=True)
 
 
 def text_ids(values: "pd.Series[str]") -> "pd.Series[str]":
     """Return 105 of 105.0, as data frames write a whole number; other ids may have dots of their own, as in 1.10."""
-    return values.str.replace(r"^([0-9]+)\.0$", r"\1", regex=True)
+    return values.str.replace(r"^(-?[0-9]+)\.0$", r"\1", regex=True)
 
 
 def rounded(values: "pd.Series[str]") -> "pd.Series[bool]":

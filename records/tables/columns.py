@@ -34,6 +34,8 @@ class Kind(Enum):
 
     KEY = auto()  # identifier that is a whole number, needed in every row
     REFERENCE = auto()  # the same, may be missing
+    INTEGER = auto()  # identifier that is an integer of 64 bits, which may be less than 0, needed
+    INTEGER_OR_NONE = auto()
     ID = auto()  # identifier that may be any text, needed
     ID_OR_NONE = auto()
     TIME = auto()  # date or date and time, needed
@@ -263,7 +265,9 @@ def _plain(kind: Kind, texts: pa.Array) -> pa.Array | None:
     """Return the typed column where every cell is plainly written, else None: its values are to be read one by one."""
     match kind:
         case Kind.KEY | Kind.REFERENCE:
-            return Cells(texts).whole_numbers(needed=kind is Kind.KEY)
+            return Cells(texts).whole_numbers(needed=kind is Kind.KEY, most_digits=18)
+        case Kind.INTEGER | Kind.INTEGER_OR_NONE:
+            return Cells(texts).whole_numbers(needed=kind is Kind.INTEGER, most_digits=19, signed=True)
         case Kind.TIME | Kind.TIME_OR_NONE:
             return Cells(texts).times(needed=kind is Kind.TIME)
         case Kind.NUMBER:
@@ -350,12 +354,18 @@ def read_column(name: str, kind: Kind, given: "pd.Series[str]", dates: Dates) ->
         case Kind.ICD_VERSION:
             version = cells.whole_numbers(text)
             return _Column(version, ~version.isin(["9", "10"]), f"{name} is neither 9 nor 10")
-        case Kind.KEY | Kind.REFERENCE:
-            key = cells.whole_numbers(text)
-            lacking = key.isna() if kind is Kind.KEY else never
-            wrong = lacking | (key.notna() & ~key.str.fullmatch("[0-9]{1,18}", na=False).astype(bool))
-            return _Column(key, wrong, f"{name} is not a whole number")
+        case Kind.KEY | Kind.REFERENCE | Kind.INTEGER | Kind.INTEGER_OR_NONE:
+            return _read_whole_numbers(name, kind, text)
     return _read_time(name, kind, text, dates)
+
+
+def _read_whole_numbers(name: str, kind: Kind, text: "pd.Series[str]") -> _Column:
+    whole = cells.whole_numbers(text)
+    shape = "[0-9]{1,18}" if kind in (Kind.KEY, Kind.REFERENCE) else "-?[0-9]{1,19}"
+    wrong = whole.notna() & ~whole.str.fullmatch(shape, na=False).astype(bool)
+    if kind in (Kind.KEY, Kind.INTEGER):
+        wrong |= whole.isna()
+    return _Column(whole, wrong, f"{name} is not a whole number")
 
 
 def _read_ids(name: str, kind: Kind, text: "pd.Series[str]") -> _Column:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MAX_DIGITS = 18  # of a whole number
 _MAX_SIGNS = 15  # of a number: pandas before 3 rounds longer ones otherwise
 _ZERO, _POINT, _MINUS, _BLANK = b"0.- "
 _DATE = "dddd-mm-dd"
@@ -29,9 +28,19 @@ class Cells:
         self.begins = begins[:-1] - begins[0]
         self.lengths = np.diff(begins)
 
-    def whole_numbers(self, *, needed: bool) -> pa.Array | None:
-        """Return text of digits alone; null for the empty cells, which there may not be if all are needed."""
-        if not (_are_digits(self.data) and self.lengths.max(initial=0) <= _MAX_DIGITS):
+    def whole_numbers(self, *, needed: bool, most_digits: int, signed: bool = False) -> pa.Array | None:
+        """Return whole numbers as text, null for the empty cells, which there may not be if all are needed.
+
+        Those that are `signed` may have a minus.
+        """
+        digits, lengths = self.data - _ZERO <= 9, self.lengths  # unsigned: less than 0 is much more than 9
+        if not digits.all():
+            filled = lengths > 0
+            minus = self.data[self.begins[filled]] == _MINUS
+            lengths = lengths[filled] - minus
+            if not signed or (~digits).sum() != minus.sum() or not lengths.all():
+                return None
+        if lengths.max(initial=0) > most_digits:
             return None
         return None if needed and not self.lengths.all() else self._or_null()
 
@@ -98,10 +107,6 @@ class Cells:
 def null_where(texts: pa.Array, nothing: npt.NDArray[np.bool_]) -> pa.Array:
     """Return the texts, null where nothing is: not by `if_else`, which in Arrow 17 spoils slices of text."""
     return texts.take(pa.array(np.arange(len(texts)), mask=nothing))
-
-
-def _are_digits(data: npt.NDArray[np.uint8]) -> bool:
-    return bool((data - _ZERO <= 9).all())  # unsigned: what is less than 0 is much more than 9
 
 
 def _may_be_blank(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -19,11 +19,26 @@ from cohorts.records.tables.columns import Kind, Table, Without
 from cohorts.records.tables.headers import folded
 
 ColumnKind = Literal[
-    "key", "key?", "id", "id?", "time", "time?", "number", "flag", "icd version", "code", "code?", "text"
+    "key",
+    "key?",
+    "integer",
+    "integer?",
+    "id",
+    "id?",
+    "time",
+    "time?",
+    "number",
+    "flag",
+    "icd version",
+    "code",
+    "code?",
+    "text",
 ]
 _KINDS: Mapping[str, Kind] = {
     "key": Kind.KEY,
     "key?": Kind.REFERENCE,
+    "integer": Kind.INTEGER,
+    "integer?": Kind.INTEGER_OR_NONE,
     "id": Kind.ID,
     "id?": Kind.ID_OR_NONE,
     "time": Kind.TIME,
@@ -184,9 +199,9 @@ def _check_table(of: str, table: DeclaredTable) -> None:
             )
     if len({*map(folded, table.columns)}) < len(table.columns):
         raise SourceError(f"{of}: two columns have the same name (case does not matter).")
-    if table.patient and not table.via and table.columns[table.patient] not in ("key", "id"):
+    if table.patient and not table.via and table.columns[table.patient] not in ("key", "integer", "id"):
         raise SourceError(
-            f"{of}: {table.patient} tells the patient: it must be read as key or id, which no row lacks."
+            f"{of}: {table.patient} tells the patient: it must be read as key, integer or id, which no row lacks."
         )
 
 

@@ -23,7 +23,7 @@ MISTAKES = {
         '[tables.persons]\npatient = "person"',
         '[tables.persons]\npatient = "persons"',
     ),
-    "must be read as key or id, which no row lacks": (
+    "must be read as key, integer or id, which no row lacks": (
         'columns = { person = "id", sex',
         'columns = { person = "id?", sex',
     ),
