@@ -10,7 +10,7 @@ from typing import Any
 from cohorts.connectors.base import Collection
 from cohorts.connectors.catalog import to_json
 from cohorts.connectors.index import Flat, Hnsw
-from cohorts.connectors.qdrant.translate import INDEXING_THRESHOLD_KB, to_path
+from cohorts.connectors.qdrant.translate import INDEXING_THRESHOLD_KB, may_lack_index, to_path
 from cohorts.connectors.qdrant.transport import Transport
 from cohorts.errors import EngineError
 from qdrant_client import QdrantClient, models
@@ -128,6 +128,4 @@ def _is_ready(collection: Collection, info: Any) -> bool:
     if isinstance(collection.index, Flat):
         return True
     missing = int(info.points_count or 0) - int(info.indexed_vectors_count or 0)
-    # So little of each segment stays without an index.
-    room = INDEXING_THRESHOLD_KB * int(info.segments_count)
-    return missing * collection.dim * 4 / 1024 <= room
+    return may_lack_index(missing, collection.dim, int(info.segments_count))

@@ -35,6 +35,7 @@ from cohorts.connectors.qdrant.translate import (
     complete,
     is_compressed,
     key_of,
+    may_lack_index,
     shown,
     to_bare_hits,
     to_hits,
@@ -182,9 +183,10 @@ class QdrantEdgeConnector(Connector):
                 pass
             shard.flush()
             info = shard.info()
-        size_kb = info.points_count * collection.dim * 4 / 1024
         missing = info.points_count - info.indexed_vectors_count
-        if isinstance(collection.index, Hnsw) and size_kb > INDEXING_THRESHOLD_KB and missing > 0:
+        if isinstance(collection.index, Hnsw) and not may_lack_index(
+            missing, collection.dim, info.segments_count
+        ):
             raise EngineError(
                 f"{missing:,} of {info.points_count:,} vectors of {name} have no index after the build."
             )

@@ -104,6 +104,11 @@ class Compiler:
         return self.terms.field(key=self._path(name), range=limits)
 
 
+def may_lack_index(vectors: int, dim: int, segments: int) -> bool:
+    """Tell whether so many vectors may have no index: a segment of so few, as an update makes, is searched whole."""
+    return vectors * dim * 4 / 1024 <= INDEXING_THRESHOLD_KB * segments
+
+
 def to_path(key: str) -> str:
     """Return the engine's path to a payload key, which in it stands in quotes unless it is plain."""
     return key if _PLAIN.fullmatch(key) else f'"{key}"'

@@ -1,7 +1,7 @@
 """The sources by name: those that are built in, and those that other packages bring.
 
 A further source is a package with an entry point in the group `cohorts.sources`, named as users ask for it, whose
-object is a `SourceKind`. `tests/contracts/source.py` is the suite that it inherits.
+object is a `SourceKind`. `tests/source_contract` is the suite that it inherits.
 """
 
 import hashlib
