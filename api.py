@@ -52,6 +52,7 @@ def open_source(
     columns: Mapping[str, str] | str = "",
     labels: "Iterable[str] | pd.Series[Any] | str" = (),
     mapping: PathLike | None = None,
+    split: str = "",
     dates: str = "iso",
     shard: str | None = None,
     deidentify: bool = False,
@@ -66,14 +67,16 @@ def open_source(
     It is closed by `close()`, by `with`, or at the end of the process.
 
     Args:
-        name: `mimic3`, `mimic4`, `tables` or `notes-csv`.
+        name: `mimic3`, `mimic4`, `meds`, `tables` or `notes-csv`, or one that another package brings.
         path: The folder of the tables; for `notes-csv` the file; for `tables` a folder, or a database file of DuckDB
             or SQLite.
         unit: What one vector stands for: `patient` or `admission`.
         notes: For `mimic4`, the folder of MIMIC-IV-Note.
         columns: For `notes-csv`, which of its columns are which, as in `{"id": "encounter_id", "text": "note"}`.
         labels: For `notes-csv`, columns to keep and to filter by.
-        mapping: For `tables`, the TOML file that declares tables and SELECTs.
+        mapping: For `tables`, the TOML file that declares tables and SELECTs; for `meds`, a table of what codes stand
+            for.
+        split: For `meds`, the splits to read, as in `"train,tuning"`; by default all.
         dates: How dates like 3/5/2094 are read: not at all (`iso`), `day-first` or `month-first`.
         shard: Read only the patients of part i of n, as in `"2/4"`.
         deidentify: Put placeholders for ids, phone numbers, dates and addresses in notes; it finds no names.
@@ -117,6 +120,7 @@ def open_source(
         columns=given.as_pairs("columns", columns),
         labels=given.as_names("labels", labels),
         mapping=None if mapping is None else given.as_path("mapping", mapping),
+        split=given.as_text("split", split),
         dates=given.as_choice("dates", Dates, dates),
         shard=part,
         memory_mib=given.as_count("memory_mib", memory_mib),

@@ -12,6 +12,7 @@ from cohorts.commands.options import (
     RunDir,
     SourceName,
     SourcePath,
+    Split,
     run_option,
     source_option,
 )
@@ -27,6 +28,7 @@ def codes(
     path: SourcePath,
     maps: MapsAsked = None,
     mapping: MappingFile = None,
+    split: Split = "",
     dates: DatesAs = DatesName.ISO,
     shown: Annotated[
         int, run_option(min=1, help="How many codes without a concept to list, of each kind.")
@@ -47,7 +49,9 @@ def codes(
     used = beside_built_in(open_maps(maps or ()))
     with (
         Scratch(run_dir or work_folder()) as folder,
-        opened_source(source, path, folder, mapping=mapping, dates=dates, memory_mib=memory_mib) as records,
+        opened_source(
+            source, path, folder, mapping=mapping, split=split, dates=dates, memory_mib=memory_mib
+        ) as records,
         reading(records, frozenset({"measurements"})),
     ):
         found = coverage(records, used, shown)

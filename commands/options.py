@@ -104,15 +104,20 @@ IndexFields = Annotated[
     ),
 ]
 SourceName = Annotated[
-    str, source_option("--source", help="mimic3, mimic4, tables, notes-csv, or one of a package of your own.")
+    str, source_option("--source", help="mimic3, mimic4, meds, tables, notes-csv, or one of a package.")
 ]
 SourcePath = Annotated[
     str,
     source_option("--path", help="The source's folder (notes-csv: its file; tables: or a database file)."),
 ]
 MappingFile = Annotated[
-    Path | None, source_option("--mapping", help="tables: TOML file of your tables and SELECTs.")
+    Path | None,
+    source_option(
+        "--mapping",
+        help="tables: TOML file of your tables and SELECTs. meds: table of what your codes stand for.",
+    ),
 ]
+Split = Annotated[str, source_option("--split", help="meds: read these splits alone, as in train,tuning.")]
 NotesFolder = Annotated[Path | None, source_option("--notes", help="mimic4: the folder of MIMIC-IV-Note.")]
 MapsAsked = Annotated[
     list[str] | None,

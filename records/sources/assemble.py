@@ -53,6 +53,8 @@ _CALLED = {
     "bedside procedure": "bedside procedures",
     "culture": "cultures",
     "susceptibility": "susceptibilities",
+    "observation": "observations",
+    "other": "other events",
 }  # how rows of a kind are counted
 _OF_NO_KIND = {"events": "other events"}
 _LAST = np.iinfo(np.int64).max

@@ -27,7 +27,7 @@ _MEANS: Mapping[Option, str] = {
     "notes": "Notes in a folder of their own are MIMIC-IV's",
     "columns": "A column map is for notes in a table",
     "labels": "Label columns are those of notes in a table",
-    "mapping": "A mapping declares the tables of the source tables",
+    "mapping": "A mapping declares the tables of the source tables, or what the codes of meds stand for",
     "split": "Splits are those of MEDS",
 }
 _BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, imported when one is asked for
@@ -35,6 +35,7 @@ _BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, impo
     "mimic4": ("cohorts.records.sources.mimic.layout", "MIMIC4"),
     "notes-csv": ("cohorts.records.sources.notes_csv", "NOTES_CSV"),
     "tables": ("cohorts.records.sources.own_tables", "TABLES"),
+    "meds": ("cohorts.records.sources.meds.layout", "MEDS"),
 }
 
 

@@ -7,14 +7,14 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from cohorts.documents import conform
 from cohorts.errors import SourceError
-from cohorts.records.sources.declared.selects import FRAME_COLUMNS
+from cohorts.records.sources.declared.selects import FRAME_COLUMNS, reads
 from cohorts.records.tables.columns import Kind, Table, Without
 from cohorts.records.tables.headers import folded
 
@@ -124,12 +124,13 @@ class DeclaredTable:
 class Declaration:
     """The tables of a source by name, and the SELECT of every frame of the contract by its name.
 
-    `values` are lists by name, for `only`. `items` says whose numbers the items of measurements have, where these are
-    known: MIMIC's.
+    `views` are SELECTs by name, which frames, and views behind them, read like tables. `values` are lists by name, for
+    `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's.
     """
 
     tables: dict[str, DeclaredTable]
     frames: dict[str, str]
+    views: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     items: Literal["", "mimic"] = ""
 
@@ -162,12 +163,25 @@ def parse_declaration(text: str, of: str) -> Declaration:
             raise SourceError(f"{of}: there is no frame {frame}. Frames: {', '.join(FRAME_COLUMNS)}.")
     if "patients" not in made.frames:
         raise SourceError(f"{of}: the frame patients is missing: it says whom the other rows are of.")
-    _check_names(of, made.tables)
+    _check_names(of, [*made.tables, *made.views])
     for name, table in made.tables.items():
         _check_table(f"{of}, table {name}", table)
         if table.via:
             _check_via(f"{of}, table {name}", table, made.tables)
-    return made
+    frames = {frame: _with_views(select, made.views) for frame, select in made.frames.items()}
+    return replace(made, frames=frames)
+
+
+def _with_views(select: str, views: Mapping[str, str]) -> str:
+    """Return a SELECT that has the views it reads in front of it."""
+    needed: dict[str, str] = {}
+    for name, view in reversed(list(views.items())):
+        if any(reads(one, name) for one in (select, *needed.values())):
+            needed[name] = view
+    if not needed:
+        return select
+    written = ", ".join(f'"{name}" AS MATERIALIZED ({view})' for name, view in reversed(list(needed.items())))
+    return f"WITH {written} SELECT * FROM ({select})"  # noqa: S608
 
 
 def _check_names(of: str, tables: Iterable[str]) -> None:

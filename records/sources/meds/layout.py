@@ -1,0 +1,157 @@
+"""Where the files of a MEDS data set are, and which rules, names and frames its codes have; the rest is declared."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+from cohorts.documents import read_json
+from cohorts.errors import InputError, SourceError
+from cohorts.private_files import touch_private
+from cohorts.records.sources.declared.declaration import Declaration, builtin
+from cohorts.records.sources.declared.folders import Places
+from cohorts.records.sources.declared.hospital import Hospital
+from cohorts.records.sources.kinds import SourceKind, SourceRequest
+from cohorts.records.sources.meds.code_map import Rule, ordered, own_rules, read_rules, roles_of
+from cohorts.records.sources.partitioned import Feed
+from cohorts.records.tables.reading import read_rows
+
+_FRAME_OF = {
+    "note": "notes",
+    "laboratory": "measurements",
+    "vital": "measurements",
+    "blood pressure": "measurements",
+    "output": "measurements",
+    "diagnosis": "codes",
+    "procedure": "codes",
+    "drug": "codes",
+}  # the frames that only codes of some roles make
+_TOLD = 8  # beginnings of codes that no rule is for
+_LOINC = re.compile(r"LOINC/+(\S+)")
+
+
+@dataclass(frozen=True)
+class EventFiles(Places):
+    """The folder `data` of a data set, whose files are one table."""
+
+    def find(self, table: str) -> list[Path]:
+        """Return the files of events in the order of their paths."""
+        return sorted(self.root.rglob("*.parquet")) if table == "events" else []
+
+
+class Meds(Hospital):
+    """The layout of a MEDS data set; `lacking` are the frames that none of its codes makes."""
+
+    lacking: frozenset[str] = frozenset()
+
+    def feeds(self) -> Iterator[Feed]:
+        """Yield the events. Raises SourceError."""
+        for feed in super().feeds():
+            yield replace(feed, frames=feed.frames - self.lacking)
+
+
+def _open(asked: SourceRequest) -> Meds:
+    events = EventFiles(asked.path / "data", [asked.path / "data"])
+    if not (files := events.find("events")):
+        raise SourceError(
+            f"{asked.path} is no MEDS data set: it has no data/**/*.parquet. Name the folder that holds data/ and "
+            "metadata/."
+        )
+    rules = ordered(read_rules(asked.mapping) if asked.mapping else [], own_rules())
+    names = _names(asked.path / "metadata" / "codes.parquet")
+    copies = asked.copies()
+    _write_rules(copies / "rules.parquet", rules)
+    pyarrow.parquet.write_table(names, touch_private(copies / "names.parquet"))
+    declaration, values = _declared(asked)
+    made = Meds("meds", declaration, {"": events, "map": Places(copies, [copies])}, asked.unit, values=values)
+    roles = roles_of(names.column("code").to_pylist() or _codes_in(files), rules)
+    made.lacking = frozenset(_FRAME_OF.values()) - {_FRAME_OF.get(role, "") for role in roles.values()}
+    made.warnings += _told_unknown(roles)
+    return made
+
+
+def _declared(asked: SourceRequest) -> tuple[Declaration, Mapping[str, frozenset[str]]]:
+    """Return the declaration, of the patients of the splits asked for alone, and the lists that it names."""
+    declaration = builtin("meds", "meds")
+    about = asked.path / "metadata" / "dataset.json"
+    name = read_json(about, dict[str, Any], error=SourceError).get("dataset_name") if about.is_file() else ""
+    if "mimic" in str(name).casefold():
+        declaration = replace(declaration, items="mimic")
+    if not asked.split:
+        return declaration, {}
+    events = replace(declaration.tables["events"], only={"subject_id": "split"})
+    tables = {**declaration.tables, "events": events}
+    return replace(declaration, tables=tables), {"split": _subjects(asked)}
+
+
+def _subjects(asked: SourceRequest) -> frozenset[str]:
+    """Return the subjects of some splits. Raises SourceError, and InputError for a split that there is not."""
+    file, wanted = asked.path / "metadata" / "subject_splits.parquet", set(asked.split.split(","))
+    if not file.is_file():
+        raise SourceError(f"There is no {file}: without it, no split is known.")
+    rows = [row for chunk in read_rows(file, ["subject_id", "split"]) for row in chunk.values]
+    there = Counter(split for _, split in rows)
+    if unknown := wanted - there.keys():
+        known = ", ".join(f"{name} ({many:,} subjects)" for name, many in sorted(there.items()))
+        raise InputError(f"There is no split {', '.join(sorted(unknown))}. Splits: {known}.")
+    return frozenset(subject for subject, split in rows if split in wanted)
+
+
+def _names(file: Path) -> pa.Table:
+    """Return what codes are called, and their LOINC codes: none where there is no such file. Raises SourceError."""
+    made = pa.schema({"code": pa.string(), "description": pa.string(), "loinc": pa.string()}.items())
+    if not file.is_file():
+        return made.empty_table()
+    try:
+        table = pyarrow.parquet.read_table(file)
+        codes = table.column("code").cast(pa.string())
+        lacking = pa.nulls(len(codes), pa.string())
+        there = set(table.column_names)
+        described = table.column("description").cast(pa.string()) if "description" in there else lacking
+        parents = table.column("parent_codes").to_pylist() if "parent_codes" in there else []
+    except (pa.ArrowException, KeyError, OSError):
+        raise SourceError(
+            f"{file} can't be read as the codes of a MEDS data set: a Parquet file with the column code, and "
+            "description (text) and parent_codes (lists of text) where there are such. Is it complete?"
+        ) from None
+    loinc = pa.array([_loinc(one) for one in parents], pa.string()) if parents else lacking
+    return pa.table([codes, described, loinc], schema=made).filter(pc.is_valid(codes))
+
+
+def _loinc(parents: Sequence[object] | None) -> str | None:
+    """Return the LOINC code among the parents of a code."""
+    found = (_LOINC.fullmatch(str(parent)) for parent in parents or ())
+    return next((match[1] for match in found if match), None)
+
+
+def _codes_in(files: Sequence[Path]) -> list[str]:
+    """Return all codes of some files."""
+    found: set[str] = set()
+    for file in files:
+        for chunk in read_rows(file, ["code"]):
+            found.update(code for (code,) in chunk.values)
+    return sorted(found)
+
+
+def _write_rules(file: Path, rules: Sequence[Rule]) -> None:
+    rows = [vars(rule) | {"priority": str(place)} for place, rule in enumerate(rules)]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), touch_private(file))
+
+
+def _told_unknown(roles: Mapping[str, str]) -> list[str]:
+    """Return what is to be said of codes that no rule is for."""
+    unknown = Counter(re.split("/+", code)[0] for code, role in roles.items() if not role)
+    if not unknown:
+        return []
+    shown = ", ".join(f"{begins} ({many:,})" for begins, many in unknown.most_common(_TOLD))
+    more = f" and {len(unknown) - _TOLD:,} other beginnings" if len(unknown) > _TOLD else ""
+    told = f"No rule says what {unknown.total():,} of {len(roles):,} codes stand for: {shown}{more}"
+    return [f"{told}; they are events of the kind other, until a mapping of your own says more"]
+
+
+MEDS = SourceKind(open=_open, takes=frozenset({"mapping", "split"}))
