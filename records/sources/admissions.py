@@ -31,6 +31,7 @@ class People:
 def people_of(patients: pa.Table, admissions: pa.Table) -> tuple[People, Account]:
     """Return the patients and admissions, and an account of them: further rows of one id are bad."""
     account = Account()
+    patients, admissions = (_used(rows, account) for rows in (patients, admissions))
     known = _first_of(patients, ["patient_id"], "a patient that stands in the table twice", account)
     known = known.assign(sex=_sex(known["sex"]))
     all_of_them = _first_of(
@@ -43,6 +44,17 @@ def people_of(patients: pa.Table, admissions: pa.Table) -> tuple[People, Account
     mine = all_of_them[place >= 0].reset_index(drop=True)
     account.counts.update(patients=len(known), admissions=len(mine))
     return People(known, mine, place[place >= 0].astype(np.int64)), account
+
+
+def _used(rows: pa.Table, account: Account) -> pa.Table:
+    """Return what the source itself does not leave out."""
+    reasons = rows.column("left_out")
+    gone = rows.filter(reasons.is_valid()).select(["table", "left_out"])
+    for one in (
+        gone.group_by(["table", "left_out"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    ):
+        account.left_out[f"rows of {one['table']} {one['left_out']}"] += one["count_all"]
+    return rows.filter(reasons.is_null()) if gone.num_rows else rows
 
 
 def units_of(people: People, codes: pa.Table, stays: pa.Table, unit: Unit, titles: Titles) -> pd.DataFrame:

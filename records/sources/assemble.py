@@ -61,18 +61,25 @@ _LAST = np.iinfo(np.int64).max
 
 
 def assemble(
-    frames: Mapping[str, pa.Table], unit: Unit, titles: Titles, of_all: AdmissionIds, *, mimic: bool
+    frames: Mapping[str, pa.Table],
+    unit: Unit,
+    titles: Titles,
+    of_all: AdmissionIds,
+    *,
+    mimic: bool,
+    loose: bool = False,
 ) -> Assembled:
     """Return the part that these patients are; `of_all` knows the admissions of all patients.
 
-    Of `frames`, patients, admissions, codes and stays must be there. With `mimic`, items are numbered as in MIMIC.
+    Of `frames`, patients, admissions, codes and stays must be there. With `mimic`, items are numbered as in MIMIC; rows
+    of admissions that nobody has are left out, or, where they are `loose`, of their patient alone.
     """
     frames = {**frames, "stays": _as_events(frames["stays"])}
     people, account = people_of(frames["patients"], frames["admissions"])
     accounts = {"units": account} | {name: Account() for name in frames}
     rows = {name: _Rows(frames[name], people, accounts[name]) for name in ("stays", *_MADE) if name in frames}
     for one in rows.values():
-        one.keep_known(of_all)
+        one.keep_known(of_all, loose=loose)
         one.keep_used()
     _check_codes(rows["codes"])
     if "notes" in rows:
@@ -123,7 +130,7 @@ class _Rows:
         self.patient = places_in(table.column("patient_id"), people.patients["patient_id"])
         self.admission = places_in(table.column("admission_id"), people.admissions["admission_id"])
 
-    def keep_known(self, of_all: AdmissionIds) -> None:
+    def keep_known(self, of_all: AdmissionIds, *, loose: bool) -> None:
         """Keep what is of patients and admissions that are known, and of both together."""
         stranger = self.patient < 0
         given = self.table.column("admission_id").is_valid().to_numpy()
@@ -132,9 +139,22 @@ class _Rows:
         cut_away = unknown.copy()
         cut_away[unknown] = of_all.lacks(self.table.column("admission_id").filter(pa.array(unknown)))
         self._count_left_out(stranger, "of patients that the patients' table does not have")
-        self._count_left_out(cut_away, "of admissions that the admissions' table does not have")
         self._name_bad(unknown & ~cut_away, "an admission of another patient")
+        if loose:
+            self._take_from_admissions(cut_away)
+            unknown &= ~cut_away
+        else:
+            self._count_left_out(cut_away, "of admissions that the admissions' table does not have")
         self._keep(~(stranger | unknown))
+
+    def _take_from_admissions(self, where: Bools) -> None:
+        """Let rows be of their patient alone, and count them."""
+        if where.any():
+            place, ids = self.table.column_names.index("admission_id"), self.table.column("admission_id")
+            none = pa.scalar(None, ids.type)
+            self.table = self.table.set_column(place, "admission_id", pc.if_else(pa.array(where), none, ids))
+            for one in pc.value_counts(self.table.column("table").filter(pa.array(where))).to_pylist():
+                self.account.counts[f"rows of {one['values']} whose admission is not there"] += one["counts"]
 
     def keep_used(self) -> None:
         """Keep what the source itself does not leave out."""

@@ -60,7 +60,7 @@ def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Ca
     copy_out(file, declaration.tables, folder)
     by_name = {name: replace(table, file="") for name, table in declaration.tables.items()}
     declaration = replace(declaration, tables=by_name)
-    return _hospital(declaration, Places(file, [folder]), unit, origins=[file])
+    return _hospital(declaration, Places(file, [folder], copied=True), unit, origins=[file])
 
 
 def _hospital(declaration: Declaration, places: Places, unit: Unit, origins: Sequence[Path] = ()) -> Hospital:

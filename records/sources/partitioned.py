@@ -54,8 +54,9 @@ class Feed:
 
     Its rows are those of all its `files`, one after the other. `see` takes in the rows, whoever's they are. `owned`
     adds the column `patient` to rows that name their patient by what `via`, a table that is read before, tells: null
-    where it does not. `origins` are the files that these were made from. One that is `further` is left out, and that is
-    told, where it can't be known how its dates are written.
+    where it does not. `origins` are the files that these were made from; where the feed is `placed`, its rows
+    tell their places in those. One that is `further` is left out, and that is told, where it can't be known how its
+    dates are written.
     """
 
     table: Table
@@ -67,6 +68,7 @@ class Feed:
     via: str = ""
     owned: Callable[[pa.Table], pa.Table] | None = None
     origins: Sequence[Path] = ()
+    placed: bool = False
     further: bool = False
 
 
@@ -265,7 +267,8 @@ class PartitionedSource:
     def _deal(self, partition: Partition, feed: Feed) -> None:
         table, rows, faults = feed.table.name, 0, 0
         remarks: Counter[str] = Counter()
-        self.quarantine.name_files(table, feed.files)
+        if feed.placed or len(feed.files) > 1:
+            self.quarantine.name_files(table, feed.origins if feed.placed else feed.files)
         for chunk in read_tables(feed.files, feed.table, self._dates, workers=self._workers):
             good, bad = self._checked(feed, chunk.rows)
             if feed.see is not None:

@@ -36,6 +36,7 @@ _BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, impo
     "notes-csv": ("cohorts.records.sources.notes_csv", "NOTES_CSV"),
     "tables": ("cohorts.records.sources.own_tables", "TABLES"),
     "meds": ("cohorts.records.sources.meds.layout", "MEDS"),
+    "fhir": ("cohorts.records.sources.fhir.layout", "FHIR"),
 }
 
 

@@ -182,6 +182,11 @@ def read_tables(
             yield _of_file(chunk, number * _ROWS) if number else chunk
 
 
+def numbered(file: int, row: int) -> int:
+    """Return the number of a row, from 1, in a file of several, from 0: what `place_of` tells apart."""
+    return file * _ROWS + row
+
+
 def place_of(row: int) -> tuple[int, int]:
     """Return in which of its table's files a row stands, from 0, and its number there, from 1."""
     return divmod(row, _ROWS)

@@ -1,4 +1,7 @@
-"""Columns of a Parquet file as text: every cell as Python writes its value, nothing as empty text."""
+"""Columns of a Parquet file as text: every cell as Python writes its value, nothing as empty text.
+
+A file that we made of others may tell in three columns where its rows stand in those, and which of them can't be used.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +18,8 @@ BATCH_BYTES = 8 * 1024 * 1024  # of a batch's cells, as the file's metadata tell
 BATCH_ROWS = 50_000
 
 _FEWER_BITS = (pa.float16(), pa.float32())
-_BITS = {pa.float16(): pa.int16()}  # of these, pyarrow 17 finds no distinct ones
+ROW, LINE = "cohorts:row", "cohorts:line"  # int64
+FAULT = "cohorts:fault"  # text, null in a row that can be used
 
 
 class ParquetColumns:
@@ -50,7 +54,12 @@ class ParquetColumns:
                 )
         with self._told():
             first = 1
-            for batch in self._file.iter_batches(batch_size=self._rows_at_once(), columns=there):
+            own = [ROW, LINE, FAULT] if FAULT in self.names else []
+            for batch in self._file.iter_batches(batch_size=self._rows_at_once(), columns=[*there, *own]):
+                if own:
+                    yield self._placed(batch, wanted)
+                    first += len(batch)
+                    continue
                 cells = {name: _as_text(batch.column(name)) for name in there}
                 columns = [self._column(cells, place, len(batch)) for place in wanted]
                 numbers = np.arange(first, first + len(batch))
@@ -59,6 +68,23 @@ class ParquetColumns:
                 first += len(batch)
             if first == 1:
                 yield Strings(empty_columns(len(wanted), 0), places([], []))
+
+    def _placed(self, batch: pa.RecordBatch, wanted: Sequence[int]) -> Strings:
+        """Return rows that tell where they stand; those with a fault as broken ones."""
+        good = batch.column(FAULT).is_null()
+        bad = batch.filter(pc.invert(good))
+        batch = batch.filter(good)
+        cells = {
+            name: _as_text(batch.column(name))
+            for name in batch.schema.names
+            if name not in (ROW, LINE, FAULT)
+        }
+        return Strings(
+            [self._column(cells, place, len(batch)) for place in wanted],
+            {"row": batch.column(ROW), "line": batch.column(LINE)},
+            list(zip(*(bad.column(name).to_pylist() for name in (ROW, LINE, FAULT)), strict=True)),
+            bytes_fast=sum(column.nbytes for column in cells.values()),
+        )
 
     def _column(self, cells: dict[str, pa.Array], place: int, rows: int) -> pa.Array:
         return cells[self.names[place]] if place >= 0 else empty_columns(1, rows)[0]

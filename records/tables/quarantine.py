@@ -19,12 +19,11 @@ class Quarantine:
         self.max_bad_share = max_bad_share
         self.counts: Counter[str] = Counter()
         self._stream: IO[str] | None = None
-        self._files: dict[str, Sequence[Path]] = {}  # of tables in more than one
+        self._files: dict[str, Sequence[Path]] = {}  # of tables whose rows are told by their file
 
     def name_files(self, table: str, files: Sequence[Path]) -> None:
-        """Know the files of a table, so that bad rows of one in several are told by their own."""
-        if len(files) > 1:
-            self._files[table] = files
+        """Know the files of a table, so that its bad rows are told by their own."""
+        self._files[table] = files
 
     def add(self, rows: Sequence[BadRow]) -> None:
         """Write the rows down. Raises InputError where the file can't be written."""
@@ -38,7 +37,7 @@ class Quarantine:
         self.counts.update(row.table for row in rows)
 
     def _called(self, row: BadRow) -> str:
-        """Return the table of a row, or its file where the table is in several."""
+        """Return the table of a row, or its file where these are known."""
         files = self._files.get(row.table)
         return str(files[place_of(row.number)[0]]) if files else row.table
 

@@ -98,7 +98,7 @@ def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) 
     Raises SourceError where a column is missing, or the file can't be read or is of another kind than its name says.
     """
     suffix = plain_suffix(path)
-    with _told(path):
+    with damage_told(path):
         if suffix in PARQUET:
             file = ParquetColumns(path)
             for strings in file.read(_places(path, file.names, columns, optional)):
@@ -119,7 +119,7 @@ def read_strings(
     Blocks of CSV are read in so many threads. Raises SourceError as `read_rows` does.
     """
     width, suffix = len(columns) + len(optional), plain_suffix(path)
-    with _told(path):
+    with damage_told(path):
         if suffix in PARQUET:
             file = ParquetColumns(path)
             for strings in file.read(_places(path, file.names, columns, optional)):
@@ -137,7 +137,7 @@ def read_strings(
 def lacking_columns(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the optional columns that a table lacks, by its header. Raises SourceError as `read_rows` does."""
     suffix = plain_suffix(path)
-    with _told(path):
+    with damage_told(path):
         if suffix in PARQUET:
             names = ParquetColumns(path).names
         elif suffix in JSON_LINES:
@@ -150,7 +150,7 @@ def lacking_columns(path: Path, columns: Sequence[str], optional: Sequence[str] 
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def damage_told(path: Path) -> Iterator[None]:
     """Tell, as SourceError, what is wrong with the file, before it is read and while it is."""
     try:
         if fault := foreign(path, Kind.PARQUET if plain_suffix(path) in PARQUET else Kind.TABLE):

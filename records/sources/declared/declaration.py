@@ -125,7 +125,8 @@ class Declaration:
     """The tables of a source by name, and the SELECT of every frame of the contract by its name.
 
     `views` are SELECTs by name, which frames, and views behind them, read like tables. `values` are lists by name, for
-    `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's.
+    `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's. Rows of an admission
+    that no table has are left out, or, where the source is `loose`, kept as their patient's.
     """
 
     tables: dict[str, DeclaredTable]
@@ -133,6 +134,7 @@ class Declaration:
     views: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     items: Literal["", "mimic"] = ""
+    loose: bool = False
 
 
 def builtin(folder: str, name: str) -> Declaration:

@@ -13,14 +13,20 @@ _LEVELS = 3  # below the folder that was named: physionet.org/files/mimiciii/1.4
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that hold a hospital's tables, `root` or parts of it; `told` is what there is to say of them."""
+    """The folders that hold a hospital's tables, `root` or parts of it; `told` is what there is to say of them.
+
+    Where the tables were copied out of `root`, that is what messages name.
+    """
 
     root: Path
     folders: Sequence[Path]
     told: Sequence[str] = ()
+    copied: bool = False
 
     def __str__(self) -> str:
         """Return the folders as a message may name them."""
+        if self.copied:
+            return str(self.root)
         return " and ".join(map(str, self.folders)) + ("" if self.root.is_dir() else ", which is no folder")
 
     def find(self, table: str) -> list[Path]:

@@ -24,7 +24,8 @@ class Hospital:
     """The layout of tables that are declared; `places` says where they are, by the part of the source they are of.
 
     A part without places was not given, and what is lost with it was told by who left it out. `values` are the lists
-    that the declaration's `only` names.
+    that the declaration's `only` names. `origins` are the files that the tables were made of; rows that are `placed`
+    tell where they stand in those.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Hospital:
         synthetic: bool = False,
         values: Mapping[str, frozenset[str]] | None = None,
         origins: Sequence[Path] = (),
+        placed: bool = False,
     ) -> None:
         self.name, self.unit, self.synthetic = name, unit, synthetic
         self.warnings = [told for place in places.values() for told in place.told]
-        self._declaration, self._places, self._origins = declaration, places, origins
+        self._declaration, self._places = declaration, places
+        self._origins, self._placed = origins, placed
         self._values = values or {}
         self._admission_ids = AdmissionIds()
         self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}
@@ -84,14 +87,15 @@ class Hospital:
             via=declared.via,
             owned=(lambda rows: self._with_patient(declared, rows)) if declared.via else None,
             origins=self._origins,
+            placed=self._placed,
             further=declared.further,
         )
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
         """Turn all rows of some patients into one part. Raises SourceError."""
         made = {frame: self._selects.frame(frame, tables) for frame in (*_ALWAYS, *sorted(frames))}
-        mimic = self._declaration.items == "mimic"
-        assembled = assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic)
+        mimic, loose = self._declaration.items == "mimic", self._declaration.loose
+        assembled = assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic, loose=loose)
         for frame, rows in made.items():
             if frame in self._declaration.frames:
                 assembled.accounts[frame].selected[frame] = rows.num_rows
@@ -103,7 +107,7 @@ class Hospital:
 
     def _see(self, name: str, declared: DeclaredTable, rows: pa.Table) -> None:
         if declared.admission:
-            self._admission_ids.see(rows.column(declared.admission))
+            self._admission_ids.see(rows.column(declared.admission).drop_null())
         if name in self._owners:
             self._owners[name].see(rows.column(declared.key), rows.column(declared.patient))
 
