@@ -7,7 +7,7 @@ import pytest
 from cohorts.records.base import Batch, Report, Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
-from small_fhir import Json, Open, ReadFhir, read, write_ndjson
+from fhir_files import Json, Open, ReadFhir, read, write_ndjson
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cohorts.records.base import Batch
 from cohorts.records.shards import Shard
 from cohorts.records.tables import partition
 from command_line import ok
-from small_fhir import Json, Open, bundle, hospital, read, referred, write_ndjson
+from fhir_files import Json, Open, bundle, hospital, read, referred, write_ndjson
 
 
 def assert_same(left: list[Batch], right: list[Batch]) -> None:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from cohorts.records.base import Batch, Unit
-from small_fhir import (
+from fhir_files import (
     ICD9,
     ICD10,
     LOINC,
