@@ -177,7 +177,7 @@ def read_all(path: Path, columns: Sequence[str]) -> list[Fields]:
 def content_bytes(path: Path) -> int:
     """Return about how many bytes of CSV the file holds; packing shrinks such tables some sixfold."""
     if plain_suffix(path) in PARQUET:
-        with _told(path):
+        with damage_told(path):
             return ParquetColumns(path).content_bytes
     size = path.stat().st_size
     return size * 6 if path.suffix.lower() in PACKED else size
