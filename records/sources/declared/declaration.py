@@ -125,8 +125,8 @@ class Declaration:
     """The tables of a source by name, and the SELECT of every frame of the contract by its name.
 
     `views` are SELECTs by name, which frames, and views behind them, read like tables. `values` are lists by name, for
-    `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's. Rows of an admission
-    that no table has are left out, or, where the source is `loose`, kept as their patient's.
+    `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's. Rows of an
+    admission that no table has are left out, or, where the source is `loose`, kept as their patient's.
     """
 
     tables: dict[str, DeclaredTable]
