@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     from cohorts.encoders.base import Encoder
+    from cohorts.records.base import Source
 
 
 class Store:
@@ -163,6 +164,41 @@ class CollectionHandle:
         ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
         return self._near(given.as_vector(vector), *ready, per_unit)
 
+    def like_new(
+        self,
+        source: "Source",
+        k: Count = 10,
+        *,
+        patient: Id | None = None,
+        where: str | Filter | None = None,
+        search: SearchParams | Mapping[str, Any] | str | None = None,
+        per_unit: bool = False,
+    ) -> Found:
+        """Return the k patients most like one whom the collection does not hold: nothing of it is ingested.
+
+        Its notes, codes and values go through the collection's own encoder, with its window; what that could not use is
+        among the notes of the answer. A patient of the same id in the collection is no answer.
+
+        Args:
+            source: What `open_source` returns, with the collection's unit: the records of the one patient.
+            k: How many neighbours.
+            patient: The patient's id, where the source holds several.
+            where: Only among these, as in `like_patient`; so are the rest.
+
+        Raises:
+            InputError: The source holds no such patient, several and none is named, or nothing that can be used.
+            SourceError: The source can't be read.
+            EncoderError: The encoder that made the vectors is not where the ingest kept it.
+        """
+        from cohorts.search.new_patient import check_unit, encode_patient
+
+        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
+        check_unit(self.name, self.describe().collection, source)
+        new = encode_patient(
+            source, self.encoder, None if patient is None else given.as_id("patient", patient)
+        )
+        return self._near(new.vector, *ready, per_unit, patient_id=new.id, notes=new.notes)
+
     def fetch(self, ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]") -> Points:
         """Return the units that are there among some ids, in the order asked: `ids`, `vectors`, `payloads`.
 
@@ -204,6 +240,7 @@ class CollectionHandle:
         where: Filter | None,
         search: SearchParams | None,
         per_unit: bool,
+        **more: Any,
     ) -> Found:
         found = neighbours.of_vector(
             self.store.connector,
@@ -213,5 +250,6 @@ class CollectionHandle:
             where=where,
             params=search,
             per_unit=given.as_flag("per_unit", per_unit),
+            **more,
         )
         return to_found(found, self.name)

@@ -65,6 +65,7 @@ HINTS: Mapping[str, str] = {
     "resume_training": "Go on with --resume, or remove the folder.",
     "category_column": "Of notes-csv, name the column by --columns id=…,text=…,category=….",
     # Queries.
+    "patient_of_source": "Name the one to ask about with --patient.",
     "query_patient": "Query by --patient.",
     "query_patient_or_lsa": "Query by --patient, or ingest notes with --encoder lsa.",
     "query_encoder": "Queries by text need --encoder {folder}.",

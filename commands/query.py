@@ -2,20 +2,35 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cohorts.commands.options import (
+    Columns,
+    Context,
+    ContextName,
+    DatesAs,
+    DatesName,
+    Deidentify,
     Format,
+    MappingFile,
     Name,
+    NotesFolder,
     SearchText,
     SettingsFile,
     Store,
+    UnitName,
     encoder_option,
     query_option,
+    source_option,
 )
 from cohorts.commands.parsing import wanted_search
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
+
+if TYPE_CHECKING:
+    from cohorts.connectors.base import Connector
+    from cohorts.encoders.base import Encoder
+    from cohorts.search.neighbours import Neighbours
 
 app = Commands("Query")
 
@@ -47,9 +62,26 @@ def query(
             "--suggest", help="Where --patient is not there, show the nearest ids: other patients'."
         ),
     ] = False,
+    source: Annotated[
+        str | None,
+        source_option(
+            "--source",
+            help="Find patients like the one in this source, who need not be ingested: any source.",
+        ),
+    ] = None,
+    path: Annotated[
+        str | None,
+        source_option("--path", help="Where its records are; of several patients, --patient names the one."),
+    ] = None,
+    mapping: MappingFile = None,
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    dates: DatesAs = DatesName.ISO,
+    deidentify: Deidentify = False,
+    context: Context = None,
     output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
-    """Find the patients most like one patient, or like a text."""
+    """Find the patients most like one patient, like a text, or like a patient who is not ingested."""
     from cohorts.analysis.words import word_shares
     from cohorts.commands.output.neighbours import show_neighbours
     from cohorts.connectors.filters.reading import parse_filter
@@ -58,31 +90,23 @@ def query(
     from cohorts.search.store import open_store, own_encoder
     from cohorts.workspace import encoder_dir
 
-    note = _query_text(patient, text, note_file)
+    note = _query_text(patient, text, note_file, source, path)
     condition = parse_filter(where) if where is not None else None
     params = wanted_search(search, settings)
+    more: dict[str, Any] = {"where": condition, "params": params, "per_unit": per_unit}
+    words = None
     with open_store(store, collection) as connector:
-        made_by = None
-        if encoder or note is not None:
+        if encoder or note is not None or source:
             about = connector.describe(collection).collection
             made_by = own_encoder(about, encoder or encoder_dir(store, collection, about))
-        words = None
-        if note is None or made_by is None:
-            found = neighbours.of_patient(
-                connector,
-                collection,
-                str(patient),
-                k,
-                where=condition,
-                params=params,
-                per_unit=per_unit,
-                suggest=suggest,
-            )
+        if source is not None:
+            asked = _SourceAsked(source, str(path), mapping, notes, columns, dates, deidentify, context)
+            found = _of_new(connector, collection, made_by, asked, patient, k, more)
+        elif note is None:
+            found = neighbours.of_patient(connector, collection, str(patient), k, suggest=suggest, **more)
         else:
             vector = made_by.encode_text([note])[0]
-            found = neighbours.of_vector(
-                connector, collection, vector, k, where=condition, params=params, per_unit=per_unit
-            )
+            found = neighbours.of_vector(connector, collection, vector, k, **more)
             if explain and isinstance(made_by, ExplainsText):
                 words = word_shares(connector, collection, found.hits, partial(made_by.explain_text, note))
     show_neighbours(found, output.value, explain=explain, words=words)
@@ -110,10 +134,60 @@ def describe(
         show_description(connector.describe(collection), collection)
 
 
-def _query_text(patient: str | None, text: str | None, note_file: Path | None) -> str | None:
-    """Return the text to query by, or None for a query by patient."""
-    if sum(given is not None for given in (patient, text, note_file)) != 1:
-        raise InputError("Ask by exactly one of --patient ID, --text TEXT and --note-file FILE.")
+class _SourceAsked(NamedTuple):
+    """The source of a new patient, as it was asked for."""
+
+    name: str
+    path: str
+    mapping: Path | None
+    notes: Path | None
+    columns: str
+    dates: DatesName
+    deidentify: bool
+    context: ContextName | None
+
+
+def _of_new(
+    connector: "Connector",
+    collection: str,
+    encoder: "Encoder",
+    asked: _SourceAsked,
+    patient: str | None,
+    k: int,
+    more: dict[str, Any],
+) -> "Neighbours":
+    """Return the neighbours of a patient who is read now, and encoded as those of the collection were."""
+    from cohorts.commands.sources import opened_source
+    from cohorts.loaders.points.payload import explained
+    from cohorts.private_files import Scratch, work_folder
+    from cohorts.search import neighbours
+    from cohorts.search.new_patient import encode_patient, unit_of
+
+    unit = UnitName(unit_of(connector.describe(collection).collection))
+    given = asked._asdict()
+    name, path = given.pop("name"), given.pop("path")
+    with (
+        Scratch(work_folder()) as folder,
+        opened_source(name, path, folder, unit=unit, max_bad_share=1, **given) as source,
+    ):
+        new = encode_patient(source, encoder, patient)
+    own = [explained(one) for one in new.explanations]
+    return neighbours.of_vector(
+        connector, collection, new.vector, k, patient_id=new.id, own=own, notes=new.notes, **more
+    )
+
+
+def _query_text(
+    patient: str | None, text: str | None, note_file: Path | None, source: str | None, path: str | None
+) -> str | None:
+    """Return the text to query by, or None for a query by patient or by a source."""
+    if (source is None) != (path is None):
+        raise InputError("A patient in a source is asked by with --source NAME and --path together.")
+    asked = (text, note_file, source or patient)
+    if sum(given is not None for given in asked) != 1:
+        raise InputError(
+            "Ask by exactly one of --patient ID, --text TEXT, --note-file FILE, and --source NAME with --path."
+        )
     if note_file is None:
         return text
     try:

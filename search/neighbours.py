@@ -1,7 +1,7 @@
 """Patients like one patient, or like a vector: each once, by its best unit, and never the patient's own."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -170,10 +170,14 @@ def of_vector(
     where: Filter | None = None,
     params: SearchParams | None = None,
     per_unit: bool = False,
+    patient_id: str | None = None,
+    own: Sequence[Payload] = (),
+    notes: tuple[str, ...] = (),
 ) -> Neighbours:
     """Return the k patients most like a vector, (dim,) float32, each by its best unit; or the k nearest units.
 
-    One that was stored is asked by without its padding. Raises InputError for a vector of zeros.
+    One that was stored is asked by without its padding. Of a patient that was read anew, `patient_id` is no answer,
+    `own` is what would be stored of it, and `notes` are told with the answers. Raises InputError for a vector of zeros.
     """
     check_k(k, connector.abilities)
     if not vector.any():
@@ -182,7 +186,14 @@ def of_vector(
     padding = padding_of(description.collection)
     if padding is not None and vector[padding : padding + 1].any():
         vector = as_questions(vector[None, :], padding)[0]
-    return _neighbours(_Question(connector, description, name, vector, where, params, per_unit), k)
+    patient, many = None, 0
+    if patient_id is not None:
+        patient = as_kept(description.collection, patient_field(description.collection), patient_id)
+        many, _ = _own(connector, name, description.collection, patient_id)
+        if many:
+            notes += ("the collection holds a patient of this id too, who is no answer",)
+    question = _Question(connector, description, name, vector, where, params, per_unit, patient)
+    return _neighbours(question, k, many, notes, tuple(own))
 
 
 def _neighbours(
