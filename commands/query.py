@@ -73,6 +73,12 @@ def query(
         str | None,
         source_option("--path", help="Where its records are; of several patients, --patient names the one."),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        source_option(
+            "--bundle", help="Find patients like the one in this FHIR Bundle: --source fhir --path FILE."
+        ),
+    ] = None,
     mapping: MappingFile = None,
     notes: NotesFolder = None,
     columns: Columns = "",
@@ -90,6 +96,8 @@ def query(
     from cohorts.search.store import open_store, own_encoder
     from cohorts.workspace import encoder_dir
 
+    if bundle is not None:
+        source, path = _of_bundle(bundle, source, path)
     note = _query_text(patient, text, note_file, source, path)
     condition = parse_filter(where) if where is not None else None
     params = wanted_search(search, settings)
@@ -177,6 +185,13 @@ def _of_new(
     )
 
 
+def _of_bundle(bundle: Path, source: str | None, path: str | None) -> tuple[str, str]:
+    """Return the source and the path that a FHIR Bundle is. Raises InputError where others are named beside it."""
+    if source is not None or path is not None:
+        raise InputError("A FHIR Bundle is asked by with --bundle alone, without --source and --path.")
+    return "fhir", str(bundle)
+
+
 def _query_text(
     patient: str | None, text: str | None, note_file: Path | None, source: str | None, path: str | None
 ) -> str | None:
@@ -186,7 +201,8 @@ def _query_text(
     asked = (text, note_file, source or patient)
     if sum(given is not None for given in asked) != 1:
         raise InputError(
-            "Ask by exactly one of --patient ID, --text TEXT, --note-file FILE, and --source NAME with --path."
+            "Ask by exactly one of --patient ID, --text TEXT, --note-file FILE, --bundle FILE, and --source NAME with "
+            "--path."
         )
     if note_file is None:
         return text
