@@ -64,8 +64,9 @@ CODE_COLUMNS = {
     "unit_id": "str",
     "admission_id": "str",
     "kind": "str",  # diagnosis, procedure or drug
-    "system": "str",  # ICD-9, ICD-10 or name (drugs by name)
+    "system": "str",  # ICD-9, ICD-10, name (drugs by name), or a vocabulary: SNOMED, RxNorm, CPT4, …
     "code": "str",
+    "name": "str",  # the code in words, where the source tells it beside the code
     "rank": "Int64",  # sequence number within the admission; 1 is principal
     "admitted": "datetime64[us]",  # when the admission began; missing without one
     "time": "datetime64[us]",  # when a drug was started or a procedure done; diagnoses have none

@@ -162,6 +162,9 @@ class _Rows:
         for reason in sorted(pc.unique(reasons).drop_null().to_pylist()):
             self._count_left_out(_true(pc.equal(reasons, reason)), reason)
         self._keep(reasons.is_null().to_numpy())
+        for remark in pc.value_counts(self.table.column("remark")).to_pylist():
+            if remark["values"] is not None:
+                self.account.remarks[f"rows {remark['values']}"] += remark["counts"]
 
     def keep_given(self, column: str, why: str) -> None:
         """Keep rows that have a value there."""

@@ -76,13 +76,14 @@ class Feed:
 class Account:
     """Of one frame of a batch: good rows by what is counted, rows left out by why, and rows that can't be used.
 
-    `selected` are all rows that SELECTs gave, by their frame.
+    `selected` are all rows that SELECTs gave, by their frame; `remarks` what there is to say of rows that are used.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     bad: list[BadRow] = field(default_factory=list)
     selected: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class PartitionedSource:
         self._deal_bytes = memory_mib * 1024**2 // _DEALT_AT_ONCE
         self._partition: Partition | None = None
         self._counted: set[tuple[int, str]] = set()  # parts whose frames stand in the report
+        self._remarks: Counter[str] = Counter()
         self.has_notes = self.has_codes = False
         for feed in layout.feeds():
             filled = self._is_filled(feed)
@@ -209,6 +211,8 @@ class PartitionedSource:
                 part, {feed.table.name: partition.read(feed.table.name, part) for feed in feeds}, frames
             )
         partition.release()
+        told = [f"{many:,} {remark}" for remark, many in self._remarks.items()]
+        self.report.warnings += [one for one in told if one not in self.report.warnings]
         for table, rows in self.report.rows.items():
             self.quarantine.check_share(table, rows)
         for frame, rows in self.report.selected.items():
@@ -332,6 +336,7 @@ class PartitionedSource:
                 continue
             self._counted.add((part, frame))
             self.quarantine.add(account.bad)
+            self._remarks += account.remarks
             for target, more in (
                 (self.report.counts, account.counts),
                 (self.report.left_out, account.left_out),

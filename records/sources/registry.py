@@ -37,6 +37,7 @@ _BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, impo
     "tables": ("cohorts.records.sources.own_tables", "TABLES"),
     "meds": ("cohorts.records.sources.meds.layout", "MEDS"),
     "fhir": ("cohorts.records.sources.fhir.layout", "FHIR"),
+    "omop": ("cohorts.records.sources.omop.layout", "OMOP"),
 }
 
 

@@ -288,6 +288,9 @@ def _plain(kind: Kind, texts: pa.Array) -> pa.Array | None:
 def _among(table: Table, name: str, texts: pa.Array, among: frozenset[str], dates: Dates) -> pa.Array:
     if table.columns[name] is Kind.TEXT:
         return pc.is_in(cells.texts(texts), pa.array(sorted(among), pa.string()))
+    plain = _plain(table.columns[name], texts)
+    if plain is not None and pa.types.is_string(plain.type):
+        return pc.is_in(plain, pa.array(sorted(among), pa.string()))
     column, where = _distinct(table, name, texts, dates)
     return pa.array(column.values.isin(among), pa.bool_()).take(where)
 

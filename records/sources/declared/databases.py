@@ -1,10 +1,14 @@
-"""Tables of a database file, DuckDB's or SQLite's, copied out to Parquet: private files that are read like others."""
+"""Tables of a database copied out to Parquet: private files that are read like others.
+
+It is a file of DuckDB or SQLite, or a server's (servers.py). Nothing but SELECTs is sent to either.
+"""
 
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 from urllib.request import pathname2url
 
 import pyarrow as pa
@@ -14,7 +18,7 @@ from cohorts.private_files import touch_private
 from cohorts.records.sources.declared.declaration import DeclaredTable
 from cohorts.records.tables.headers import folded
 
-_ROWS = 50_000  # at once
+ROWS = 50_000  # at once
 _SQLITE, _DUCKDB, _DUCKDB_AT = b"SQLite format 3\0", b"DUCK", 8
 
 
@@ -28,25 +32,52 @@ def is_database(file: Path) -> bool:
     return head == _SQLITE or head[_DUCKDB_AT:].startswith(_DUCKDB)
 
 
+class Database(Protocol):
+    """What tables are copied from: it is read, and closed by who opened it."""
+
+    def tables(self) -> list[str]:
+        """Return the names of its tables and views."""
+        ...
+
+    def columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        ...
+
+    def batches(self, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all rows, at least one batch."""
+        ...
+
+
 def copy_out(file: Path, tables: Mapping[str, DeclaredTable], folder: Path) -> None:
+    """Write tables of a database file into a folder. Raises as `copy_tables` does."""
+    with _opened(file) as database:
+        copy_tables(database, str(file), tables, folder)
+
+
+def copy_tables(database: Database, called: str, tables: Mapping[str, DeclaredTable], folder: Path) -> None:
     """Write tables of a database, those of their columns that are there, into a folder as NAME.parquet.
 
-    Names match without regard to case. Raises SourceError where one is missing that must be there, and InputError where
-    there is no room.
+    `called` names it in messages. Names match without regard to case. Of a table that may lack, one that has none of
+    its columns is passed over. Raises SourceError where one is missing that must be there, and InputError where there
+    is no room.
     """
-    with _opened(file) as database:
-        there = database.tables()
-        for name, table in tables.items():
-            called = table.file or name
-            found = [one for one in there if one.casefold() == called.casefold()]
-            if found:
-                columns = _columns(file, found[0], database.columns(found[0]), table)
-                _write(folder / f"{name}.parquet", database.batches(found[0], columns))
-            elif not table.lost:
-                raise SourceError(f"{file} has no table {called}. It has: {', '.join(there) or 'none'}.")
+    there = database.tables()
+    for name, table in tables.items():
+        for wanted, target in ((table.file or name, name), *((one, one) for one in table.also)):
+            found = next((one for one in there if one.casefold() == wanted.casefold()), None)
+            has = database.columns(found) if found else []
+            if found and not (table.lost and _has_none(table, has)):
+                batches = database.batches(found, _columns(called, found, has, table))
+                _write(folder / f"{target}.parquet", batches)
+            elif not table.lost and target == name:
+                raise SourceError(f"{called} has no table {wanted}. It has: {', '.join(there) or 'none'}.")
 
 
-def _columns(file: Path, name: str, there: list[str], table: DeclaredTable) -> list[str]:
+def _has_none(table: DeclaredTable, there: list[str]) -> bool:
+    return not set(map(folded, table.columns)) & set(map(folded, there))
+
+
+def _columns(file: str, name: str, there: list[str], table: DeclaredTable) -> list[str]:
     """Return the columns of a table that are to be read. Raises SourceError where one is missing."""
     may_lack = map(folded, (*table.without, *table.unknown, *table.optional))
     needed = set(map(folded, table.columns)) - set(may_lack)
@@ -92,12 +123,12 @@ class _DuckDb:
         return [name for (name,) in rows]
 
     def columns(self, table: str) -> list[str]:
-        return list(self._connection.sql(f"SELECT * FROM {_quoted(table)} LIMIT 0").columns)  # noqa: S608
+        return list(self._connection.sql(f"SELECT * FROM {quoted(table)} LIMIT 0").columns)  # noqa: S608
 
     def batches(self, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
         rows = self._connection.sql(_select(table, columns))
         # DuckDB 1.1 has the one alone, and 2.0 warns of it.
-        found = (rows.to_arrow_reader if hasattr(rows, "to_arrow_reader") else rows.fetch_arrow_reader)(_ROWS)
+        found = (rows.to_arrow_reader if hasattr(rows, "to_arrow_reader") else rows.fetch_arrow_reader)(ROWS)
         yield pa.RecordBatch.from_pylist([], found.schema)
         yield from found
 
@@ -118,16 +149,16 @@ class _Sqlite:
         return [name for (name,) in rows]
 
     def columns(self, table: str) -> list[str]:
-        found = self._connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT 0")  # noqa: S608
+        found = self._connection.execute(f"SELECT * FROM {quoted(table)} LIMIT 0")  # noqa: S608
         return [column[0] for column in found.description]
 
     def batches(self, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([(name, pa.string()) for name in columns])
         found = self._connection.execute(_select(table, columns))
         yield pa.RecordBatch.from_pylist([], schema)
-        while rows := found.fetchmany(_ROWS):
+        while rows := found.fetchmany(ROWS):
             texts = [
-                [_as_text(table, name, cell) for cell in cells]
+                [as_text(table, name, cell) for cell in cells]
                 for name, cells in zip(columns, zip(*rows, strict=True), strict=True)
             ]
             yield pa.record_batch([pa.array(one, pa.string()) for one in texts], schema)
@@ -155,14 +186,16 @@ def _opened(file: Path) -> Iterator[_DuckDb | _Sqlite]:
 
 
 def _select(table: str, columns: list[str]) -> str:
-    return f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(table)}"  # noqa: S608
+    return f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)}"  # noqa: S608
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it, whatever signs it has."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _as_text(table: str, column: str, cell: object) -> str | None:
+def as_text(table: str, column: str, cell: object) -> str | None:
+    """Return a cell as text, None for none. Raises SourceError for raw bytes."""
     if isinstance(cell, bytes):
         raise SourceError(f"Column {column} of {table} holds raw bytes: a cell must be text or a number.")
     return None if cell is None else str(cell)

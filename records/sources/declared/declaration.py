@@ -86,7 +86,11 @@ class DeclaredTable:
     by which admissions are known, `key` that by which the table is looked up: of a dictionary, the last row counts.
     `lost` is "" for a table that must be there. `without` names columns that a file may lack, and what is lost with
     each. What is lost with `further` tables, and with `unknown` columns, is told in one line; of `optional` columns
-    nothing is told. Of a column in `only`, other values are passed over.
+    nothing is told. Of a column in `only`, other values are passed over. `also` are further files, whose rows are the
+    table's own.
+
+    `refers` names, by column, dictionaries that are too large to be read whole: of one with `used`, rows are kept whose
+    value in that column stands in a column that refers to it.
     """
 
     columns: Columns
@@ -104,6 +108,9 @@ class DeclaredTable:
     optional: list[str] = field(default_factory=list)
     instead: dict[str, Instead] = field(default_factory=dict)
     only: dict[str, str] = field(default_factory=dict)
+    also: list[str] = field(default_factory=list)
+    refers: dict[str, list[str]] = field(default_factory=dict)
+    used: str = ""
 
     @property
     def all_columns(self) -> set[str]:
@@ -204,6 +211,7 @@ def _check_table(of: str, table: DeclaredTable) -> None:
     named += [("icd", column) for column in table.icd.columns] if table.icd else []
     named += [("a list of columns", column) for column in (*table.without, *table.unknown, *table.optional)]
     named += [("instead", column) for column in table.instead] + [("only", column) for column in table.only]
+    named += [("used", table.used), *(("refers", column) for column in table.refers)]
     for what, column in named:
         if column and column not in table.columns:
             raise SourceError(f"{of}: {what} names {column}, which is none of its columns.")

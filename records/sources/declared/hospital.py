@@ -1,18 +1,21 @@
 """A hospital's tables in a folder, as a declaration says what they are."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 from cohorts.errors import SourceError
 from cohorts.records.base import Unit
+from cohorts.records.cores import usable_cores
 from cohorts.records.sources.admission_ids import AdmissionIds, Owners
 from cohorts.records.sources.assemble import assemble
 from cohorts.records.sources.declared.declaration import Declaration, DeclaredTable
 from cohorts.records.sources.declared.folders import Places
 from cohorts.records.sources.declared.lacking import fit_table
 from cohorts.records.sources.declared.selects import Selects, reads
+from cohorts.records.sources.declared.used_rows import UsedRows
 from cohorts.records.sources.icd import IcdCheck
 from cohorts.records.sources.partitioned import Assembled, Feed, Tables
 from cohorts.records.tables.columns import Table, read_tables, schema_of
@@ -25,7 +28,7 @@ class Hospital:
 
     A part without places was not given, and what is lost with it was told by who left it out. `values` are the lists
     that the declaration's `only` names. `origins` are the files that the tables were made of; rows that are `placed`
-    tell where they stand in those.
+    tell where they stand in those. `given` are dictionaries of ours, by the name that SELECTs know them by.
     """
 
     def __init__(
@@ -39,12 +42,14 @@ class Hospital:
         values: Mapping[str, frozenset[str]] | None = None,
         origins: Sequence[Path] = (),
         placed: bool = False,
+        given: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.name, self.unit, self.synthetic = name, unit, synthetic
         self.warnings = [told for place in places.values() for told in place.told]
         self._declaration, self._places = declaration, places
         self._origins, self._placed = origins, placed
-        self._values = values or {}
+        self._values, self._given = values or {}, given or {}
+        self._used = UsedRows(declaration.tables)
         self._admission_ids = AdmissionIds()
         self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}
         self._files: dict[str, tuple[Sequence[Path], Table]] = {}  # of the tables that are there
@@ -93,6 +98,7 @@ class Hospital:
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:
         """Turn all rows of some patients into one part. Raises SourceError."""
+        self._keep_used()
         made = {frame: self._selects.frame(frame, tables) for frame in (*_ALWAYS, *sorted(frames))}
         mimic, loose = self._declaration.items == "mimic", self._declaration.loose
         assembled = assemble(made, self.unit, self._titles, self._admission_ids, mimic=mimic, loose=loose)
@@ -108,6 +114,7 @@ class Hospital:
     def _see(self, name: str, declared: DeclaredTable, rows: pa.Table) -> None:
         if declared.admission:
             self._admission_ids.see(rows.column(declared.admission).drop_null())
+        self._used.see(name, rows)
         if name in self._owners:
             self._owners[name].see(rows.column(declared.key), rows.column(declared.patient))
 
@@ -120,7 +127,7 @@ class Hospital:
         unknown: list[str] = []
         for name, declared in self._declaration.tables.items():
             places = self._places.get(declared.part)
-            files = places.find(declared.file or name) if places is not None else []
+            files = _files_of(places, name, declared) if places is not None else []
             if files:
                 fitted, told = fit_table(files, declared.as_table(name, self._values))
                 self._files[name] = files, fitted
@@ -151,19 +158,35 @@ class Hospital:
             tables[name] = schema_of(fitted)
             if declared.via:
                 tables[name] = tables[name].append(pa.field(self._patient(declared), pa.string()))
+        tables |= {name: given.schema for name, given in self._given.items()}
         selects = Selects(self._declaration.frames, tables, made_of)
         for name in self._files:
-            if not self._declaration.tables[name].patient:
-                selects.keep(name, self._dictionary(name, self._declaration.tables[name]))
+            declared = self._declaration.tables[name]
+            if not declared.patient and not declared.used:
+                selects.keep(name, self._dictionary(name, declared))
+        for name, given in self._given.items():
+            selects.keep(name, given)
         return selects
+
+    def _keep_used(self) -> None:
+        """Read the dictionaries of which rows in use are kept, if more came into use since. Raises SourceError."""
+        for name, declared in self._declaration.tables.items():
+            if name in self._files and declared.used and self._used.has_more(name):
+                rows = self._dictionary(name, declared)
+                self._used.see(name, rows)
+                self._selects.keep(name, rows)
+                self.__dict__.pop("_titles", None)  # they are made of dictionaries
 
     def _dictionary(self, name: str, declared: DeclaredTable) -> pa.Table:
         """Return all rows of a dictionary, the last one of every key."""
         files, table = self._files[name]
-        chunks = list(read_tables(files, table))
+        if declared.used:
+            table = replace(table, only={**table.only, declared.used: self._used.of(name)})
+        chunks = list(read_tables(files, table, workers=usable_cores()))
         rows = pa.concat_tables([chunk.rows for chunk in chunks])
         if bad := sum(len(chunk.bad) for chunk in chunks):
-            self.warnings.append(f"{name}: {bad:,} rows can't be used, and are left out")
+            told = f"{name}: {bad:,} rows can't be used, and are left out"
+            self.warnings += [told] if told not in self.warnings else []
         if check := _icd_check(declared):
             rows, _ = check.see(rows)
             self.warnings += check.warnings(name)
@@ -178,6 +201,10 @@ class Hospital:
         rows = self._selects.frame("titles", {})
         system, code, title = (rows.column(name).to_pylist() for name in ("system", "code", "title"))
         return dict(zip(zip(system, code, strict=True), title, strict=True))
+
+
+def _files_of(places: Places, name: str, declared: DeclaredTable) -> list[Path]:
+    return [file for one in (declared.file or name, *declared.also) for file in places.find(one)]
 
 
 def _icd_check(declared: DeclaredTable) -> IcdCheck | None:

@@ -66,9 +66,9 @@ FRAME_COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
 """What a SELECT of each frame gives: columns by name, each of which it may leave out.
 
 Beside them, `left_out` says why a row is not used (null for one that is), and `table`, `row` and `line` say where it
-stands; every table has these three.
+stands; every table has these three. `remark` is what there is to say of a row that is used all the same.
 """
-_PLACE = {"left_out": _TEXT, "table": _TEXT, "row": pa.int64(), "line": pa.int64()}
+_PLACE = {"left_out": _TEXT, "remark": _TEXT, "table": _TEXT, "row": pa.int64(), "line": pa.int64()}
 _NEEDED = {
     "patients": ("patient_id",),
     "admissions": ("patient_id", "admission_id", "admitted"),
@@ -81,6 +81,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """What `kind` may be in frames where it is one of a few words; in measurements it may be missing."""
 _TOLD = {
     "left_out": tuple(FRAME_COLUMNS),
+    "remark": tuple(FRAME_COLUMNS),
     "system": ("codes",),
     "kind": ("events",),
 }  # counted by their words
@@ -122,7 +123,7 @@ class Selects:
 
     def keep(self, name: str, rows: pa.Table) -> None:
         """Let every SELECT see these rows of a table."""
-        del self._empty[name]
+        self._empty.pop(name, None)
         self._register(name, rows)
 
     def frame(self, frame: str, tables: Tables) -> pa.Table:

@@ -1,0 +1,1 @@
+"""OMOP databases for tests: one of three persons, and the synthetic hospital written as one."""
