@@ -19,7 +19,7 @@ from cohorts.records.sources.declared.hospital import Hospital
 from cohorts.records.sources.kinds import SourceKind, SourceRequest
 from cohorts.records.sources.meds.code_map import Rule, ordered, own_rules, read_rules, roles_of
 from cohorts.records.sources.partitioned import Feed
-from cohorts.records.tables.reading import read_rows
+from cohorts.records.tables.reading import read_rows, read_strings
 
 _FRAME_OF = {
     "note": "notes",
@@ -130,11 +130,13 @@ def _loinc(parents: Sequence[object] | None) -> str | None:
 
 
 def _codes_in(files: Sequence[Path]) -> list[str]:
-    """Return all codes of some files."""
+    """Return all codes of some files. Raises SourceError."""
     found: set[str] = set()
     for file in files:
-        for chunk in read_rows(file, ["code"]):
-            found.update(code for (code,) in chunk.values)
+        for piece in read_strings(
+            file, ["code"], [], lambda strings: pc.unique(strings.columns[0]).to_pylist()
+        ):
+            found.update(piece.made)
     return sorted(found)
 
 
