@@ -104,7 +104,7 @@ IndexFields = Annotated[
     ),
 ]
 SourceName = Annotated[
-    str, source_option("--source", help="mimic3, mimic4, meds, tables, notes-csv, or one of a package.")
+    str, source_option("--source", help="mimic3, mimic4, meds, fhir, tables, notes-csv, or one of a package.")
 ]
 SourcePath = Annotated[
     str,
@@ -114,7 +114,7 @@ MappingFile = Annotated[
     Path | None,
     source_option(
         "--mapping",
-        help="tables: TOML file of your tables and SELECTs. meds: table of what your codes stand for.",
+        help="tables: TOML file of your tables and SELECTs; or synthea, eicu. meds: what your codes stand for.",
     ),
 ]
 Split = Annotated[str, source_option("--split", help="meds: read these splits alone, as in train,tuning.")]

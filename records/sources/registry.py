@@ -18,6 +18,7 @@ from cohorts.records.notes.deidentify import Deidentified
 from cohorts.records.shards import Shard
 from cohorts.records.sources.copies import Copies
 from cohorts.records.sources.kinds import Option, SourceKind, SourceRequest
+from cohorts.records.sources.mappings import find_mapping
 from cohorts.records.sources.partitioned import MEMORY_MIB, PartitionedSource
 from cohorts.records.tables.quarantine import Quarantine
 from cohorts.records.tables.times import Dates
@@ -83,7 +84,7 @@ def open_source(
         "notes": notes,
         "columns": dict(columns or {}),
         "labels": list(labels),
-        "mapping": mapping,
+        "mapping": find_mapping(mapping),
         "split": split,
     }
     given = {option: value for option, value in options.items() if value}

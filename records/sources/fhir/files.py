@@ -112,7 +112,7 @@ def _of_piece(
         yield Fault(row, piece.line, _NO_OBJECT)
     elif piece.whole and not lines and not types:
         remarks.no_fhir += 1  # a list of an export's files, a program's settings
-    elif lines and not types:
+    elif lines and not {"resourceType", "resource"} & value.keys():
         yield Fault(row, piece.line, _NO_TYPE)
     else:
         yield from _found(value, row, piece.line, wanted, remarks)

@@ -104,11 +104,13 @@ def _value(part: Json) -> _Value | None:
     quantity = part.get("valueQuantity")
     if quantity:
         number = quantity.get("value")
-        return None if number is None else _Value(number, quantity.get("unit") or quantity.get("code"))
+        return (
+            None if number is None else _Value(_number(number), quantity.get("unit") or quantity.get("code"))
+        )
     if "valueCodeableConcept" in part:
         return _in_words(words_of(part["valueCodeableConcept"]))
     if "valueInteger" in part:
-        return _Value(part["valueInteger"])
+        return _Value(_number(part["valueInteger"]))
     if "valueString" in part:
         return _of_text(part["valueString"])
     if "valueBoolean" in part:
@@ -117,6 +119,13 @@ def _value(part: Json) -> _Value | None:
         if name in part:
             return _in_words(part[name])
     return _of_span(part)
+
+
+def _number(value: Any) -> float:
+    """Return a number as it is. Raises TypeError for all else, flags too."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return value
 
 
 def _of_text(text: str) -> _Value | None:

@@ -187,26 +187,6 @@ def test_a_view_that_reads_a_file_is_refused(own: Own, open_own: OpenOwn, tmp_pa
         open_own(file, own.mapping)
 
 
-def test_a_foreign_hospital_is_read_end_to_end(shared_data: Path, open_own: OpenOwn) -> None:
-    source = open_own(shared_data / "synthea-notes", Path(__file__).with_name("synthea.toml"))
-    (batch,) = read(source)
-    assert source.report.counts == {
-        "patients": 116,
-        "admissions": 5_722,
-        "diagnoses": 4_032,
-        "diagnoses SNOMED CT": 4_032,
-        "prescriptions": 5_607,
-        "measurements": 8_649,
-        "vital signs": 7_615,
-        "notes": 3_299,
-    }
-    assert source.report.left_out == {"rows of observations that are surveys": 14_681}
-    assert source.report.quarantined == {}
-    assert batch.units["age"].notna().all()
-    weights = batch.measurements.query("loinc == '29463-7'")
-    assert set(weights["uom"]) == {"kg"}
-
-
 def test_parts_and_shards_have_each_patient_once(
     own: Own, open_own: OpenOwn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
