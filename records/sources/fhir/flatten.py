@@ -113,7 +113,7 @@ class _Flat:
 
     def take(self, file: Path, number: int) -> None:
         """Take in a file. What is no resource goes to the table of the last one, first to that in the file's name."""
-        last = next((kind for kind in _ROWS_OF if file.name.startswith(kind)), "Patient")
+        last = max((kind for kind in _ROWS_OF if kind in file.name), key=len, default="Patient")
         for one in read_resources(file, number, _WANTED, self.remarks):
             if isinstance(one, Fault):
                 self._tables[last].add_fault(one)

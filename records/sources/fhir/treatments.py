@@ -68,7 +68,7 @@ def order_rows(found: Found, remarks: Remarks) -> Iterator[tuple[str, Row]]:
         (
             *_whose(found),
             *_medication(one),
-            time_of(bounds.get("start") or one.get("authoredOn"), remarks),
+            time_of(bounds.get("start") or valid.get("start") or one.get("authoredOn"), remarks),
             time_of(bounds.get("end") or valid.get("end"), remarks),
             words_of(dosage.get("route")),
             None if amount is None else str(amount),

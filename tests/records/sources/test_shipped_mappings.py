@@ -222,7 +222,9 @@ def test_every_table_but_those_of_patients_may_be_lacking(
     tmp_path: Path, open_own: OpenOwn, mapping: str
 ) -> None:
     tables = SYNTHEA if mapping == "synthea" else EICU
-    needed = {name: tables[name] for name in ("patients", "encounters", "patient") if name in tables}
+    needed: dict[str, str] = {
+        name: tables[name] for name in ("patients", "encounters", "patient") if name in tables
+    }
     source = open_own(write(tmp_path / "csv", needed), Path(mapping))
     with source:
         (batch,) = source.batches()

@@ -1,4 +1,4 @@
-"""The same four persons in Synthea's FHIR and in its CSV: the same records, but for what one of the exports says alone."""
+"""The same four persons in Synthea's FHIR and in its CSV: the same records, but for what one export says alone."""
 
 from pathlib import Path
 
@@ -45,7 +45,8 @@ def test_measurements_answers_notes_and_persons(both: Pair) -> None:
         fhir, csv = (counted(getattr(one, name), *columns) for one in both)
         pd.testing.assert_series_equal(fhir, csv)
     asked = [one.events[one.events["kind"].isin(["survey", "social history"])] for one in both]
-    pd.testing.assert_series_equal(*(counted(one, "admission_id", "kind", "code") for one in asked))
+    fhir, csv = (counted(one, "admission_id", "kind", "code") for one in asked)
+    pd.testing.assert_series_equal(fhir, csv)
 
 
 def test_what_differs_is_what_the_exports_say(both: Pair) -> None:

@@ -1,4 +1,4 @@
-"""Broken files and resources: a clear error, or a row in quarantine by file, line and reason, never what stands there."""
+"""Broken files and resources: a clear error, or quarantine by file, line and reason, never what stands there."""
 
 import csv
 import gzip
