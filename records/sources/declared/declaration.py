@@ -189,7 +189,7 @@ def _with_views(select: str, views: Mapping[str, str]) -> str:
             needed[name] = view
     if not needed:
         return select
-    written = ", ".join(f'"{name}" AS MATERIALIZED ({view})' for name, view in reversed(list(needed.items())))
+    written = ", ".join(f'"{name}" AS ({view})' for name, view in reversed(list(needed.items())))
     return f"WITH {written} SELECT * FROM ({select})"  # noqa: S608
 
 

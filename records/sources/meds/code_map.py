@@ -1,12 +1,14 @@
 """What the codes of events stand for: rules by prefix, ours and those of a site's own file."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
+import pyarrow as pa
 from cohorts.errors import SourceError
 from cohorts.records.tables.reading import read_rows
 
@@ -27,6 +29,7 @@ ROLES = (
     ),
     *("observation", "end", "ignored"),
 )
+_KIND = ("code", "role", "system", "word", "further", "first_part", "own_unit", "loinc", "description")
 _OF_A_SYSTEM = ("diagnosis", "procedure", "drug")
 
 
@@ -90,6 +93,44 @@ def ordered(first: Sequence[Rule], then: Sequence[Rule]) -> list[Rule]:
     return [rule for some in (first, then) for rule in sorted(some, key=lambda rule: -len(rule.prefix))]
 
 
-def roles_of(codes: Sequence[str], rules: Sequence[Rule]) -> Mapping[str, str]:
-    """Return the role of every code, "" for one that no rule is for; `rules` in the order in which they are tried."""
-    return {code: next((rule.role for rule in rules if code.startswith(rule.prefix)), "") for code in codes}
+class Name(NamedTuple):
+    """What a data set calls a code, and its LOINC code; None where it does not tell."""
+
+    description: str | None = None
+    loinc: str | None = None
+
+
+def kinds_of(codes: Iterable[str], rules: Sequence[Rule], names: Mapping[str, Name]) -> pa.Table:
+    """Return what every code stands for: a row each, with nulls for one that no rule is for.
+
+    `rules` stand in the order in which they are tried.
+    """
+    unknown = Name()
+    rows = [_kind(code, rules, names.get(code, unknown)) for code in codes]
+    return pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in _KIND]))
+
+
+def _kind(code: str, rules: Sequence[Rule], name: Name) -> dict[str, str | None]:
+    made: dict[str, str | None] = {"code": code, "description": name.description, "loinc": name.loinc}
+    rule = next((rule for rule in rules if code.startswith(rule.prefix)), None)
+    if rule is None:
+        return made
+    rest = code[len(rule.prefix) :].lstrip("/")
+    parts, place = rest.split("//"), int(rule.part or 0)
+    word = _told(parts, place - 1) if place else _told([rest], 0)
+    is_loinc = rule.prefix.startswith("LOINC")
+    return made | {
+        "role": rule.role,
+        "system": rule.system or None,
+        "word": word,
+        "further": _told(parts, place),
+        "first_part": _told(parts, 0),
+        "own_unit": rule.unit or None,
+        "loinc": name.loinc or rule.loinc or (word if is_loinc else None),
+    }
+
+
+def _told(parts: Sequence[str], place: int) -> str | None:
+    """Return a part of a code, None where it is not there or says that nothing is known."""
+    part = parts[place].strip() if place < len(parts) else ""
+    return None if part in ("", "UNK") else part

@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from cohorts.documents import read_json
 from cohorts.errors import InputError, SourceError
-from cohorts.private_files import touch_private
 from cohorts.records.sources.declared.declaration import Declaration, builtin
 from cohorts.records.sources.declared.folders import Places
 from cohorts.records.sources.declared.hospital import Hospital
 from cohorts.records.sources.kinds import SourceKind, SourceRequest
-from cohorts.records.sources.meds.code_map import Rule, ordered, own_rules, read_rules, roles_of
+from cohorts.records.sources.meds.code_map import Name, kinds_of, ordered, own_rules, read_rules
 from cohorts.records.sources.partitioned import Feed
 from cohorts.records.tables.reading import read_rows, read_strings
 
@@ -45,14 +44,23 @@ class EventFiles(Places):
 
 
 class Meds(Hospital):
-    """The layout of a MEDS data set; `lacking` are the frames that none of its codes makes."""
+    """The layout of a MEDS data set, whose `codes` are told by a file of its own, if there is one.
 
+    `lacking` are the frames that none of its codes makes.
+    """
+
+    codes: Path
     lacking: frozenset[str] = frozenset()
 
     def feeds(self) -> Iterator[Feed]:
         """Yield the events. Raises SourceError."""
         for feed in super().feeds():
             yield replace(feed, frames=feed.frames - self.lacking)
+
+    def dictionaries(self) -> Iterator[tuple[str, Path]]:
+        """Yield the file that tells what codes are called."""
+        if self.codes.is_file():
+            yield "codes", self.codes
 
 
 def _open(asked: SourceRequest) -> Meds:
@@ -63,15 +71,14 @@ def _open(asked: SourceRequest) -> Meds:
             "metadata/."
         )
     rules = ordered(read_rules(asked.mapping) if asked.mapping else [], own_rules())
-    names = _names(asked.path / "metadata" / "codes.parquet")
-    copies = asked.copies()
-    _write_rules(copies / "rules.parquet", rules)
-    pyarrow.parquet.write_table(names, touch_private(copies / "names.parquet"))
+    codes = asked.path / "metadata" / "codes.parquet"
+    kinds = kinds_of(_codes_in(files), rules, _names(codes))
     declaration, values = _declared(asked)
-    made = Meds("meds", declaration, {"": events, "map": Places(copies, [copies])}, asked.unit, values=values)
-    roles = roles_of(names.column("code").to_pylist() or _codes_in(files), rules)
-    made.lacking = frozenset(_FRAME_OF.values()) - {_FRAME_OF.get(role, "") for role in roles.values()}
-    made.warnings += _told_unknown(roles)
+    made = Meds("meds", declaration, {"": events}, asked.unit, values=values, given={"kinds": kinds})
+    roles = kinds.column("role").to_pylist()
+    made.codes = codes
+    made.lacking = frozenset(_FRAME_OF.values()) - {_FRAME_OF.get(role, "") for role in roles}
+    made.warnings += _told_unknown(dict(zip(kinds.column("code").to_pylist(), roles, strict=True)))
     return made
 
 
@@ -102,25 +109,26 @@ def _subjects(asked: SourceRequest) -> frozenset[str]:
     return frozenset(subject for subject, split in rows if split in wanted)
 
 
-def _names(file: Path) -> pa.Table:
-    """Return what codes are called, and their LOINC codes: none where there is no such file. Raises SourceError."""
-    made = pa.schema({"code": pa.string(), "description": pa.string(), "loinc": pa.string()}.items())
+def _names(file: Path) -> dict[str, Name]:
+    """Return what codes are called: nothing where there is no such file. Raises SourceError."""
     if not file.is_file():
-        return made.empty_table()
+        return {}
     try:
         table = pyarrow.parquet.read_table(file)
-        codes = table.column("code").cast(pa.string())
-        lacking = pa.nulls(len(codes), pa.string())
+        codes = table.column("code").cast(pa.string()).to_pylist()
+        lacking = [None] * len(codes)
         there = set(table.column_names)
-        described = table.column("description").cast(pa.string()) if "description" in there else lacking
-        parents = table.column("parent_codes").to_pylist() if "parent_codes" in there else []
+        called = (
+            table.column("description").cast(pa.string()).to_pylist() if "description" in there else lacking
+        )
+        parents = table.column("parent_codes").to_pylist() if "parent_codes" in there else lacking
     except (pa.ArrowException, KeyError, OSError):
         raise SourceError(
             f"{file} can't be read as the codes of a MEDS data set: a Parquet file with the column code, and "
             "description (text) and parent_codes (lists of text) where there are such. Is it complete?"
         ) from None
-    loinc = pa.array([_loinc(one) for one in parents], pa.string()) if parents else lacking
-    return pa.table([codes, described, loinc], schema=made).filter(pc.is_valid(codes))
+    rows = zip(codes, called, parents, strict=True)
+    return {code.strip(): Name(name or None, _loinc(of)) for code, name, of in rows if code}
 
 
 def _loinc(parents: Sequence[object] | None) -> str | None:
@@ -136,16 +144,11 @@ def _codes_in(files: Sequence[Path]) -> list[str]:
         for piece in read_strings(
             file, ["code"], [], lambda strings: pc.unique(strings.columns[0]).to_pylist()
         ):
-            found.update(piece.made)
-    return sorted(found)
+            found.update(code.strip() for code in piece.made)
+    return sorted(found - {""})
 
 
-def _write_rules(file: Path, rules: Sequence[Rule]) -> None:
-    rows = [vars(rule) | {"priority": str(place)} for place, rule in enumerate(rules)]
-    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), touch_private(file))
-
-
-def _told_unknown(roles: Mapping[str, str]) -> list[str]:
+def _told_unknown(roles: Mapping[str, str | None]) -> list[str]:
     """Return what is to be said of codes that no rule is for."""
     unknown = Counter(re.split("/+", code)[0] for code, role in roles.items() if not role)
     if not unknown:
