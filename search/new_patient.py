@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Collection
 from cohorts.encoders.base import Encoder, Explains, Explanation
+from cohorts.encoders.features.codes import with_names
 from cohorts.encoders.needs import frames_read
 from cohorts.encoders.views.windowed import Windowed
 from cohorts.errors import InputError
@@ -87,7 +88,10 @@ def _only(source: Source, patient: str | None) -> Batch:
 
 
 def _encoded(encoder: Encoder, batch: Batch) -> tuple[npt.NDArray[np.float32], Sequence[Explanation]]:
-    return encoder.explain(batch) if isinstance(encoder, Explains) else (encoder.encode(batch), ())
+    if not isinstance(encoder, Explains):
+        return encoder.encode(batch), ()
+    vectors, told = encoder.explain(batch)
+    return vectors, with_names(told, batch)
 
 
 def _frames(batch: Batch) -> Mapping[str, int]:

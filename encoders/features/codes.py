@@ -8,10 +8,12 @@ that has one goes by that in place of its group or of itself.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.base import Explanation
 from cohorts.records.base import Batch
 from cohorts.records.codes.concepts.applied import COLUMN as CONCEPT
 from cohorts.records.codes.grouping import drug_name, group_of
@@ -93,6 +95,23 @@ def tokens_of(codes: "pd.DataFrame", of: str = "groups") -> list[str | None]:
     """
     tokens, which = _distinct_tokens(codes, of)
     return [tokens[one] for one in which.tolist()]
+
+
+def with_names(told: Sequence[Explanation], batch: Batch) -> list[Explanation]:
+    """Return explanations whose reasons name codes in words, where the batch tells the words of a code."""
+    if "name" not in batch.codes:
+        return list(told)
+    known = batch.codes.loc[batch.codes["name"].notna(), ["kind", "system", "code", "name"]]
+    known = known.drop_duplicates(["kind", "system", "code"])
+    words = {
+        _code(kind, system, code): f"{kind}:{name} ({system} {code})"
+        for kind, system, code, name in known.itertuples(index=False)
+        if kind != "drug"
+    }
+    return [
+        replace(one, reasons=tuple((words.get(reason, reason), degrees) for reason, degrees in one.reasons))
+        for one in told
+    ]
 
 
 def _distinct_tokens(codes: "pd.DataFrame", of: str) -> tuple[list[str | None], npt.NDArray[np.intp]]:

@@ -11,6 +11,7 @@ import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
 from cohorts.connectors.padding import PADDING
 from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
+from cohorts.encoders.features.codes import with_names
 from cohorts.encoders.fingerprint import check_fingerprint
 from cohorts.encoders.needs import frames_read
 from cohorts.encoders.views.windowed import as_of
@@ -202,7 +203,7 @@ def _batch_of(chunk: Chunk) -> Batch:
 def _points(ids: Sequence[str], batch: Batch, vectors: Vectors, told: Sequence[Explanation] = ()) -> Points:
     rows = payloads(batch)
     if told:
-        rows = [{**row, **explained(why)} for row, why in zip(rows, told, strict=True)]
+        rows = [{**row, **explained(why)} for row, why in zip(rows, with_names(told, batch), strict=True)]
     kept = np.flatnonzero(vectors.any(axis=1)).tolist()
     return Points([ids[row] for row in kept], vectors[kept], [rows[row] for row in kept])
 

@@ -56,7 +56,8 @@ class Feed:
     adds the column `patient` to rows that name their patient by what `via`, a table that is read before, tells: null
     where it does not. `origins` are the files that these were made from; where the feed is `placed`, its rows
     tell their places in those. One that is `further` is left out, and that is told, where it can't be known how its
-    dates are written.
+    dates are written. `fills` are the frames that have its rows, all of `frames` if it is not told: for the others it
+    is looked up.
     """
 
     table: Table
@@ -70,6 +71,7 @@ class Feed:
     origins: Sequence[Path] = ()
     placed: bool = False
     further: bool = False
+    fills: frozenset[str] | None = None
 
 
 @dataclass
@@ -168,8 +170,9 @@ class PartitionedSource:
         for feed in layout.feeds():
             filled = self._is_filled(feed)
             if filled is not None:
-                self.has_notes |= "notes" in feed.frames and filled
-                self.has_codes |= "codes" in feed.frames and filled
+                fills = feed.frames if feed.fills is None else feed.fills
+                self.has_notes |= "notes" in fills and filled
+                self.has_codes |= "codes" in fills and filled
                 self._feeds.append(feed)
 
     @cached_property

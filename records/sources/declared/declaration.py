@@ -53,6 +53,7 @@ _KINDS: Mapping[str, Kind] = {
 Columns = dict[str, ColumnKind]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _PLACE = ("table", "row", "line")  # of every table
+_BEHIND_VIEWS = " SELECT * FROM ("
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,12 @@ def _with_views(select: str, views: Mapping[str, str]) -> str:
     if not needed:
         return select
     written = ", ".join(f'"{name}" AS ({view})' for name, view in reversed(list(needed.items())))
-    return f"WITH {written} SELECT * FROM ({select})"  # noqa: S608
+    return f"WITH {written}{_BEHIND_VIEWS}{select})"
+
+
+def without_views(select: str) -> str:
+    """Return the SELECT of a frame as it is written, without the views in front of it."""
+    return select.rpartition(_BEHIND_VIEWS)[2]
 
 
 def _check_names(of: str, tables: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from cohorts.records.base import Unit
 from cohorts.records.cores import usable_cores
 from cohorts.records.sources.admission_ids import AdmissionIds, Owners
 from cohorts.records.sources.assemble import assemble
-from cohorts.records.sources.declared.declaration import Declaration, DeclaredTable
+from cohorts.records.sources.declared.declaration import Declaration, DeclaredTable, without_views
 from cohorts.records.sources.declared.folders import Places
 from cohorts.records.sources.declared.lacking import fit_table
 from cohorts.records.sources.declared.selects import Selects, reads
@@ -88,12 +88,20 @@ class Hospital:
             self._patient(declared),
             frozenset(frames),
             _icd_check(declared),
+            fills=frozenset(frame for frame in frames if self._fills(frame, [name, *referring])),
             see=lambda rows: self._see(name, declared, rows),
             via=declared.via,
             owned=(lambda rows: self._with_patient(declared, rows)) if declared.via else None,
             origins=self._origins,
             placed=self._placed,
             further=declared.further,
+        )
+
+    def _fills(self, frame: str, tables: Sequence[str]) -> bool:
+        """Tell whether tables stand in a frame's SELECT itself, or none does: those of views may be looked up."""
+        written = without_views(self._declaration.frames[frame])
+        return any(reads(written, one) for one in tables) or not any(
+            reads(written, one) for one in self._declaration.tables
         )
 
     def assemble(self, tables: Tables, frames: frozenset[str]) -> Assembled:

@@ -58,9 +58,9 @@ def _without_schema(address: str, told: str) -> tuple[str, str]:
 @contextmanager
 def _opened(scheme: str, address: str, schema: str, told: str) -> Iterator[Database]:
     """Open a database, and tell as SourceError what is wrong with it: what a driver says may quote the address."""
-    driver = f"adbc_driver_{scheme.removesuffix('ql') if scheme == 'postgres' else scheme}"
+    driver = f"adbc_driver_{'postgresql' if scheme == 'postgres' else scheme}"
     try:
-        if find_spec(driver) is not None:
+        if scheme.isidentifier() and find_spec(driver) is not None:
             made: _Adbc | _Sqlalchemy = _Adbc(import_module(f"{driver}.dbapi"), address, schema)
         else:
             require(f"SQLAlchemy, which reads {scheme}://…,", "sql")
@@ -152,8 +152,19 @@ class _Adbc:
         with self._connection.cursor() as cursor:
             cursor.execute(select)
             found = cursor.fetch_record_batch()
-            yield pa.RecordBatch.from_pylist([], found.schema)
-            yield from found
+            schema = pa.schema([(field.name, _plain(field.type)) for field in found.schema])
+            yield pa.RecordBatch.from_pylist([], schema)
+            for batch in found:
+                plain = [
+                    column.storage if isinstance(column, pa.ExtensionArray) else column
+                    for column in batch.columns
+                ]
+                yield pa.RecordBatch.from_arrays(plain, schema=schema)
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return how a type is stored: numbers of any precision come as texts under a name of the driver's."""
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind

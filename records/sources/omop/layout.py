@@ -1,10 +1,11 @@
 """OMOP CDM 5.3 and 5.4: where its tables are; what they are read as is declared in omop.toml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from cohorts.errors import SourceError
+from cohorts.plain_text import printable
 from cohorts.records.base import Unit
 from cohorts.records.sources.declared.databases import copy_out, is_database
 from cohorts.records.sources.declared.declaration import Declaration, builtin
@@ -13,6 +14,7 @@ from cohorts.records.sources.declared.hospital import Hospital
 from cohorts.records.sources.declared.servers import copy_from_server, file_of
 from cohorts.records.sources.kinds import SourceKind, SourceRequest
 from cohorts.records.sources.omop.lists import icd_known, ndc_known
+from cohorts.records.tables.reading import read_rows
 
 _NAME = "omop"
 _OWN_CONCEPTS = "2b_concept"
@@ -50,7 +52,16 @@ def _hospital(declaration: Declaration, places: Places, unit: Unit, origins: Seq
         made.warnings.append(
             f"No table concept in {places}, and {_OWN_CONCEPTS} alone: {declaration.tables['concept'].lost}"
         )
+    made.warnings += _versions(places)
     return made
+
+
+def _versions(places: Places) -> Iterator[str]:
+    """Yield what the site's vocabularies are of: the version stands in the row of the vocabulary None."""
+    for file in places.find("vocabulary"):
+        for rows in read_rows(file, ["vocabulary_id", "vocabulary_version"]):
+            versions = [version for name, version in rows.values if name == "None" and version]
+            yield from (f"Vocabularies of version {printable(version)}" for version in versions)
 
 
 OMOP = SourceKind(open=_open, addresses=True)
