@@ -67,7 +67,7 @@ def open_source(
     It is closed by `close()`, by `with`, or at the end of the process.
 
     Args:
-        name: `mimic3`, `mimic4`, `meds`, `tables` or `notes-csv`, or one that another package brings.
+        name: `mimic3`, `mimic4`, `meds`, `omop`, `tables` or `notes-csv`, or one that another package brings.
         path: The folder of the tables; for `notes-csv` the file; for `tables` a folder, or a database file of DuckDB
             or SQLite.
         unit: What one vector stands for: `patient` or `admission`.

@@ -104,11 +104,17 @@ IndexFields = Annotated[
     ),
 ]
 SourceName = Annotated[
-    str, source_option("--source", help="mimic3, mimic4, meds, fhir, tables, notes-csv, or one of a package.")
+    str,
+    source_option(
+        "--source", help="mimic3, mimic4, meds, fhir, omop, tables, notes-csv, or one of a package."
+    ),
 ]
 SourcePath = Annotated[
     str,
-    source_option("--path", help="The source's folder (notes-csv: its file; tables: or a database file)."),
+    source_option(
+        "--path",
+        help="The source's folder (notes-csv: its file; tables, omop: or a database; omop: or its address).",
+    ),
 ]
 MappingFile = Annotated[
     Path | None,
