@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -57,6 +58,7 @@ class Found:
         return (self.row, self.line, None)
 
 
+@lru_cache(4096)
 def reference_key(reference: str) -> str | None:
     """Return the id in a reference: of urn:uuid:…, Patient/1, an absolute address, each with a version or without."""
     plain = reference.partition("/_history/")[0].partition("|")[0]
@@ -70,16 +72,15 @@ def patient_of(resource: Json) -> str:
     reference = (resource.get("subject") or resource.get("patient") or {}).get("reference")
     if not reference:
         raise Unusable("it refers to no patient")
-    if key_of_type(reference, "Patient") is None:
+    key = key_of_type(reference, "Patient")
+    if key is None:
         if "?" in reference:
             raise Unusable("it refers to its patient by a search, and not by an id")
         raise OfNoPatient
-    key = reference_key(reference)
-    if key is None:
-        raise Unusable("it refers to no patient")
     return key
 
 
+@lru_cache(4096)  # one patient's resources follow each other
 def key_of_type(reference: str | None, kind: str) -> str | None:
     """Return the id in a reference, None where it is to a resource of another type, or to none."""
     if not reference:
