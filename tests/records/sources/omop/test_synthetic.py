@@ -1,6 +1,5 @@
 """The synthetic hospital as OMOP and as MIMIC-III: the same patients have the same vectors."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from cohorts.encoders.base import Vectors
 from cohorts.encoders.registry import DEFAULT, make_encoder, parse_encoder
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from omop_forms.synthetic import as_omop
+from other_forms.as_omop import as_omop
 
 PATIENTS = 600  # all of them one part: what is learnt goes by the order of parts
 
@@ -61,14 +60,3 @@ def test_values_and_outcomes_are_the_same(forms: dict[str, Path], tmp_path: Path
     labs = [batch.measurements[batch.measurements["kind"] == "laboratory"] for batch in (ours, theirs)]
     assert len(labs[0]) == len(labs[1])
     assert np.allclose(labs[0]["value"].sort_values(), labs[1]["value"].sort_values(), equal_nan=True)
-
-
-def test_reading_takes_no_more_than_half_as_long_again(forms: dict[str, Path], tmp_path: Path) -> None:
-    spent: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(3):
-        for name, path in forms.items():
-            start = time.process_time()
-            with open_source(name, path, work_dir=tmp_path, quarantine_file=tmp_path / "bad.csv") as source:
-                assert sum(map(len, source.batches())) == PATIENTS
-            spent[name].append(time.process_time() - start)
-    assert min(spent["omop"]) <= 1.5 * min(spent["mimic3"])
