@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from other_forms.as_omop import as_omop
 from other_forms.as_meds import write_meds
+from other_forms.as_omop import as_omop
 
 FORMS = {"meds": write_meds, "omop": as_omop}
 

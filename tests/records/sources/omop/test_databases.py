@@ -1,8 +1,10 @@
 """OMOP in a database: a file of DuckDB or SQLite, an address, and a server that is asked by ADBC or SQLAlchemy."""
 
 import importlib.util
+import pwd
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,7 @@ def server() -> Iterator[str]:
     psycopg2 = pytest.importorskip("psycopg2")
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)  # root may not run it, and another user must get there
+    users = {user.pw_name for user in pwd.getpwall()}
     started = pgserver.get_server(folder / "data", cleanup_mode="delete")
     uri = started.get_uri()
     with psycopg2.connect(uri) as connection, connection.cursor() as cursor:
@@ -95,6 +98,8 @@ def server() -> Iterator[str]:
     yield f"postgresql://reader:{SECRET}@/postgres?host={host}&schema=cdm"
     started.cleanup()
     shutil.rmtree(folder)
+    for made in {user.pw_name for user in pwd.getpwall()} - users:  # by pgserver, for root may not run it
+        subprocess.run(["userdel", made], check=True)
 
 
 def kind_of(column: str) -> str:
