@@ -134,7 +134,8 @@ class Declaration:
 
     `views` are SELECTs by name, which frames, and views behind them, read like tables. `values` are lists by name, for
     `only`. `items` says whose numbers the items of measurements have, where these are known: MIMIC's. Rows of an
-    admission that no table has are left out, or, where the source is `loose`, kept as their patient's.
+    admission that no table has are left out, or, where the source is `loose`, kept as their patient's. Patients are
+    invented where it is `synthetic`.
     """
 
     tables: dict[str, DeclaredTable]
@@ -143,6 +144,7 @@ class Declaration:
     values: dict[str, list[str]] = field(default_factory=dict)
     items: Literal["", "mimic"] = ""
     loose: bool = False
+    synthetic: bool = False
 
 
 def builtin(folder: str, name: str) -> Declaration:

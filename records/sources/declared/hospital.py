@@ -44,7 +44,7 @@ class Hospital:
         placed: bool = False,
         given: Mapping[str, pa.Table] | None = None,
     ) -> None:
-        self.name, self.unit, self.synthetic = name, unit, synthetic
+        self.name, self.unit, self.synthetic = name, unit, synthetic or declaration.synthetic
         self.warnings = [told for place in places.values() for told in place.told]
         self._declaration, self._places = declaration, places
         self._origins, self._placed = origins, placed

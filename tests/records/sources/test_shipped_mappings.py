@@ -90,6 +90,7 @@ def cells(frame: pd.DataFrame, *columns: str) -> list[tuple[object, ...]]:
 
 def test_real_synthea_is_read_end_to_end(shared_data: Path, open_own: OpenOwn) -> None:
     source = open_own(shared_data / "synthea-notes", Path("synthea"))
+    assert source.synthetic
     with source:
         (batch,) = source.batches()
     assert source.report.counts == {
