@@ -29,13 +29,17 @@ class OfNoPatient(Exception):
 
 @dataclass
 class Remarks:
-    """What there is to say of all resources: how many times had a zone, or no day, and what was not read."""
+    """What there is to say of all resources: how many times had a zone, or no day, what was not read, whose they are.
+
+    Patients are invented where one is `synthetic`, by Synthea's identifier.
+    """
 
     zoned: int = 0
     partial: int = 0
     not_read: Counter[str] = field(default_factory=Counter)
     of_no_patient: Counter[str] = field(default_factory=Counter)
     no_fhir: int = 0
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

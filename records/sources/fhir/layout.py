@@ -21,6 +21,7 @@ def fhir(asked: SourceRequest) -> Hospital:
         builtin("fhir", "fhir"),
         {"": Places(asked.path, [folder], copied=True)},
         asked.unit,
+        synthetic=remarks.synthetic,
         origins=files,
         placed=True,
     )

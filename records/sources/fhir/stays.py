@@ -32,12 +32,16 @@ _DIED = {
 }  # 20 and 40 to 42: UB-04
 _MINOR_ROLES = {"AD", "CC", "pre-op", "post-op"}  # of a diagnosis: what was thought at first
 
+_SYNTHEA = "https://github.com/synthetichealth/synthea"  # the system of its patients' identifiers
+
 
 def patient_rows(found: Found, remarks: Remarks) -> Iterator[tuple[str, Row]]:
     """Yield the row of a Patient: id, version, sex, birth, death, whether dead."""
     one = found.resource
     dead = one.get("deceasedBoolean")
     death = one.get("deceasedDateTime")
+    known = [other for other in one.get("identifier") or () if isinstance(other, dict)]
+    remarks.synthetic |= any(other.get("system") == _SYNTHEA for other in known)
     yield (
         "Patient",
         (

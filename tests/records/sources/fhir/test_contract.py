@@ -93,3 +93,7 @@ class TestFhir(SourceContract):
     def spoil(self, path: Path) -> None:
         with (path / "MedicationRequest.ndjson").open("a") as stream:
             stream.write(f'{{"resourceType": "MedicationRequest", "id": "x", "note": "{SECRET}\n')
+
+    def test_patients_are_not_taken_for_invented_ones(self, path: Path, tmp_path: Path) -> None:
+        with self.opened(path, tmp_path) as source:
+            assert not source.synthetic

@@ -101,6 +101,7 @@ def synthea(shared_data: Path) -> list[Json]:
 
 def test_real_bundles_are_read_whole(shared_data: Path, open_fhir: Open) -> None:
     source = open_fhir(shared_data / "synthea-notes" / "fhir")
+    assert source.synthetic
     (batch,) = read(source)
     assert source.report.counts == {
         "patients": 4,
@@ -120,7 +121,6 @@ def test_real_bundles_are_read_whole(shared_data: Path, open_fhir: Open) -> None
     assert source.report.quarantined == {}
     assert source.has_notes
     assert source.has_codes
-    assert not source.synthetic
     assert batch.units["age"].notna().all()
     assert batch.notes["text"].str.contains("# Chief Complaint").all()
     resources = synthea(shared_data)
