@@ -211,6 +211,7 @@ k = [50]
 rates = [150]
 writes = [100]
 seconds = 0.8
+settle = 1
 [data]
 rows = 500
 dim = 8
