@@ -28,7 +28,8 @@ class Hospital:
 
     A part without places was not given, and what is lost with it was told by who left it out. `values` are the lists
     that the declaration's `only` names. `origins` are the files that the tables were made of; rows that are `placed`
-    tell where they stand in those. `given` are dictionaries of ours, by the name that SELECTs know them by.
+    tell where they stand in those. `given` are dictionaries of ours, by the name that SELECTs know them by. No row of
+    `unfilled` frames is expected, though tables that they are made of have rows.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Hospital:
         origins: Sequence[Path] = (),
         placed: bool = False,
         given: Mapping[str, pa.Table] | None = None,
+        unfilled: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.unit, self.synthetic = name, unit, synthetic or declaration.synthetic
         self.warnings = [told for place in places.values() for told in place.told]
         self._declaration, self._places = declaration, places
         self._origins, self._placed = origins, placed
-        self._values, self._given = values or {}, given or {}
+        self._values, self._given, self._unfilled = values or {}, given or {}, unfilled
         self._used = UsedRows(declaration.tables)
         self._admission_ids = AdmissionIds()
         self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}
@@ -88,7 +90,7 @@ class Hospital:
             self._patient(declared),
             frozenset(frames),
             _icd_check(declared),
-            fills=frozenset(frame for frame in frames if self._fills(frame, [name, *referring])),
+            fills=frozenset(one for one in frames - self._unfilled if self._fills(one, [name, *referring])),
             see=lambda rows: self._see(name, declared, rows),
             via=declared.via,
             owned=(lambda rows: self._with_patient(declared, rows)) if declared.via else None,

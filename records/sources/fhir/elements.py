@@ -31,7 +31,7 @@ class OfNoPatient(Exception):
 class Remarks:
     """What there is to say of all resources: how many times had a zone, or no day, what was not read, whose they are.
 
-    Patients are invented where one is `synthetic`, by Synthea's identifier.
+    Patients are invented where one is `synthetic`, by Synthea's identifier; `texts` are notes that have one.
     """
 
     zoned: int = 0
@@ -40,6 +40,7 @@ class Remarks:
     of_no_patient: Counter[str] = field(default_factory=Counter)
     no_fhir: int = 0
     synthetic: bool = False
+    texts: int = 0
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ class _Flat:
             self._tables["PartOf"].add((child, admission))
         for table in self._tables.values():
             table.close()
+            self.remarks.texts += table.texts
 
     def close(self) -> None:
         for table in self._tables.values():
@@ -209,12 +210,13 @@ class _FlatTable:
         self._waiting: list[Row] = []
         self._chars = 0
         self._writer: Any = None
-        self.rows = 0
+        self.rows = self.texts = 0
 
     def add(self, row: Row) -> None:
         self._waiting.append(row)
-        if self._text >= 0:
-            self._chars += len(row[self._text] or "")
+        if self._text >= 0 and row[self._text]:
+            self._chars += len(row[self._text])
+            self.texts += 1
         if len(self._waiting) >= _ROWS or self._chars >= _NOTE_CHARS:
             self.flush()
 

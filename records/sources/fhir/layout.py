@@ -24,6 +24,7 @@ def fhir(asked: SourceRequest) -> Hospital:
         synthetic=remarks.synthetic,
         origins=files,
         placed=True,
+        unfilled=frozenset() if remarks.texts else frozenset({"notes"}),
     )
     made.warnings += _told(remarks)
     return made

@@ -17,7 +17,6 @@ from cohorts.records.sources.declared.folders import Places
 from cohorts.records.sources.declared.hospital import Hospital
 from cohorts.records.sources.kinds import SourceKind, SourceRequest
 from cohorts.records.sources.meds.code_map import Name, kinds_of, ordered, own_rules, read_rules
-from cohorts.records.sources.partitioned import Feed
 from cohorts.records.tables.reading import read_rows, read_strings
 
 _FRAME_OF = {
@@ -44,18 +43,9 @@ class EventFiles(Places):
 
 
 class Meds(Hospital):
-    """The layout of a MEDS data set, whose `codes` are told by a file of its own, if there is one.
-
-    `lacking` are the frames that none of its codes makes.
-    """
+    """The layout of a MEDS data set, whose codes are told by the file `codes`, if there is one."""
 
     codes: Path
-    lacking: frozenset[str] = frozenset()
-
-    def feeds(self) -> Iterator[Feed]:
-        """Yield the events. Raises SourceError."""
-        for feed in super().feeds():
-            yield replace(feed, frames=feed.frames - self.lacking)
 
     def dictionaries(self) -> Iterator[tuple[str, Path]]:
         """Yield the file that tells what codes are called."""
@@ -73,11 +63,19 @@ def _open(asked: SourceRequest) -> Meds:
     rules = ordered(read_rules(asked.mapping) if asked.mapping else [], own_rules())
     codes = asked.path / "metadata" / "codes.parquet"
     kinds = kinds_of(_codes_in(files), rules, _names(codes))
-    declaration, values = _declared(asked)
-    made = Meds("meds", declaration, {"": events}, asked.unit, values=values, given={"kinds": kinds})
     roles = kinds.column("role").to_pylist()
+    unfilled = frozenset(_FRAME_OF.values()) - {_FRAME_OF.get(role, "") for role in roles}
+    declaration, values = _declared(asked)
+    made = Meds(
+        "meds",
+        declaration,
+        {"": events},
+        asked.unit,
+        values=values,
+        given={"kinds": kinds},
+        unfilled=unfilled,
+    )
     made.codes = codes
-    made.lacking = frozenset(_FRAME_OF.values()) - {_FRAME_OF.get(role, "") for role in roles}
     made.warnings += _told_unknown(dict(zip(kinds.column("code").to_pylist(), roles, strict=True)))
     return made
 

@@ -160,6 +160,15 @@ def test_the_nearest_patients_are_the_same(shared_data: Path, tmp_path: Path) ->
     assert np.mean([len(ours & theirs) / 10 for ours, theirs in pairs]) >= 0.95
 
 
+def test_what_no_code_stands_for_is_not_there(shared_data: Path, tmp_path: Path) -> None:
+    """The default encoder goes by it: with notes that are none, it could not be trained."""
+    where: dict[str, Any] = {"work_dir": tmp_path, "quarantine_file": tmp_path / "q"}
+    with open_source("meds", shared_data / "meds-mimic4-demo", **where) as source:
+        assert (source.has_notes, source.has_codes) == (False, True)
+    with open_source("meds", write_events(tmp_path / "meds", FEVER), **where) as source:
+        assert (source.has_notes, source.has_codes) == (True, True)
+
+
 # -- the synthetic hospital, written as MEDS
 
 

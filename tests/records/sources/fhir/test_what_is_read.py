@@ -1,5 +1,7 @@
 """What becomes of resources: rows of frames, as servers of several kinds write them."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from cohorts.records.base import Batch, Unit
@@ -11,6 +13,7 @@ from fhir_files import (
     RXNORM,
     SNOMED,
     Json,
+    Open,
     ReadFhir,
     concept,
     hospital,
@@ -18,6 +21,7 @@ from fhir_files import (
     of,
     text,
     to,
+    write_ndjson,
 )
 
 
@@ -225,6 +229,18 @@ def test_notes_plain_html_and_conclusions(read_fhir: ReadFhir) -> None:
         "rows of DocumentReference of a kind that is no text": 1,
         "rows of DocumentReference whose text stands elsewhere, by an address": 1,
     }
+
+
+def test_notes_that_all_stand_elsewhere_are_no_notes(tmp_path: Path, open_fhir: Open) -> None:
+    """The default encoder goes by it: with notes that are none, it could not be trained."""
+    kept = [one for one in hospital() if one["resourceType"] not in ("DocumentReference", "DiagnosticReport")]
+    elsewhere = of("DocumentReference", "d3", "p1", status="current")
+    elsewhere["content"] = [{"attachment": {"contentType": "text/plain", "url": "Binary/1"}}]
+    with open_fhir(write_ndjson(tmp_path / "fhir", [*kept, elsewhere])) as source:
+        assert (source.has_notes, source.has_codes) == (False, True)
+        list(source.batches())
+        why = "rows of DocumentReference whose text stands elsewhere, by an address"
+        assert source.report.left_out == {why: 1}
 
 
 def test_what_was_an_error_is_left_out_and_counted(read_fhir: ReadFhir) -> None:
