@@ -52,7 +52,8 @@ def encode_patient(source: Source, encoder: Encoder, patient: str | None = None)
     vectors, explanations = _encoded(encoder, batch)
     not_used = [*_outside(encoder, batch), *_unread(encoder, batch)]
     not_used += [f"{many:,} {what}" for what, many in (Counter(encoder.counts) - before).items()]
-    not_used += _left_out(source.report)
+    if patient is None:  # in a source of several, they may be others' rows
+        not_used += _left_out(source.report)
     if not vectors.any():
         told = "; ".join(not_used) or "they hold nothing that it reads"
         raise InputError(f"The encoder can use nothing of this patient's records: {told}.")
@@ -80,6 +81,8 @@ def _only(source: Source, patient: str | None) -> Batch:
         rows = np.flatnonzero(ids == wanted[0]).tolist() if wanted else []
         if rows:
             found = take_units(batch, rows)
+            if patient is not None:
+                break
     if found is None:
         what = "holds no patient" if patient is None else "does not hold the patient that was named"
         told = "".join(f" {one}." for one in (*_left_out(source.report), *source.report.warnings))

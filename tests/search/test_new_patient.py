@@ -61,6 +61,9 @@ def test_the_answers_are_those_of_the_patient_who_was_ingested(collection: str) 
 def test_one_of_several_is_named() -> None:
     asked = f"--collection icu --source mimic3 --path hospital --patient {ASKED} -k 5"
     check_same(answers(asked), answers(f"--collection icu --patient {ASKED} -k 5"))
+    _, _, told = run(f"query {asked}")
+    assert "not used: " in told
+    assert "rows of" not in told  # they may be of others
 
 
 def test_a_patient_of_another_id_finds_the_one_who_is_alike() -> None:
