@@ -97,7 +97,7 @@ def _item(concept: Json | None) -> tuple[str | None, str | None, str | None, str
     if code is None:
         return None, None, None, None
     loinc = code.code if code.system == LOINC else None
-    return code.words or code.code, code.system, code.code, loinc
+    return code.words or words_of(concept) or code.code, code.system, code.code, loinc
 
 
 def _value(part: Json) -> _Value | None:

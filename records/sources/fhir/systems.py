@@ -52,7 +52,7 @@ _DOTS = {
 
 
 class Coded(NamedTuple):
-    """A code of a system, and what it is in words, None where nothing says it."""
+    """A code of a system, and what its coding shows, None without; a concept's own text may be of the patient."""
 
     system: str
     code: str
@@ -84,7 +84,7 @@ def codings(concept: Mapping[str, Any]) -> list[Coded]:
         Coded(
             system_of(system) if (system := one.get("system")) else LOCAL,
             one["code"],
-            one.get("display") or concept.get("text"),
+            one.get("display"),
         )
         for one in concept.get("coding") or ()
         if one.get("code")

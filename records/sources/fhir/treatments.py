@@ -48,9 +48,11 @@ def condition_rows(found: Found, remarks: Remarks) -> Iterator[tuple[str, Row]]:
 def procedure_rows(found: Found, remarks: Remarks) -> Iterator[tuple[str, Row]]:
     """Yield the row of a Procedure."""
     one = found.resource
-    system, code, _ = _code(one.get("code"), "procedure")
+    system, code, words = _code(one.get("code"), "procedure")
     start, stop = _period(one, "performed", remarks)
     yield "Procedure", (*_whose(found), system, code, start, stop, unused(one.get("status")), *found.place)
+    if code and words:
+        yield "Title", (system, code, words)
 
 
 def order_rows(found: Found, remarks: Remarks) -> Iterator[tuple[str, Row]]:

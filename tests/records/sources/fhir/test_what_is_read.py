@@ -231,6 +231,29 @@ def test_notes_plain_html_and_conclusions(read_fhir: ReadFhir) -> None:
     }
 
 
+def test_codes_have_the_names_of_their_codings_and_never_what_was_typed(read_fhir: ReadFhir) -> None:
+    """Names go into payloads; a concept's text is whatever somebody wrote."""
+    more = [
+        of(
+            "Condition",
+            "x1",
+            "p1",
+            "e1",
+            code=concept((SNOMED, "44054006", "Diabetes mellitus type 2"), text="DM, her son says"),
+        ),
+        of(
+            "Condition",
+            "x2",
+            "p1",
+            "e1",
+            code={"coding": [{"system": SNOMED, "code": "84114007"}], "text": "Mr Wu"},
+        ),
+    ]
+    batch, _ = read_fhir([*hospital(), *more])
+    named = batch.codes[batch.codes["code"].isin(["44054006", "84114007"])]
+    assert rows(named, "code", "name") == [("44054006", "Diabetes mellitus type 2"), ("84114007", None)]
+
+
 def test_notes_that_all_stand_elsewhere_are_no_notes(tmp_path: Path, open_fhir: Open) -> None:
     """The default encoder goes by it: with notes that are none, it could not be trained."""
     kept = [one for one in hospital() if one["resourceType"] not in ("DocumentReference", "DiagnosticReport")]
