@@ -108,7 +108,10 @@ def query(
             about = connector.describe(collection).collection
             made_by = own_encoder(about, encoder or encoder_dir(store, collection, about))
         if source is not None:
-            asked = _SourceAsked(source, str(path), mapping, notes, columns, dates, deidentify, context)
+            from cohorts.search.new_patient import unit_of  # other questions should not wait for it
+
+            unit = UnitName(unit_of(about))
+            asked = _SourceAsked(source, str(path), unit, mapping, notes, columns, dates, deidentify, context)
             found = _of_new(connector, collection, made_by, asked, patient, k, more)
         elif note is None:
             found = neighbours.of_patient(connector, collection, str(patient), k, suggest=suggest, **more)
@@ -147,6 +150,7 @@ class _SourceAsked(NamedTuple):
 
     name: str
     path: str
+    unit: UnitName
     mapping: Path | None
     notes: Path | None
     columns: str
@@ -169,14 +173,13 @@ def _of_new(
     from cohorts.loaders.points.payload import explained
     from cohorts.private_files import Scratch, work_folder
     from cohorts.search import neighbours
-    from cohorts.search.new_patient import encode_patient, unit_of
+    from cohorts.search.new_patient import encode_patient
 
-    unit = UnitName(unit_of(connector.describe(collection).collection))
     given = asked._asdict()
     name, path = given.pop("name"), given.pop("path")
     with (
         Scratch(work_folder()) as folder,
-        opened_source(name, path, folder, unit=unit, max_bad_share=1, **given) as source,
+        opened_source(name, path, folder, max_bad_share=1, **given) as source,
     ):
         new = encode_patient(source, encoder, patient)
     own = [explained(one) for one in new.explanations]

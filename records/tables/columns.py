@@ -179,7 +179,7 @@ def read_tables(
     """Yield the rows of a table in several files, each as `read_table` does; `row` is told apart by `place_of`."""
     for number, file in enumerate(files):
         for chunk in read_table(file, table, dates, workers=workers):
-            yield _of_file(chunk, number * _ROWS) if number else chunk
+            yield _of_file(chunk, numbered(number, 0)) if number else chunk
 
 
 def numbered(file: int, row: int) -> int:

@@ -1,8 +1,10 @@
 """Patients as each source writes them in its own form."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 SECRET = "QUILLFEATHER"  # stands in a row that can't be used, and nowhere else
 ICD9 = {
@@ -70,3 +72,12 @@ def _patient(number: int) -> Patient:
         stays,
         f"Seen on the ward with fever and cough, day {number}.",
     )
+
+
+def write_table(file: Path, header: str, rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
+    """Write a table, in a folder that is made if need be; the header's columns are separated by commas."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter)
+        writer.writerow(header.split(","))
+        writer.writerows(rows)

@@ -1,23 +1,14 @@
 """Every source holds the contract: those that are built in, and one that another package brings by an entry point."""
 
-import csv
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cohorts.errors import SourceError
 from cohorts.records.sources import registry
-from source_contract import SECRET, Patient, SourceContract
-
-
-def write_table(file: Path, header: str, rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream, delimiter=delimiter)
-        writer.writerow(header.split(","))
-        writer.writerows(rows)
+from source_contract import SECRET, Patient, SourceContract, write_table
 
 
 def add_row(file: Path, row: str) -> None:

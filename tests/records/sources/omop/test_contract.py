@@ -1,21 +1,12 @@
 """OMOP holds the contract of every source."""
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from source_contract import SECRET, Patient, SourceContract
+from source_contract import SECRET, Patient, SourceContract, write_table
 
 GENDER = {"F": 8532, "M": 8507}
 INPATIENT = 9201
-
-
-def write_table(file: Path, header: str, rows: Iterable[Sequence[object]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header.split(","))
-        writer.writerows(rows)
 
 
 def concepts(people: Sequence[Patient]) -> dict[str, int]:
