@@ -29,6 +29,7 @@ from cohorts.records.base import Source
 from cohorts.records.notes.cleaning import clean
 
 CHECKPOINTS = "checkpoints"
+_STATES = "checkpoint-*/trainer_state.json"  # as transformers names them
 _ASKED = "asked.json"  # what a run that goes on must have been asked for
 _POINTS = 200  # of the loss that is kept, at most about
 _WRITTEN_AT_ONCE = 1_000
@@ -231,8 +232,6 @@ def check_out(out: Path, *, resume: bool) -> None:
 
 def _last(out: Path, asked: Mapping[str, Any]) -> str | None:
     """Return the checkpoint to go on from, None for a start. Raises InputError where that would mix two trainings."""
-    from transformers.trainer_utils import get_last_checkpoint
-
     kept = out / CHECKPOINTS / _ASKED
     if not kept.is_file():
         return None
@@ -242,8 +241,20 @@ def _last(out: Path, asked: Mapping[str, Any]) -> str | None:
         raise InputError(
             f"The training in {out} began with another {', another '.join(other)}: it can't go on so."
         )
-    last: str | None = get_last_checkpoint(str(kept.parent))  # type: ignore[no-untyped-call]
-    return last
+    return max(
+        (str(one.parent) for one in kept.parent.glob(_STATES) if _is_whole(one)),
+        key=_steps_done,
+        default=None,
+    )
+
+
+def _is_whole(state: Path) -> bool:
+    """Say whether a checkpoint was written to its end: its state is written last, and not in one piece."""
+    try:
+        json.loads(state.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _steps_done(last: str | None) -> int:

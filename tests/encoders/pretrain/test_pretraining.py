@@ -417,6 +417,9 @@ def test_a_training_that_was_killed_goes_on(tiny: Path, notes: Path, tmp_path: P
             time.sleep(0.01)
         os.kill(process, signal.SIGKILL)
         assert processes.wait().code == -signal.SIGKILL
+        torn = killed / CHECKPOINTS / "checkpoint-14"  # killed again while it was written
+        torn.mkdir()
+        (torn / "trainer_state.json").write_text('{"epoch": 1.5,')
         for out, more in ((killed, ["--resume"]), (whole, [])):
             done = processes.run([*command, "--out", str(out), *more])
             assert done.code == 0, done.err
