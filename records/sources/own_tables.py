@@ -1,6 +1,6 @@
 """A hospital's own tables, in a folder or in a database file, as its own mapping declares them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def own_tables(folder: Path, declaration: Declaration, unit: Unit) -> Hospital:
     """Return the layout of the tables in a folder. Raises SourceError."""
     if not folder.is_dir():
         raise SourceError(f"There is no folder, and no database file, {folder}.")
-    return _hospital(declaration, Places(folder, [folder]), unit)
+    return Hospital(_NAME, declaration, {"": Places(folder, [folder])}, unit)
 
 
 def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Callable[[], Path]) -> Hospital:
@@ -60,12 +60,8 @@ def database_tables(file: Path, declaration: Declaration, unit: Unit, copies: Ca
     copy_out(file, declaration.tables, folder)
     by_name = {name: replace(table, file="") for name, table in declaration.tables.items()}
     declaration = replace(declaration, tables=by_name)
-    return _hospital(declaration, Places(file, [folder], copied=True), unit, origins=[file])
-
-
-def _hospital(declaration: Declaration, places: Places, unit: Unit, origins: Sequence[Path] = ()) -> Hospital:
-    values = {name: frozenset(some) for name, some in declaration.values.items()}
-    return Hospital(_NAME, declaration, {"": places}, unit, values=values, origins=origins)
+    places = Places(file, [folder], copied=True)
+    return Hospital(_NAME, declaration, {"": places}, unit, origins=[file])
 
 
 def _open(asked: SourceRequest) -> Hospital:

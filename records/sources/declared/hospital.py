@@ -26,10 +26,10 @@ _ALWAYS = ("patients", "admissions", "codes", "stays")
 class Hospital:
     """The layout of tables that are declared; `places` says where they are, by the part of the source they are of.
 
-    A part without places was not given, and what is lost with it was told by who left it out. `values` are the lists
-    that the declaration's `only` names. `origins` are the files that the tables were made of; rows that are `placed`
-    tell where they stand in those. `given` are dictionaries of ours, by the name that SELECTs know them by. No row of
-    `unfilled` frames is expected, though tables that they are made of have rows.
+    A part without places was not given, and what is lost with it was told by who left it out. `values` are lists that
+    the declaration's `only` names, beside its own. `origins` are the files that the tables were made of; rows that are
+    `placed` tell where they stand in those. `given` are dictionaries of ours, by the name that SELECTs know them by. No
+    row of `unfilled` frames is expected, though tables that they are made of have rows.
     """
 
     def __init__(
@@ -50,7 +50,9 @@ class Hospital:
         self.warnings = [told for place in places.values() for told in place.told]
         self._declaration, self._places = declaration, places
         self._origins, self._placed = origins, placed
-        self._values, self._given, self._unfilled = values or {}, given or {}, unfilled
+        self._given, self._unfilled = given or {}, unfilled
+        own = {name: frozenset(some) for name, some in declaration.values.items()}
+        self._values = {**own, **(values or {})}
         self._used = UsedRows(declaration.tables)
         self._admission_ids = AdmissionIds()
         self._owners = {table.via: Owners() for table in declaration.tables.values() if table.via}

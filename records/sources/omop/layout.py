@@ -46,8 +46,7 @@ def _hospital(declaration: Declaration, places: Places, unit: Unit, origins: Seq
         "ndc_known": ndc_known(),
         "there": pa.table({"name": pa.array(there, pa.string())}),
     }
-    values = {name: frozenset(some) for name, some in declaration.values.items()}
-    made = Hospital(_NAME, declaration, {"": places}, unit, values=values, given=given, origins=origins)
+    made = Hospital(_NAME, declaration, {"": places}, unit, given=given, origins=origins)
     if "concept" not in there and places.find(_OWN_CONCEPTS):
         made.warnings.append(
             f"No table concept in {places}, and {_OWN_CONCEPTS} alone: {declaration.tables['concept'].lost}"
