@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from cohorts.records.codes.concepts.base import LOINC
 from cohorts.records.sources.fhir.elements import (
     Found,
     Json,
@@ -15,7 +16,7 @@ from cohorts.records.sources.fhir.elements import (
     time_of,
     unused,
 )
-from cohorts.records.sources.fhir.systems import ITEMS, LOINC, chosen, words_of
+from cohorts.records.sources.fhir.systems import ITEMS, chosen, words_of
 
 _NUMBER = re.compile(r"\s*([<>]=?)?\s*([+-]?\d{1,15}(?:\.\d{1,15})?)\s*")
 _CALLED = {

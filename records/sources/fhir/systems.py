@@ -5,16 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-ICD9, ICD10, SNOMED, LOINC, RXNORM, CPT, HCPCS, NDC = (
-    "ICD-9",
-    "ICD-10",
-    "SNOMED",
-    "LOINC",
-    "RxNorm",
-    "CPT",
-    "HCPCS",
-    "NDC",
-)
+from cohorts.records.codes.concepts.base import LOINC, NDC, normal
+
+ICD9, ICD10, SNOMED, RXNORM, CPT, HCPCS = "ICD-9", "ICD-10", "SNOMED", "RxNorm", "CPT", "HCPCS"
 BY_NAME, LOCAL = "name", "local"
 DIAGNOSES = (ICD10, ICD9, SNOMED)
 PROCEDURES = (ICD10, ICD9, SNOMED, CPT, HCPCS)
@@ -118,6 +111,5 @@ def ndc_of(concept: Mapping[str, Any] | None) -> str | None:
     """Return the National Drug Code among the codings, of 11 digits where it is written in its three parts."""
     for system, code, _ in codings(concept or {}):
         if system == NDC:
-            parts = code.split("-")
-            return "".join(map(str.zfill, parts, (5, 4, 2))) if len(parts) == 3 else code
+            return normal(NDC, code)
     return None
