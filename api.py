@@ -67,15 +67,15 @@ def open_source(
     It is closed by `close()`, by `with`, or at the end of the process.
 
     Args:
-        name: `mimic3`, `mimic4`, `meds`, `omop`, `tables` or `notes-csv`, or one that another package brings.
-        path: The folder of the tables; for `notes-csv` the file; for `tables` a folder, or a database file of DuckDB
-            or SQLite.
+        name: `mimic3`, `mimic4`, `meds`, `fhir`, `omop`, `tables` or `notes-csv`, or one that another package brings.
+        path: The folder of the tables; for `notes-csv` the file, for `fhir` a folder or a file; for `tables` and `omop`
+            also a database file of DuckDB or SQLite, for `omop` also the address of a database.
         unit: What one vector stands for: `patient` or `admission`.
         notes: For `mimic4`, the folder of MIMIC-IV-Note.
         columns: For `notes-csv`, which of its columns are which, as in `{"id": "encounter_id", "text": "note"}`.
         labels: For `notes-csv`, columns to keep and to filter by.
-        mapping: For `tables`, the TOML file that declares tables and SELECTs; for `meds`, a table of what codes stand
-            for.
+        mapping: For `tables`, the TOML file that declares tables and SELECTs, or `synthea` or `eicu`; for `meds`, a
+            table of what codes stand for.
         split: For `meds`, the splits to read, as in `"train,tuning"`; by default all.
         dates: How dates like 3/5/2094 are read: not at all (`iso`), `day-first` or `month-first`.
         shard: Read only the patients of part i of n, as in `"2/4"`.

@@ -38,7 +38,7 @@ app = Commands(help="Measure encoders on a source.")
 
 @app.command("fineehr")
 def evaluate_fineehr(
-    source: Annotated[str, source_option("--source", help="mimic3, mimic4, meds or tables.")],
+    source: Annotated[str, source_option("--source", help="Any source but notes-csv, as for ingest.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path(
         "fineehr-evaluation"
@@ -91,7 +91,7 @@ def evaluate_fineehr(
 
 @app.command("fused")
 def evaluate_fused(
-    source: Annotated[str, source_option("--source", help="mimic3, mimic4, meds or tables.")],
+    source: Annotated[str, source_option("--source", help="Any source but notes-csv, as for ingest.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for the report and its tables.")] = Path("fused-evaluation"),
     encoder: Annotated[
@@ -237,7 +237,7 @@ def evaluate_similarity(
 
 @app.command("retrieval")
 def evaluate_retrieval(
-    source: Annotated[str, source_option("--source", help="mimic3, mimic4, meds, tables or notes-csv.")],
+    source: Annotated[str, source_option("--source", help="Any source, as for ingest.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for raw rankings, tables and the report.")] = Path(
         "retrieval-evaluation"
@@ -349,6 +349,4 @@ def _with_columns(labels: str, window: "Window | None") -> str:
 def _check_says_who_died(source: str) -> None:
     """Raise InputError for a source that holds no ending of a stay."""
     if source == "notes-csv":
-        raise InputError(
-            "notes-csv does not say who died, which this table is about: use mimic3, mimic4, meds or tables."
-        )
+        raise InputError("notes-csv does not say who died, which this table is about: use another source.")
