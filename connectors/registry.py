@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from cohorts.connectors.addresses import parse_server, without_settings
 from cohorts.connectors.base import Connector
 from cohorts.errors import StoreAddressError
 from cohorts.extras import require
+from cohorts.plugins import plugin
 
 ADDRESSES = (
     "qdrant:PATH, milvus:PATH.db (embedded engines), qdrant+http://HOST:PORT, qdrant+grpc://HOST:PORT,HOST:PORT, "
     "milvus+http://HOST:PORT (servers; https and grpcs for TLS), memory: (exact, lost at exit)"
 )
 ENTRY_POINTS = "cohorts.connectors"
+_Opener = Callable[[str], Connector]
 
 
 def connect(address: str) -> Connector:
@@ -22,7 +25,9 @@ def connect(address: str) -> Connector:
     the address's rest.
     """
     scheme, colon, rest = address.partition(":")
-    opener = _OPENERS.get(scheme) or _plugin(scheme)
+    opener = _OPENERS.get(scheme) or cast(
+        _Opener | None, plugin(ENTRY_POINTS, scheme, object, StoreAddressError)
+    )
     if opener is not None and colon:
         return opener(rest)
     if "+" in scheme and rest.startswith("//"):
@@ -84,13 +89,4 @@ def _path(scheme: str, rest: str) -> Path:
     return Path(rest).expanduser()
 
 
-def _plugin(scheme: str) -> Callable[[str], Connector] | None:
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=ENTRY_POINTS, name=scheme):
-        opener: Callable[[str], Connector] = entry.load()
-        return opener
-    return None
-
-
-_OPENERS: dict[str, Callable[[str], Connector]] = {"memory": _memory, "qdrant": _qdrant, "milvus": _milvus}
+_OPENERS: dict[str, _Opener] = {"memory": _memory, "qdrant": _qdrant, "milvus": _milvus}

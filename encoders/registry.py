@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from cohorts.encoders.views.windowed import Windowed, restore_window
 from cohorts.encoders.views.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.extras import Extra, require
+from cohorts.plugins import plugin, plugin_names
 from cohorts.records.base import Source
 from cohorts.records.codes.concepts.applied import Maps
 from cohorts.records.window import Window
@@ -56,7 +56,7 @@ class _Named(Protocol):
 
 def encoder_names() -> list[str]:
     """Return the names of all encoders that can be made here, those of other packages last."""
-    others = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - {*_BUILT_IN, Concat.name}
+    others = plugin_names(ENTRY_POINTS) - {*_BUILT_IN, Concat.name}
     return [*_BUILT_IN, Concat.name, *sorted(others)]
 
 
@@ -130,14 +130,7 @@ def _kind_of(name: str) -> EncoderKind | None:
     if name in _BUILT_IN:
         kind: EncoderKind = import_module(_BUILT_IN[name]).KIND
         return kind
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        found = entry.load()
-        if not isinstance(found, EncoderKind):
-            raise EncoderError(
-                f"The entry point {name} = {entry.value} is no EncoderKind: {type(found).__name__}."
-            )
-        return found
-    return None
+    return plugin(ENTRY_POINTS, name, EncoderKind, EncoderError)
 
 
 @cache

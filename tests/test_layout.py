@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES, MOST_MODULES = 500, 18
-EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras", "lazy"}
+EVERYWHERE = {"errors", "private_files", "documents", "plain_text", "progress", "extras", "lazy", "plugins"}
 ROOMS = {
     "records",
     "measures",
@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lazy": set(),
     "documents": {"errors"},
     "extras": {"errors"},
+    "plugins": {"errors"},
     "measures": {"errors"},
     "records": EVERYWHERE,
     "connectors": {"measures", *EVERYWHERE},

@@ -7,11 +7,11 @@ object is a `SourceKind`. `tests/source_contract` is the suite that it inherits.
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from cohorts.errors import InputError, SourceError
+from cohorts.plugins import plugin, plugin_names
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.context import ContextMarked, Treatment
 from cohorts.records.notes.deidentify import Deidentified
@@ -44,7 +44,7 @@ _BUILT_IN: Mapping[str, tuple[str, str]] = {  # the modules of their kinds, impo
 
 def source_names() -> list[str]:
     """Return the names of all sources that can be read here, those of other packages last."""
-    others = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - {*_BUILT_IN}
+    others = plugin_names(ENTRY_POINTS) - {*_BUILT_IN}
     return [*_BUILT_IN, *sorted(others)]
 
 
@@ -118,12 +118,7 @@ def _kind_of(name: str) -> SourceKind:
         module, called = _BUILT_IN[name]
         kind: SourceKind = getattr(import_module(module), called)
         return kind
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        found = entry.load()
-        if not isinstance(found, SourceKind):
-            raise SourceError(
-                f"The entry point {name} = {entry.value} is no SourceKind: {type(found).__name__}."
-            )
+    if found := plugin(ENTRY_POINTS, name, SourceKind, SourceError):
         return found
     raise InputError(f"There is no source {name!r}. Sources: {', '.join(source_names())}.")
 

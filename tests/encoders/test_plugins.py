@@ -1,6 +1,5 @@
 """Every encoder holds the contract: those that learn here, and one that another package brings by an entry point."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from cohorts.encoders.registry import encoder_names, make_encoder
 from cohorts.errors import EncoderError
 from command_line import ok
 from encoder_contract import EncoderContract
+from own_package import own_package
 
 PACKAGE = '''
 import hashlib, json
@@ -79,18 +79,9 @@ KIND = EncoderKind(settings=Settings, make=Letters, load=Letters.load)
 @pytest.fixture(scope="class")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install a package that brings an encoder."""
-    folder = tmp_path_factory.mktemp("package")
-    (folder / "letters.py").write_text(PACKAGE)
-    about = folder / "letters-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: letters\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(
-        "[cohorts.encoders]\nletters = letters:KIND\nbroken = letters:Settings\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+    points = {"letters": "KIND", "broken": "Settings"}
+    with own_package(tmp_path_factory.mktemp("package"), "letters", PACKAGE, "cohorts.encoders", points):
         yield
-    sys.modules.pop("letters", None)
 
 
 class TestLsa(EncoderContract):

@@ -1,6 +1,5 @@
 """A further engine: one file, one entry point, one contract class."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from cohorts.connectors.memory import MemoryConnector
 from cohorts.connectors.registry import connect
 from cohorts.errors import StoreAddressError
 from engine_contract import EngineContract
+from own_package import own_package
 
 ENGINE = """
 from cohorts.connectors.memory import MemoryConnector
@@ -21,16 +21,11 @@ class Elsewhere(MemoryConnector):
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def installed(tmp_path: Path) -> Iterator[None]:
     """Install a package that brings an engine."""
-    (tmp_path / "elsewhere.py").write_text(ENGINE)
-    about = tmp_path / "elsewhere-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[cohorts.connectors]\nelsewhere = elsewhere:Elsewhere\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("elsewhere", None)
+    points = {"elsewhere": "Elsewhere"}
+    with own_package(tmp_path, "elsewhere", ENGINE, "cohorts.connectors", points):
+        yield
 
 
 @pytest.mark.usefixtures("installed")

@@ -1,6 +1,5 @@
 """Every source holds the contract: those that are built in, and one that another package brings by an entry point."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from cohorts.errors import SourceError
 from cohorts.records.sources import registry
+from own_package import own_package
 from source_contract import SECRET, Patient, SourceContract, write_table
 
 
@@ -197,19 +197,12 @@ KIND = SourceKind(open=open_ward)
 @pytest.fixture(scope="class")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install a package that brings a source."""
-    folder = tmp_path_factory.mktemp("package")
-    (folder / "ward_source.py").write_text(PACKAGE)
-    (folder / "ward.toml").write_text(DECLARATION)
-    about = folder / "ward_source-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ward-source\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(
-        "[cohorts.sources]\nward = ward_source:KIND\nbroken = ward_source:Path\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+    points = {"ward": "KIND", "broken": "Path"}
+    files = {"ward.toml": DECLARATION}
+    with own_package(
+        tmp_path_factory.mktemp("package"), "ward_source", PACKAGE, "cohorts.sources", points, files
+    ):
         yield
-    sys.modules.pop("ward_source", None)
 
 
 @pytest.mark.usefixtures("installed")
