@@ -35,7 +35,7 @@ def bench(
     from cohorts.harness.bench.report.page import Origin, warnings, write_report
     from cohorts.harness.bench.report.summary import summarize
     from cohorts.harness.bench.run.runner import run
-    from cohorts.harness.reports.page import check_installed
+    from cohorts.reports.page import check_installed
     from cohorts.workspace import check_writable
 
     log.choose(log_format)

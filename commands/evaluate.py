@@ -335,7 +335,7 @@ def evaluate_retrieval(
 
 def _begin(log_format: log.LogFormat) -> None:
     """Choose how to log, after a look at what writes the report. Raises MissingExtra."""
-    from cohorts.harness.reports.page import check_installed
+    from cohorts.reports.page import check_installed
 
     log.choose(log_format)
     check_installed()

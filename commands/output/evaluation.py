@@ -12,7 +12,7 @@ from cohorts.encoders.fineehr.training import ANY
 from cohorts.harness.evaluate.base import Run, Task, Told, write_report
 from cohorts.harness.evaluate.retrieval import tables
 from cohorts.harness.evaluate.retrieval.rankings import EXACT
-from cohorts.harness.reports.long_table import Record, records
+from cohorts.reports.long_table import Record, records
 from rich.console import Console
 
 _BAR_CELLS = 30

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from cohorts.commands.output.plain_table import PlainTable, show
-from cohorts.harness.reports import published
+from cohorts.reports import published
 
 
 def show_models(models: Iterable[Mapping[str, str]]) -> None:

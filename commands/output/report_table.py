@@ -1,7 +1,7 @@
 """A table of a report in the terminal: the columns that have a short title, the best of each marked."""
 
 from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, plain
-from cohorts.harness.reports.long_table import Cell, Line, ReportTable
+from cohorts.reports.long_table import Cell, Line, ReportTable
 from rich.text import Text
 
 

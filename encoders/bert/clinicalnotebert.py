@@ -24,7 +24,7 @@ PARAMETERS = {
 }
 SIMCSE = ("sentence", "segment", "note")
 NO_SIMCSE = "base-note_ntp"  # of which the authors published none
-SUITS = {  # and by what the authors scored it; the scores stand in harness/reports/published.py
+SUITS = {  # and by what the authors scored it; the scores stand in reports/published.py
     "none": "further training; published: fine-tuned on six data sets",
     "sentence": "likeness of sentences; published: ClinicalSTS",
     "segment": "retrieval of passages; published: retrieval for a language model",

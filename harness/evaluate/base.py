@@ -1,6 +1,6 @@
 """The skeleton of every evaluation: a task says what it measures and how that is read; all else is done here.
 
-A task yields figures, which are rows of one long table (harness/reports/long_table.py) with the `sheet` they belong to.
+A task yields figures, which are rows of one long table (reports/long_table.py) with the `sheet` they belong to.
 Its tables on the page and in the terminal, its CSV files (`Sheet`) and its first sentence are made from that table
 alone:
 
@@ -25,15 +25,15 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pandas as pd
 from cohorts.harness.evaluate.note_categories import category_tables
-from cohorts.harness.reports import published
-from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.long_table import Record, ReportTable, long_table
-from cohorts.harness.reports.page import check_installed, keep, render
-from cohorts.harness.reports.stages import Stages
 from cohorts.measures.intervals import Estimate
 from cohorts.provenance import made_from, made_with
 from cohorts.records.base import Source
 from cohorts.records.window import WHOLE_STAY, Window
+from cohorts.reports import published
+from cohorts.reports.csv_table import wide
+from cohorts.reports.long_table import Record, ReportTable, long_table
+from cohorts.reports.page import check_installed, keep, render
+from cohorts.reports.stages import Stages
 
 Given = TypeVar("Given")  # what is measured on: a source, or scored pairs
 Tell = Callable[[str], None]

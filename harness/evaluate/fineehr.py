@@ -28,10 +28,10 @@ from cohorts.harness.evaluate.data.words import TfIdf
 from cohorts.harness.evaluate.fineehr_tables import read
 from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer, Seen
 from cohorts.harness.evaluate.seeds import check_seeds
-from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Source
 from cohorts.records.window import WHOLE_STAY, AsOf, Window
 from cohorts.records.withheld import WithheldSource, parse_withheld
+from cohorts.reports.long_table import Record
 
 CONCATENATION = "concatenation"
 WORD2VEC = "word2vec"

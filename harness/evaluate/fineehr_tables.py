@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told, figures
-from cohorts.harness.reports.formats import decimals
-from cohorts.harness.reports.long_table import (
+from cohorts.reports.formats import decimals
+from cohorts.reports.long_table import (
     ColumnSpec,
     ReportTable,
     TableSpec,
@@ -15,7 +15,7 @@ from cohorts.harness.reports.long_table import (
     long_table,
     nothing,
 )
-from cohorts.harness.reports.published import FINEEHR_AVERAGES, FINEEHR_SETTINGS, Names
+from cohorts.reports.published import FINEEHR_AVERAGES, FINEEHR_SETTINGS, Names
 
 AVERAGE = "average"
 BASELINE = "baseline"

@@ -33,13 +33,13 @@ from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, read
 from cohorts.harness.evaluate.retrieval.population import CohortBy
 from cohorts.harness.evaluate.retrieval.scorers import ByVectors, Scorer, Seen
 from cohorts.harness.evaluate.seeds import check_seeds
-from cohorts.harness.reports.long_table import Record
-from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.private_files import Scratch
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
 from cohorts.records.window import Window, seen
 from cohorts.records.withheld import Withheld, WithheldSource
+from cohorts.reports.long_table import Record
+from cohorts.reports.published import RETRIEVAL_K
 
 RECORDS = "records, cosine"
 CODES_WITHHELD, MENTIONS_TOO = "codes withheld", "codes and mentions withheld"

@@ -23,9 +23,9 @@ from cohorts.harness.evaluate.retrieval.population import CohortBy, Mask, Popula
 from cohorts.harness.evaluate.retrieval.questions import Fold
 from cohorts.harness.evaluate.retrieval.rankings import hits_of, matches_of, rank_exactly, rank_through
 from cohorts.harness.evaluate.retrieval.scorers import ByVectors
-from cohorts.harness.reports.published import PHENOTYPES, RETRIEVAL_K
 from cohorts.measures import ranking
 from cohorts.records.base import Source
+from cohorts.reports.published import PHENOTYPES, RETRIEVAL_K
 
 _QUERIES = 100  # of a cohort, at most: section 4.2
 _COLLECTION = "cohorts_fused"

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told, figures
-from cohorts.harness.reports.formats import Show, decimals
-from cohorts.harness.reports.long_table import (
+from cohorts.reports.formats import Show, decimals
+from cohorts.reports.long_table import (
     Record,
     ReportTable,
     TableSpec,
@@ -15,7 +15,7 @@ from cohorts.harness.reports.long_table import (
     long_table,
     nothing,
 )
-from cohorts.harness.reports.published import FUSIONS, PHENOTYPES, RETRIEVAL_K
+from cohorts.reports.published import FUSIONS, PHENOTYPES, RETRIEVAL_K
 
 RAW, CENTRED = "notes, raw", "notes, centred"
 _MEASURES = {  # and what stands in 80 columns; the page has them all

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cohorts.harness.reports.formats import Show, count
-from cohorts.harness.reports.long_table import ColumnSpec, ReportTable, TableSpec, long_table
-from cohorts.harness.reports.published import FINEEHR_CATEGORIES
+from cohorts.reports.formats import Show, count
+from cohorts.reports.long_table import ColumnSpec, ReportTable, TableSpec, long_table
+from cohorts.reports.published import FINEEHR_CATEGORIES
 
 _LABEL = FINEEHR_CATEGORIES.label
 _PUBLISHED = "published"

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 from cohorts.errors import InputError
-from cohorts.harness.reports.findings import Score, against
-from cohorts.harness.reports.formats import HELD, Show
-from cohorts.harness.reports.long_table import ColumnSpec, Record, by_half_width, long_table, records
-from cohorts.harness.reports.published import Table
 from cohorts.measures.intervals import student
 from cohorts.measures.paired import t_p
+from cohorts.reports.findings import Score, against
+from cohorts.reports.formats import HELD, Show
+from cohorts.reports.long_table import ColumnSpec, Record, by_half_width, long_table, records
+from cohorts.reports.published import Table
 
 
 def check_seeds(seeds: int) -> None:

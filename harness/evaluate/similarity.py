@@ -18,11 +18,11 @@ from cohorts.harness.evaluate.space.sentence_pairs import (
     pair_cosines,
     words_in_common,
 )
-from cohorts.harness.reports.formats import count, decimals
-from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, chosen, nothing, records
-from cohorts.harness.reports.published import NOTE_TASKS, of_checkpoint
 from cohorts.measures.correlation import pearson, spearman
 from cohorts.measures.geometry import Values
+from cohorts.reports.formats import count, decimals
+from cohorts.reports.long_table import ColumnSpec, Record, TableSpec, chosen, nothing, records
+from cohorts.reports.published import NOTE_TASKS, of_checkpoint
 
 WORDS = "words in common"  # the baseline
 NOT_HERE = "its checkpoint is not here: a download fetches it"

@@ -16,9 +16,9 @@ from cohorts.commands.output.neighbours import show_neighbours
 from cohorts.connectors.base import Collection, Description, Hit, Points
 from cohorts.connectors.memory import MemoryConnector
 from cohorts.errors import PatientNotFound
-from cohorts.harness.reports.long_table import Cell, ColumnSpec, Line, ReportTable
-from cohorts.harness.reports.markdown import markdown
-from cohorts.harness.reports.page import keep, render
+from cohorts.reports.long_table import Cell, ColumnSpec, Line, ReportTable
+from cohorts.reports.markdown import markdown
+from cohorts.reports.page import keep, render
 from cohorts.search.neighbours import Neighbours, of_patient
 from loading import vectors
 

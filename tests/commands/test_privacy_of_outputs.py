@@ -13,7 +13,7 @@ from cohorts.connectors.attached.attachment import Attachment
 from cohorts.connectors.attached.kept import save
 from cohorts.connectors.base import Collection
 from cohorts.encoders.bert.note_cache import FOLDER, NoteCache
-from cohorts.harness.reports.page import keep
+from cohorts.reports.page import keep
 from command_line import ok
 from test_layout import MAY_IMPORT, ROOT, modules
 

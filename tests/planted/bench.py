@@ -16,9 +16,9 @@ from cohorts.harness.bench.plan.matrix import Cell, asked, builds, cells
 from cohorts.harness.bench.report.page import Origin, write_report
 from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.results import Answers
-from cohorts.harness.reports.long_table import chosen, records
 from cohorts.measures.intervals import Estimate
 from cohorts.provenance import write_manifest
+from cohorts.reports.long_table import chosen, records
 
 QUERIES, K, ROWS = 20, 10, 200
 TEXT = f"""

@@ -22,7 +22,7 @@ from cohorts.harness.bench.load.workers import Run, StartBarrier, Work, WorkerPo
 from cohorts.harness.bench.plan.dataset import Dataset
 from cohorts.harness.bench.plan.experiment import Experiment
 from cohorts.harness.bench.results import Floats, Written
-from cohorts.harness.reports.formats import plain
+from cohorts.reports.formats import plain
 
 COLD = 10
 WARM_UP = 100

@@ -23,7 +23,7 @@ from cohorts.connectors.index import (
 from cohorts.connectors.registry import ADDRESSES
 from cohorts.documents import conform
 from cohorts.errors import InputError
-from cohorts.harness.reports.formats import plain
+from cohorts.reports.formats import plain
 
 MAX_K = 16_384  # the most that every engine returns
 REFERENCES: dict[str, tuple[type[Index], ...]] = {

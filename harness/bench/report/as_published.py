@@ -16,9 +16,9 @@ from cohorts.connectors.index import (
 from cohorts.harness.bench.report.run_table import BUILDS
 from cohorts.harness.bench.report.setting import shown_search
 from cohorts.harness.bench.report.summary import Summary
-from cohorts.harness.reports import published
-from cohorts.harness.reports.formats import NONE
-from cohorts.harness.reports.long_table import ColumnSpec, Record, TableSpec, chosen, long_table, records
+from cohorts.reports import published
+from cohorts.reports.formats import NONE
+from cohorts.reports.long_table import ColumnSpec, Record, TableSpec, chosen, long_table, records
 
 SETTINGS: dict[str, tuple[Index, SearchParams]] = {  # section 4.4
     "HNSW": (Hnsw(m=32, ef_construction=400), SearchParams(ef_search=128)),

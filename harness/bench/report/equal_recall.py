@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 from cohorts.harness.bench.report.run_table import EQUAL, SETTINGS, figure, of_store
-from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.formats import HELD, interval, number
-from cohorts.harness.reports.long_table import Record, chosen
 from cohorts.measures.front import Point, Setting, at_recall, front, speed_up_at
 from cohorts.measures.intervals import UNTOLD
+from cohorts.reports.csv_table import wide
+from cohorts.reports.formats import HELD, interval, number
+from cohorts.reports.long_table import Record, chosen
 
 RECALLS = (0.9, 0.95, 0.99, 0.999)
 _Rival = tuple[str, str]  # store, kind of index

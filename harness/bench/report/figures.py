@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from cohorts.harness.bench.report.growth import RECALL
 from cohorts.harness.bench.report.run_table import BUILDS, OF_BUILD, OF_SETTING, SETTINGS, kind_of
-from cohorts.harness.reports.charts import (
+from cohorts.measures.front import Point, front
+from cohorts.reports.charts import (
     Axis,
     ChartSpec,
     Figure,
@@ -16,10 +17,9 @@ from cohorts.harness.reports.charts import (
     percentiles,
     recall_scale,
 )
-from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.formats import count, number, percent, plain, share
-from cohorts.harness.reports.long_table import Record, chosen, records
-from cohorts.measures.front import Point, front
+from cohorts.reports.csv_table import wide
+from cohorts.reports.formats import count, number, percent, plain, share
+from cohorts.reports.long_table import Record, chosen, records
 
 ENOUGH = 0.95  # recall of the setting that stands for an index where all of them would be too many lines
 _STAND_IN = (

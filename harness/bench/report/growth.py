@@ -9,9 +9,9 @@ from cohorts.documents import conform, read_json
 from cohorts.errors import InputError
 from cohorts.harness.bench.report.run_table import BUILDS, SETTINGS, kind_of
 from cohorts.harness.bench.run.runner import DATA
-from cohorts.harness.reports.formats import share
-from cohorts.harness.reports.long_table import Record, long_table, records
 from cohorts.measures.growth import LEAST_SIZES, growth
+from cohorts.reports.formats import share
+from cohorts.reports.long_table import Record, long_table, records
 
 RECALL = "recall"
 _OF_BUILDS = {"build_s": "build, s", "rss_anon_mib": "RssAnon, MiB"}

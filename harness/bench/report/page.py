@@ -11,15 +11,15 @@ from cohorts.harness.bench.report.growth import grown
 from cohorts.harness.bench.report.run_table import EQUAL, csv_tables
 from cohorts.harness.bench.report.summary import Summary
 from cohorts.harness.bench.report.tables import BUILT, growth, of_k
-from cohorts.harness.reports import charts
-from cohorts.harness.reports.formats import number
-from cohorts.harness.reports.long_table import ReportTable
-from cohorts.harness.reports.markdown import fenced, markdown, shown
-from cohorts.harness.reports.page import keep, render
-from cohorts.harness.reports.published import RESOURCES, SEARCH
 from cohorts.measures.noise import Noise
 from cohorts.plain_text import printable
 from cohorts.private_files import write_private
+from cohorts.reports import charts
+from cohorts.reports.formats import number
+from cohorts.reports.long_table import ReportTable
+from cohorts.reports.markdown import fenced, markdown, shown
+from cohorts.reports.page import keep, render
+from cohorts.reports.published import RESOURCES, SEARCH
 
 MARKDOWN = "report.md"
 SYNTHETIC = "Synthetic data: vectors drawn by a program"

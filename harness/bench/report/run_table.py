@@ -21,10 +21,10 @@ from cohorts.harness.bench.report.setting import (
     name_of,
     shown_search,
 )
-from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.formats import percent, plain
-from cohorts.harness.reports.long_table import FAULT, Record, chosen
 from cohorts.measures.intervals import Estimate
+from cohorts.reports.csv_table import wide
+from cohorts.reports.formats import percent, plain
+from cohorts.reports.long_table import FAULT, Record, chosen
 
 SETTINGS, BUILDS, EQUAL = "settings", "builds", "equal_recall"
 OF_BUILD = ["store", "reference", "index", "default_index", "index_in_effect"]

@@ -26,9 +26,9 @@ from cohorts.harness.bench.report.run_table import (
 from cohorts.harness.bench.report.setting import Found, Reader, name_of
 from cohorts.harness.bench.results import Manifest, to_measure_again
 from cohorts.harness.bench.run.runner import BUILDS, failed_file
-from cohorts.harness.reports.long_table import Record, long_table
 from cohorts.measures.front import Setting
 from cohorts.measures.noise import Noise, noise
+from cohorts.reports.long_table import Record, long_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from cohorts.harness.bench.report.equal_recall import RECALLS
 from cohorts.harness.bench.report.run_table import BUILDS, EQUAL, SETTINGS
-from cohorts.harness.reports.formats import count, decimals, number, percent, plain, share
-from cohorts.harness.reports.long_table import ColumnSpec, TableSpec
+from cohorts.reports.formats import count, decimals, number, percent, plain, share
+from cohorts.reports.long_table import ColumnSpec, TableSpec
 
 _STORE, _INDEX = {"store": "shown_store"}, {"index": "shown_index"}
 _LATENCY = (

@@ -12,8 +12,8 @@ from cohorts.harness.evaluate.data.encoders import CENTRED, NamedEncoder
 from cohorts.harness.evaluate.retrieval.figures import ALL
 from cohorts.harness.evaluate.retrieval.rankings import Way
 from cohorts.harness.evaluate.retrieval.routes import Route
-from cohorts.harness.reports.long_table import Record
-from cohorts.harness.reports.published import (
+from cohorts.reports.long_table import Record
+from cohorts.reports.published import (
     COHORT_SIZES,
     PHENOTYPES,
     RETRIEVAL_K,

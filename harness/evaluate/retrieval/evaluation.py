@@ -44,12 +44,12 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     Seen,
 )
 from cohorts.harness.evaluate.retrieval.tables import GRADES, SHEETS, read
-from cohorts.harness.reports.long_table import FAULT, Record
 from cohorts.provenance import write_manifest
 from cohorts.records.base import Source
 from cohorts.records.transforms import Subset
 from cohorts.records.window import Window, seen
 from cohorts.records.withheld import Withheld, WithheldSource, parse_withheld
+from cohorts.reports.long_table import FAULT, Record
 
 KS = (10, 50, 100, 200)
 IDENTITY = "questions.json"

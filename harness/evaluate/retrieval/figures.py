@@ -12,11 +12,11 @@ from cohorts.harness.evaluate.retrieval.population import Mask, Population
 from cohorts.harness.evaluate.retrieval.questions import Fold, together
 from cohorts.harness.evaluate.retrieval.rankings import EXACT, Ranking, Way, hits_of, matches_of
 from cohorts.harness.evaluate.retrieval.reasons import Reasons
-from cohorts.harness.reports.long_table import Record, records
-from cohorts.harness.reports.published import RETRIEVAL_K
 from cohorts.measures import intervals, paired, ranking
 from cohorts.measures.corrections import holm
 from cohorts.measures.ranking import Values
+from cohorts.reports.long_table import Record, records
+from cohorts.reports.published import RETRIEVAL_K
 
 ALL = "all"
 SMALLEST_CELL = 10  # questions of a subgroup; fewer say nothing, and may point at a person

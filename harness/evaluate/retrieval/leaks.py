@@ -12,10 +12,10 @@ from importlib.resources import files
 import pandas as pd
 from cohorts.harness.evaluate.retrieval.population import Population
 from cohorts.harness.evaluate.retrieval.questions import Fold
-from cohorts.harness.reports.long_table import Record
 from cohorts.records.base import Batch
 from cohorts.records.codes.prefixes import FIELDS
 from cohorts.records.withheld import Withheld
+from cohorts.reports.long_table import Record
 
 
 def find_leaks(

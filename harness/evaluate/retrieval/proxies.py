@@ -13,9 +13,9 @@ import pandas as pd
 from cohorts.harness.evaluate.data.words import hash_of
 from cohorts.harness.evaluate.retrieval.population import Population, incidence
 from cohorts.harness.evaluate.retrieval.scorers import Seen
-from cohorts.harness.reports.long_table import Record, records
 from cohorts.records.base import Batch, Source, joined_notes
 from cohorts.records.notes.splitting import splits
+from cohorts.reports.long_table import Record, records
 
 PRECISION, RECALL = 0.9, 0.1
 FEWEST = 5  # units that have a feature: fewer are chance, and a word of theirs may be a name

@@ -11,10 +11,10 @@ from cohorts.harness.evaluate.retrieval.figures import ALL, depth_told
 from cohorts.harness.evaluate.retrieval.proxies import PRECISION, RECALL, sentences
 from cohorts.harness.evaluate.retrieval.rankings import EXACT, Way
 from cohorts.harness.evaluate.retrieval.scorers import RANDOM
-from cohorts.harness.reports.findings import Score, ranked
-from cohorts.harness.reports.formats import decimals
-from cohorts.harness.reports.long_table import ColumnSpec, Record, ReportTable, TableSpec, chosen, records
-from cohorts.harness.reports.published import RETRIEVAL_K
+from cohorts.reports.findings import Score, ranked
+from cohorts.reports.formats import decimals
+from cohorts.reports.long_table import ColumnSpec, Record, ReportTable, TableSpec, chosen, records
+from cohorts.reports.published import RETRIEVAL_K
 
 ENOUGH = 30  # questions: below it, nothing is concluded
 CURVES = 10  # in one picture, each in its colour

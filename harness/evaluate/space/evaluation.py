@@ -29,12 +29,12 @@ from cohorts.harness.evaluate.space.few_labels import (
 )
 from cohorts.harness.evaluate.space.sentence_pairs import pair_cosines
 from cohorts.harness.evaluate.space.tables import EDGES, MEASURES, THRESHOLDS, read
-from cohorts.harness.reports.long_table import Record
 from cohorts.measures import geometry as space
 from cohorts.measures.geometry import Names, Rows
 from cohorts.records.base import Source, joined_notes
 from cohorts.records.transforms import Subset
 from cohorts.records.window import Window, seen
+from cohorts.reports.long_table import Record
 
 _FEWEST_WORDS = 20  # of a document that is cut into halves
 Sides = tuple[Rows, Rows]  # learnt from, and held out

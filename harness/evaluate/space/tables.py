@@ -9,9 +9,9 @@ from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import Run, Told
 from cohorts.harness.evaluate.data.encoders import CENTRED
 from cohorts.harness.evaluate.data.words import TfIdf
-from cohorts.harness.reports.formats import decimals
-from cohorts.harness.reports.long_table import ReportTable, TableSpec, chosen, records
 from cohorts.measures.geometry import BINS
+from cohorts.reports.formats import decimals
+from cohorts.reports.long_table import ReportTable, TableSpec, chosen, records
 
 MEASURES = {  # titles, and as narrow as 80 columns want them
     "uniformity": ("uniformity", "uni-\nformity"),

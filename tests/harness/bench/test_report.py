@@ -28,10 +28,10 @@ from cohorts.harness.bench.report.setting import name_of
 from cohorts.harness.bench.report.summary import Summary, summarize
 from cohorts.harness.bench.report.tables import equal
 from cohorts.harness.bench.run.runner import DATA, failed_file
-from cohorts.harness.reports import published
-from cohorts.harness.reports.long_table import ReportTable, chosen, long_table, records
-from cohorts.harness.reports.markdown import markdown
 from cohorts.provenance import write_manifest
+from cohorts.reports import published
+from cohorts.reports.long_table import ReportTable, chosen, long_table, records
+from cohorts.reports.markdown import markdown
 from planted.bench import (
     QUERIES,
     ROWS,
@@ -315,7 +315,7 @@ def test_published_figures_stand_only_beside_data_of_their_size(
     planted: Planter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "published, other hardware" not in page_of(planted)
-    monkeypatch.setattr("cohorts.harness.reports.published.SEARCH_OF", (ROWS, 8, K))
+    monkeypatch.setattr("cohorts.reports.published.SEARCH_OF", (ROWS, 8, K))
     page = page_of(planted)
     assert "published, other hardware" in page
     for table in (published.SEARCH, published.RESOURCES):
@@ -328,7 +328,7 @@ def test_published_figures_stand_only_beside_data_of_their_size(
 def test_the_papers_settings_stand_beside_what_was_measured_of_them(
     planted: Planter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cohorts.harness.reports.published.SEARCH_OF", (ROWS, 8, K))
+    monkeypatch.setattr("cohorts.reports.published.SEARCH_OF", (ROWS, 8, K))
     same = (Hnsw(m=8, ef_construction=40), SearchParams(ef_search=10))
     monkeypatch.setitem(as_published.SETTINGS, "HNSW", same)
     frame = as_published.published_table(summary_of(planted))

@@ -12,8 +12,8 @@ import pytest
 from cohorts.errors import InputError
 from cohorts.harness.evaluate import seeds
 from cohorts.harness.evaluate.base import LongSheet, Run, Sheet, Task, Told, evaluate, figures, write_report
-from cohorts.harness.reports.formats import decimals
-from cohorts.harness.reports.long_table import Record, TableSpec, long_table, records
+from cohorts.reports.formats import decimals
+from cohorts.reports.long_table import Record, TableSpec, long_table, records
 from scipy.stats import t, ttest_rel
 
 

@@ -23,13 +23,13 @@ from cohorts.harness.evaluate.data.splits import Split, SplitBy, split
 from cohorts.harness.evaluate.fineehr import FineEhrTask, concatenation
 from cohorts.harness.evaluate.fineehr_tables import prediction_table, summary, unimproved
 from cohorts.harness.evaluate.retrieval.scorers import ByCodes, ByVectors, Seen
-from cohorts.harness.reports import published
-from cohorts.harness.reports.long_table import Record, long_table
 from cohorts.records.base import Unit
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.window import parse_window
 from cohorts.records.withheld import WithheldSource, parse_withheld
+from cohorts.reports import published
+from cohorts.reports.long_table import Record, long_table
 from command_line import ok, refused
 from planted.hospital import telling_hospital
 from scipy.sparse import csr_array

@@ -18,9 +18,9 @@ from cohorts.harness.evaluate.fused import CODES_WITHHELD, MENTIONS_TOO, RECORDS
 from cohorts.harness.evaluate.fused_search import Questions, members_of, why_not
 from cohorts.harness.evaluate.fused_tables import CENTRED, RAW, summary
 from cohorts.harness.evaluate.retrieval.population import CohortBy
-from cohorts.harness.reports import published
-from cohorts.harness.reports.long_table import Record, long_table, records
 from cohorts.records.sources.registry import open_source
+from cohorts.reports import published
+from cohorts.reports.long_table import Record, long_table, records
 from command_line import refused, run
 from planted.hospital import telling_hospital
 

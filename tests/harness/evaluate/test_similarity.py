@@ -14,8 +14,8 @@ from cohorts.encoders.bert.note_cache import FOLDER
 from cohorts.errors import InputError
 from cohorts.harness.evaluate import similarity
 from cohorts.harness.evaluate.space import sentence_pairs as semantic
-from cohorts.harness.reports import published
 from cohorts.measures import correlation
+from cohorts.reports import published
 from command_line import ok, refused
 from scipy.sparse import csr_array
 from scipy.stats import pearsonr, spearmanr

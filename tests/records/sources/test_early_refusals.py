@@ -13,9 +13,9 @@ from cohorts.errors import EncoderError
 from cohorts.harness.evaluate import fineehr
 from cohorts.harness.evaluate.base import Run, figures
 from cohorts.harness.evaluate.data.units import Units
-from cohorts.harness.reports.long_table import Record
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.window import parse_window
+from cohorts.reports.long_table import Record
 from command_line import ok, refused, run
 from qdrant_client import models
 from servers import QdrantNode

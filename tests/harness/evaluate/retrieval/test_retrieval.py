@@ -13,8 +13,8 @@ from cohorts.harness.evaluate.retrieval.scorers import (
     OF_CODES,
 )
 from cohorts.harness.evaluate.retrieval.tables import SHEETS
-from cohorts.harness.reports import published
-from cohorts.harness.reports.long_table import long_table, records
+from cohorts.reports import published
+from cohorts.reports.long_table import long_table, records
 from command_line import ok, refused, run
 
 

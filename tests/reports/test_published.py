@@ -9,12 +9,12 @@ import pytest
 from cohorts.encoders.bert.clinicalnotebert import PARAMETERS
 from cohorts.harness.bench.report import as_published as bench
 from cohorts.harness.evaluate.retrieval import as_published
-from cohorts.harness.reports import published
-from cohorts.harness.reports.published import Names, Table
 from cohorts.records.synthetic.notes import RATES
+from cohorts.reports import published
+from cohorts.reports.published import Names, Table
 
 Cells = dict[Names, Names]
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PERCENT = r"\d+\.\d+%"
 
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from cohorts.harness.reports.long_table import Cell, ReportTable
 from cohorts.plain_text import printable
+from cohorts.reports.long_table import Cell, ReportTable
 
 
 def markdown(table: ReportTable) -> str:

@@ -21,9 +21,9 @@ Further columns are carried along, and reach a cell through `ColumnSpec.beside`.
     )
     made = BEST.of(frame)                                     # a ReportTable: nothing but texts
     render("page.html", best=made)      # in the page: {% from "table.html" import table %} and {{ table(best) }}
-    markdown(made)                                            # harness/reports/markdown.py
+    markdown(made)                                            # reports/markdown.py
     report_table(made)                                        # commands/output/report_table.py: columns with a `short`
-    wide(frame, ["view", "encoder", "k"], ["precision"])      # harness/reports/csv_table.py: a frame for `keep`
+    wide(frame, ["view", "encoder", "k"], ["precision"])      # reports/csv_table.py: a frame for `keep`
 
 A row that has the measure `fault` shows its text in place of figures. Charts over the same table: charts.py.
 """
@@ -34,7 +34,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
-from cohorts.harness.reports.formats import NONE, Show, interval, number
+from cohorts.reports.formats import NONE, Show, interval, number
 
 FAULT = "fault"
 Record = Mapping[str, Any]

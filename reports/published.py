@@ -1,7 +1,7 @@
 """Every figure that was published and is shown here, as printed, with its place; none of them was measured here.
 
 They stand in published.toml, are shown in a column of their own beside ours, and claim no reproduction.
-tests/harness/reports/test_published.py compares all of them, cell by cell, with the text of the papers.
+tests/reports/test_published.py compares all of them, cell by cell, with the text of the papers.
 """
 
 import tomllib
@@ -51,7 +51,7 @@ class Table:
 
 @cache
 def _tables() -> Mapping[str, Table]:
-    text = files("cohorts.harness.reports").joinpath("published.toml").read_text(encoding="utf-8")
+    text = files("cohorts.reports").joinpath("published.toml").read_text(encoding="utf-8")
     return {name: _table(**given) for name, given in tomllib.loads(text).items()}
 
 

@@ -17,7 +17,7 @@ def check_installed() -> None:
 
 
 def render(template: str, **values: Any) -> str:
-    """Return the page that a template of `harness/reports/templates` makes of these values."""
+    """Return the page that a template of `reports/templates` makes of these values."""
     return str(environment().get_template(template).render(**values))
 
 
@@ -26,7 +26,7 @@ def environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("cohorts.harness.reports"),
+        loader=PackageLoader("cohorts.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_seen,

@@ -17,11 +17,11 @@ from cohorts.harness.evaluate.retrieval.rankings import EXACT
 from cohorts.harness.evaluate.retrieval.tables import MEASURES, Tables
 from cohorts.harness.evaluate.retrieval.tables import finding as quality_finding
 from cohorts.harness.evaluate.space import tables as space_tables
-from cohorts.harness.reports import findings
-from cohorts.harness.reports.findings import Score, against, ranked
-from cohorts.harness.reports.long_table import Record, long_table
 from cohorts.measures.intervals import UNTOLD, Estimate
 from cohorts.measures.noise import Noise
+from cohorts.reports import findings
+from cohorts.reports.findings import Score, against, ranked
+from cohorts.reports.long_table import Record, long_table
 
 BEST, SECOND = Score("BM25", 0.4, 0.37, 0.43), Score("TF-IDF", 0.35, 0.32, 0.38)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import nan
 
-from cohorts.harness.reports.charts import (
+from cohorts.reports.charts import (
     LEFT,
     RIGHT,
     WIDTH,
@@ -13,7 +13,7 @@ from cohorts.harness.reports.charts import (
     percentiles,
     recall_scale,
 )
-from cohorts.harness.reports.formats import count
+from cohorts.reports.formats import count
 
 
 def test_scales_put_every_value_between_their_ends() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
-from cohorts.harness.reports.long_table import records
+from cohorts.reports.long_table import records
 
 
 def wide(

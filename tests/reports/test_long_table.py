@@ -7,9 +7,9 @@ from math import isnan, nan
 import pandas as pd
 import pytest
 from cohorts.commands.output.report_table import report_table
-from cohorts.harness.reports.csv_table import wide
-from cohorts.harness.reports.formats import count, decimals, interval, number, percent, plain, share
-from cohorts.harness.reports.long_table import (
+from cohorts.reports.csv_table import wide
+from cohorts.reports.formats import count, decimals, interval, number, percent, plain, share
+from cohorts.reports.long_table import (
     FAULT,
     ColumnSpec,
     TableSpec,
@@ -17,8 +17,8 @@ from cohorts.harness.reports.long_table import (
     chosen,
     long_table,
 )
-from cohorts.harness.reports.markdown import markdown
-from cohorts.harness.reports.page import environment
+from cohorts.reports.markdown import markdown
+from cohorts.reports.page import environment
 from rich.console import Console
 
 RECORDS = [

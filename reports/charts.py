@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import NamedTuple
 
-from cohorts.harness.reports.formats import Show, number
-from cohorts.harness.reports.long_table import Cell, ColumnSpec, Line, Record, ReportTable
+from cohorts.reports.formats import Show, number
+from cohorts.reports.long_table import Cell, ColumnSpec, Line, Record, ReportTable
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 44
