@@ -119,6 +119,38 @@ def _split(what: str, text: str) -> list[str]:
         raise InputError(f"{what} has a double quote that is not closed: {text!r}.") from error
 
 
+def as_texts(what: str, value: object) -> list[str]:
+    """Return texts out of one, or out of a list or a column of them. Raises InputError."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise refused(what, "texts: one, or a list or column of them", value)
+    return [as_text(f"Each of {what}", one) for one in value]
+
+
+def as_numbers(what: str, value: object) -> list[float]:
+    """Return numbers out of a list or a column, or out of a text as in `2,1,.5`. Raises InputError."""
+    if isinstance(value, str):
+        value = [_number(what, one) for one in value.split(",")]
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise refused(what, "numbers: a list, or a text with commas between them", value)
+    return [as_number(f"Each of {what}", one) for one in value]
+
+
+def as_number(what: str, value: object) -> float:
+    """Return a number. Raises InputError."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise refused(what, "a number", value)
+    return float(value)
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{what} takes numbers with commas between them; got {text.strip()!r}.") from None
+
+
 def as_fields(what: str, value: object) -> tuple[str, ...] | None:
     """Return the names of fields as `as_names` does; () for the text `none`, None for None. Raises InputError."""
     if value is None:

@@ -14,6 +14,7 @@ from cohorts.documents import read_json
 from cohorts.given import Count, Id
 from cohorts.search import neighbours
 from cohorts.search.found import Found, to_found
+from cohorts.search.question import Example, Kind, Question, examples_of
 from cohorts.search.store import check_is_own, own_encoder, take_mapping
 from cohorts.workspace import default_run_dir, kept_encoder
 
@@ -109,17 +110,74 @@ class CollectionHandle:
             PatientNotFound: The collection holds no such patient.
             FilterError: `where` can't be understood.
         """
-        found = neighbours.of_patient(
-            self.store.connector,
-            self.name,
-            given.as_id("patient", patient),
-            given.as_count("k", k),
-            where=given.as_filter(where),
-            params=given.as_search(search),
-            per_unit=given.as_flag("per_unit", per_unit),
-            suggest=given.as_flag("suggest", suggest),
+        return self._ask(
+            examples_of([given.as_id("patient", patient)]),
+            k,
+            where=where,
+            search=search,
+            per_unit=per_unit,
+            suggest=suggest,
         )
-        return to_found(found, self.name)
+
+    def like(
+        self,
+        patients: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]" = (),
+        texts: str | Iterable[str] = (),
+        vectors: "Iterable[npt.ArrayLike]" = (),
+        k: Count = 10,
+        *,
+        any_of: bool = False,
+        weights: "Iterable[float] | str" = (),
+        unlike: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]" = (),
+        unlike_texts: str | Iterable[str] = (),
+        unlike_weight: float | None = None,
+        where: str | Filter | None = None,
+        search: SearchParams | Mapping[str, Any] | str | None = None,
+        per_unit: bool = False,
+        suggest: bool = False,
+    ) -> Found:
+        """Return the k patients most like several examples, none of whom is an answer.
+
+        They are asked by as one: by the mean of the examples' directions. What was asked stands in the `question` of
+        what is returned, and how the examples counted among its notes.
+
+        Args:
+            patients: Ids of patients in the collection.
+            texts: Descriptions, which the collection's own encoder reads.
+            vectors: Vectors of the encoder's space, each (dim,).
+            k: How many neighbours.
+            any_of: Score a patient by the nearest example, instead of by their mean.
+            weights: What each example counts in the mean: one for each patient, then each text, then each vector.
+            unlike: Ids of patients to point away from: their mean direction is subtracted.
+            unlike_texts: Descriptions to point away from; without `unlike_weight` they are told and not subtracted,
+                because subtraction is not negation.
+            unlike_weight: How much of what is unlike is subtracted, where like counts 1; by default .2 of a patient's
+                and nothing of a text's.
+            where: Only among these, as in `like_patient`; so are the rest.
+
+        Raises:
+            PatientNotFound: The collection holds no such patient.
+            InputError: The examples cancel out, nobody to be like is named, or weights don't fit.
+            NoText: Texts are given, and the encoder reads none.
+        """
+        examples = examples_of(
+            given.as_ids("patients", patients),
+            given.as_texts("texts", texts),
+            [given.as_vector(one).tolist() for one in vectors],
+            weights=given.as_numbers("weights", weights),
+            unlike=given.as_ids("unlike", unlike),
+            unlike_texts=given.as_texts("unlike_texts", unlike_texts),
+            unlike_weight=None if unlike_weight is None else given.as_number("unlike_weight", unlike_weight),
+        )
+        return self._ask(
+            examples,
+            k,
+            any_of=given.as_flag("any_of", any_of),
+            where=where,
+            search=search,
+            per_unit=per_unit,
+            suggest=suggest,
+        )
 
     def like_text(
         self,
@@ -139,9 +197,8 @@ class CollectionHandle:
             EncoderError: The encoder that made the vectors is not where the ingest kept it.
             FingerprintMismatch: What is kept there is another one.
         """
-        asked = given.as_text("text", text)
-        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
-        return self._near(self.encoder.encode_text([asked])[0], *ready, per_unit)
+        examples = examples_of(texts=[given.as_text("text", text)])
+        return self._ask(examples, k, where=where, search=search, per_unit=per_unit)
 
     def like_vector(
         self,
@@ -161,8 +218,8 @@ class CollectionHandle:
         Raises:
             VectorError: It is of another size, holds NaN, or is all zeros.
         """
-        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
-        return self._near(given.as_vector(vector), *ready, per_unit)
+        examples = examples_of(vectors=[given.as_vector(vector).tolist()])
+        return self._ask(examples, k, where=where, search=search, per_unit=per_unit)
 
     def like_new(
         self,
@@ -192,12 +249,12 @@ class CollectionHandle:
         """
         from cohorts.search.new_patient import check_unit, encode_patient
 
-        ready = given.as_count("k", k), given.as_filter(where), given.as_search(search)
         check_unit(self.name, self.describe().collection, source)
         new = encode_patient(
             source, self.encoder, None if patient is None else given.as_id("patient", patient)
         )
-        return self._near(new.vector, *ready, per_unit, patient_id=new.id, notes=new.notes)
+        asked = Example(kind=Kind.NEW, value=new.id, vector=tuple(new.vector.tolist()))
+        return self._ask((asked,), k, where=where, search=search, per_unit=per_unit, notes=new.notes)
 
     def fetch(self, ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]") -> Points:
         """Return the units that are there among some ids, in the order asked: `ids`, `vectors`, `payloads`.
@@ -233,23 +290,33 @@ class CollectionHandle:
     def __repr__(self) -> str:
         return f"<Collection {self.name} in {self.store.address}>"
 
-    def _near(
+    def _ask(
         self,
-        vector: "npt.NDArray[Any]",
-        k: int,
-        where: Filter | None,
-        search: SearchParams | None,
+        examples: tuple[Example, ...],
+        k: Count,
+        *,
+        where: str | Filter | None,
+        search: SearchParams | Mapping[str, Any] | str | None,
         per_unit: bool,
-        **more: Any,
+        any_of: bool = False,
+        suggest: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> Found:
-        found = neighbours.of_vector(
+        question = Question(
+            examples=examples,
+            k=given.as_count("k", k),
+            any_of=any_of,
+            where=given.as_filter(where),
+            params=given.as_search(search),
+            per_unit=given.as_flag("per_unit", per_unit),
+        )
+        encode = self.encoder.encode_text if question.reads_text else None
+        found = neighbours.of_question(
             self.store.connector,
             self.name,
-            vector,
-            k,
-            where=where,
-            params=search,
-            per_unit=given.as_flag("per_unit", per_unit),
-            **more,
+            question,
+            encode,
+            suggest=given.as_flag("suggest", suggest),
+            notes=notes,
         )
         return to_found(found, self.name)

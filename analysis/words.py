@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 from cohorts.connectors.base import Connector, Hit
-from cohorts.search.neighbours import FETCHED
+from cohorts.search.examples import FETCHED
 
 Words = Sequence[tuple[str, float]]
 """Words, and what each adds to a cosine, the most first."""

@@ -1,8 +1,9 @@
 """Commands that read a collection: `query`, `describe`."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from cohorts.commands.options import (
     Columns,
@@ -28,9 +29,12 @@ from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
 if TYPE_CHECKING:
+    from cohorts.analysis.words import Words
     from cohorts.connectors.base import Connector
+    from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import Encoder
     from cohorts.search.neighbours import Neighbours
+    from cohorts.search.question import Question
 
 app = Commands("Query")
 
@@ -39,9 +43,35 @@ app = Commands("Query")
 def query(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
-    patient: Annotated[str | None, query_option(help="Find patients like this one, by id.")] = None,
-    text: Annotated[str | None, query_option(help="Find patients like this description.")] = None,
+    patient: Annotated[
+        list[str] | None, query_option(help="Find patients like this one, by id. Repeatable.")
+    ] = None,
+    text: Annotated[
+        list[str] | None, query_option(help="Find patients like this description. Repeatable.")
+    ] = None,
     note_file: Annotated[Path | None, query_option(help="Find patients like the one in this note.")] = None,
+    any_of: Annotated[
+        bool, query_option("--any", help="Like any of several examples, not like all of them by their mean.")
+    ] = False,
+    weights: Annotated[
+        str | None,
+        query_option(
+            help="What each example counts in the mean, as in 2,1,.5: each --patient, then each --text."
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, query_option(help="Subtract this patient, by id: point away. Repeatable.")
+    ] = None,
+    unlike_text: Annotated[
+        list[str] | None,
+        query_option(help="Subtract this description, by --unlike-weight: it is no negation. Repeatable."),
+    ] = None,
+    unlike_weight: Annotated[
+        float | None,
+        query_option(
+            help="How much is subtracted, where like counts 1 [default: .2 of patients, 0 of texts]."
+        ),
+    ] = None,
     k: Annotated[int, query_option("-k", min=1, help="How many neighbours.")] = 10,
     where: Annotated[str | None, query_option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
     search: SearchText = None,
@@ -87,39 +117,34 @@ def query(
     context: Context = None,
     output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
-    """Find the patients most like one patient, like a text, or like a patient who is not ingested."""
-    from cohorts.analysis.words import word_shares
+    """Find the patients most like one patient or several, like a text, or like a patient who is not ingested."""
     from cohorts.commands.output.neighbours import show_neighbours
-    from cohorts.connectors.filters.reading import parse_filter
-    from cohorts.encoders.base import ExplainsText
-    from cohorts.search import neighbours
+    from cohorts.search.neighbours import of_question
     from cohorts.search.store import open_store, own_encoder
     from cohorts.workspace import encoder_dir
 
     if bundle is not None:
         source, path = _of_bundle(bundle, source, path)
-    note = _query_text(patient, text, note_file, source, path)
-    condition = parse_filter(where) if where is not None else None
-    params = wanted_search(search, settings)
-    more: dict[str, Any] = {"where": condition, "params": params, "per_unit": per_unit}
-    words = None
+    given = _Examples(
+        patient or [], _texts(text or [], note_file), weights, unlike or [], unlike_text or [], unlike_weight
+    )
+    _check_asked(given, source, path)
+    asked = _question(given, k, where, wanted_search(search, settings), any_of, per_unit)
     with open_store(store, collection) as connector:
-        if encoder or note is not None or source:
+        made_by = None
+        if encoder or source or asked.reads_text:
             about = connector.describe(collection).collection
             made_by = own_encoder(about, encoder or encoder_dir(store, collection, about))
-        if source is not None:
+        if source is not None and made_by is not None:
             from cohorts.search.new_patient import unit_of  # other questions should not wait for it
 
             unit = UnitName(unit_of(about))
-            asked = _SourceAsked(source, str(path), unit, mapping, notes, columns, dates, deidentify, context)
-            found = _of_new(connector, collection, made_by, asked, patient, k, more)
-        elif note is None:
-            found = neighbours.of_patient(connector, collection, str(patient), k, suggest=suggest, **more)
+            new = _SourceAsked(source, str(path), unit, mapping, notes, columns, dates, deidentify, context)
+            found = _of_new(connector, collection, made_by, new, next(iter(given.patients), None), asked)
         else:
-            vector = made_by.encode_text([note])[0]
-            found = neighbours.of_vector(connector, collection, vector, k, **more)
-            if explain and isinstance(made_by, ExplainsText):
-                words = word_shares(connector, collection, found.hits, partial(made_by.explain_text, note))
+            encode = made_by.encode_text if made_by else None
+            found = of_question(connector, collection, asked, encode, suggest=suggest)
+        words = _words(connector, collection, found, made_by) if explain else None
     show_neighbours(found, output.value, explain=explain, words=words)
 
 
@@ -159,21 +184,71 @@ class _SourceAsked(NamedTuple):
     context: ContextName | None
 
 
+class _Examples(NamedTuple):
+    """The examples of a question, as they were asked for."""
+
+    patients: list[str]
+    texts: list[str]
+    weights: str | None
+    unlike: list[str]
+    unlike_texts: list[str]
+    unlike_weight: float | None
+
+
+def _question(
+    given: _Examples,
+    k: int,
+    where: str | None,
+    params: "SearchParams | None",
+    any_of: bool,
+    per_unit: bool,
+) -> "Question":
+    from cohorts.connectors.filters.reading import parse_filter
+    from cohorts.given import as_numbers
+    from cohorts.search.question import Question, examples_of
+
+    examples = examples_of(
+        given.patients,
+        given.texts,
+        weights=as_numbers("--weights", given.weights) if given.weights is not None else (),
+        unlike=given.unlike,
+        unlike_texts=given.unlike_texts,
+        unlike_weight=given.unlike_weight,
+    )
+    condition = parse_filter(where) if where is not None else None
+    return Question(examples=examples, k=k, any_of=any_of, where=condition, params=params, per_unit=per_unit)
+
+
+def _words(
+    connector: "Connector", collection: str, found: "Neighbours", encoder: "Encoder | None"
+) -> "list[Words] | None":
+    """Return what each word of the only text that is asked by adds to each score; None where that can't be told."""
+    from cohorts.analysis.words import word_shares
+    from cohorts.encoders.base import ExplainsText
+
+    question = found.question
+    if question is None or len(question.examples) > 1 or not question.texts:
+        return None
+    if not isinstance(encoder, ExplainsText):
+        return None
+    return word_shares(connector, collection, found.hits, partial(encoder.explain_text, question.texts[0]))
+
+
 def _of_new(
     connector: "Connector",
     collection: str,
     encoder: "Encoder",
     asked: _SourceAsked,
     patient: str | None,
-    k: int,
-    more: dict[str, Any],
+    question: "Question",
 ) -> "Neighbours":
     """Return the neighbours of a patient who is read now, and encoded as those of the collection were."""
     from cohorts.commands.sources import opened_source
     from cohorts.loaders.points.payload import explained
     from cohorts.private_files import Scratch, work_folder
-    from cohorts.search import neighbours
+    from cohorts.search.neighbours import of_question
     from cohorts.search.new_patient import encode_patient
+    from cohorts.search.question import Example, Kind
 
     given = asked._asdict()
     name, path = given.pop("name"), given.pop("path")
@@ -182,10 +257,10 @@ def _of_new(
         opened_source(name, path, folder, max_bad_share=1, **given) as source,
     ):
         new = encode_patient(source, encoder, patient)
+    example = Example(kind=Kind.NEW, value=new.id, vector=tuple(new.vector.tolist()))
     own = [explained(one) for one in new.explanations]
-    return neighbours.of_vector(
-        connector, collection, new.vector, k, patient_id=new.id, own=own, notes=new.notes, **more
-    )
+    question = replace(question, examples=(example,))
+    return of_question(connector, collection, question, own=own, notes=new.notes)
 
 
 def _of_bundle(bundle: Path, source: str | None, path: str | None) -> tuple[str, str]:
@@ -195,21 +270,27 @@ def _of_bundle(bundle: Path, source: str | None, path: str | None) -> tuple[str,
     return "fhir", str(bundle)
 
 
-def _query_text(
-    patient: str | None, text: str | None, note_file: Path | None, source: str | None, path: str | None
-) -> str | None:
-    """Return the text to query by, or None for a query by patient or by a source."""
+def _check_asked(given: _Examples, source: str | None, path: str | None) -> None:
+    """Raise InputError where nothing is asked by, or a source and examples of the collection both are."""
     if (source is None) != (path is None):
         raise InputError("A patient in a source is asked by with --source NAME and --path together.")
-    asked = (text, note_file, source or patient)
-    if sum(given is not None for given in asked) != 1:
+    beside = given.texts or given.unlike or given.unlike_texts or given.weights or len(given.patients) > 1
+    if source is not None and beside:
         raise InputError(
-            "Ask by exactly one of --patient ID, --text TEXT, --note-file FILE, --bundle FILE, and --source NAME with "
-            "--path."
+            "A patient in a source is asked by alone: beside --source or --bundle, one --patient may name whom."
         )
+    if source is None and not (given.patients or given.texts):
+        raise InputError(
+            "Ask by --patient ID, --text TEXT or --note-file FILE, one or several, or by a patient who is not "
+            "ingested: --bundle FILE, or --source NAME with --path."
+        )
+
+
+def _texts(texts: list[str], note_file: Path | None) -> list[str]:
+    """Return the texts to query by, that of a note last. Raises InputError where it can't be read."""
     if note_file is None:
-        return text
+        return texts
     try:
-        return note_file.read_text(encoding="utf-8")
+        return [*texts, note_file.read_text(encoding="utf-8")]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error

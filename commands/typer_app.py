@@ -17,7 +17,7 @@ _TAG = re.compile(r"\[(?=[a-z#/@][^\[]*?\])")  # what rich takes for a style, an
 
 
 class _Option(TyperOption):
-    """An option whose value hardly needs to be converted: a text, a path, its own default, or none.
+    """An option whose value hardly needs to be converted: a text, some texts, a path, its own default, or none.
 
     Typer loads pydantic for every value but a flag's, also for those: a fifth of a query's processor time. Of paths,
     our options ask no more than that what is there can be read.
@@ -26,8 +26,10 @@ class _Option(TyperOption):
     def process_value(self, ctx: Any, value: Any) -> Any:
         """Return the value as the command takes it. Raises what typer raises of a wrong one."""
         wanted = getattr(self, "type_descriptor", None)  # typer before 0.29 has none, and loads no pydantic
-        if wanted is None or self.multiple:
+        if wanted is None or (self.multiple and wanted.annotation != list[str]):
             return super().process_value(ctx, value)
+        if self.multiple:
+            return [*value] if value else self.default
         given = wanted.annotation if isinstance(value, str) else None
         is_default = not self.required and ctx.get_parameter_source(self.name).name == "DEFAULT"
         if given is Path and (os.access(value, os.R_OK) or not os.access(value, os.F_OK)):

@@ -1,13 +1,14 @@
 """What a search found, for people: rows, a table of pandas, and a table in a notebook."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, overload
 
 from cohorts.connectors.base import Hit
 from cohorts.plain_text import printable
 from cohorts.search.neighbours import Neighbours
+from cohorts.search.question import Question
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,8 @@ class Found(Sequence[Hit]):
     The score is the cosine similarity, from -1 to 1; larger is nearer. Each row is the best unit of another patient,
     or, `per_unit`, any unit. `asked` is how many were asked for; `notes` says why fewer were found, and what the search
     did otherwise than asked. `synthetic` says that the patients are invented, `as_of` what the vectors are of: the
-    whole stay, or a window of it ("" where others made them).
+    whole stay, or a window of it ("" where others made them). `question` is what was asked, to ask it again:
+    it doesn't count where two are compared.
     """
 
     collection: str
@@ -35,6 +37,7 @@ class Found(Sequence[Hit]):
     per_unit: bool = False
     synthetic: bool = False
     as_of: str = ""
+    question: Question | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         """Return how many were found."""
@@ -112,6 +115,7 @@ def to_found(neighbours: Neighbours, name: str) -> Found:
         per_unit=neighbours.per_unit,
         synthetic=neighbours.synthetic,
         as_of=neighbours.as_of,
+        question=neighbours.question,
     )
 
 

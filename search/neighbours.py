@@ -1,30 +1,28 @@
-"""Patients like one patient, or like a vector: each once, by its best unit, and never the patient's own."""
+"""Patients like one patient, or like several, a text or a vector: each once, by its best unit, and none asked for."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Description, Found, Hit, Payload, Points
+from cohorts.connectors.base import Collection, Connector, Description, Found, Hit, Payload
 from cohorts.connectors.checks import check_k
 from cohorts.connectors.collection import EXTERNAL
 from cohorts.connectors.filters.conditions import All, Filter, Not
 from cohorts.connectors.index import SearchParams
-from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.connectors.spread import warning_of
-from cohorts.errors import InputError, PatientNotFound
 from cohorts.records.window import WHOLE_STAY
 from cohorts.search.absent_values import Lookup
+from cohorts.search.examples import Asked, Encode, Examples, Vectors
+from cohorts.search.question import Example, Kind, Question
 
 Vector = npt.NDArray[np.float32]
 WIDER = 4  # times as many points are asked for where they are of too few patients
 WIDEST = 10_000  # points asked for at once; from then on the patients found are left out by a filter
-FETCHED = 1_000
-MAX_IDS = 500_000  # looked through for ids like one that is not there
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Neighbours:
     """The hits, best first, how many were asked for (fewer may match), and what the search did otherwise.
 
     Each is the best unit of another patient, or, `per_unit`, any unit. `own` is what is stored of the patient that was
-    asked for. `whole` says that nothing else matches. `description` is of the collection that was searched.
+    asked for. `whole` says that nothing else matches. `description` is of the collection that was searched, `question`
+    what was asked of it.
     """
 
     hits: list[Hit]
@@ -42,6 +41,7 @@ class Neighbours:
     own: tuple[Payload, ...] = ()
     per_unit: bool = False
     whole: bool = True
+    question: Question | None = None
 
     @property
     def translation(self) -> str:
@@ -76,40 +76,37 @@ def records_seen(collection: Collection) -> str:
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What is asked of a collection: points near `vector` that pass `where`, but none of patient `own`."""
+class _Search:
+    """A search for points near `asked` that pass `where`, but none of its patients."""
 
     connector: Connector
     description: Description
     name: str
-    vector: Vector
-    where: Filter | None
-    params: SearchParams | None
-    per_unit: bool
-    own: str | None = None
+    question: Question
+    asked: Asked
 
     @property
     def collection(self) -> Collection:
         """Return what is described."""
         return self.description.collection
 
-    def ask(self, many: int, without: Iterable[str]) -> Found:
-        """Return the nearest points, without those of some patients."""
-        where, field = self.where, patient_field(self.collection)
+    def ask(self, vectors: Vectors, many: int, without: Iterable[str] = ()) -> Found:
+        """Return the points nearest to each vector (q, dim), without those of some patients."""
+        where, field = self.question.where, patient_field(self.collection)
         if without and field:
             others = Not(points_of(self.collection, field, sorted(without)))
             where = others if where is None else All((where, others))
-        return self.connector.search(self.name, self.vector[None, :], many, where=where, params=self.params)
+        return self.connector.search(self.name, vectors, many, where=where, params=self.question.params)
 
     def absent(self) -> tuple[str, ...]:
         """Return what is to be said of the values that `where` asks for and nobody has."""
-        if self.where is None:
+        if self.question.where is None:
             return ()
         lookup = Lookup(self.collection, self._any_passes, partial(self.connector.values, self.name))
-        return lookup.absent(self.where)
+        return lookup.absent(self.question.where)
 
     def _any_passes(self, where: Filter) -> bool:
-        found = self.connector.search(self.name, self.vector[None, :], 1, where=where, with_payload=False)
+        found = self.connector.search(self.name, self.asked.vectors[:1], 1, where=where, with_payload=False)
         return bool(found.hits[0])
 
     def patients(self, hit: Hit) -> frozenset[str]:
@@ -117,15 +114,29 @@ class _Question:
         return patients_of(patient_field(self.collection), hit.id, hit.payload)
 
     def answers(self, hits: Iterable[Hit]) -> list[Hit]:
-        """Return each patient's best unit, or all units, but none of `own`. A unit of nobody stands for itself."""
-        taken = {self.own} if self.own is not None else set()
+        """Return each patient's best unit, or all units, but none of who was asked for. A unit of nobody stands for
+        itself.
+        """
+        taken = set(self.asked.patients)
         best = []
         for hit in sorted(hits, key=lambda one: -one.score):
             patients = self.patients(hit)
             if taken.isdisjoint(patients):
                 best.append(hit)
-                taken |= frozenset() if self.per_unit else patients
+                taken |= frozenset() if self.question.per_unit else patients
         return best
+
+    def left_out(self, best: Iterable[Hit]) -> frozenset[str]:
+        """Return the patients to look past: those that a filter can name, and none where the points' own ids are
+        theirs.
+        """
+        field = patient_field(self.collection)
+        if field is None:
+            return frozenset()
+        found = self.asked.patients
+        if not self.question.per_unit:
+            found = found.union(*map(self.patients, best))
+        return frozenset(one for one in found if as_kept(self.collection, field, one) is not None)
 
 
 def of_patient(
@@ -139,26 +150,10 @@ def of_patient(
     per_unit: bool = False,
     suggest: bool = False,
 ) -> Neighbours:
-    """Return the k patients most like one, whose own units (admissions, chunks) count by their mean direction.
-
-    Of every patient the best unit is returned; with `per_unit`, the k nearest units whosever they are.
-
-    Raises CollectionNotFound, and PatientNotFound: it names the nearest ids, which are other patients', with `suggest`
-    alone.
-    """
-    check_k(k, connector.abilities)
-    description = connector.describe(name)
-    collection = description.collection
-    many, own = _own(connector, name, collection, patient_id)
-    if not own.ids:
-        raise _not_found(connector, name, collection, patient_id, suggest=suggest)
-    patient = as_kept(collection, patient_field(collection), patient_id)
-    mean = as_questions(own.vectors.mean(axis=0, keepdims=True), padding_of(collection))[0]
-    question = _Question(connector, description, name, mean, where, params, per_unit, patient)
-    notes: tuple[str, ...] = ()
-    if many > len(own.ids):
-        notes = (f"the patient has {many:,} units: {len(own.ids):,} of them were averaged",)
-    return _neighbours(question, k, len(own.ids), notes, tuple(own.payloads))
+    """Return the k patients most like one, as `of_question` does."""
+    examples = (Example(kind=Kind.PATIENT, value=patient_id),)
+    question = Question(examples=examples, k=k, where=where, params=params, per_unit=per_unit)
+    return of_question(connector, name, question, suggest=suggest)
 
 
 def of_vector(
@@ -170,133 +165,104 @@ def of_vector(
     where: Filter | None = None,
     params: SearchParams | None = None,
     per_unit: bool = False,
-    patient_id: str | None = None,
+) -> Neighbours:
+    """Return the k patients most like a vector, (dim,) float32, as `of_question` does."""
+    examples = (Example(kind=Kind.VECTOR, vector=tuple(vector.tolist())),)
+    question = Question(examples=examples, k=k, where=where, params=params, per_unit=per_unit)
+    return of_question(connector, name, question)
+
+
+def of_question(
+    connector: Connector,
+    name: str,
+    question: Question,
+    encode: Encode | None = None,
+    *,
+    suggest: bool = False,
     own: Sequence[Payload] = (),
     notes: tuple[str, ...] = (),
 ) -> Neighbours:
-    """Return the k patients most like a vector, (dim,) float32, each by its best unit; or the k nearest units.
+    """Return the k patients most like the examples of a question, none of whom is an answer.
 
-    One that was stored is asked by without its padding. Of a patient that was read anew, `patient_id` is no answer,
-    `own` is what would be stored of it, and `notes` are told with the answers. Raises InputError for a vector of zeros.
+    A patient's own units (admissions, chunks) count by their mean direction; texts are read by `encode`. Of every
+    patient the best unit is returned; `per_unit`, the k nearest units whosever they are. Of a new patient, `own` is
+    what would be stored, and `notes` are told with the answers.
+
+    Raises CollectionNotFound, and PatientNotFound: it names the nearest ids, which are other patients', with `suggest`
+    alone; InputError where examples leave no direction to search in.
     """
-    check_k(k, connector.abilities)
-    if not vector.any():
-        raise InputError("The encoder knows no word of this text; describe the patient in other words.")
+    check_k(question.k, connector.abilities)
     description = connector.describe(name)
-    padding = padding_of(description.collection)
-    if padding is not None and vector[padding : padding + 1].any():
-        vector = as_questions(vector[None, :], padding)[0]
-    patient, many = None, 0
-    if patient_id is not None:
-        patient = as_kept(description.collection, patient_field(description.collection), patient_id)
-        many, _ = _own(connector, name, description.collection, patient_id)
-        if many:
-            notes += ("the collection holds a patient of this id too, who is no answer",)
-    question = _Question(connector, description, name, vector, where, params, per_unit, patient)
-    return _neighbours(question, k, many, notes, tuple(own))
+    examples = Examples(connector, name, description.collection, encode, suggest=suggest)
+    asked = examples.asked(question)
+    search = _Search(connector, description, name, question, asked)
+    nearest = _nearest(search)
+    best = nearest.best[: question.k]
+    notes += asked.notes + nearest.notes
+    nobodys = sum(not search.patients(hit) for hit in best)
+    if nobodys and not question.per_unit:
+        notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)
+    notes += search.absent()
+    if warning := warning_of(connector, name, search.collection):
+        notes += (warning,)
+    return Neighbours(
+        hits=best,
+        asked=question.k,
+        description=description,
+        notes=tuple(dict.fromkeys(notes)),
+        own=(*asked.own, *own),
+        per_unit=question.per_unit,
+        whole=nearest.whole,
+        question=question,
+    )
 
 
-def _neighbours(
-    question: _Question,
-    k: int,
-    own_units: int = 0,
-    notes: tuple[str, ...] = (),
-    own: tuple[Payload, ...] = (),
-) -> Neighbours:
+class _Nearest(NamedTuple):
+    """Answers, best first, at least k of them or, where they are the `whole`, all that match."""
+
+    best: list[Hit]
+    whole: bool
+    notes: tuple[str, ...]
+
+
+def _nearest(search: _Search) -> _Nearest:
+    """Return the answers by the best of all vectors: who is among the first k by that is so by one of them."""
+    vectors, k = search.asked.vectors, search.question.k
+    limit = min(search.connector.abilities.max_k, max(WIDEST, WIDER * k))
+    wanted = min(k + search.asked.units, limit)
+    first = search.ask(vectors, wanted)
+    every = [
+        _widened(search, vectors[row : row + 1], hits, wanted, limit) for row, hits in enumerate(first.hits)
+    ]
+    best: dict[str, Hit] = {}
+    for hit in chain.from_iterable(one.best for one in every):
+        if hit.id not in best or hit.score > best[hit.id].score:
+            best[hit.id] = hit
+    notes = chain(first.notes, *(one.notes for one in every))
+    return _Nearest(search.answers(best.values()), all(one.whole for one in every), tuple(notes))
+
+
+def _widened(search: _Search, vector: Vectors, hits: Sequence[Hit], wanted: int, limit: int) -> _Nearest:
     """Ask for more and more points until they are of k patients, or there are no more.
 
     Where more are no use (one patient may have more than the engine gives at once), the patients found are left out
     and it begins anew: every such round finds another one.
     """
-    limit = min(question.connector.abilities.max_k, max(WIDEST, WIDER * k))
-    wanted, without = min(k + own_units, limit), frozenset[str]()
-    pool: dict[str, Hit] = {}
+    k, without, notes = search.question.k, frozenset[str](), tuple[str, ...]()
+    pool = {hit.id: hit for hit in hits}
     while True:
-        found = question.ask(wanted, without)
-        notes += found.notes
-        pool |= {hit.id: hit for hit in found.hits[0]}
-        best = question.answers(pool.values())
-        whole = len(found.hits[0]) < wanted
+        best = search.answers(pool.values())
+        whole = len(hits) < wanted
         if whole or len(best) >= k:
-            break
+            return _Nearest(best, whole, notes)
         if wanted < limit:
             wanted = min(WIDER * wanted, limit)
-            continue
-        left_out = _left_out(question, best)
-        if left_out <= without:
-            break
-        wanted, without = min(k, limit), left_out
-    best = best[:k]
-    nobodys = sum(not question.patients(hit) for hit in best)
-    if nobodys and not question.per_unit:
-        notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)
-    notes += question.absent()
-    if warning := warning_of(question.connector, question.name, question.collection):
-        notes += (warning,)
-    return Neighbours(
-        hits=best,
-        asked=k,
-        description=question.description,
-        notes=tuple(dict.fromkeys(notes)),
-        own=own,
-        per_unit=question.per_unit,
-        whole=whole,
-    )
-
-
-def _left_out(question: _Question, best: Iterable[Hit]) -> frozenset[str]:
-    """Return the patients to look past: those that a filter can name, and none where the points' own ids are theirs."""
-    field, own = patient_field(question.collection), question.own
-    if field is None:
-        return frozenset()
-    found = frozenset(() if own is None else (own,))
-    if not question.per_unit:
-        found = found.union(*map(question.patients, best))
-    return frozenset(one for one in found if as_kept(question.collection, field, one) is not None)
-
-
-def _own(connector: Connector, name: str, collection: Collection, patient_id: str) -> tuple[int, Points]:
-    """Return how many units a patient has, and those of them that have a vector."""
-    field = patient_field(collection)
-    if field is None:
-        one = connector.fetch(name, [patient_id])
-        return len(one.ids), one
-    patient = as_kept(collection, field, patient_id)
-    where = points_of(collection, field, () if patient is None else (patient,))
-    many = 0 if patient is None else connector.count(name, where)
-    pages = [connector.fetch(name, ids) for ids in connector.find(name, where, FETCHED)] if many else []
-    nothing = np.empty((0, collection.dim), np.float32)
-    return many, Points(
-        [key for page in pages for key in page.ids],
-        np.concatenate([nothing, *(page.vectors for page in pages)]),
-        [payload for page in pages for payload in page.payloads],
-    )
-
-
-def _not_found(
-    connector: Connector, name: str, collection: Collection, patient_id: str, *, suggest: bool
-) -> PatientNotFound:
-    facts = f"Collection {name} holds no patient {patient_id}."
-    if not suggest:
-        remedy = "Ask for suggestions to see the nearest ids there, which are other patients'."
-        return PatientNotFound(facts, remedy=remedy, hint="suggest")
-    near = ", ".join(_nearest_ids(connector, name, collection, patient_id))
-    return PatientNotFound(f"{facts} The nearest ids: {near or 'none: the collection is empty'}.")
-
-
-def _patient_ids(connector: Connector, name: str, field: str | None) -> Iterator[str]:
-    if field is None:
-        yield from chain.from_iterable(connector.find(name))
-        return
-    for key, value in chain.from_iterable(connector.values(name, field)):
-        yield from patients_of(field, key, {field: value})
-
-
-def _nearest_ids(
-    connector: Connector, name: str, collection: Collection, patient_id: str, many: int = 5
-) -> list[str]:
-    """Return ids that stand nearest: by value for numbers, by spelling for anything else. No vector is read."""
-    ids = set(islice(_patient_ids(connector, name, patient_field(collection)), MAX_IDS))
-    if patient_id.isdecimal() and all(one.isdecimal() for one in ids):
-        return sorted(ids, key=lambda one: (abs(int(one) - int(patient_id)), int(one)))[:many]
-    return difflib.get_close_matches(patient_id, sorted(ids), n=many, cutoff=0.0)
+        else:
+            left_out = search.left_out(best)
+            if left_out <= without:
+                return _Nearest(best, whole, notes)
+            wanted, without = min(k, limit), left_out
+        found = search.ask(vector, wanted, without)
+        notes += found.notes
+        hits = found.hits[0]
+        pool |= {hit.id: hit for hit in hits}

@@ -218,7 +218,7 @@ def test_real_codes_go_in_and_answer(
             "query --store qdrant:./cohorts.qdrant --collection gone --patient 1",
             "Collections here: icu, icu_stays",
         ),
-        (f"query {QDRANT}", "exactly one of --patient"),
+        (f"query {QDRANT}", "Ask by --patient ID, --text TEXT or --note-file FILE, one or several"),
         (f"query {QDRANT} --patient 10006 --where 'weight > 3'", "There is no field 'weight'"),
         (f"query {QDRANT} --patient 10006 --where 'age >'", "The filter can't be read"),
         (f"query {QDRANT} --patient 10006 --search ef=3", "a key of: ef_search"),

@@ -78,3 +78,19 @@ def test_exact_search_agrees_on_every_engine(stores: dict[str, str]) -> None:
         best = sorted(truth.values(), reverse=True)[:K]
         assert [row["similarity"] for row in found["neighbours"]] == pytest.approx(best, abs=1e-4), engine
         assert found["index"] == "hnsw(m=32, ef_construction=400)"
+
+
+def test_several_examples_find_the_same_patients_on_every_engine(stores: dict[str, str]) -> None:
+    like = "--patient 10006 --patient 10123 --patient 10400"
+    named = {"10006", "10123", "10400", "10555"}
+    for asked in (f"{like} --weights 2,1,1 --unlike 10555", f"{like} --any --text 'heart failure'"):
+        answers = {}
+        for engine, store in stores.items():
+            command = (
+                f"query --store {store} --collection same {asked} -k {K} --search exact=true --format json"
+            )
+            answers[engine] = [row["patient"] for row in json.loads(ok(command))["neighbours"]]
+        first = answers["embedded Qdrant"]
+        assert len({*first} - {"10006", "10123", "10400"}) == K
+        assert "any" in asked or not {*first} & named
+        assert all(found == first for found in answers.values()), asked

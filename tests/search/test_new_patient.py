@@ -99,7 +99,9 @@ def test_mistakes_are_told() -> None:
         "query --collection icu --source mimic3 --path hospital --patient 1"
     )
     assert "--source NAME and --path together" in refused("query --collection icu --source mimic3")
-    assert "exactly one of" in refused("query --collection icu --source mimic3 --path same --text fever")
+    for beside in ("--text fever", "--unlike 10003", "--patient 999 --patient 10003"):
+        told = refused(f"query --collection icu --source mimic3 --path same {beside}")
+        assert "A patient in a source is asked by alone" in told
 
 
 def test_the_same_from_python() -> None:
