@@ -5,6 +5,7 @@ READY := .venv/.ready
 REFERENCE := .venv/.reference
 SERVERS := .servers/.ready
 GUESTS := .guests/.ready
+STATISTICS := .statistics/.ready
 OLDEST := .oldest/.ready
 ON_RAY := tests/loaders/points/test_ray.py
 PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.py plugins.py private_files.py documents.py plain_text.py progress.py provenance.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records reports search
@@ -41,6 +42,9 @@ $(SERVERS): tests/install_servers.sh
 $(GUESTS): tests/install_guests.sh requirements-guests.lock
 	PYTHON=$(PYTHON) tests/install_guests.sh
 
+$(STATISTICS): tests/install_statistics.sh requirements-statistics.lock
+	PYTHON=$(PYTHON) tests/install_statistics.sh
+
 # Static tools can't see through an editable install; they read the package through these links.
 .links/cohorts: Makefile
 	rm -rf .links && mkdir -p $@
@@ -56,7 +60,7 @@ test:  ## Set up, with the real servers, then every check and test; three at a t
 	$(MAKE) --jobs 2 --output-sync check test-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
 
-set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) .links/cohorts
+set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) $(STATISTICS) .links/cohorts
 
 # Half the processes wait for mypy at first: the tests begin beside it.
 quick: $(READY) .links/cohorts  ## The checks, and the tests that need no server, no PyTorch and little time: some minutes.
@@ -137,4 +141,4 @@ lock: ## Write the locked sets from what a fresh environment resolves to today.
 	rm -rf .venv.lock build *.egg-info
 
 clean:
-	rm -rf .venv .oldest .newest .python .servers .guests .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info
+	rm -rf .venv .oldest .newest .python .servers .guests .statistics .links .mypy_cache .pytest_cache .ruff_cache build dist demo *.egg-info

@@ -18,6 +18,7 @@ T = TypeVar("T")
 _RESAMPLES_OF_MEANS = 10_000
 _AT_ONCE = 100  # of them: 10,000 queries would take 1.6 GB
 RESAMPLES = 1_000  # of a statistic
+NORMAL_95 = 1.959963984540054  # standard deviations to either side hold 95 %
 
 
 class Estimate(NamedTuple):

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import InputError
+from cohorts.measures.intervals import NORMAL_95
 
-_NORMAL_95 = 1.96
 _AGREES = 0.05  # what differs by less is the same to anyone who chooses an engine
 _MOST_APART = 0.05  # of the settings: some are disturbed on any machine
 _MOST_SPREAD = 0.1  # beyond, settings that differ by a fifth are not told apart
@@ -62,14 +62,14 @@ def noise(runs: Sequence[Mapping[str, float]]) -> Noise:
     logs = np.log([[run[name] for name in names] for run in runs])
     # Squared deviations of normal errors follow chi², of which this is the median.
     deviation = np.sqrt(np.median(logs.var(axis=0, ddof=1)) * freedom / chi2.median(freedom))
-    far = max(2 * _NORMAL_95 * deviation, np.log1p(_AGREES))
+    far = max(2 * NORMAL_95 * deviation, np.log1p(_AGREES))
     apart = tuple(name for name, some in zip(names, logs.T, strict=True) if np.ptp(some) > far)
     swapped = tuple(
         (names[one], names[two])
         for one, two in combinations(range(len(names)), 2)
         if _both_ways(logs[:, one] - logs[:, two], far)
     )
-    return Noise(len(names), float(np.expm1(_NORMAL_95 * deviation)), apart, swapped)
+    return Noise(len(names), float(np.expm1(NORMAL_95 * deviation)), apart, swapped)
 
 
 def _both_ways(differences: npt.NDArray[np.float64], far: float) -> bool:

@@ -12,6 +12,7 @@ _TORCH = {
 }  # the last makes tiny ones for tests
 # More than some two seconds of a core: whole modules, whose shared fixtures are dear, and single tests.
 _SLOW_MODULES = {
+    "test_against_peers.py",
     "test_report.py",
     "test_combined_faults.py",
     "test_default.py",
