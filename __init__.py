@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Annoy",
     "Batch",
+    "Cohort",
     "CohortsError",
     "CollectionHandle",
     "Encoder",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from cohorts.analysis.saved.cohort import Cohort
     from cohorts.api import (
         concept_coverage,
         connect,
@@ -72,6 +74,7 @@ else:
                 "open_source",
                 "synthesize",
             ),
+            "cohorts.analysis.saved.cohort": ("Cohort",),
             "cohorts.connectors.base": ("Hit",),
             "cohorts.connectors.index": ("Annoy", "Flat", "Hnsw", "Ivf", "SearchParams"),
             "cohorts.encoders.base": ("Encoder",),

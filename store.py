@@ -21,6 +21,7 @@ from cohorts.workspace import default_run_dir, kept_encoder
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
+    from cohorts.analysis.saved.cohort import Cohort, Place
     from cohorts.encoders.base import Encoder
     from cohorts.records.base import Source
 
@@ -272,6 +273,50 @@ class CollectionHandle:
         """Return what the engine says of the collection: dimension, index, metric, count, metadata."""
         return self.store.connector.describe(self.name)
 
+    def cohorts(self) -> list[str]:
+        """Return the names of the collection's saved cohorts, sorted."""
+        from cohorts.saved_cohorts import saved_names
+
+        return saved_names(self.store.run_dir(self.name))
+
+    def cohort(self, name: str) -> "Cohort":
+        """Return a cohort that was saved. Raises InputError where there is none of this name, or it can't be read."""
+        from cohorts.analysis.saved.cohort import open_cohort
+
+        return open_cohort(self._place(), given.as_text("name", name))
+
+    def make_cohort(
+        self,
+        name: str,
+        *,
+        where: str | Filter | None = None,
+        ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any] | None" = None,
+        phenotype: str | None = None,
+        per_unit: bool = False,
+    ) -> "Cohort":
+        """Save the patients who pass a filter, who are named, or who have a phenotype, as a cohort, and return it.
+
+        Args:
+            name: Letters, digits, `_` and `-`; there must be no cohort of this name yet.
+            where: All who pass this filter, as in `"age >= 60 and sex = 'F'"`.
+            ids: Patients by id; those that the collection lacks are counted in the cohort's `notes`.
+            phenotype: All with a diagnosis that defines it, in the events kept beside the collection, as in `"sepsis"`.
+            per_unit: Save every admission, not each patient once by the first one.
+
+        Raises:
+            InputError: Not exactly one of the three is given, the name is taken, there is no such phenotype, or no
+                events were kept.
+        """
+        from cohorts.analysis.saved.cohort import make_cohort, question_of
+
+        question = question_of(
+            where=given.as_filter(where),
+            ids=None if ids is None else tuple(given.as_ids("ids", ids)),
+            phenotype=None if phenotype is None else given.as_text("phenotype", phenotype),
+            per_unit=given.as_flag("per_unit", per_unit),
+        )
+        return make_cohort(self._place(), given.as_text("name", name), question)
+
     @property
     def encoder(self) -> "Encoder":
         """Return the encoder that made the vectors, loaded once. Raises EncoderError, FingerprintMismatch."""
@@ -289,6 +334,12 @@ class CollectionHandle:
 
     def __repr__(self) -> str:
         return f"<Collection {self.name} in {self.store.address}>"
+
+    def _place(self) -> "Place":
+        from cohorts.analysis.saved.cohort import Place
+
+        folder = self.store.run_dir(self.name)
+        return Place(self.store.connector, self.name, folder, folder, lambda: self.encoder)
 
     def _ask(
         self,

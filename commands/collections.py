@@ -123,16 +123,18 @@ def delete(
     from cohorts.workspace import default_run_dir
 
     log.choose(log_format)
-    folder = run_dir or default_run_dir(store, collection)
+    asked_from = default_run_dir(store, collection)
+    folder = run_dir or asked_from
     with open_store(store, collection) as connector:
         connector.describe(collection)  # before anything is made for a collection that is not there
         with holding(connector, store, collection, folder) as held:
-            erased = erase(connector, collection, patient, held, folder)
+            erased = erase(connector, collection, patient, held, folder, asked_from)
     log.say(
         "note",
         f"Erased from {collection}, and looked for again: {erased.points:,} points, {erased.traces:,} notes of runs, "
-        f"{erased.events:,} rows of events and {erased.rejected:,} of what could not be written. The runs know nothing "
-        "of the patient any more: a source that still holds the patient would be sent again by any ingest, so take the "
-        "patient out of it first.",
+        f"{erased.events:,} rows of events and {erased.rejected:,} of what could not be written; "
+        f"{erased.cohorts:,} saved cohorts held or named the patient. The runs know nothing of the patient "
+        "any more: a source that still holds the patient would be sent again by any ingest, so take the patient out of "
+        "it first.",
         **asdict(erased),
     )

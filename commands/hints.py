@@ -70,6 +70,8 @@ HINTS: Mapping[str, str] = {
     "query_patient_or_lsa": "Query by --patient, or ingest notes with --encoder lsa.",
     "query_encoder": "Queries by text need --encoder {folder}.",
     "patient_or_encoder": "Query by --patient, or name the encoder's folder with --encoder.",
+    "make_cohort": "Give exactly one of --where FILTER, --ids FILE and --phenotype NAME.",
+    "refresh_anyway": "Ask by today's vectors with --anyway, or save another cohort.",
     "suggest": "Add --suggest to see the nearest ids there, which are other patients'.",
     # Evaluations.
     "smaller_k": "Give a smaller --k.",

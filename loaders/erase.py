@@ -14,6 +14,7 @@ from cohorts.loaders.holding import Held
 from cohorts.loaders.kept_rows import erase_kept
 from cohorts.loaders.versions import refuse_version, standing
 from cohorts.private_files import Scratch, write_private
+from cohorts.saved_cohorts import erase_from_cohorts
 from cohorts.workspace import rejected_files
 
 _AT_ONCE = 1_000  # points found, and removed, before the next ones are looked for
@@ -27,13 +28,22 @@ class Erased:
     traces: int = 0
     rejected: int = 0
     events: int = 0  # rows, those of outcomes among them
+    cohorts: int = 0  # saved ones that held or named the patient
 
 
-def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: Path) -> Erased:
+def erase(
+    connector: Connector,
+    name: str,
+    patient_id: str,
+    held: Held,
+    folder: Path,
+    queried_from: Path | None = None,
+) -> Erased:
     """Remove all units of a patient (the patient, admissions, chunks) and look that none is left.
 
     The runs forget them first, for only the points tell which units are the patient's: erased again, whatever stopped
-    it, nothing stays. Of a collection of others our part alone is removed, where they let us write it.
+    it, nothing stays. Of a collection of others our part alone is removed, where they let us write it: the cohorts that
+    were saved of it always are. These stand in `queried_from`, where queries look, or in the run `folder`.
 
     Raises PatientNotFound where nothing is known of the patient, InputError where the collection may not be written to,
     EngineError where points came back.
@@ -41,11 +51,14 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     refuse_version(connector, name)
     current = standing(connector, name)
     there = connector.describe(current).collection
-    _check_holds_ours(there)
+    called = {patient_id, as_kept(there, patient_field(there), patient_id) or patient_id}
+    erased = Erased(cohorts=sum(erase_from_cohorts(one, called) for one in {folder, queried_from or folder}))
+    if there.attached and not there.metadata.get("encoder_fingerprint"):
+        _check_was_saved(there, erased)
+        return erased
     held.lease.take(current)
     Scratch(folder).close()  # which sweeps what runs that died have read
-    called = {patient_id, as_kept(there, patient_field(there), patient_id)} - {None}
-    erased = Erased(events=sum(erase_kept(folder, str(one)) for one in called))
+    erased.events = sum(erase_kept(folder, one) for one in called)
     for version in [current] if there.attached else _versions(connector, name, current, held):
         collection = connector.describe(version).collection
         _forget(_by_own_id(collection, patient_id), held, folder, erased)
@@ -68,9 +81,9 @@ def erase(connector: Connector, name: str, patient_id: str, held: Held, folder: 
     return erased
 
 
-def _check_holds_ours(collection: Collection) -> None:
-    """Raise InputError where a collection belongs to others, and holds nothing of ours."""
-    if collection.attached and not collection.metadata.get("encoder_fingerprint"):
+def _check_was_saved(collection: Collection, erased: Erased) -> None:
+    """Raise InputError where a collection of others holds nothing of ours, and no cohort of it held the patient."""
+    if not erased.cohorts:
         raise InputError(
             f"Collection {collection.name} belongs to others, and holds nothing that cohorts wrote: ask its owner to "
             "erase the patient."

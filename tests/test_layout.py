@@ -27,7 +27,16 @@ ROOMS = {
     "harness",
     "commands",
 }
-READ = {"records", "encoders", "connectors", "measures", "workspace", "provenance", *EVERYWHERE}
+READ = {
+    "records",
+    "encoders",
+    "connectors",
+    "measures",
+    "workspace",
+    "provenance",
+    "saved_cohorts",
+    *EVERYWHERE,
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "private_files": set(),
@@ -42,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "connectors": {"measures", *EVERYWHERE},
     "workspace": {"records", "connectors", *EVERYWHERE},
     "provenance": {"records", *EVERYWHERE},
+    "saved_cohorts": {"connectors", *EVERYWHERE},
     "encoders": {"records", "provenance", "measures", *EVERYWHERE},
     "loaders": READ,
     "search": READ,

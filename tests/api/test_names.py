@@ -16,7 +16,7 @@ NAMES = {
     package: names.split()
     for package, names in {
         "cohorts": """
-            Annoy Batch CohortsError CollectionHandle Encoder EncoderSpec Flat Found Hit Hnsw Ivf
+            Annoy Batch Cohort CohortsError CollectionHandle Encoder EncoderSpec Flat Found Hit Hnsw Ivf
             SearchParams Source Store Unit concept_coverage connect ingest load_encoder make_encoder
             open_source synthesize
         """,

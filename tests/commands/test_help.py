@@ -45,7 +45,7 @@ def test_every_option_is_in_a_panel_and_panels_have_one_order(
 
 def test_commands_stand_in_panels() -> None:
     panels = {getattr(command, "rich_help_panel", None) for command in ROOT.commands.values()}
-    assert panels == {"Load", "Encoders", "Query", "Collections", "Measure", "Set up"}
+    assert panels == {"Load", "Encoders", "Query", "Collections", "Cohorts", "Measure", "Set up"}
 
 
 def test_flags_show_no_type() -> None:

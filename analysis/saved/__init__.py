@@ -1,0 +1,1 @@
+"""Cohorts that are kept: made, asked again, compared by their members, and exported."""

@@ -1,0 +1,1 @@
+"""Commands about cohorts: kept, compared, and screened."""

@@ -1,0 +1,71 @@
+"""Saved cohorts by the command line: what a clinic keeps, lists, compares, hands out, and must forget."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from command_line import ok, refused, run
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept") / "hospital"
+    ok(f"synth {folder} --patients 60 --seed 3")
+    return folder
+
+
+@pytest.fixture
+def ward(hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the options of a collection of 60 patients, with a working folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    ok(
+        f"ingest --source mimic3 --path {hospital} --encoder codes:dim=8 --store milvus:./s.db --collection icu"
+    )
+    return "--store milvus:./s.db --collection icu"
+
+
+def test_cohorts_are_made_listed_shown_compared_exported_and_removed(ward: str, tmp_path: Path) -> None:
+    ok(f"cohort make old --where 'age >= 60' {ward}")
+    ok(f"cohort make failing --phenotype heart_failure {ward}")
+    listed = json.loads(ok(f"cohort list --format json {ward}"))
+    assert [(row["cohort"], row["made by"]) for row in listed] == [
+        ("failing", "phenotype heart_failure"),
+        ("old", "filter age >= 60"),
+    ]
+    assert all(row["synthetic"] for row in listed)
+    old = json.loads(ok(f"cohort show old --format json {ward}"))
+    shown = ok(f"cohort show old {ward}")
+    assert "synthetic data" in shown
+    assert old["members"][0]["patient"] in shown
+    failing = list(csv.DictReader(StringIO(ok(f"cohort show failing --format csv {ward}"))))
+    apart = json.loads(ok(f"cohort diff old failing --format json {ward}"))
+    members = {one["patient"] for one in old["members"]}
+    assert set(apart["both"]) == members & {row["patient"] for row in failing}
+    assert set(apart["only old"]) == members - set(apart["both"])
+    assert "both" in ok(f"cohort diff old failing {ward}")
+    ok(f"cohort export old --out old.json --format fhir {ward}")
+    assert json.loads((tmp_path / "old.json").read_text())["quantity"] == old["patients"]
+    (tmp_path / "ids.txt").write_text("\n".join([*sorted(members)[:5], "", "nobody"]))
+    _, _, told = run(f"cohort make five --ids ids.txt {ward}")
+    assert "1 of 6 ids are of no patient" in told
+    assert "5 patients" in told
+    refreshed = json.loads(ok(f"cohort refresh five --format json {ward}"))
+    assert (len(refreshed["stayed"]), refreshed["went"], refreshed["came"]) == (5, [], [])
+    ok(f"cohort rm five {ward}")
+    assert "There are: failing, old" in refused(f"cohort show five {ward}")
+    assert "--where FILTER" in refused(f"cohort make nobody {ward}")
+
+
+def test_who_is_erased_is_in_no_cohort_of_the_collection(ward: str, tmp_path: Path) -> None:
+    ok(f"cohort make old --where 'age >= 60' {ward}")
+    patient = json.loads(ok(f"cohort show old --format json {ward}"))["members"][0]["patient"]
+    (tmp_path / "ids.txt").write_text(f"{patient}\n")
+    ok(f"cohort make one --ids ids.txt {ward}")
+    kept = tmp_path / "s.db.runs" / "icu" / "cohorts"
+    assert all(patient in file.read_text() for file in kept.iterdir())
+    _, _, told = run(f"delete --patient {patient} --run-dir elsewhere {ward}")
+    assert "2 saved cohorts held or named the patient" in told
+    assert len(list(kept.iterdir())) == 2
+    assert not [file for file in kept.iterdir() if patient in file.read_text()]
