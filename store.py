@@ -317,6 +317,24 @@ class CollectionHandle:
         )
         return make_cohort(self._place(), given.as_text("name", name), question)
 
+    def save(self, name: str, found: Found) -> "Cohort":
+        """Save who was found as a cohort, with the question, to be asked again; return it.
+
+        A text that was asked by is kept as it is, in a file that is its owner's alone.
+
+        Args:
+            name: Letters, digits, `_` and `-`; there must be no cohort of this name yet.
+            found: What `like_patient`, `like` or another question of this collection returned.
+
+        Raises:
+            InputError: The name is taken, or it was found in another collection.
+        """
+        from cohorts.analysis.saved.cohort import keep_found
+
+        if not isinstance(found, Found) or found.question is None or found.collection != self.name:
+            raise given.refused("found", f"what a question of collection {self.name} found", found)
+        return keep_found(self._place(), given.as_text("name", name), found.question, found.hits)
+
     @property
     def encoder(self) -> "Encoder":
         """Return the encoder that made the vectors, loaded once. Raises EncoderError, FingerprintMismatch."""

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+from cohorts.commands.analysis.places import place_of
 from cohorts.commands.options import (
     Columns,
     Context,
@@ -24,11 +25,13 @@ from cohorts.commands.options import (
     query_option,
     source_option,
 )
+from cohorts.commands.output import log
 from cohorts.commands.parsing import wanted_search
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
 if TYPE_CHECKING:
+    from cohorts.analysis.saved.cohort import Place
     from cohorts.analysis.words import Words
     from cohorts.connectors.base import Connector
     from cohorts.connectors.index import SearchParams
@@ -115,6 +118,10 @@ def query(
     dates: DatesAs = DatesName.ISO,
     deidentify: Deidentify = False,
     context: Context = None,
+    save: Annotated[
+        str | None,
+        query_option(metavar="<name>", help="Save the answer as a cohort of this name, to ask again."),
+    ] = None,
     output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
     """Find the patients most like one patient or several, like a text, or like a patient who is not ingested."""
@@ -130,6 +137,8 @@ def query(
     )
     _check_asked(given, source, path)
     asked = _question(given, k, where, wanted_search(search, settings), any_of, per_unit)
+    if save is not None:
+        _check_new(store, collection, save)
     with open_store(store, collection) as connector:
         made_by = None
         if encoder or source or asked.reads_text:
@@ -145,7 +154,15 @@ def query(
             encode = made_by.encode_text if made_by else None
             found = of_question(connector, collection, asked, encode, suggest=suggest)
         words = _words(connector, collection, found, made_by) if explain else None
+        note = given.texts[-1:] if note_file else []
+        kept = (
+            None
+            if save is None
+            else _keep(place_of(connector, store, collection, encoder=made_by), save, found, note)
+        )
     show_neighbours(found, output.value, explain=explain, words=words)
+    if kept is not None:
+        log.say("note", kept)
 
 
 @app.command()
@@ -168,6 +185,25 @@ def describe(
         return
     with open_store(store, collection) as connector:
         show_description(connector.describe(collection), collection)
+
+
+def _check_new(store: str, collection: str, name: str) -> None:
+    from cohorts.saved_cohorts import check_new
+    from cohorts.workspace import default_run_dir
+
+    check_new(default_run_dir(store, collection), name)
+
+
+def _keep(place: "Place", name: str, found: "Neighbours", note: list[str]) -> str:
+    """Save an answer, and return what is to be said of it: a note is not kept, and a text that was typed is."""
+    from cohorts.analysis.saved.cohort import keep_found
+    from cohorts.saved_cohorts import cohort_file
+
+    assert found.question is not None  # noqa: S101 - it was asked here
+    made = keep_found(place, name, found.question, found.hits, sealed=note)
+    texts = [one for one in made.about.question.examples if one.kind == "text" and one.value]
+    told = " The text asked by is kept in it, as it is." if texts else ""
+    return f"Saved: cohort {name}, {len(made):,} patients, in {cohort_file(place.kept_in, name)}, yours alone.{told}"
 
 
 class _SourceAsked(NamedTuple):

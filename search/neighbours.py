@@ -22,6 +22,7 @@ from cohorts.search.question import Example, Kind, Question
 
 Vector = npt.NDArray[np.float32]
 WIDER = 4  # times as many points are asked for where they are of too few patients
+_DIGITS = 6  # of a cosine that engines agree on: float32 has 7
 WIDEST = 10_000  # points asked for at once; from then on the patients found are left out by a filter
 
 
@@ -119,12 +120,25 @@ class _Search:
         """
         taken = set(self.asked.patients)
         best = []
-        for hit in sorted(hits, key=lambda one: -one.score):
+        for hit in sorted(hits, key=_by_id_where_alike if self.exact else lambda one: -one.score):
             patients = self.patients(hit)
             if taken.isdisjoint(patients):
                 best.append(hit)
                 taken |= frozenset() if self.question.per_unit else patients
         return best
+
+    @property
+    def exact(self) -> bool:
+        """Return whether every point is compared: answers are then the same on all engines."""
+        params = self.question.params
+        return self.description.exact or (params is not None and params.exact)
+
+    def settled(self, best: Sequence[Hit]) -> bool:
+        """Tell whether the first k of the best are known: of an exact search, that nobody else ties with the last."""
+        k = self.question.k
+        if not self.exact or len(best) < k:
+            return len(best) >= k
+        return len(best) > k and _alike(best[k]) < _alike(best[k - 1])
 
     def left_out(self, best: Iterable[Hit]) -> frozenset[str]:
         """Return the patients to look past: those that a filter can name, and none where the points' own ids are
@@ -217,6 +231,16 @@ def of_question(
     )
 
 
+def _alike(hit: Hit) -> float:
+    """Return a score without the last digits, in which engines differ."""
+    return round(hit.score, _DIGITS)
+
+
+def _by_id_where_alike(hit: Hit) -> tuple[float, str]:
+    """Return a hit's place: by score and, of equal ones, by id."""
+    return -_alike(hit), hit.id
+
+
 class _Nearest(NamedTuple):
     """Answers, best first, at least k of them or, where they are the `whole`, all that match."""
 
@@ -229,7 +253,7 @@ def _nearest(search: _Search) -> _Nearest:
     """Return the answers by the best of all vectors: who is among the first k by that is so by one of them."""
     vectors, k = search.asked.vectors, search.question.k
     limit = min(search.connector.abilities.max_k, max(WIDEST, WIDER * k))
-    wanted = min(k + search.asked.units, limit)
+    wanted = min(k + search.asked.units + search.exact, limit)
     first = search.ask(vectors, wanted)
     every = [
         _widened(search, vectors[row : row + 1], hits, wanted, limit) for row, hits in enumerate(first.hits)
@@ -253,7 +277,7 @@ def _widened(search: _Search, vector: Vectors, hits: Sequence[Hit], wanted: int,
     while True:
         best = search.answers(pool.values())
         whole = len(hits) < wanted
-        if whole or len(best) >= k:
+        if whole or search.settled(best) or (wanted >= limit and len(best) >= k):
             return _Nearest(best, whole, notes)
         if wanted < limit:
             wanted = min(WIDER * wanted, limit)

@@ -1,19 +1,21 @@
 """A saved cohort, as Python has it: its patients, and how they were found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohorts.analysis.saved import members
+from cohorts.analysis.saved import asking, members
 from cohorts.analysis.saved.difference import Difference, difference
 from cohorts.analysis.saved.exports import ExportFormat, export
 from cohorts.analysis.saved.members import Members
-from cohorts.connectors.base import Collection, Connector, Description
+from cohorts.connectors.base import Connector, Description, Hit
+from cohorts.connectors.collection import Collection as Definition
 from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.filters.writing import written
-from cohorts.connectors.index import show_index
+from cohorts.connectors.index import SearchParams, show_index, show_search
+from cohorts.connectors.patients import patient_field
 from cohorts.errors import CollectionNotFound, InputError
 from cohorts.saved_cohorts import (
     SavedCohort,
@@ -25,6 +27,7 @@ from cohorts.saved_cohorts import (
     write_cohort,
 )
 from cohorts.search.neighbours import records_seen
+from cohorts.search.question import Question
 
 if TYPE_CHECKING:
     from cohorts.connectors.filters.conditions import Filter
@@ -94,10 +97,14 @@ class Cohort:
             f"the cohort was made ({self._saved.encoder or 'made by others'})"
         )
 
-    def refresh(self, *, anyway: bool = False) -> Difference:
+    def refresh(self, *, search: SearchParams | None = None, anyway: bool = False) -> Difference:
         """Make the cohort again as it was made, keep it, and return who came and who went.
 
+        What an exact search found is found again by an exact search, whichever engine holds the same vectors. What an
+        index found may differ; the overlap tells by how much.
+
         Args:
+            search: Search with these parameters, from now on, instead of those that it was made with.
             anyway: Make it by the collection's vectors of today, though another encoder made them.
 
         Raises:
@@ -109,17 +116,27 @@ class Cohort:
                 f"Cohort {self.name} can't be made again: its question named a patient who was erased. It stays as it "
                 "is; make another one."
             )
-        if (changed := self.state) and not anyway:
-            raise InputError(
-                f"Cohort {self.name} can't be made again as it was: {changed}.",
-                remedy="Ask for it anyway, or make another cohort.",
-                hint="refresh_anyway",
-            )
+        if changed := self.state:
+            if not anyway:
+                raise InputError(
+                    f"Cohort {self.name} can't be made again as it was: {changed}.",
+                    remedy="Ask for it anyway, or make another cohort.",
+                    hint="refresh_anyway",
+                )
+            asking.check_no_vectors(question)
+        if search is not None:
+            if question.kind != "examples":
+                raise InputError(
+                    f"Cohort {self.name} is made without a search: it takes no search parameters."
+                )
+            question = replace(question, search=show_search(search))
         before, made = self._saved, made_by(self._place, question)
         self._saved = _saved(self._place, self.name, question, made)
         self.notes = made.notes
         write_cohort(self._place.kept_in, self._saved)
-        return difference((self.name, before.patients), (self.name, self._saved.patients))
+        return difference(
+            (self.name, before.patients), (self.name, self._saved.patients), _otherwise(before, self._saved)
+        )
 
     def diff(self, other: "Cohort | str") -> Difference:
         """Return who is in both cohorts and who in one alone, by patient.
@@ -166,7 +183,7 @@ class Cohort:
         return f"<Cohort {self.name}: {len(self):,} patients of {self._saved.collection}{synthetic}>"
 
 
-def fingerprint_of(collection: Collection) -> str:
+def fingerprint_of(collection: Definition) -> str:
     """Return the fingerprint of what made a collection's vectors, "" where others did."""
     return str(collection.metadata.get("encoder_fingerprint") or "")
 
@@ -220,6 +237,8 @@ def made_by(place: Place, question: SavedQuestion) -> Members:
     """Return who a question asks for. Raises InputError."""
     collection = replace(place.describe().collection, name=place.name)
     match question.kind:
+        case "examples":
+            return asking.ask(place.connector, place.name, question, lambda: place.encoder().encode_text)
         case "filter":
             where = parse_filter(question.where)
             return members.by_filter(
@@ -234,6 +253,37 @@ def made_by(place: Place, question: SavedQuestion) -> Members:
                 place.connector, collection, question.phenotype, place.run_dir, per_unit=question.per_unit
             )
     raise InputError("A cohort of this question can't be made again.")
+
+
+def keep_found(
+    place: Place, name: str, question: Question, hits: Iterable[Hit], *, sealed: Collection[str] = ()
+) -> Cohort:
+    """Save who was found by a question as a new cohort; its texts in `sealed` are not kept. Raises InputError."""
+    check_new(place.kept_in, name)
+    encode = place.encoder().encode_text if sealed else None
+    made = members.of_hits(patient_field(place.describe().collection), hits)
+    return keep(place, name, asking.kept(question, sealed, encode), made)
+
+
+def _otherwise(before: SavedCohort, now: SavedCohort) -> tuple[str, ...]:
+    """Return what is to be said of how a cohort was found before and now."""
+    pairs = (
+        ("engine", before.engine, now.engine),
+        ("index", before.index, now.index),
+        (
+            "search",
+            before.question.search or "the collection's own",
+            now.question.search or "the collection's own",
+        ),
+        ("window", before.as_of, now.as_of),
+    )
+    changed = [f"the {what} was {old} and is {new}" for what, old, new in pairs if old != new]
+    if not now.exact:
+        changed.append(
+            f"found by the index {now.index}: who is found may change though no record does; an exact search "
+            "rules that out"
+        )
+    return tuple(changed)
 
 
 def _saved(place: Place, name: str, question: SavedQuestion, made: Members) -> SavedCohort:

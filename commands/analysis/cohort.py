@@ -1,20 +1,15 @@
 """The group `cohort`: saved cohorts listed, shown, made, refreshed, compared by their members, exported and removed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from cohorts.commands.options import Format, Name, RunDir, Store, query_option, run_option
+from cohorts.commands.analysis.places import opened
+from cohorts.commands.options import Format, Name, RunDir, SearchText, Store, query_option, run_option
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
-
-if TYPE_CHECKING:
-    from cohorts.analysis.saved.cohort import Place
-    from cohorts.encoders.base import Encoder
 
 app = Commands(help="Cohorts that were saved: list, show, make, refresh, diff, export and remove them.")
 CohortName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the cohort.")]
@@ -40,7 +35,7 @@ def list_(
     from cohorts.analysis.saved.cohort import cohort_names, open_cohort
     from cohorts.commands.output.analysis.cohorts import show_list
 
-    with _place(store, collection) as place:
+    with opened(store, collection) as place:
         there = [open_cohort(place, name) for name in cohort_names(place)]
         show_list([(one, one.state) for one in there], collection, output.value)
 
@@ -56,7 +51,7 @@ def show(
     from cohorts.analysis.saved.cohort import open_cohort
     from cohorts.commands.output.analysis.cohorts import show_cohort
 
-    with _place(store, collection) as place:
+    with opened(store, collection) as place:
         cohort = open_cohort(place, name)
         show_cohort(cohort, cohort.state, output.value)
 
@@ -89,7 +84,7 @@ def make(
         phenotype=phenotype,
         per_unit=per_unit,
     )
-    with _place(store, collection, run_dir) as place:
+    with opened(store, collection, run_dir) as place:
         made = make_cohort(place, name, question)
     _tell(made.notes)
     log.say("note", f"Saved: cohort {name}, {len(made):,} patients.")
@@ -100,6 +95,7 @@ def refresh(
     name: CohortName,
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
+    search: SearchText = None,
     anyway: Annotated[
         bool, query_option("--anyway", help="Ask by the vectors of today, though another encoder made them.")
     ] = False,
@@ -109,10 +105,11 @@ def refresh(
     """Make a cohort again as it was made, keep it, and show who came and who went."""
     from cohorts.analysis.saved.cohort import open_cohort
     from cohorts.commands.output.analysis.cohorts import show_difference
+    from cohorts.connectors.index import parse_search
 
-    with _place(store, collection, run_dir) as place:
+    with opened(store, collection, run_dir) as place:
         cohort = open_cohort(place, name)
-        found = cohort.refresh(anyway=anyway)
+        found = cohort.refresh(search=parse_search(search) if search else None, anyway=anyway)
     _tell((*cohort.notes, *found.notes))
     show_difference(found, output.value, refreshed=True)
 
@@ -129,7 +126,7 @@ def diff(
     from cohorts.analysis.saved.cohort import open_cohort
     from cohorts.commands.output.analysis.cohorts import show_difference
 
-    with _place(store, collection) as place:
+    with opened(store, collection) as place:
         show_difference(open_cohort(place, name).diff(other), output.value)
 
 
@@ -151,7 +148,7 @@ def export(
     """Write a cohort to a file: units and patients, rows of OMOP's COHORT table, or a Group of FHIR."""
     from cohorts.analysis.saved.cohort import open_cohort
 
-    with _place(store, collection, run_dir) as place:
+    with opened(store, collection, run_dir) as place:
         cohort = open_cohort(place, name)
         _tell(cohort.export(out, output.value, definition_id=definition_id))
     log.say("note", f"Cohort {name} written to {out}.")
@@ -169,23 +166,6 @@ def rm(
 
     remove_cohort(default_run_dir(store, collection), name)
     log.say("note", f"Removed: cohort {name}.")
-
-
-@contextmanager
-def _place(store: str, collection: str, run_dir: Path | None = None) -> "Iterator[Place]":
-    """Open a collection, and say where its cohorts and its events stand."""
-    from cohorts.analysis.saved.cohort import Place
-    from cohorts.search.store import open_store, own_encoder
-    from cohorts.workspace import default_run_dir, encoder_dir
-
-    kept_in = default_run_dir(store, collection)
-    with open_store(store, collection) as connector:
-
-        def encoder() -> "Encoder":
-            about = connector.describe(collection).collection
-            return own_encoder(about, encoder_dir(store, collection, about))
-
-        yield Place(connector, collection, kept_in, run_dir or kept_in, encoder)
 
 
 def _ids_in(file: Path) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Saved cohorts: made, read again, made again, compared by their members, and exported; whatever is wrong is told."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,3 +205,37 @@ def test_an_erased_patient_is_in_no_cohort_and_no_question(clean: cohorts.Collec
     with pytest.raises(InputError, match="named a patient who was erased"):
         clean.cohort("asked").refresh()
     assert erase_from_cohorts(folder, {patient}) == 0
+
+
+def test_who_was_found_is_saved_with_the_question_and_found_again(
+    clean: cohorts.CollectionHandle, hospital: Path
+) -> None:
+    (vector,) = clean.encoder.encode_text(["fever"])
+    with cohorts.open_source("mimic3", hospital) as source:
+        new = clean.like_new(source, 5, patient="10009")
+    for number, found in enumerate(
+        (
+            clean.like_patient("10006", 5, where="age >= 40 and not (sex = 'F')", search="exact=true"),
+            clean.like(["10006", "10007"], ["fever"], k=5, any_of=True, unlike="10008"),
+            clean.like_text("worsening heart failure", 5),
+            clean.like_vector(vector, 5, per_unit=True),
+            new,
+        )
+    ):
+        made = clean.save(f"found{number}", found)
+        assert (made.units, made.about.scores) == (
+            tuple(hit.id for hit in found),
+            tuple(hit.score for hit in found),
+        )
+        read = clean.store.collection("notes").cohort(made.name)
+        assert read.about == made.about
+        again = read.refresh()
+        assert (again.both, again.overlap) == (made.patients, 1.0)
+        assert read.about.question == made.about.question
+        assert read.about.scores == pytest.approx(made.about.scores)
+    with pytest.raises(InputError, match="found takes what a question of collection notes found"):
+        clean.save("other", dataclasses.replace(new, collection="other"))
+    assert erase_from_cohorts(clean.store.run_dir("notes"), {"10009"}) >= 1
+    assert "10009" not in file_of(clean, "found4").read_text()
+    with pytest.raises(InputError, match="named a patient who was erased"):
+        clean.cohort("found4").refresh()

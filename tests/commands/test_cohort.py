@@ -69,3 +69,25 @@ def test_who_is_erased_is_in_no_cohort_of_the_collection(ward: str, tmp_path: Pa
     assert "2 saved cohorts held or named the patient" in told
     assert len(list(kept.iterdir())) == 2
     assert not [file for file in kept.iterdir() if patient in file.read_text()]
+
+
+def test_a_text_is_kept_as_it_was_typed_and_a_note_is_not(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ward = "--store qdrant:./s --collection notes"
+    ok(f"ingest --source mimic3 --path {hospital} --encoder lsa:dim=8 {ward}")
+    (tmp_path / "note.txt").write_text("Admitted with fever and cough, quillfeather.")
+    _, _, told = run(f"query --note-file note.txt --text dyspnea --save both -k 5 --format csv {ward}")
+    assert "The text asked by is kept in it" in told
+    file = tmp_path / "s.runs" / "notes" / "cohorts" / "both.json"
+    assert f"in {file.relative_to(tmp_path)}, yours alone" in told
+    assert "dyspnea" in file.read_text()
+    assert "quillfeather" not in file.read_text()
+    assert "a text of 44 characters, not kept" in " ".join(ok(f"cohort show both {ward}").split())
+    assert json.loads(ok(f"cohort refresh both --format json {ward}"))["overlap"] == 1
+    assert "There is a cohort both already" in refused(f"query --text dyspnea --save both {ward}")
+    ok(f"ingest --source mimic3 --path {hospital} --encoder lsa:dim=9 --replace {ward}")
+    assert "another encoder now" in json.loads(ok(f"cohort list --format json {ward}"))[0]["state"]
+    assert "--anyway" in refused(f"cohort refresh both {ward}")
+    assert "can't be asked" in refused(f"cohort refresh both --anyway {ward}")

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -103,10 +104,8 @@ def asked_by(question: SavedQuestion) -> str:
             return f"{len(question.ids):,} ids"
         case "phenotype":
             return f"phenotype {question.phenotype}"
-    like = [one for one in question.examples if not one.unlike]
-    kinds = " and ".join(
-        f"{sum(one.kind == kind for one in like)} {kind}" for kind in dict.fromkeys(one.kind for one in like)
-    )
+    many = Counter(one.kind for one in question.examples if not one.unlike)
+    kinds = " and ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in many.items())
     among = f" among {question.where}" if question.where else ""
     return f"{question.k} nearest to {kinds or 'nobody'}{among}"
 
