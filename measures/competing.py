@@ -11,7 +11,8 @@ def aalen_johansen(durations: npt.ArrayLike, kinds: npt.ArrayLike) -> Curve:
     `durations` is (n,) days, `kinds` (n,) int, 0: censored. Not one less Kaplan-Meier's: that takes the dead for
     censored, as if they could still have the event. Without a competing kind it is the same, with the same variance.
     The variance is the delta method's (Dinse and Larson, equation 6; `var_type="Dinse_Approx"` of scikit-survival),
-    without censoring p (1 - p) / n; the band that of log(-log F). Raises InputError for durations that can't be.
+    without censoring p (1 - p) / n; the band that of log(-log F), and Wilson's at 0. Raises InputError for durations
+    that can't be.
     Source: Aalen and Johansen, 1978; Dinse and Larson, 1986, A note on semi-Markov models for partially censored data.
     """
     found = tally(durations, kinds)

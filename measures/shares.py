@@ -22,17 +22,14 @@ def wilson(events: float, n: float) -> Estimate:
 def share_at(curve: Curve, day: float) -> Estimate:
     """Return the share that a curve tells of a day, with Wilson's interval; NaN beyond the curve's end.
 
-    n is the effective number: that of whom, all followed, a share would have the variance of the curve's. Without
-    censoring it is n. Of a share of 0 or 1 the variance says nothing: it is how many were not censored before the day.
+    n is the curve's effective number. Where nobody had the event yet, it is how many were not censored before the day.
     Source: Rothman, 1978, Estimation of confidence limits for the cumulative probability of survival in life tables.
     """
     if not 0 <= day <= curve.end:
         return UNTOLD
     step = curve.step(day)
-    share, variance = float(curve.estimate[step]), float(curve.variance[step])
-    if 0 < share < 1:
-        n = share * (1 - share) / variance
-    else:
+    share, n = float(curve.estimate[step]), float(curve.effective[step])
+    if not curve.events[: step + 1].any():
         n = float(curve.at_risk[0] - curve.censored[curve.times < day].sum())
     return wilson(share * n, n)
 

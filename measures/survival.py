@@ -5,7 +5,7 @@ not depend on what would have come. An event and a censoring at one time: the ev
 """
 
 from dataclasses import dataclass, replace
-from math import inf, nan
+from math import exp, inf, nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from cohorts.errors import InputError
 from cohorts.measures.intervals import NORMAL_95, UNTOLD, Estimate, Values
 
 Counts = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 _ROUNDING = 1e-10
 
 
@@ -21,7 +22,8 @@ _ROUNDING = 1e-10
 class Curve:
     """A share that steps at `times`, (t,) days, distinct and rising, 0 first; all else is (t,) too, but for `end`.
 
-    `estimate` holds from its time on, `low` and `high` are its pointwise 95 % band and `variance` its variance.
+    `estimate` holds from its time on, `low` and `high` are its pointwise 95 % band and `variance` its variance;
+    `effective` is the number of whom, all followed, a share would have this variance: without censoring it is n.
     `at_risk` were followed up to just before the time; there `events` came, `competing` ended otherwise, and
     `censored` were seen last. `end` is the last day that the curve says something of: that of the longest duration if
     this one was censored, or infinity, for then everybody's ending is known and nothing can change any more.
@@ -32,6 +34,7 @@ class Curve:
     low: Values
     high: Values
     variance: Values
+    effective: Values
     at_risk: Counts
     events: Counts
     competing: Counts
@@ -66,6 +69,7 @@ class Curve:
             low=self.low[rows],
             high=self.high[rows],
             variance=self.variance[rows],
+            effective=self.effective[rows],
             at_risk=self.at_risk[rows],
             events=self.events[rows],
             competing=self.competing[rows],
@@ -96,8 +100,8 @@ class LogRank(NamedTuple):
 def kaplan_meier(durations: npt.ArrayLike, observed: npt.ArrayLike) -> Curve:
     """Return the share still without the event; `durations` is (n,) days, `observed` (n,) bool: False is censored.
 
-    The variance is Greenwood's, the band that of log(-log S); where the share is 1 or 0 both are of no width, for
-    neither says how far off it may be: `shares.share_at` does. Raises InputError for durations that can't be.
+    The variance is Greenwood's, the band that of log(-log S), and Wilson's where the share is 1 or 0: lifelines,
+    scikit-survival and R have one of no width there. Raises InputError for durations that can't be.
     Source: Kaplan and Meier, 1958, Nonparametric estimation from incomplete observations; the band: Kalbfleisch and
     Prentice, 2002, The statistical analysis of failure time data, section 1.4.
     """
@@ -141,13 +145,15 @@ def curve_of(found: Tally, estimate: Values, variance: Values) -> Curve:
     inner = (estimate > 0) & (estimate < 1)
     share = np.where(inner, estimate, 0.5)
     power = np.exp(NORMAL_95 * np.sqrt(variance) / (share * np.log(share)))  # below 1
-    low, high = (np.where(inner, share**one, estimate) for one in (1 / power, power))
+    effective = _effective(found, inner, estimate, variance)
+    edge = NORMAL_95**2 / (effective + NORMAL_95**2)  # Wilson's limit where none had it, of so many
     return Curve(
         times=found.times,
         estimate=estimate,
-        low=low,
-        high=high,
+        low=np.where(inner, share ** (1 / power), np.where(estimate > 0, 1 - edge, 0)),
+        high=np.where(inner, share**power, np.where(estimate > 0, 1, edge)),
         variance=variance,
+        effective=effective,
         at_risk=found.at_risk,
         events=found.events,
         competing=found.competing,
@@ -156,11 +162,24 @@ def curve_of(found: Tally, estimate: Values, variance: Values) -> Curve:
     )
 
 
+def _effective(found: Tally, inner: Flags, estimate: Values, variance: Values) -> Values:
+    """Return effective numbers, (t,): where nobody had the event yet all who were not censored before.
+
+    Where all had it, which may be of the last time alone, it is that of the time before.
+    """
+    n = found.at_risk[0] - (found.censored.cumsum() - found.censored)
+    effective = np.where(inner, estimate * (1 - estimate) / np.where(inner, variance, 1), n)
+    if len(n) > 1 and not inner[-1] and found.events.any():
+        effective[-1] = effective[-2]
+    return effective
+
+
 def restricted_mean(curve: Curve, until: float) -> Estimate:
     """Return the mean days without the event within the first `until` days: the area under a survival curve.
 
-    The interval is normal, its variance Greenwood's sum weighted by the squared area that is left; NaN without an
-    event so far, and all NaN beyond the curve's end.
+    The variance is Greenwood's sum weighted by the squared area that is left, the interval normal for the log odds of
+    mean / until: symmetric ones are too narrow for groups of 50 (docs/statistics.md). Without an event so far there is
+    none; beyond the curve's end all is NaN.
     Source: Klein and Moeschberger, 2003, Survival analysis, section 4.5; Irwin, 1949.
     """
     if not 0 <= until <= curve.end:
@@ -168,18 +187,24 @@ def restricted_mean(curve: Curve, until: float) -> Estimate:
     cut = curve.until(until)
     areas = cut.estimate * np.diff(cut.times, append=until)
     left = areas[::-1].cumsum()[::-1]  # from each time to the last day
+    mean = float(left[0])
     variance = float((left**2 * greenwood(cut.events, cut.at_risk)).sum())
-    mean, half = float(left[0]), NORMAL_95 * variance**0.5
-    return Estimate(mean, mean - half, mean + half) if cut.events.any() else Estimate(mean, nan, nan)
+    if not variance:
+        return Estimate(mean, nan, nan)
+    factor = exp(NORMAL_95 * sqrt(variance) * until / (mean * (until - mean)))
+    odds = mean / (until - mean)
+    return Estimate(mean, *(until * one / (1 + one) for one in (odds / factor, odds * factor)))
 
 
 def median(curve: Curve) -> Estimate:
     """Return the first day by which a survival curve is at a half or below, with its interval; infinite: never.
 
-    The interval are the days on which the band's limits get there.
+    The interval are the days on which the band's limits get there, by log(-log S) alone.
     Source: Brookmeyer and Crowley, 1982, A confidence interval for the median survival time.
     """
-    return Estimate(*(_first(curve.times, side) for side in (curve.estimate, curve.low, curve.high)))
+    inner = (curve.estimate > 0) & (curve.estimate < 1)
+    limits = (np.where(inner, side, curve.estimate) for side in (curve.low, curve.high))
+    return Estimate(*(_first(curve.times, side) for side in (curve.estimate, *limits)))
 
 
 def _first(times: Values, share: Values) -> float:

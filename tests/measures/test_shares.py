@@ -74,7 +74,8 @@ def test_where_nothing_happened_those_who_stayed_count() -> None:
     assert share_at(curve, 20) == pytest.approx(wilson(2, 2))
     assert isnan(share_at(curve, 21).value)
     gone = kaplan_meier([5, 10, 20, 20], [False, True, True, True])
-    assert share_at(gone, 30) == pytest.approx(wilson(0, 3))
+    assert share_at(gone, 30) == pytest.approx(wilson(0, gone.effective[-2]))
+    assert gone.effective[-2] == pytest.approx(3)
 
 
 def test_a_difference_of_normal_intervals_is_normal() -> None:

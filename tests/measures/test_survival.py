@@ -1,10 +1,11 @@
 """Time to an event: the trial of 6-mercaptopurine, by hand, what has no answer, and what must not change one."""
 
-from math import inf, isnan, nan, sqrt
+from math import inf, isnan, log, nan, sqrt
 
 import numpy as np
 import pytest
 from cohorts.errors import InputError
+from cohorts.measures.intervals import Estimate
 from cohorts.measures.survival import Curve, kaplan_meier, log_rank, median, restricted_mean
 
 # Weeks in remission of 21 pairs, seen no longer from 100 on: Freireich et al., 1963, as in Gehan, 1965, table 1.
@@ -26,7 +27,14 @@ def test_the_trial_has_the_curve_of_the_textbooks() -> None:
         assert sqrt(made.variance[made.step(week)]) == pytest.approx(error, abs=5e-5)
     mean = restricted_mean(made, 35)
     assert mean.value == pytest.approx(23.287, abs=1e-3)
-    assert mean.high - mean.value == pytest.approx(1.96 * 2.827, abs=2e-3)
+    assert error_of(mean, 35) == pytest.approx(2.827, abs=5e-4)
+
+
+def error_of(mean: Estimate, until: float) -> float:
+    """Return the standard error of a mean from its interval, which is symmetric for the log odds of mean / until."""
+    low, middle, high = (log(one / (until - one)) for one in (mean.low, mean.value, mean.high))
+    assert high - middle == pytest.approx(middle - low)
+    return (high - middle) / 1.959964 * mean.value * (until - mean.value) / until
 
 
 def test_the_trial_has_the_medians_and_the_test_of_the_textbooks() -> None:
@@ -81,12 +89,13 @@ def test_the_mean_without_censoring_is_that_of_the_durations() -> None:
     held = np.minimum(durations, 12)
     mean = restricted_mean(kaplan_meier(durations, np.ones(50)), 12)
     assert mean.value == pytest.approx(held.mean())
-    assert mean.high - mean.value == pytest.approx(1.959964 * held.std() / sqrt(50), rel=1e-6)
+    assert error_of(mean, 12) == pytest.approx(held.std() / sqrt(50), rel=1e-6)
 
 
 def test_nobody_had_the_event() -> None:
     made = kaplan_meier([3, 4, 4], [False] * 3)
-    assert made.at(4) == (1, 1, 1)
+    assert made.at(3) == pytest.approx((1, 3 / (3 + 1.959964**2), 1))  # Wilson's interval of 3 of 3
+    assert made.at(4) == pytest.approx((1, 2 / (2 + 1.959964**2), 1))
     assert median(made) == (inf, inf, inf)
     mean = restricted_mean(made, 4)
     assert mean.value == 4
@@ -95,6 +104,17 @@ def test_nobody_had_the_event() -> None:
     found = log_rank([1, 2, 3], [False] * 3, ["a", "b", "b"])
     assert found.freedom == 0
     assert isnan(found.p)
+
+
+def test_where_all_or_none_had_the_event_a_band_is_wilsons() -> None:
+    made = kaplan_meier([1, 2, 3, 4, 5], [False, False, True, True, True])
+    alone, half = 1.959964**2, made.effective[-2]
+    assert made.low[:3] == pytest.approx([5 / (5 + alone), 5 / (5 + alone), 4 / (4 + alone)])
+    assert made.high[-1] == pytest.approx(alone / (half + alone))
+    assert 2.9 < half < 3.1  # two of five were censored before anybody died
+    together = kaplan_meier([7, 7], [True, True])
+    assert together.at(7) == pytest.approx((0, 0, alone / (2 + alone)))
+    assert kaplan_meier([0, 0], [True, True]).at(0) == together.at(7)
 
 
 def test_an_event_at_time_zero_counts() -> None:
