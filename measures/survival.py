@@ -199,7 +199,7 @@ def restricted_mean(curve: Curve, until: float) -> Estimate:
 def median(curve: Curve) -> Estimate:
     """Return the first day by which a survival curve is at a half or below, with its interval; infinite: never.
 
-    The interval are the days on which the band's limits get there, by log(-log S) alone.
+    Its ends are the days on which the limits of the band get there, those of log(-log S) alone.
     Source: Brookmeyer and Crowley, 1982, A confidence interval for the median survival time.
     """
     inner = (curve.estimate > 0) & (curve.estimate < 1)
