@@ -49,7 +49,7 @@ class SavedQuestion:
     of it with a patient: a question that lacks something is not asked again.
     """
 
-    kind: Literal["examples", "filter", "ids", "phenotype", "profile"]
+    kind: Literal["examples", "filter", "ids", "phenotype"]
     examples: tuple[SavedExample, ...] = ()
     any_of: bool = False
     k: int | None = None

@@ -11,6 +11,7 @@ from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import SearchParams
 from cohorts.documents import read_json
+from cohorts.errors import InputError
 from cohorts.given import Count, Id
 from cohorts.search import neighbours
 from cohorts.search.found import Found, to_found
@@ -19,8 +20,12 @@ from cohorts.search.store import check_is_own, own_encoder, take_mapping
 from cohorts.workspace import default_run_dir, kept_encoder
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import numpy.typing as npt
     import pandas as pd
+    from cohorts.analysis.recruit.profile import Profile
+    from cohorts.analysis.recruit.recruited import Recruited
     from cohorts.analysis.saved.cohort import Cohort, Place
     from cohorts.encoders.base import Encoder
     from cohorts.records.base import Source
@@ -334,6 +339,39 @@ class CollectionHandle:
         if not isinstance(found, Found) or found.question is None or found.collection != self.name:
             raise given.refused("found", f"what a question of collection {self.name} found", found)
         return keep_found(self._place(), given.as_text("name", name), found.question, found.hits)
+
+    def recruit(
+        self,
+        profile: "Profile | given.PathLike",
+        k: Count = 20,
+        *,
+        as_of: "date | str | None" = None,
+        min_cell: Count = 11,
+    ) -> "Recruited":
+        """Return the patients who meet a profile or may, best first, and what each of its criteria costs.
+
+        Args:
+            profile: A TOML file of criteria (docs/recruit.md), or a `Profile`.
+            k: How many patients to list.
+            as_of: Records after this day don't count, as in `"2101-10-20"`.
+            min_cell: Counts of fewer patients are None, but none of 0.
+
+        Raises:
+            InputError: The profile can't be used, no events were kept beside the collection, or values of an item stand
+                in several units and none is named.
+        """
+        from datetime import date
+
+        from cohorts.analysis.recruit.profile import Profile, read_profile
+        from cohorts.analysis.recruit.recruiting import recruit
+
+        asked = profile if isinstance(profile, Profile) else read_profile(given.as_path("profile", profile))
+        try:
+            day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+        except ValueError:
+            raise InputError(f"as_of takes a day, as in '2101-10-20'; got {as_of!r}.") from None
+        many = given.as_count("k", k)
+        return recruit(self._place(), asked, k=many, as_of=day, min_cell=given.as_count("min_cell", min_cell))
 
     @property
     def encoder(self) -> "Encoder":

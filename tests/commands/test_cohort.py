@@ -91,3 +91,21 @@ def test_a_text_is_kept_as_it_was_typed_and_a_note_is_not(
     assert "another encoder now" in json.loads(ok(f"cohort list --format json {ward}"))[0]["state"]
     assert "--anyway" in refused(f"cohort refresh both {ward}")
     assert "can't be asked" in refused(f"cohort refresh both --anyway {ward}")
+
+
+def test_who_is_recruited_is_listed_written_for_review_and_judged(ward: str, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        'title = "Old"\n[[include]]\nwhere = "age >= 60"\n[[exclude]]\ndrug = "heparin"\n'
+    )
+    code, out, told = run(f"recruit p.toml -k 5 --out r.csv {ward}")
+    assert code == 0
+    assert "synthetic data" in out
+    assert "exclude: heparin" in out
+    assert "small counts" in told, "60 patients, of whom few are left"
+    found = json.loads(ok(f"recruit p.toml -k 5 --as-of 2100-01-01 --min-cell 1 --format json {ward}"))
+    assert (found["as_of"], found["synthetic"]) == ("2100-01-01", True)
+    rows = list(csv.DictReader((tmp_path / "r.csv").open()))
+    assert len(rows) == 5
+    (tmp_path / "r.csv").write_text((tmp_path / "r.csv").read_text().replace(",,\n", ",yes,\n"))
+    assert "1.00 (0.57 to 1.00)" in ok(f"recruit p.toml --judged r.csv {ward}")
+    assert "takes a day" in refused(f"recruit p.toml --as-of May {ward}")

@@ -30,11 +30,11 @@ def show_list(cohorts: Sequence[tuple[Cohort, str]], collection: str, output: st
         for cohort, state in cohorts
     ]
     if output == "json":
-        _print_json(
+        print_json(
             [{**row, "synthetic": one.about.synthetic} for row, (one, _) in zip(rows, cohorts, strict=True)]
         )
     elif output == "csv":
-        _print_csv(
+        print_csv(
             ("cohort", "patients", "made by", "search", "made", "state"), (row.values() for row in rows)
         )
     elif not rows:
@@ -55,10 +55,10 @@ def show_cohort(cohort: Cohort, state: str, output: str) -> None:
     rows = list(zip(saved.units, saved.patients, scores, strict=True))
     if output == "json":
         members = [{"unit": unit, "patient": patient, "score": score} for unit, patient, score in rows]
-        _print_json({**_about(saved, state), "patients": len(cohort), "members": members})
+        print_json({**_about(saved, state), "patients": len(cohort), "members": members})
         return
     if output == "csv":
-        _print_csv(("unit", "patient", "score"), rows)
+        print_csv(("unit", "patient", "score"), rows)
         return
     table = two_columns(f"cohort {saved.name}{chr(10) + SYNTHETIC if saved.synthetic else ''}")
     for name, value in _about(saved, state).items():
@@ -81,10 +81,10 @@ def show_difference(found: Difference, output: str, *, refreshed: bool = False) 
     lists = dict(zip(words, (found.both, found.only_a, found.only_b), strict=True))
     every = sum(map(len, lists.values()))
     if output == "json":
-        _print_json({**{name: list(ids) for name, ids in lists.items()}, "overlap": round(found.overlap, 4)})
+        print_json({**{name: list(ids) for name, ids in lists.items()}, "overlap": round(found.overlap, 4)})
         return
     if output == "csv":
-        _print_csv(("patient", "in"), ((one, name) for name, ids in lists.items() for one in ids))
+        print_csv(("patient", "in"), ((one, name) for name, ids in lists.items() for one in ids))
         return
     table = two_columns("")
     for name, ids in lists.items():
@@ -136,11 +136,13 @@ def _example(one: SavedExample) -> str:
     return f"{sign}{one.kind} {what}{weight}"
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print JSON to stdout."""
     print(json_text(value, indent=2))  # noqa: T201 - this is the output
 
 
-def _print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print CSV to stdout, in which no cell is a formula."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(map(csv_cell, columns))
     writer.writerows([csv_cell(cell) for cell in row] for row in rows)

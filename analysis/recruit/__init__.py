@@ -1,0 +1,1 @@
+"""Screening: who meets the criteria of a profile, who may, and what each criterion costs."""
