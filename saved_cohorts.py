@@ -52,6 +52,8 @@ class SavedQuestion:
     kind: Literal["examples", "filter", "ids", "phenotype"]
     examples: tuple[SavedExample, ...] = ()
     any_of: bool = False
+    contrast: bool | None = None
+    as_written: bool = False
     k: int | None = None
     where: str = ""
     search: str = ""

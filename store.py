@@ -133,6 +133,7 @@ class CollectionHandle:
         k: Count = 10,
         *,
         any_of: bool = False,
+        contrast: bool | None = None,
         weights: "Iterable[float] | str" = (),
         unlike: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]" = (),
         unlike_texts: str | Iterable[str] = (),
@@ -140,6 +141,7 @@ class CollectionHandle:
         where: str | Filter | None = None,
         search: SearchParams | Mapping[str, Any] | str | None = None,
         per_unit: bool = False,
+        as_written: bool = False,
         suggest: bool = False,
     ) -> Found:
         """Return the k patients most like several examples, none of whom is an answer.
@@ -149,10 +151,11 @@ class CollectionHandle:
 
         Args:
             patients: Ids of patients in the collection.
-            texts: Descriptions, which the collection's own encoder reads.
+            texts: Descriptions, which the collection's own encoder reads, as in `like_text`.
             vectors: Vectors of the encoder's space, each (dim,).
             k: How many neighbours.
             any_of: Score a patient by the nearest example, instead of by their mean.
+            contrast: Take out of the mean what everybody (of `where`) has in common; by default from 10 examples on.
             weights: What each example counts in the mean: one for each patient, then each text, then each vector.
             unlike: Ids of patients to point away from: their mean direction is subtracted.
             unlike_texts: Descriptions to point away from; without `unlike_weight` they are told and not subtracted,
@@ -179,9 +182,11 @@ class CollectionHandle:
             examples,
             k,
             any_of=given.as_flag("any_of", any_of),
+            contrast=None if contrast is None else given.as_flag("contrast", contrast),
             where=where,
             search=search,
             per_unit=per_unit,
+            as_written=given.as_flag("as_written", as_written),
             suggest=suggest,
         )
 
@@ -193,10 +198,18 @@ class CollectionHandle:
         where: str | Filter | None = None,
         search: SearchParams | Mapping[str, Any] | str | None = None,
         per_unit: bool = False,
+        as_written: bool = False,
     ) -> Found:
         """Return the k patients most like a description, which the collection's own encoder reads.
 
-        Args are those of `like_patient`.
+        What it negates, as in "no history of heart failure", is no part of what is looked for: where a phenotype is
+        called so, patients with such a diagnosis are left out; the notes of what is returned tell.
+
+        Args:
+            text: The description.
+            k: How many neighbours.
+            where: Only among these, as in `like_patient`; so are `search` and `per_unit`.
+            as_written: Take the text as it is, as a note of a patient's.
 
         Raises:
             NoText: The encoder reads no text.
@@ -204,7 +217,8 @@ class CollectionHandle:
             FingerprintMismatch: What is kept there is another one.
         """
         examples = examples_of(texts=[given.as_text("text", text)])
-        return self._ask(examples, k, where=where, search=search, per_unit=per_unit)
+        how = given.as_flag("as_written", as_written)
+        return self._ask(examples, k, where=where, search=search, per_unit=per_unit, as_written=how)
 
     def like_vector(
         self,
@@ -406,6 +420,8 @@ class CollectionHandle:
         search: SearchParams | Mapping[str, Any] | str | None,
         per_unit: bool,
         any_of: bool = False,
+        contrast: bool | None = None,
+        as_written: bool = False,
         suggest: bool = False,
         notes: tuple[str, ...] = (),
     ) -> Found:
@@ -413,9 +429,11 @@ class CollectionHandle:
             examples=examples,
             k=given.as_count("k", k),
             any_of=any_of,
+            contrast=contrast,
             where=given.as_filter(where),
             params=given.as_search(search),
             per_unit=given.as_flag("per_unit", per_unit),
+            as_written=as_written,
         )
         encode = self.encoder.encode_text if question.reads_text else None
         found = neighbours.of_question(

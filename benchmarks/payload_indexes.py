@@ -26,10 +26,10 @@ from cohorts.loaders.points.payload import FILTERABLE
 ROUNDS, DIM, CLUSTERS, QUERIES = 3, 256, 200, 200
 CASES: dict[str, tuple[str, ...] | None] = {
     "no payload": None,
-    "payload of 12 fields, `--index-fields none`": (),
+    "payload of 13 fields, `--index-fields none`": (),
     "`--index-fields age,sex,died`": ("age", "sex", "died"),
-    "all six but `codes`": tuple(name for name in FILTERABLE if name != "codes"),
-    "all six (the default)": FILTERABLE,
+    "all seven but `codes`": tuple(name for name in FILTERABLE if name != "codes"),
+    "all seven (the default)": FILTERABLE,
 }
 FILTERS = ("sex = 'F'", "age >= 80", "codes contains '1000'")
 

@@ -1,9 +1,10 @@
 """Commands that read a collection: `query`, `describe`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cohorts.commands.analysis.places import place_of
 from cohorts.commands.options import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from cohorts.analysis.saved.cohort import Place
     from cohorts.analysis.words import Words
     from cohorts.connectors.base import Connector
-    from cohorts.connectors.index import SearchParams
     from cohorts.encoders.base import Encoder
     from cohorts.search.neighbours import Neighbours
     from cohorts.search.question import Question
@@ -56,6 +56,13 @@ def query(
     any_of: Annotated[
         bool, query_option("--any", help="Like any of several examples, not like all of them by their mean.")
     ] = False,
+    contrast: Annotated[
+        bool | None,
+        query_option(
+            "--contrast/--no-contrast",
+            help="Take out of the mean what everybody has in common [default: from 10 examples on].",
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         query_option(
@@ -75,6 +82,10 @@ def query(
             help="How much is subtracted, where like counts 1 [default: .2 of patients, 0 of texts]."
         ),
     ] = None,
+    as_written: Annotated[
+        bool,
+        query_option("--as-written", help="Take what --text negates for words like any: leave nobody out."),
+    ] = False,
     k: Annotated[int, query_option("-k", min=1, help="How many neighbours.")] = 10,
     where: Annotated[str | None, query_option(help="Only among these: age >= 60 and sex = 'F'.")] = None,
     search: SearchText = None,
@@ -133,10 +144,12 @@ def query(
     if bundle is not None:
         source, path = _of_bundle(bundle, source, path)
     given = _Examples(
-        patient or [], _texts(text or [], note_file), weights, unlike or [], unlike_text or [], unlike_weight
+        patient or [], text or [], note_file, weights, unlike or [], unlike_text or [], unlike_weight
     )
     _check_asked(given, source, path)
-    asked = _question(given, k, where, wanted_search(search, settings), any_of, per_unit)
+    more: dict[str, Any] = {"any_of": any_of, "contrast": contrast, "as_written": as_written}
+    more |= {"params": wanted_search(search, settings), "per_unit": per_unit, "k": k}
+    asked = _question(given, where, more)
     if save is not None:
         _check_new(store, collection, save)
     with open_store(store, collection) as connector:
@@ -154,11 +167,10 @@ def query(
             encode = made_by.encode_text if made_by else None
             found = of_question(connector, collection, asked, encode, suggest=suggest)
         words = _words(connector, collection, found, made_by) if explain else None
-        note = given.texts[-1:] if note_file else []
         kept = (
             None
             if save is None
-            else _keep(place_of(connector, store, collection, encoder=made_by), save, found, note)
+            else _keep(place_of(connector, store, collection, encoder=made_by), save, found)
         )
     show_neighbours(found, output.value, explain=explain, words=words)
     if kept is not None:
@@ -194,13 +206,15 @@ def _check_new(store: str, collection: str, name: str) -> None:
     check_new(default_run_dir(store, collection), name)
 
 
-def _keep(place: "Place", name: str, found: "Neighbours", note: list[str]) -> str:
+def _keep(place: "Place", name: str, found: "Neighbours") -> str:
     """Save an answer, and return what is to be said of it: a note is not kept, and a text that was typed is."""
     from cohorts.analysis.saved.cohort import keep_found
     from cohorts.saved_cohorts import cohort_file
+    from cohorts.search.question import Kind
 
     assert found.question is not None  # noqa: S101 - it was asked here
-    made = keep_found(place, name, found.question, found.hits, sealed=note)
+    notes = [one.value for one in found.question.examples if one.kind is Kind.NOTE]
+    made = keep_found(place, name, found.question, found.hits, sealed=notes)
     texts = [one for one in made.about.question.examples if one.kind == "text" and one.value]
     told = " The text asked by is kept in it, as it is." if texts else ""
     return f"Saved: cohort {name}, {len(made):,} patients, in {cohort_file(place.kept_in, name)}, yours alone.{told}"
@@ -225,20 +239,14 @@ class _Examples(NamedTuple):
 
     patients: list[str]
     texts: list[str]
+    note_file: Path | None
     weights: str | None
     unlike: list[str]
     unlike_texts: list[str]
     unlike_weight: float | None
 
 
-def _question(
-    given: _Examples,
-    k: int,
-    where: str | None,
-    params: "SearchParams | None",
-    any_of: bool,
-    per_unit: bool,
-) -> "Question":
+def _question(given: _Examples, where: str | None, more: Mapping[str, Any]) -> "Question":
     from cohorts.connectors.filters.reading import parse_filter
     from cohorts.given import as_numbers
     from cohorts.search.question import Question, examples_of
@@ -246,13 +254,14 @@ def _question(
     examples = examples_of(
         given.patients,
         given.texts,
+        notes=_notes(given.note_file),
         weights=as_numbers("--weights", given.weights) if given.weights is not None else (),
         unlike=given.unlike,
         unlike_texts=given.unlike_texts,
         unlike_weight=given.unlike_weight,
     )
     condition = parse_filter(where) if where is not None else None
-    return Question(examples=examples, k=k, any_of=any_of, where=condition, params=params, per_unit=per_unit)
+    return Question(examples=examples, where=condition, **more)
 
 
 def _words(
@@ -261,13 +270,15 @@ def _words(
     """Return what each word of the only text that is asked by adds to each score; None where that can't be told."""
     from cohorts.analysis.words import word_shares
     from cohorts.encoders.base import ExplainsText
+    from cohorts.search.negation import as_meant
 
     question = found.question
-    if question is None or len(question.examples) > 1 or not question.texts:
+    if question is None or len(question.examples) > 1 or not question.reads_text:
         return None
     if not isinstance(encoder, ExplainsText):
         return None
-    return word_shares(connector, collection, found.hits, partial(encoder.explain_text, question.texts[0]))
+    (example,) = as_meant(question, found.description.collection)[0].examples
+    return word_shares(connector, collection, found.hits, partial(encoder.explain_text, example.value))
 
 
 def _of_new(
@@ -310,23 +321,24 @@ def _check_asked(given: _Examples, source: str | None, path: str | None) -> None
     """Raise InputError where nothing is asked by, or a source and examples of the collection both are."""
     if (source is None) != (path is None):
         raise InputError("A patient in a source is asked by with --source NAME and --path together.")
-    beside = given.texts or given.unlike or given.unlike_texts or given.weights or len(given.patients) > 1
+    described = given.texts or given.note_file is not None
+    beside = described or given.unlike or given.unlike_texts or given.weights or len(given.patients) > 1
     if source is not None and beside:
         raise InputError(
             "A patient in a source is asked by alone: beside --source or --bundle, one --patient may name whom."
         )
-    if source is None and not (given.patients or given.texts):
+    if source is None and not (given.patients or described):
         raise InputError(
             "Ask by --patient ID, --text TEXT or --note-file FILE, one or several, or by a patient who is not "
             "ingested: --bundle FILE, or --source NAME with --path."
         )
 
 
-def _texts(texts: list[str], note_file: Path | None) -> list[str]:
-    """Return the texts to query by, that of a note last. Raises InputError where it can't be read."""
-    if note_file is None:
-        return texts
+def _notes(file: Path | None) -> list[str]:
+    """Return the note to query by, where there is one. Raises InputError where it can't be read."""
+    if file is None:
+        return []
     try:
-        return [*texts, note_file.read_text(encoding="utf-8")]
+        return [file.read_text(encoding="utf-8")]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The note file {note_file} can't be read: {type(error).__name__}.") from error
+        raise InputError(f"The note file {file} can't be read: {type(error).__name__}.") from error

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -14,13 +14,14 @@ from cohorts.connectors.checks import check_queries
 from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
 from cohorts.errors import InputError, PatientNotFound
+from cohorts.search.contrast import FROM, everybody, share_taken
 from cohorts.search.question import Example, Kind, Question
 
 Vectors = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Vectors]
 FETCHED = 1_000
 MAX_IDS = 500_000  # looked through for ids like one that is not there
-_NOTHING_LEFT = 1e-3  # of the examples' weights: what is shorter is their rounding
+_NOTHING_LEFT = 1e-3  # of the length of one example: what is shorter is rounding
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Examples:
             raise InputError("Nobody to be like is named: name at least one patient, text or vector.")
         every = [self._one(one) for one in question.examples]
         _check_once([one.patients for one in every])
-        vectors, notes = _combined(question, np.concatenate([one.vectors for one in every]))
+        vectors = np.concatenate([one.vectors for one in every])
+        notes: Iterable[str] = ()
+        if len(every) > 1:
+            vectors, notes = self._combined(question, vectors)
         return Asked(
             vectors,
             frozenset().union(*(one.patients for one in every)),
@@ -67,11 +71,32 @@ class Examples:
             tuple(dict.fromkeys(chain(*(one.notes for one in every), notes))),
         )
 
+    def _combined(self, question: Question, vectors: Vectors) -> tuple[Vectors, Iterable[str]]:
+        """Return the vectors to ask by (q, dim), and how they were made of those of the examples (n, dim)."""
+        like = [row for row, one in enumerate(question.examples) if not one.unlike]
+        unlike = [row for row, one in enumerate(question.examples) if one.unlike and one.weight]
+        units, weights = _unit_rows(vectors), np.array([one.weight for one in question.examples])
+        notes = list(_told(question))
+        if question.any_of:
+            _check_any(question, weights[like])
+            towards = units[like]
+        else:
+            towards = units[like].T @ weights[like] / weights[like].sum()
+            if _contrasts(question, len(like)):
+                taken = share_taken(weights[like])
+                towards -= taken * everybody(self._connector, self._name, self._collection, question.where)
+                notes.append(f"{taken:.2f} of what everybody has in common was taken out of the mean")
+            towards = _checked(towards, "The examples")[None, :]
+        if unlike:
+            away = units[unlike].T @ weights[unlike] / len(unlike)
+            towards = np.stack([_checked(one - away, "What is like and what is unlike") for one in towards])
+        return np.asarray(_unit_rows(towards), np.float32), notes
+
     def _one(self, example: Example) -> Asked:
         match example.kind:
             case Kind.PATIENT:
                 return self._patient(example.value)
-            case Kind.TEXT:
+            case Kind.TEXT | Kind.NOTE:
                 return Asked(self._text(example))
             case Kind.NEW:
                 return self._new(example)
@@ -128,25 +153,6 @@ def _check_once(patients: Sequence[frozenset[str]]) -> None:
         )
 
 
-def _combined(question: Question, vectors: Vectors) -> tuple[Vectors, Iterator[str]]:
-    """Return the vectors to ask by (q, dim), and what is told of how they were made of the examples' (n, dim)."""
-    examples = question.examples
-    if len(examples) == 1 and not examples[0].unlike:
-        return vectors, iter(())
-    like = [row for row, one in enumerate(examples) if not one.unlike]
-    unlike = [row for row, one in enumerate(examples) if one.unlike and one.weight]
-    if question.any_of and len({examples[row].weight for row in like}) > 1:
-        raise InputError(
-            "Weights count in a mean; by the best of several examples all are alike: leave them out."
-        )
-    units, weights = _unit_rows(vectors), np.array([one.weight for one in examples])
-    towards = units[like] if question.any_of else _mean(units[like], weights[like])
-    if unlike:
-        away = units[unlike].T @ weights[unlike] / len(unlike)
-        towards = np.stack([_checked(one - away, 1, "What is like and what is unlike") for one in towards])
-    return np.asarray(_unit_rows(towards), np.float32), _told(question)
-
-
 def _told(question: Question) -> Iterator[str]:
     """Yield how several examples counted; ids and texts are not told."""
     like = [one for one in question.examples if not one.unlike]
@@ -166,17 +172,30 @@ def _told(question: Question) -> Iterator[str]:
         )
 
 
-def _mean(units: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return _unit_rows(_checked(units.T @ weights, weights.sum(), "The examples")[None, :])
+def _contrasts(question: Question, like: int) -> bool:
+    return like >= FROM if question.contrast is None else question.contrast
 
 
-def _checked(vector: Any, length: float, what: str) -> Any:
-    """Return a sum of directions. Raises InputError where they cancel out."""
-    if np.linalg.norm(vector) <= _NOTHING_LEFT * length:
+def _check_any(question: Question, weights: npt.NDArray[np.float64]) -> None:
+    """Raise InputError where an answer by the best of the examples is asked for, and something of a mean."""
+    if np.ptp(weights):
+        raise InputError(
+            "Weights count in a mean; by the best of several examples all are alike: leave them out."
+        )
+    if question.contrast:
+        raise InputError(
+            "What everybody has in common is taken out of a mean, not of each example: leave one out."
+        )
+
+
+def _checked(vector: npt.NDArray[np.float64], what: str) -> npt.NDArray[np.float64]:
+    """Return the direction of a sum of directions. Raises InputError where they cancel out."""
+    length = np.linalg.norm(vector)
+    if length <= _NOTHING_LEFT:
         raise InputError(
             f"{what} cancel out: no direction is left to search in. Leave an example out, or give other weights."
         )
-    return vector
+    return np.asarray(vector / length)
 
 
 def _unit_rows(vectors: Any) -> npt.NDArray[Any]:

@@ -18,6 +18,7 @@ from cohorts.connectors.spread import warning_of
 from cohorts.records.window import WHOLE_STAY
 from cohorts.search.absent_values import Lookup
 from cohorts.search.examples import Asked, Encode, Examples, Vectors
+from cohorts.search.negation import as_meant
 from cohorts.search.question import Example, Kind, Question
 
 Vector = npt.NDArray[np.float32]
@@ -207,12 +208,13 @@ def of_question(
     """
     check_k(question.k, connector.abilities)
     description = connector.describe(name)
+    meant, told = as_meant(question, description.collection)
     examples = Examples(connector, name, description.collection, encode, suggest=suggest)
-    asked = examples.asked(question)
-    search = _Search(connector, description, name, question, asked)
+    asked = examples.asked(meant)
+    search = _Search(connector, description, name, meant, asked)
     nearest = _nearest(search)
     best = nearest.best[: question.k]
-    notes += asked.notes + nearest.notes
+    notes += told + asked.notes + nearest.notes
     nobodys = sum(not search.patients(hit) for hit in best)
     if nobodys and not question.per_unit:
         notes += (f"{nobodys:,} of the answers name no patient: each stands for itself",)

@@ -13,11 +13,12 @@ UNLIKE = 0.2  # of the mean of whom answers are to be like: γ/β of Rocchio's f
 
 
 class Kind(StrEnum):
-    """What an example is: a patient of the collection, one who is not in it, a text, or a vector."""
+    """What an example is: a patient of the collection, one who is not in it, a description, a note, or a vector."""
 
     PATIENT = "patient"
     NEW = "new patient"
     TEXT = "text"
+    NOTE = "note"
     VECTOR = "vector"
 
 
@@ -37,24 +38,32 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Who is like these examples: by the mean of their directions, or, `any_of`, by the best of them."""
+    """Who is like these examples: by the mean of their directions, or, `any_of`, by the best of them.
+
+    `contrast` says whether what everybody has in common is taken out of the mean; None, where there are many examples.
+    Texts are criteria, of which what is negated is left out and excludes; `as_written`, they are not. Notes never are.
+    """
 
     examples: tuple[Example, ...]
     k: int = 10
     any_of: bool = False
+    contrast: bool | None = None
     where: Filter | None = field(default=None, repr=False)
     params: SearchParams | None = None
     per_unit: bool = False
+    as_written: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Return the texts of whom answers are to be like."""
+        """Return the descriptions of whom answers are to be like."""
         return tuple(one.value for one in self.examples if one.kind is Kind.TEXT and not one.unlike)
 
     @property
     def reads_text(self) -> bool:
         """Return whether an encoder has to read a text of it."""
-        return any(one.kind is Kind.TEXT and (one.weight or not one.unlike) for one in self.examples)
+        return any(
+            one.kind in (Kind.TEXT, Kind.NOTE) and (one.weight or not one.unlike) for one in self.examples
+        )
 
 
 def examples_of(
@@ -62,18 +71,20 @@ def examples_of(
     texts: Sequence[str] = (),
     vectors: Sequence[Sequence[float]] = (),
     *,
+    notes: Sequence[str] = (),
     weights: Sequence[float] = (),
     unlike: Sequence[str] = (),
     unlike_texts: Sequence[str] = (),
     unlike_weight: float | None = None,
 ) -> tuple[Example, ...]:
-    """Return examples: patients, then texts, then vectors, with a weight for each, then whom answers are to be unlike.
+    """Return examples: patients, texts, notes, vectors, with a weight for each; then whom answers are to be unlike.
 
     A text is subtracted only where a weight is given: subtraction is not negation. Raises InputError.
     """
     like = [
         *((Kind.PATIENT, one, ()) for one in patients),
         *((Kind.TEXT, one, ()) for one in texts),
+        *((Kind.NOTE, one, ()) for one in notes),
         *((Kind.VECTOR, "", tuple(one)) for one in vectors),
     ]
     if weights and len(weights) != len(like):

@@ -30,6 +30,8 @@ def kept(question: Question, sealed: Collection[str] = (), encode: Encode | None
             for one in question.examples
         ),
         any_of=question.any_of,
+        contrast=question.contrast,
+        as_written=question.as_written,
         k=question.k,
         where=written(question.where) if question.where else "",
         search=show_search(question.params or SearchParams()),
@@ -68,6 +70,8 @@ def _question(asked: SavedQuestion) -> Question:
         ),
         k=asked.k or 1,
         any_of=asked.any_of,
+        contrast=asked.contrast,
+        as_written=asked.as_written,
         where=parse_filter(asked.where) if asked.where else None,
         params=parse_search(asked.search) if asked.search else None,
         per_unit=asked.per_unit,

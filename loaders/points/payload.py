@@ -9,9 +9,10 @@ from cohorts.connectors.filters.reading import known_fields
 from cohorts.encoders.base import Explanation
 from cohorts.errors import InputError
 from cohorts.records.base import Batch, Source, Unit
-from cohorts.records.codes.phenotypes import phenotype_of
+from cohorts.records.codes.phenotypes import phenotype_of, phenotypes_of
 from cohorts.records.transforms import reading
 
+PHENOTYPES = "phenotypes"
 FIELDS: Mapping[str, type[Any]] = {
     "patient_id": str,
     "admission_id": str,
@@ -25,6 +26,7 @@ FIELDS: Mapping[str, type[Any]] = {
     "principal_title": str,
     "phenotype": str,
     "codes": list[str],
+    PHENOTYPES: list[str],  # that any of the diagnoses defines
     "from_notes": float,  # of an encoder that explains itself, as are the reasons: `diagnosis:heart_failure=12.4`
     "reasons": list[str],
 }
@@ -35,6 +37,7 @@ FILTERABLE = (
     "phenotype",
     "principal_code",
     "codes",
+    PHENOTYPES,
 )  # an index costs time and memory per field
 PATIENT_ID = "patient_id"
 LABEL_PREFIX = "label_"
@@ -84,12 +87,13 @@ def _of_every_source(unit: Unit) -> tuple[str, ...]:
 
 def payloads(batch: Batch) -> list[Payload]:
     """Return one payload per unit, in order. A missing value is None."""
-    codes = _diagnoses(batch)
+    codes, phenotypes = _diagnoses(batch), _phenotypes(batch)
     rows: list[Payload] = []
     for unit in batch.units.to_dict("records"):
         row: dict[str, PayloadValue] = {name: _plain(unit[name]) for name in FIELDS if name in unit}
         row["phenotype"] = _phenotype(row)
         row["codes"] = codes.get(unit["unit_id"], [])
+        row[PHENOTYPES] = phenotypes.get(unit["unit_id"], [])
         row |= {
             str(name): _plain(value) for name, value in unit.items() if str(name).startswith(LABEL_PREFIX)
         }
@@ -109,6 +113,13 @@ def _diagnoses(batch: Batch) -> dict[str, list[str]]:
     both = pd.concat([diagnoses["code"], diagnoses["code"].str[:3]])
     unit = pd.concat([diagnoses["unit_id"], diagnoses["unit_id"]])
     return {str(key): sorted(set(group)) for key, group in both.groupby(unit)}
+
+
+def _phenotypes(batch: Batch) -> dict[str, list[str]]:
+    """Return the phenotypes of every unit that has any, sorted."""
+    found = phenotypes_of(batch.codes).dropna()
+    unit = batch.codes["unit_id"].loc[found.index]
+    return {str(key): sorted(set(group)) for key, group in found.groupby(unit)}
 
 
 def _phenotype(row: Mapping[str, PayloadValue]) -> str | None:

@@ -35,9 +35,9 @@ def unit(rows: Any) -> Any:
 class Ward:
     """Units u0, u1, … of random patients, whose vectors may have a padding, and the same by a scan."""
 
-    def __init__(self, seed: int, *, padding: int | None = None) -> None:
+    def __init__(self, seed: int, *, padding: int | None = None, units: int | None = None) -> None:
         rng = np.random.default_rng(seed)
-        self.many = int(rng.integers(12, 60))
+        self.many = units or int(rng.integers(12, 60))
         self.padding = padding
         self.vectors = unit(rng.normal(size=(self.many, DIM))).astype(np.float32)
         self.whose = rng.integers(0, self.many // 2, self.many).astype(str)
@@ -64,9 +64,19 @@ class Ward:
                 best[self.whose[row]] = max(score, best.get(self.whose[row], -1))
         return sorted(best.values(), reverse=True)[:k]
 
-    def ask(self, k: int = 5, *, any_of: bool = False, where: str | None = None, **named: Any) -> Neighbours:
+    def ask(
+        self,
+        k: int = 5,
+        *,
+        any_of: bool = False,
+        contrast: bool | None = None,
+        where: str | None = None,
+        **named: Any,
+    ) -> Neighbours:
         condition = None if where is None else parse_filter(where)
-        question = Question(examples=examples_of(**named), k=k, any_of=any_of, where=condition)
+        question = Question(
+            examples=examples_of(**named), k=k, any_of=any_of, contrast=contrast, where=condition
+        )
         return of_question(self.connector, "c", question, encode)
 
 
@@ -101,6 +111,34 @@ def test_answers_are_those_of_a_scan(seed: int) -> None:
     assert scores(found) == pytest.approx(
         ward.scan(each - 0.5 * ward.direction(away), {*chosen}, k), abs=1e-5
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_everybody_has_in_common_is_taken_out_of_the_mean_of_many(seed: int) -> None:
+    ward = Ward(seed, padding=DIM - 1 if seed % 2 else None, units=80)
+    directions = ward.vectors.astype(np.float64)
+    if ward.padding is not None:
+        directions[:, ward.padding] = 0
+    directions = unit(directions)
+    common = directions.mean(axis=0)
+    like = np.unique(ward.whose)[:10].tolist()
+    mean = np.stack([ward.direction(one) for one in like]).mean(axis=0)
+    expected = ward.scan(mean - 10 / 15 * common, {*like}, 5)
+    many, plain = ward.ask(patients=like), ward.ask(patients=like, contrast=False)
+    assert scores(many) == pytest.approx(expected, abs=1e-5)
+    assert many.notes[-1] == "0.67 of what everybody has in common was taken out of the mean"
+    assert scores(plain) == pytest.approx(ward.scan(mean, {*like}, 5), abs=1e-5)
+    assert scores(plain) != pytest.approx(expected, abs=1e-5)
+    two = np.stack([ward.direction(one) for one in like[:2]])
+    assert len(ward.ask(patients=like[:2]).notes) == 1, "of a few examples, nothing is taken out unasked"
+    weights = [3, 1]  # as good as 1.6 examples
+    found = ward.ask(patients=like[:2], weights=weights, contrast=True)
+    assert scores(found) == pytest.approx(
+        ward.scan(weights @ two / 4 - 1.6 / 6.6 * common, {*like[:2]}, 5), abs=1e-5
+    )
+    women = directions[ward.sex == "F"].mean(axis=0)
+    found = ward.ask(patients=like, where="sex = 'F'")
+    assert scores(found) == pytest.approx(ward.scan(mean - 10 / 15 * women, {*like}, 5, sex="F"), abs=1e-5)
 
 
 def test_a_text_is_subtracted_only_where_its_weight_says_so() -> None:
@@ -154,21 +192,15 @@ def test_what_leaves_no_direction_is_refused() -> None:
         ({"patients": [a], "weights": [float("inf")]}, InputError, "got inf"),
         ({"patients": [a], "unlike": [b], "unlike_weight": -0.5}, InputError, "got -0.5"),
         ({"patients": [a, b], "weights": [1, 2], "any_of": True}, InputError, "Weights count in a mean"),
+        (
+            {"patients": [a, b], "contrast": True, "any_of": True},
+            InputError,
+            "taken out of a mean, not of each",
+        ),
     ]
     for named, error, told in refusals:
         with pytest.raises(error, match=told):
             ward.ask(**named)
-
-
-@pytest.fixture(scope="module")
-def icu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic hospital, ingested by notes and codes."""
-    folder = tmp_path_factory.mktemp("icu")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        ok("synth hospital --patients 80 --seed 3")
-        ok("ingest --source mimic3 --path hospital --encoder concat:lsa:dim=16+codes:dim=16")
-    return folder
 
 
 def test_the_command_asks_by_several(icu: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def made_up(rows: int, seed: Sequence[int], indexed: Sequence[str] | None) -> Pa
         "principal_title": (f"Invented condition {first}" for first in numbers[:, 0]),
         "phenotype": (f"invented_{first % _PHENOTYPES}" for first in numbers[:, 0]),
         "codes": (_with_categories([names[number] for number in own]) for own in numbers.tolist()),
+        "phenotypes": ([f"invented_{first % _PHENOTYPES}"] for first in numbers[:, 0]),
     }
     return PayloadColumns(
         {name: column(own, rows) for name, own in values.items()},
