@@ -31,7 +31,7 @@ class SavedExample:
     Of a text that is not kept, `sha256` (hex, of its UTF-8) and `characters` tell which it was.
     """
 
-    kind: Literal["patient", "new patient", "text", "vector"]
+    kind: Literal["patient", "new patient", "text", "note", "vector"]
     value: str = ""
     vector: tuple[float, ...] = ()
     weight: float = 1.0

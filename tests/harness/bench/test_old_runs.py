@@ -137,7 +137,7 @@ def test_a_run_of_before_is_read_and_nothing_of_it_is_measured_again(tmp_path: P
 def test_a_run_of_before_there_was_a_payload_is_not_taken_for_one_with_it(tmp_path: Path) -> None:
     experiment = experiment_from(tmp_path, TEXT.replace("payload = false", 'index_fields = ["age"]'))
     plant(experiment, tmp_path / "out" / "before")
-    with pytest.raises(InputError, match=r"payload None there, '12 fields, indexed: age' now"):
+    with pytest.raises(InputError, match=r"payload None there, '13 fields, indexed: age' now"):
         run(experiment, tmp_path / "out")
 
 
