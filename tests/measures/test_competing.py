@@ -25,6 +25,10 @@ def test_without_a_competing_ending_it_is_kaplan_meier() -> None:
     assert made.variance == pytest.approx(other.variance, abs=1e-14)
 
 
+def test_where_the_event_came_to_all_the_share_is_one_without_rounding() -> None:
+    assert {aalen_johansen(np.arange(n), np.ones(n, int)).estimate[-1] for n in range(2, 60)} == {1.0}
+
+
 def test_without_censoring_it_is_a_share_of_all() -> None:
     rng = np.random.default_rng(1)
     durations, kinds = rng.integers(1, 30, 200), rng.integers(1, 4, 200)

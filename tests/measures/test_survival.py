@@ -107,11 +107,12 @@ def test_nobody_had_the_event() -> None:
 
 
 def test_where_all_or_none_had_the_event_a_band_is_wilsons() -> None:
-    made = kaplan_meier([1, 2, 3, 4, 5], [False, False, True, True, True])
-    alone, half = 1.959964**2, made.effective[-2]
-    assert made.low[:3] == pytest.approx([5 / (5 + alone), 5 / (5 + alone), 4 / (4 + alone)])
-    assert made.high[-1] == pytest.approx(alone / (half + alone))
-    assert 2.9 < half < 3.1  # two of five were censored before anybody died
+    alone = 1.959964**2
+    early = kaplan_meier([1, 2, 3, 4, 5], [False, False, True, True, True])
+    assert early.low[:3] == pytest.approx([5 / (5 + alone), 5 / (5 + alone), 4 / (4 + alone)])
+    between = kaplan_meier([1, 2, 3, 4, 5], [True, False, False, True, True])
+    before = 0.4 * 0.6 / (0.4**2 * (1 / 20 + 1 / 2))  # by Greenwood; fewer than the three not censored
+    assert between.high[-1] == pytest.approx(alone / (before + alone))
     together = kaplan_meier([7, 7], [True, True])
     assert together.at(7) == pytest.approx((0, 0, alone / (2 + alone)))
     assert kaplan_meier([0, 0], [True, True]).at(0) == together.at(7)

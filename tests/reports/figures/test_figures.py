@@ -213,6 +213,10 @@ def test_courses_show_medians_and_gaps(width: int) -> None:
     }
     assert colours["1: –"] == "none"
     assert colours["0: 7"] == "#ffffff"  # all of its row are one
+    assert colours["0: 2"] == "#ffffff"  # between 1 and 3
+    shades = [[int(colours[cell][at : at + 2], 16) for at in (1, 3, 5)] for cell in ("0: 1", "1: 3")]
+    assert shades[0][0] < shades[0][2]  # low is blue
+    assert shades[1][0] > shades[1][2]  # high is orange
 
 
 def test_names_that_are_too_long_are_cut_and_told_whole() -> None:
