@@ -120,11 +120,11 @@ def test_every_admission_tells_how_it_ended_and_what_came_after(tmp_path: Path, 
         ("2", "21", None, None, None),
     ]
     assert rows(ended, "died", "died_at", "death", "readmitted", "last_contact", "followed_until") == [
-        (False, None, "08-12 00:00", "11-01 10:00", "11-03 10:00", "08-12 00:00"),
-        (False, None, "08-12 00:00", None, "11-03 10:00", "08-12 00:00"),
+        (False, None, "08-12 00:00", "11-01 10:00", "11-03 10:00", "02-01 10:00"),
+        (False, None, "08-12 00:00", None, "11-03 10:00", "02-01 10:00"),
         # The account of a donor is no return, and no contact.
-        (True, "01-03 09:00", "01-03 09:00", None, "01-03 10:00", "01-03 09:00"),
-        (True, None, "01-03 09:00", None, "01-03 10:00", "01-03 09:00"),
+        (True, "01-03 09:00", "01-03 09:00", None, "01-03 10:00", "04-03 13:00"),
+        (True, None, "01-03 09:00", None, "01-03 10:00", "04-03 13:00"),
     ]
     by_admission, _ = read("mimic3", folder, unit=Unit.ADMISSION)
     assert by_admission.admissions["unit_id"].tolist() == by_admission.units["unit_id"].tolist()
