@@ -1,0 +1,168 @@
+"""A cohort compared with another group, or told of alone: who they are, how it ended, what was done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from cohorts.analysis.compare import care, outcomes
+from cohorts.analysis.compare.characteristics import balanced, characteristics
+from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
+from cohorts.analysis.compare.figures import COLUMNS, Figures
+from cohorts.analysis.compare.groups import Group, apart, check_size, group_of, rest_of
+from cohorts.analysis.compare.ledger import check_told, note_told
+from cohorts.analysis.compare.matching import matched
+from cohorts.analysis.compare.small_cells import SmallCells
+from cohorts.analysis.history import endings
+from cohorts.analysis.history.care import conditions_of, uses_of
+from cohorts.analysis.history.courses import courses_of
+from cohorts.analysis.history.people import people_of
+from cohorts.analysis.history.start import TimeZero, time_zero
+from cohorts.errors import InputError
+from cohorts.progress import ProgressCallback
+from cohorts.records.base import Unit
+
+
+def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Comparison:
+    """Compare a cohort with another group, or tell of it alone.
+
+    Raises InputError where a group is too small, or differs from one that was told of by a few patients, and where an
+    outcome is asked for that the vectors may have seen.
+    """
+    cells, zero = SmallCells(asked.min_cell), time_zero(records.as_of, anyway=asked.anyway)
+    names, notes = _outcomes(asked, records, zero)
+    everybody = people_of(records.kept)
+    progress("people", len(everybody), len(everybody))
+    made = _groups(everybody, records, asked, cells)
+    patients = [everybody["patient_id"].iloc[one.places].tolist() for one in made.told]
+    if cells.least > 1:
+        for group, some in zip(made.told, patients, strict=True):
+            check_told(records.folder, group.name, some, cells)
+    follow_up = endings.followed(everybody, asked.follow_up)
+    chosen = np.unique(np.concatenate([one.places for one in (*made.groups, *made.before)]))
+    people = everybody.iloc[chosen]
+    groups, before = ([one.among(chosen) for one in some] for some in (made.groups, made.before))
+    start, until = zero.of(people, records.kept), follow_up.until.iloc[chosen]
+    figures = [*balanced(people, before, groups, cells)] if before else []
+    figures += _endings(people, groups, start, until, names, cells)
+    figures += _care(records, people, groups, cells, progress)
+    if cells.least > 1:
+        for some in patients:
+            note_told(records.folder, some)
+    return Comparison(
+        collection=records.collection,
+        groups=tuple(one.name for one in groups),
+        patients=tuple(map(len, groups)),
+        as_of=records.as_of,
+        time_zero=str(zero),
+        censoring=follow_up.rule,
+        min_cell=asked.min_cell,
+        synthetic=records.synthetic,
+        seen=zero.seen,
+        notes=(*notes, *made.notes, *_not_at_risk(start, groups)),
+        figures=pd.DataFrame(figures, columns=list(COLUMNS)),
+    )
+
+
+def _outcomes(asked: Asked, records: Records, zero: TimeZero) -> tuple[list[str], list[str]]:
+    """Return the outcomes to tell, and why others are not told. Raises InputError for one that can't be, if named."""
+    reasons = {}
+    if not zero.in_stay:
+        seen = f"the vectors of {records.collection} have seen it: they are of records up to {zero}"
+        reasons = dict.fromkeys(IN_STAY, seen)
+    if records.unit is not Unit.ADMISSION:
+        reasons[outcomes.RETURN] = (
+            "a vector for each patient describes the last admission, after which there is none"
+        )
+    if refused := [name for name in asked.outcomes if name in reasons]:
+        raise InputError(
+            f"{refused[0]} can't be compared: {reasons[refused[0]]}.",
+            remedy="Ingest the source anew with the window admission+24h, and a vector for each admission.",
+            hint="ingest_for_outcomes",
+            collection=records.collection,
+        )
+    names = [name for name in asked.outcomes or OFFERED if name not in reasons]
+    left = () if asked.outcomes else reasons.items()
+    return names, [f"{name} is not told: {why}" for name, why in left]
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The groups, what stood before a match, those whose patients are to be noted, and what is to be said."""
+
+    groups: Sequence[Group]
+    before: Sequence[Group]
+    told: Sequence[Group]
+    notes: Sequence[str]
+
+
+def _groups(people: pd.DataFrame, records: Records, asked: Asked, cells: SmallCells) -> _Groups:
+    own, notes = group_of(asked.cohort, people, by_patient=records.by_patient)
+    before: list[Group] = []
+    told: list[Group] = [own]  # of the rest, what the cohort tells is told
+    groups = [own]
+    if asked.against in (REST, MATCHED):
+        rest = rest_of(own, people, REST)
+        groups = [own, rest]
+        if asked.against == MATCHED:
+            check_size(rest, cells)
+            before, groups = groups, [*matched(own, rest, people, asked.match)]
+            told = [*told, *groups]
+            if len(groups[0]) < len(own):
+                notes.append(
+                    f"{len(groups[0]) / len(own):.0%} of {own.name} found a partner; the others are left out"
+                )
+    elif asked.against is not None and not isinstance(asked.against, str):
+        other, more = group_of(asked.against, people, by_patient=records.by_patient)
+        one, another, both = apart(own, other, people)
+        groups, told = [one, another], [own, other, one, another]
+        notes += [*more, *both]
+    for group in groups:
+        check_size(group, cells)
+    return _Groups(groups, before, told, notes)
+
+
+def _endings(
+    people: pd.DataFrame,
+    groups: Sequence[Group],
+    start: "pd.Series[pd.Timestamp]",
+    until: "pd.Series[pd.Timestamp]",
+    names: Sequence[str],
+    cells: SmallCells,
+) -> Figures:
+    told = [outcomes.IN_STAY_TOLD[name] for name in names if name in outcomes.IN_STAY_TOLD]
+    for tell in told:
+        yield from tell(people, groups, start, cells)
+    timed = []
+    if outcomes.DEATH in names:
+        dead = endings.death(people, start, until)
+        timed.append(outcomes.Timed.of(outcomes.DEATH, dead, groups, outcomes.DEATH_AT))
+    if outcomes.RETURN in names:
+        back = endings.readmission(people, until)
+        timed.append(outcomes.Timed.of(outcomes.RETURN, back, groups, outcomes.RETURN_AT))
+    for one in timed:
+        yield from one.told(cells)
+
+
+def _care(
+    records: Records,
+    people: pd.DataFrame,
+    groups: Sequence[Group],
+    cells: SmallCells,
+    progress: ProgressCallback,
+) -> Figures:
+    conditions = conditions_of(records.kept, people, partial(progress, "diagnoses"))
+    courses = courses_of(records.kept, people, partial(progress, "laboratory values"))
+    uses = uses_of(records.kept, people, partial(progress, "drugs and procedures"))
+    yield from characteristics(people, groups, conditions, courses, cells)
+    yield from care.used(uses, groups, len(people), cells)
+    yield from care.pathways(uses, groups, cells)
+    yield from care.by_day(courses, groups, cells)
+
+
+def _not_at_risk(start: "pd.Series[pd.Timestamp]", groups: Sequence[Group]) -> list[str]:
+    """Say of which groups some have no time zero, so that no ending of theirs counts."""
+    missing = start.isna().to_numpy(dtype=bool)
+    some = [one.name for one in groups if missing[one.places].any()]
+    return [f"some of {' and '.join(some)} have no time from which endings count"] if some else []

@@ -1,0 +1,168 @@
+"""How it ended for the groups: shares at fixed days, curves, restricted means, and tests."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from cohorts.analysis.compare.cells import Floats, number, share
+from cohorts.analysis.compare.figures import DIFFERENCE, TEST, Figures, figure
+from cohorts.analysis.compare.groups import Group
+from cohorts.analysis.compare.small_cells import SmallCells
+from cohorts.analysis.history import endings
+from cohorts.analysis.history.endings import HAPPENED, Ending
+from cohorts.measures.competing import aalen_johansen
+from cohorts.measures.intervals import Estimate
+from cohorts.measures.shares import complement, difference, share_at
+from cohorts.measures.survival import Curve, kaplan_meier, log_rank, restricted_mean
+
+OUTCOMES, CURVES = "outcomes", "curves"
+STAY, IN_HOSPITAL = "length of stay, days", "death in hospital"
+DEATH, RETURN = "death", "readmission"
+DEATH_AT, RETURN_AT = (30, 90, 365), (30,)
+_TICKS = 6  # of the axis, with numbers at risk
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An outcome in time: its curves by the name of the group, the endings they are of, and the days of its shares."""
+
+    item: str
+    curves: Mapping[str, Curve]
+    endings: Mapping[str, Ending]
+    at: Sequence[int]
+    survival: bool  # the curves tell who had it not yet
+
+    @classmethod
+    def of(cls, item: str, ending: Ending, groups: Sequence[Group], at: Sequence[int]) -> "Timed":
+        """Make the curves of groups: Kaplan-Meier's where nothing competes, else Aalen and Johansen's."""
+        own = {one.name: _at_risk(ending, one) for one in groups}
+        survival = item == DEATH
+        curves = {
+            name: kaplan_meier(one.days, one.kinds == HAPPENED)
+            if survival
+            else aalen_johansen(one.days, one.kinds)
+            for name, one in own.items()
+            if len(one.days)
+        }
+        return cls(item, curves, own, at, survival)
+
+    @property
+    def horizon(self) -> int:
+        """Return the last day that is told of: of the days of its shares, the latest up to which all are followed."""
+        end = min(curve.end for curve in self.curves.values())
+        return max((day for day in self.at if day <= end), default=int(min(end, self.at[0])))
+
+    def told(self, cells: SmallCells) -> Figures:
+        """Yield all that is told of it."""
+        if len(self.curves) == len(self.endings):  # somebody of every group is at risk
+            yield from self.shares(cells)
+            if self.survival:
+                yield from self.means(cells)
+            yield from self.points(cells)
+
+    def shares(self, cells: SmallCells) -> Figures:
+        """Yield at each day the share to whom it had come, with its interval, and the difference of two groups."""
+        shown = [self._days(curve, cells) for curve in self.curves.values()]
+        for day in self.at:
+            told = {name: share_at(curve, day) for name, curve in self.curves.items()}
+            if self.survival:
+                told = {name: complement(one) for name, one in told.items()}
+            text = "not followed" if day > self.horizon else ""
+            text = text or ("" if all(day in one for one in shown) else cells.hidden)
+            yield from self._at(day, told, text)
+
+    def _at(self, day: int, told: Mapping[str, Estimate], text: str) -> Figures:
+        for name, one in told.items():
+            yield figure(OUTCOMES, self.item, "share", one, group=name, at=day, text=text)
+        if len(told) == 2:
+            apart = difference(*told.values())
+            yield figure(OUTCOMES, self.item, "share", apart, group=DIFFERENCE, at=day, text=text)
+
+    def means(self, cells: SmallCells) -> Figures:
+        """Yield the mean days without it up to the horizon, and the log-rank test of two groups."""
+        shown = all(self._all_told(curve, cells) for curve in self.curves.values())
+        means = {name: restricted_mean(curve, self.horizon) for name, curve in self.curves.items()}
+        told = partial(figure, OUTCOMES, self.item, at=self.horizon, text="" if shown else cells.hidden)
+        for name, mean in means.items():
+            yield told("restricted mean, days", mean, group=name)
+        if len(means) == 2:
+            yield told("restricted mean, days", difference(*means.values()), group=DIFFERENCE)
+            yield told("log-rank p", self._p(), group=TEST)
+
+    def points(self, cells: SmallCells) -> Figures:
+        """Yield the curves at the days at which they may be told, and the numbers at risk; cut where few are left."""
+        measure = "without" if self.survival else "share"
+        for name, curve in self.curves.items():
+            for day in self._days(curve, cells):
+                yield figure(CURVES, self.item, measure, curve.at(day), group=name, at=day)
+            for day, many in self._at_risk(curve, cells):
+                yield figure(CURVES, self.item, "at risk", many, group=name, at=day)
+
+    def _days(self, curve: Curve, cells: SmallCells) -> list[int]:
+        """Return the days at which a curve may be told: none or enough events lie between any two."""
+        days = range(self.horizon + 1)
+        steps = np.array([curve.step(day) for day in days])
+        events = curve.events.cumsum()[steps]
+        today = np.where(curve.times[steps] == np.array(days), curve.events[steps], 0)
+        left = np.array([curve.followed(day) for day in days]) - today
+        chosen = cells.steps(events, left, [day for day in self.at if day <= self.horizon])
+        return [day for day in chosen if day in (0, *self.at) or events[day] > events[day - 1]]
+
+    def _all_told(self, curve: Curve, cells: SmallCells) -> bool:
+        """Tell whether all events of a curve are told: a mean and a test are of all of them."""
+        told = max(self._days(curve, cells))
+        return not curve.events[(curve.times > told) & (curve.times <= self.horizon)].any()
+
+    def _at_risk(self, curve: Curve, cells: SmallCells) -> Iterator[tuple[int, int]]:
+        """Yield numbers at risk at round days, where neither events nor other endings in between are few."""
+        last, events, gone = -1, 0, 0
+        for day in sorted({round(self.horizon * tick / _TICKS) for tick in range(_TICKS + 1)}):
+            before = curve.times < day
+            now = int(curve.events[before].sum()), int((curve.competing + curve.censored)[before].sum())
+            left = curve.followed(day)
+            few = cells.small(now[0] - events) or cells.small(now[1] - gone) or cells.small(left)
+            if not few and day > last:
+                last, (events, gone) = day, now
+                yield day, left
+
+    def _p(self) -> float:
+        names = list(self.endings)
+        labels = np.repeat(names, [len(self.endings[name].days) for name in names])
+        days = np.concatenate([one.days for one in self.endings.values()])
+        happened = np.concatenate([one.kinds == HAPPENED for one in self.endings.values()])
+        return log_rank(days, happened, labels).p
+
+
+def _stays(
+    people: pd.DataFrame, groups: Sequence[Group], start: "pd.Series[pd.Timestamp]", cells: SmallCells
+) -> Figures:
+    """Yield the length of the stay of who was there when time began."""
+    days = endings.stay(people, start)
+    there = {one.name: _known(days[one.places]) for one in groups}
+    return (one for one in number(OUTCOMES, STAY, there, cells) if one["measure"] not in ("missing", "smd"))
+
+
+def _deaths(
+    people: pd.DataFrame, groups: Sequence[Group], start: "pd.Series[pd.Timestamp]", cells: SmallCells
+) -> Figures:
+    """Yield how many died in the stay of who was there when time began."""
+    died = endings.death_in_hospital(people, start)
+    known = {one.name: _known(died[one.places]) for one in groups}
+    return (
+        one for one in share(OUTCOMES, IN_HOSPITAL, known, cells) if one["measure"] not in ("missing", "smd")
+    )
+
+
+IN_STAY_TOLD = {"length-of-stay": _stays, "death-in-hospital": _deaths}
+"""What tells of the end of the stay, by the name of the outcome."""
+
+
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
+
+
+def _at_risk(ending: Ending, group: Group) -> Ending:
+    there = group.places[ending.at_risk[group.places]]
+    return Ending(ending.days[there], ending.kinds[there])

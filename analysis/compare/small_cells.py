@@ -1,0 +1,73 @@
+"""Small counts: what tells how many a few patients are, and what would give it away, is not shown.
+
+A count is small from 1 to `least` - 1. It stays hidden in all groups together with what it could be subtracted from: a
+level with others, a share with its complement, a step of a curve with the next one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+LEAST = 11
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SmallCells:
+    """The rule. `least` patients are shown, and none; with 1 everything is."""
+
+    least: int = LEAST
+
+    @property
+    def hidden(self) -> str:
+        """Return what stands in place of a hidden figure."""
+        return "hidden"
+
+    def small(self, count: float) -> bool:
+        """Tell whether a count must not be seen."""
+        return 0 < count < self.least
+
+    def fit(self, counts: Sequence[float] | Counts, of: Sequence[float] | Counts) -> bool:
+        """Tell whether counts, and how many of each total are left, may be seen in all groups."""
+        return not any(
+            self.small(one) or self.small(all_ - one) for one, all_ in zip(counts, of, strict=True)
+        )
+
+    def pools(self, counts: Counts) -> list[list[int]]:
+        """Return which levels of (levels, groups) are shown alone or together, so that no count is small.
+
+        The levels add up to what is known of the groups. None where all would stand together.
+        """
+        small = (counts > 0) & (counts < self.least)
+        pool = np.flatnonzero(small.any(axis=1)).tolist()
+        alone = [level for level in range(len(counts)) if level not in pool]
+        by_size = sorted(alone, key=lambda level: int(counts[level].sum()))
+        while pool and any(map(self.small, counts[pool].sum(axis=0))) and by_size:
+            pool.append(by_size.pop(0))
+        alone = [level for level in alone if level not in pool]
+        return [*([level] for level in alone), *([sorted(pool)] if pool else [])] if alone else []
+
+    def steps(self, cumulative: Counts, left: Counts, wanted: Sequence[int] = ()) -> list[int]:
+        """Return the places at which a rising count may be told, so that between any two none or enough came.
+
+        `cumulative` is (t,) from time zero on, `left` (t,) how many could still be counted. The `wanted` places come
+        first; between them stand as many as can. The first place always stands.
+        """
+        chosen = [0]
+        for place in wanted:
+            if self._apart(cumulative, chosen[-1], place) and not self.small(left[place]):
+                chosen.append(place)
+        every = []
+        for first, last in zip(chosen, [*chosen[1:], None], strict=True):
+            every.append(first)
+            for place in range(first + 1, len(cumulative) if last is None else last):
+                if self.small(left[place]) or not self._apart(cumulative, every[-1], place):
+                    continue
+                if last is None or self._apart(cumulative, place, last):
+                    every.append(place)
+        return every
+
+    def _apart(self, cumulative: Counts, first: int, last: int) -> bool:
+        return last > first and not self.small(cumulative[last] - cumulative[first])

@@ -1,0 +1,92 @@
+"""The kept events of some people, in batches of rows that know whose they are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from cohorts.records.kept.reading import Kept
+
+Places = npt.NDArray[np.int64]
+Told = Callable[[int], None]
+"""Called with how many rows were read."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows: `person` (n,) int64 is the place of each one's unit among the people, in their described admission."""
+
+    person: Places
+    table: Any
+
+    def coded(self, *columns: str) -> tuple[Places, list[tuple[Any, ...]]]:
+        """Return which of the distinct values of some columns every row has, (n,), and these."""
+        codes = [_encoded(self.table.column(name)) for name in columns]
+        joined, spread = np.zeros(len(self.person), np.int64), 1
+        for indices, words in codes:
+            joined, spread = joined + spread * indices, spread * (len(words) + 1)
+        distinct, which = np.unique(joined, return_inverse=True)
+        values = []
+        for one in distinct.tolist():
+            parts = []
+            for _, words in codes:
+                one, at = divmod(one, len(words) + 1)
+                parts.append(words[at - 1] if at else None)
+            values.append(tuple(parts))
+        return which.reshape(-1).astype(np.int64), values
+
+    def hours(self, since: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.float64]:
+        """Return the hours of every row's `time` after that of its person, (n,); NaN where either is missing."""
+        time = self.table.column("time").to_numpy(zero_copy_only=False)
+        begun = since.to_numpy(dtype="datetime64[us]")[self.person]
+        hours: npt.NDArray[np.float64] = (time.astype("datetime64[us]") - begun) / np.timedelta64(1, "h")
+        return hours
+
+
+def rows_of(
+    kept: Kept,
+    people: pd.DataFrame,
+    kinds: Sequence[str],
+    columns: Sequence[str],
+    told: Told,
+    *,
+    any_admission: bool = False,
+) -> Iterator[Rows]:
+    """Yield the rows of some kinds that are of `people`, of the admission described or, `any_admission`, of all."""
+    whose, where = pd.Index(people.index), pd.Index(people["admission_id"])
+    condition = pc.field("kind").isin(pa.array(kinds, pa.string()))
+    names = list(dict.fromkeys(("unit_id", "admission_id", *columns)))
+    # A group of rows at a time: a scanner reads ahead so far that it takes more memory than all that is kept of them.
+    for part in chain.from_iterable(
+        fragment.split_by_row_group(condition) for fragment in kept.events.get_fragments()
+    ):
+        table = part.to_table(columns=names, filter=condition).combine_chunks()
+        if not len(table):
+            continue
+        person = _places(table.column("unit_id").chunk(0), whose)
+        mine = person >= 0
+        if not any_admission:
+            mine &= _places(table.column("admission_id").chunk(0), where) == person
+        told(len(mine))
+        if mine.any():
+            yield Rows(person[mine], table if mine.all() else table.filter(pa.array(mine)))
+
+
+def _encoded(column: Any) -> tuple[Places, list[Any]]:
+    """Return 0 for a missing value and else 1 + the place of a column's value among its words, (n,), and these."""
+    found = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    found = found if pa.types.is_dictionary(found.type) else found.dictionary_encode()
+    indices = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return indices + 1, found.dictionary.to_pylist()
+
+
+def _places(column: Any, index: "pd.Index[str]") -> Places:
+    """Return the place of every value in an index, (n,); -1 where it is not there. Values come in long runs."""
+    runs = pc.run_end_encode(column)
+    at: Places = index.get_indexer(pd.Index(runs.values.to_pylist(), dtype=index.dtype)).astype(np.int64)
+    return np.repeat(at, np.diff(runs.run_ends.to_numpy(), prepend=0))
