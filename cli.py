@@ -22,7 +22,7 @@ from cohorts.commands import (
     train,
     transfer,
 )
-from cohorts.commands.analysis import cohort, recruit
+from cohorts.commands.analysis import cohort, compare, recruit
 from cohorts.commands.hints import told
 from cohorts.commands.output import log
 from cohorts.commands.output.interrupts import interruptible
@@ -32,7 +32,7 @@ from cohorts.errors import CohortsError
 SHOW_ALL = "COHORTS_TRACEBACK"
 
 app = Commands(help="Find patients like this one, on the vector database that you already run.")
-for group in (ingest, train, transfer, query, collections, live, recruit, codes, bench, doctor):
+for group in (ingest, train, transfer, query, compare, recruit, collections, live, codes, bench, doctor):
     app.add_typer(group.app)
 app.add_typer(cohort.app, name="cohort", rich_help_panel="Cohorts")
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Measure")

@@ -54,6 +54,13 @@ HINTS: Mapping[str, str] = {
     "attach": "Look at it, and map it, with cohorts attach.",
     "attach_write": "Confirm the mapping with cohorts attach --write.",
     "vector": "Name one of them with --vector.",
+    # Cohorts.
+    "min_cell": "Take a larger group, or one that differs by more, or show small cells with --min-cell 1, which is for "
+    "your own eyes.",
+    "source_of_records": "Name the source that has them with --source and --path.",
+    "ingest_for_outcomes": "Ingest the source anew: cohorts ingest --source … --path … --collection {collection}_24h "
+    "--unit admission --as-of admission+24h; or see it marked with --anyway.",
+    "window_of_outcomes": "Ingest the source anew with --as-of admission+24h, or see outcomes marked with --anyway.",
     # Encoders.
     "notes_of_mimic4": "MIMIC-IV's are a data set of their own, which --notes names.",
     "own_encoder": "Use the collection's own encoder, or ingest into another --collection, or replace this one whole "

@@ -1,6 +1,5 @@
 """What was done: drugs and procedures with first use, the order of the first ones, and laboratory values by day."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from math import nan
@@ -20,7 +19,6 @@ from cohorts.records.codes.drug_classes import FLUIDS, class_of
 CARE, PATHWAYS, COURSES = "care", "pathways", "courses"
 PATHWAY_H, STEPS = 72.0, 3
 FIRST, NOTHING, OTHER = "admission", "nothing more", "other"
-_LINE = re.compile(r"\d+ gauge.*")
 _ITEMS = 40  # of drugs and of procedures, the commonest
 _NODES = 8  # classes that a step is told of; others are together
 
@@ -81,9 +79,9 @@ def pathways(uses: Uses, groups: Sequence[Group], cells: SmallCells) -> Figures:
 
 
 def _class(kind: str, name: str) -> tuple[str, str] | None:
-    """Return what a use is of on a pathway; None for fluids, lines in veins, and drugs of no known class."""
+    """Return what a use is of on a pathway; None for fluids and drugs of no known class."""
     if kind == PROCEDURE:
-        return None if _LINE.fullmatch(name) else (kind, name)
+        return kind, name
     found = class_of(name)
     return None if found in ("", FLUIDS) else (kind, found)
 

@@ -34,7 +34,7 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     names, notes = _outcomes(asked, records, zero)
     everybody = people_of(records.kept)
     progress("people", len(everybody), len(everybody))
-    made = _groups(everybody, records, asked, cells)
+    made = _groups(everybody, asked, cells)
     patients = [everybody["patient_id"].iloc[one.places].tolist() for one in made.told]
     if cells.least > 1:
         for group, some in zip(made.told, patients, strict=True):
@@ -97,8 +97,8 @@ class _Groups:
     notes: Sequence[str]
 
 
-def _groups(people: pd.DataFrame, records: Records, asked: Asked, cells: SmallCells) -> _Groups:
-    own, notes = group_of(asked.cohort, people, by_patient=records.by_patient)
+def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells) -> _Groups:
+    own, notes = group_of(asked.cohort, people)
     before: list[Group] = []
     told: list[Group] = [own]  # of the rest, what the cohort tells is told
     groups = [own]
@@ -114,7 +114,7 @@ def _groups(people: pd.DataFrame, records: Records, asked: Asked, cells: SmallCe
                     f"{len(groups[0]) / len(own):.0%} of {own.name} found a partner; the others are left out"
                 )
     elif asked.against is not None and not isinstance(asked.against, str):
-        other, more = group_of(asked.against, people, by_patient=records.by_patient)
+        other, more = group_of(asked.against, people)
         one, another, both = apart(own, other, people)
         groups, told = [one, another], [own, other, one, another]
         notes += [*more, *both]

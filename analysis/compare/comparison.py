@@ -1,5 +1,6 @@
 """What is asked of a comparison, of which records, and what it tells."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,17 @@ ASSOCIATION = "association, not effect: who is in which group was not drawn by l
 IN_STAY = tuple(outcomes.IN_STAY_TOLD)
 OFFERED = (*IN_STAY, outcomes.DEATH, outcomes.RETURN)
 """The names by which outcomes are asked for."""
+
+
+_DAYS = re.compile(r"\s*([1-9]\d{0,4})\s*d?\s*")
+
+
+def parse_days(text: str) -> timedelta:
+    """Read `365d` or `365`. Raises InputError."""
+    found = _DAYS.fullmatch(text)
+    if found is None:
+        raise InputError(f"{text[:80]!r} is no number of days: write 365d.")
+    return timedelta(days=int(found[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +65,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """The records of a collection: its name, what its vectors see of them, and the folder of what was told of it.
-
-    `by_patient`: they were read from another source than the vectors were made of, so that only patients are the same.
-    """
+    """The records of a collection: its name, what its vectors see of them, and the folder of what was told of it."""
 
     kept: Kept
     collection: str
@@ -64,7 +73,6 @@ class Records:
     unit: Unit
     folder: Path
     synthetic: bool = False
-    by_patient: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,22 +36,20 @@ class Group:
         return Group(self.name, np.searchsorted(chosen, self.places))
 
 
-def group_of(members: Members, people: pd.DataFrame, *, by_patient: bool) -> tuple[Group, list[str]]:
+def group_of(members: Members, people: pd.DataFrame) -> tuple[Group, list[str]]:
     """Return a cohort's group, and what is to be said of it: of several units of a patient the first counts.
 
-    `by_patient` finds them by patient, as in records that the vectors were not made from. Raises InputError where
-    nobody is found.
+    Where no unit of it is in the records, as where these are of another source than the vectors, it is found by its
+    patients. Raises InputError where nobody is found.
     """
     notes = []
-    if by_patient:
-        first = people.drop_duplicates("patient_id")
-        found = pd.Index(first["patient_id"]).get_indexer(pd.Index(members.patients))
-        places = people.index.get_indexer(first.index)[found[found >= 0]]
-    else:
-        found = people.index.get_indexer(pd.Index(members.units))
-        places = found[found >= 0]
-    if (lost := int((found < 0).sum())) and len(places):
-        notes.append(f"some members of {members.name} are not in the records ({lost / len(found):.0%})")
+    found = people.index.get_indexer(pd.Index(members.units))
+    if (found < 0).all():
+        first = people.reset_index().drop_duplicates("patient_id").set_index("patient_id")["unit_id"]
+        found = people.index.get_indexer(pd.Index(first.reindex(pd.Index(members.patients))))
+    places = found[found >= 0]
+    if len(places) < len(found) and len(places):
+        notes.append(f"some members of {members.name} are not in the records, and don't count")
     whose = people["patient_id"].to_numpy()[places]
     first_of_each = ~pd.Series(whose).duplicated().to_numpy()
     if not first_of_each.all():

@@ -20,6 +20,7 @@ from cohorts.measures.survival import Curve, kaplan_meier, log_rank, restricted_
 OUTCOMES, CURVES = "outcomes", "curves"
 STAY, IN_HOSPITAL = "length of stay, days", "death in hospital"
 DEATH, RETURN = "death", "readmission"
+MEAN = "restricted mean, days"
 DEATH_AT, RETURN_AT = (30, 90, 365), (30,)
 _TICKS = 6  # of the axis, with numbers at risk
 
@@ -86,9 +87,9 @@ class Timed:
         means = {name: restricted_mean(curve, self.horizon) for name, curve in self.curves.items()}
         told = partial(figure, OUTCOMES, self.item, at=self.horizon, text="" if shown else cells.hidden)
         for name, mean in means.items():
-            yield told("restricted mean, days", mean, group=name)
+            yield told(MEAN, mean, group=name)
         if len(means) == 2:
-            yield told("restricted mean, days", difference(*means.values()), group=DIFFERENCE)
+            yield told(MEAN, difference(*means.values()), group=DIFFERENCE)
             yield told("log-rank p", self._p(), group=TEST)
 
     def points(self, cells: SmallCells) -> Figures:

@@ -1,5 +1,6 @@
 """What was coded, given and done: conditions of people, and when each drug and procedure was first used."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +20,7 @@ Numbers = npt.NDArray[np.int32]
 Hours = npt.NDArray[np.float32]
 DRUG, PROCEDURE = "drug", "procedure"
 _BEDSIDE = "bedside procedure"
+_LINE = re.compile(r"\d+ gauge")  # a line into a vein, which nearly everybody has
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def _items(
 ) -> Sequence[tuple[str, str]]:
     """Return what a row is a use of: one item or several, each as (kind, name); a code that no map has is its own."""
     if kind == _BEDSIDE:
-        return [(PROCEDURE, (name or code or "").lower())] if name or code else []
+        called = (name or code or "").lower()
+        return [(PROCEDURE, called)] if called and not _LINE.match(called) else []
     keys = [(NDC, ndc)] if kind == DRUG and ndc else []
     keys += [(system, code)] if system and code else []
     keys += [(NAME, name)] if kind == DRUG and name else []

@@ -30,8 +30,12 @@ from cohorts.search.neighbours import records_seen
 from cohorts.search.question import Question
 
 if TYPE_CHECKING:
+    from cohorts.analysis.compare.comparison import Comparison
+    from cohorts.analysis.compare.matching import Match
     from cohorts.connectors.filters.conditions import Filter
     from cohorts.encoders.base import Encoder
+    from cohorts.progress import ProgressCallback
+    from cohorts.records.base import Source
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,62 @@ class Cohort:
             other = open_cohort(self._place, other)
         return difference((self.name, self.patients), (other.name, other.patients))
 
+    def compare(
+        self,
+        other: "Cohort | str | None" = None,
+        *,
+        outcomes: "Iterable[str] | str" = (),
+        match: "Match | str" = "nearest",
+        follow_up: str | int | None = None,
+        source: "Source | None" = None,
+        anyway: bool = False,
+        min_cell: int = 11,
+        progress: "ProgressCallback | None" = None,
+    ) -> "Comparison":
+        """Compare the cohort with another group: who they are, how it ended, what was done. An association, no effect.
+
+        Args:
+            other: A cohort of the same collection or its name, `"rest"` (everybody else), `"matched"` (a partner for
+                each patient among the rest), or None for the cohort alone.
+            outcomes: `length-of-stay`, `death-in-hospital`, `death`, `readmission`; by default all that the window of
+                the collection's vectors allows.
+            match: How partners are found: `"nearest"` by age, sex, type and year of admission, or by `"propensity"`.
+            follow_up: How many days after discharge all deaths are known, as in `"365d"`, where the source does not
+                tell, or you know better.
+            source: What `open_source` returns, for the records, where none were kept beside the collection.
+            anyway: Tell of outcomes that the vectors may have seen too; the result is marked.
+            min_cell: Hide counts of fewer patients, and what would give them away; 1 hides nothing.
+            progress: Called with what is read.
+
+        Raises:
+            InputError: A group is too small, or differs by a few patients from one that was compared before; an
+                outcome is asked for that the vectors may have seen; or there are no records.
+        """
+        from cohorts.analysis.compare.comparing import compare
+        from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, parse_days
+        from cohorts.analysis.compare.groups import Members as Compared
+        from cohorts.analysis.compare.matching import Match
+        from cohorts.analysis.compare.records_of import records_of
+
+        if isinstance(other, str) and other not in (REST, MATCHED):
+            other = open_cohort(self._place, other)
+        with_whom = (
+            Compared(other.name, other.units, other._saved.patients) if isinstance(other, Cohort) else other
+        )
+        asked = Asked(
+            cohort=Compared(self.name, self.units, self._saved.patients),
+            against=with_whom,
+            outcomes=[outcomes] if isinstance(outcomes, str) else list(outcomes),
+            match=Match(match),
+            follow_up=None if follow_up is None else parse_days(str(follow_up)),
+            anyway=anyway,
+            min_cell=min_cell,
+        )
+        collection = replace(self._place.describe().collection, name=self._place.name)
+        tick = progress or _silent
+        with records_of(collection, self._place.run_dir, self._place.kept_in, source, tick) as records:
+            return compare(records, asked, tick)
+
     def export(
         self, file: Path | str, form: ExportFormat | str = ExportFormat.CSV, *, definition_id: int = 1
     ) -> tuple[str, ...]:
@@ -181,6 +241,10 @@ class Cohort:
         """Return its name, how many patients, and of what: no patient."""
         synthetic = ", synthetic: invented patients, no clinical meaning" if self._saved.synthetic else ""
         return f"<Cohort {self.name}: {len(self):,} patients of {self._saved.collection}{synthetic}>"
+
+
+def _silent(stage: str, units: int, expected: int | None = None, /) -> None:
+    """Tell nobody."""
 
 
 def fingerprint_of(collection: Definition) -> str:

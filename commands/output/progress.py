@@ -26,6 +26,11 @@ _LABELS = {
     "write": "writing",
     "index": "indexing",
     "verify": "verifying",
+    "people": "people",
+    "diagnoses": "diagnoses",
+    "laboratory values": "values",
+    "drugs and procedures": "treatment",
+    "reading": "reading",
 }
 _EVERY_S = 1.0
 _SPEED_OF_S = 300  # a chunk may take a minute: what is left is told from the last ones
