@@ -10,7 +10,7 @@ from cohorts.analysis.compare import care, outcomes
 from cohorts.analysis.compare.characteristics import balanced, characteristics
 from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.figures import COLUMNS, Figures
-from cohorts.analysis.compare.groups import Group, apart, check_size, group_of, rest_of
+from cohorts.analysis.compare.groups import Group, Members, apart, check_size, group_of, rest_of
 from cohorts.analysis.compare.ledger import check_told, note_told
 from cohorts.analysis.compare.matching import matched
 from cohorts.analysis.compare.small_cells import SmallCells
@@ -35,21 +35,21 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     everybody = people_of(records.kept)
     progress("people", len(everybody), len(everybody))
     made = _groups(everybody, asked, cells)
-    patients = [everybody["patient_id"].iloc[one.places].tolist() for one in made.told]
-    if cells.least > 1:
-        for group, some in zip(made.told, patients, strict=True):
-            check_told(records.folder, group.name, some, cells)
+    whose = everybody["patient_id"]
+    # The rest is told of where the cohort is.
+    shown = [(one.name, whose.iloc[one.places].tolist()) for one in made.told if one.name != REST]
+    for name, patients in shown if cells.least > 1 else ():
+        check_told(records.folder, name, patients, cells)
     follow_up = endings.followed(everybody, asked.follow_up)
-    chosen = np.unique(np.concatenate([one.places for one in (*made.groups, *made.before)]))
+    chosen = np.unique(np.concatenate([one.places for one in made.told]))
     people = everybody.iloc[chosen]
     groups, before = ([one.among(chosen) for one in some] for some in (made.groups, made.before))
     start, until = zero.of(people, records.kept), follow_up.until.iloc[chosen]
     figures = [*balanced(people, before, groups, cells)] if before else []
     figures += _endings(people, groups, start, until, names, cells)
     figures += _care(records, people, groups, cells, progress)
-    if cells.least > 1:
-        for some in patients:
-            note_told(records.folder, some)
+    for _, patients in shown if cells.least > 1 else ():
+        note_told(records.folder, patients)
     return Comparison(
         collection=records.collection,
         groups=tuple(one.name for one in groups),
@@ -89,38 +89,40 @@ def _outcomes(asked: Asked, records: Records, zero: TimeZero) -> tuple[list[str]
 
 @dataclass(frozen=True)
 class _Groups:
-    """The groups, what stood before a match, those whose patients are to be noted, and what is to be said."""
+    """The groups, what stood before a match, and what is to be said."""
 
     groups: Sequence[Group]
     before: Sequence[Group]
-    told: Sequence[Group]
     notes: Sequence[str]
+
+    @property
+    def told(self) -> Sequence[Group]:
+        """Return all groups of which something is told."""
+        return (*self.before, *self.groups)
 
 
 def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells) -> _Groups:
     own, notes = group_of(asked.cohort, people)
     before: list[Group] = []
-    told: list[Group] = [own]  # of the rest, what the cohort tells is told
     groups = [own]
     if asked.against in (REST, MATCHED):
         rest = rest_of(own, people, REST)
         groups = [own, rest]
-        if asked.against == MATCHED:
-            check_size(rest, cells)
-            before, groups = groups, [*matched(own, rest, people, asked.match)]
-            told = [*told, *groups]
-            if len(groups[0]) < len(own):
-                notes.append(
-                    f"{len(groups[0]) / len(own):.0%} of {own.name} found a partner; the others are left out"
-                )
-    elif asked.against is not None and not isinstance(asked.against, str):
+    if asked.against == MATCHED:
+        for group in groups:
+            check_size(group, cells)
+        before, groups = groups, [*matched(own, groups[1], people, asked.match, cells)]
+        if len(groups[0]) < len(own):
+            notes.append(
+                f"{len(groups[0]) / len(own):.0%} of {own.name} have a partner; the others are left out"
+            )
+    elif isinstance(asked.against, Members):
         other, more = group_of(asked.against, people)
-        one, another, both = apart(own, other, people)
-        groups, told = [one, another], [own, other, one, another]
+        *groups, both = apart(own, other, people, cells)
         notes += [*more, *both]
     for group in groups:
         check_size(group, cells)
-    return _Groups(groups, before, told, notes)
+    return _Groups(groups, before, notes)
 
 
 def _endings(

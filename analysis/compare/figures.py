@@ -1,10 +1,10 @@
 """What a comparison tells, as rows of one long table: of which group, of what, which measure, how much."""
 
 from collections.abc import Iterator, Mapping
-from math import isnan, nan
+from math import isinf, isnan, nan
 from typing import Any
 
-from cohorts.measures.intervals import Estimate
+from cohorts.measures.intervals import UNTOLD, Estimate
 
 Figure = Mapping[str, Any]
 Figures = Iterator[Figure]
@@ -25,7 +25,8 @@ def figure(
 ) -> Figure:
     """Return a row: `at` is a day, or a step; `text` stands in place of a value that is not shown."""
     told = value if isinstance(value, Estimate) else Estimate(float(value), nan, nan)
-    shown = Estimate(nan, nan, nan) if text else told
+    text = text or ("not known" if isnan(told.value) else "infinite" if isinf(told.value) else "")
+    shown = UNTOLD if text else told
     return {
         "sheet": sheet,
         "item": item,
@@ -36,5 +37,5 @@ def figure(
         "value": shown.value,
         "low": shown.low,
         "high": shown.high,
-        "text": text or ("not known" if isnan(told.value) else ""),
+        "text": text,
     }

@@ -70,13 +70,20 @@ def rest_of(group: Group, people: pd.DataFrame, name: str) -> Group:
     return Group(name, np.sort(first))
 
 
-def apart(one: Group, other: Group, people: pd.DataFrame) -> tuple[Group, Group, list[str]]:
-    """Return two groups without the patients that stand in both, and what is to be said of it."""
+def apart(
+    one: Group, other: Group, people: pd.DataFrame, cells: SmallCells
+) -> tuple[Group, Group, list[str]]:
+    """Return two groups without the patients that stand in both, and what is to be said of it.
+
+    A few stay in both: a group without them would, beside the whole one, tell of them.
+    """
     whose = people["patient_id"].to_numpy()
     mine, theirs = whose[one.places], whose[other.places]
     both = set(mine) & set(theirs)
     if not both:
         return one, other, []
+    if cells.small(len(both)):
+        return one, other, [f"a few patients stand in both {one.name} and {other.name}, and count in both"]
     one, other = (
         Group(group.name, group.places[~np.isin(patients, list(both))])
         for group, patients in ((one, mine), (other, theirs))

@@ -6,11 +6,13 @@ Source: Austin, 2011, Optimal caliper widths for propensity-score matching, Phar
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from cohorts.analysis.compare.groups import Group, Places
+from cohorts.analysis.compare.small_cells import SmallCells
 
 Floats = npt.NDArray[np.float64]
 _CALIPER = 0.2  # standard deviations of the logit
@@ -26,32 +28,53 @@ class Match(StrEnum):
     PROPENSITY = "propensity"
 
 
-def matched(group: Group, rest: Group, people: pd.DataFrame, how: Match) -> tuple[Group, Group]:
-    """Return those of a group who found a partner of their own among the rest, and these, in the same order."""
+def matched(
+    group: Group, rest: Group, people: pd.DataFrame, how: Match, cells: SmallCells
+) -> tuple[Group, Group]:
+    """Return those of a group who found a partner of their own among the rest, and these, in the same order.
+
+    Where only a few found none, those who are farthest from their partners are left out with them: the group with and
+    without a few would tell of these.
+    """
     whole = people.iloc[np.concatenate([group.places, rest.places])]
     mine = np.arange(len(whole)) < len(group)
-    if how is Match.NEAREST:
-        points = np.stack([_standard(whole[name]) for name in ("age", "year")], axis=1)
-        strata = whole[list(CLASSES)].astype("str").agg("/".join, axis=1).to_numpy()
-        pairs = [
-            pair
-            for one in pd.unique(strata[mine])
-            for pair in _pairs(
-                points, np.flatnonzero(mine & (strata == one)), np.flatnonzero(~mine & (strata == one))
-            )
-        ]
-    else:
-        logit = _logit(whole, mine)[:, None]
-        widest = _CALIPER * float(logit.std())
-        pairs = _pairs(logit, np.flatnonzero(mine), np.flatnonzero(~mine), widest)
-    own, partner = (np.array(some, np.int64) for some in zip(*sorted(pairs), strict=True)) if pairs else _NONE
+    pairs = _nearest(whole, mine) if how is Match.NEAREST else _by_propensity(whole, mine)
+    if cells.small(len(group) - len(pairs)):
+        pairs = sorted(pairs, key=lambda pair: pair.distance)[: len(group) - cells.least]
+    pairs.sort()
     return (
-        Group(group.name, group.places[own]),
-        Group(f"matched to {group.name}", rest.places[partner - len(group)]),
+        Group(group.name, group.places[np.array([pair.own for pair in pairs], np.int64)]),
+        Group(
+            f"matched to {group.name}",
+            rest.places[np.array([pair.partner for pair in pairs], np.int64) - len(group)],
+        ),
     )
 
 
-_NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+class _Pair(NamedTuple):
+    """Places of a patient and the partner, and how far they are apart."""
+
+    own: int
+    partner: int
+    distance: float
+
+
+def _nearest(people: pd.DataFrame, mine: npt.NDArray[np.bool_]) -> list[_Pair]:
+    points = np.stack([_standard(people[name]) for name in ("age", "year")], axis=1)
+    strata = people[list(CLASSES)].astype("str").agg("/".join, axis=1).to_numpy()
+    return [
+        pair
+        for one in pd.unique(strata[mine])
+        for pair in _pairs(
+            points, np.flatnonzero(mine & (strata == one)), np.flatnonzero(~mine & (strata == one))
+        )
+    ]
+
+
+def _by_propensity(people: pd.DataFrame, mine: npt.NDArray[np.bool_]) -> list[_Pair]:
+    logit = _logit(people, mine)[:, None]
+    widest = _CALIPER * float(logit.std())
+    return _pairs(logit, np.flatnonzero(mine), np.flatnonzero(~mine), widest)
 
 
 def _standard(values: "pd.Series[float]") -> Floats:
@@ -73,11 +96,11 @@ def _logit(people: pd.DataFrame, mine: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(fitted.decision_function(columns), np.float64)
 
 
-def _pairs(points: Floats, mine: Places, others: Places, widest: float = np.inf) -> list[tuple[int, int]]:
+def _pairs(points: Floats, mine: Places, others: Places, widest: float = np.inf) -> list[_Pair]:
     """Pair each of `mine`, in a shuffled order of its own, with the nearest of `others` who is still free."""
     from sklearn.neighbors import NearestNeighbors
 
-    pairs: list[tuple[int, int]] = []
+    pairs: list[_Pair] = []
     free = np.ones(len(others), np.bool_)
     left = np.random.default_rng(0).permutation(mine)
     while len(left) and free.any():
@@ -93,6 +116,6 @@ def _pairs(points: Floats, mine: Places, others: Places, widest: float = np.inf)
                 again.append(one)
             elif spans[place] <= widest:
                 free[candidates[place]] = False
-                pairs.append((one, int(others[candidates[place]])))
+                pairs.append(_Pair(one, int(others[candidates[place]]), float(spans[place])))
         left = np.array(again, np.int64)
     return pairs

@@ -117,15 +117,17 @@ class Timed:
         return not curve.events[(curve.times > told) & (curve.times <= self.horizon)].any()
 
     def _at_risk(self, curve: Curve, cells: SmallCells) -> Iterator[tuple[int, int]]:
-        """Yield numbers at risk at round days, where neither events nor other endings in between are few."""
-        last, events, gone = -1, 0, 0
-        for day in sorted({round(self.horizon * tick / _TICKS) for tick in range(_TICKS + 1)}):
-            before = curve.times < day
-            now = int(curve.events[before].sum()), int((curve.competing + curve.censored)[before].sum())
-            left = curve.followed(day)
-            few = cells.small(now[0] - events) or cells.small(now[1] - gone) or cells.small(left)
-            if not few and day > last:
-                last, (events, gone) = day, now
+        """Yield how many are still at risk behind some of the days that the curve is told at, evenly if they are.
+
+        Where few ended otherwise since the last such day, the number would tell how few: it is left out.
+        """
+        ended = np.cumsum(curve.competing + curve.censored)
+        every, due, before = self.horizon / _TICKS, 0.0, 0
+        for day in self._days(curve, cells):
+            step = curve.step(day)
+            left = int(curve.at_risk[0] - curve.events[: step + 1].sum() - ended[step])
+            if day >= due and not cells.small(ended[step] - before) and not cells.small(left):
+                before, due = int(ended[step]), (day // every + 1) * every
                 yield day, left
 
     def _p(self) -> float:
