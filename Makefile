@@ -8,7 +8,7 @@ GUESTS := .guests/.ready
 STATISTICS := .statistics/.ready
 OLDEST := .oldest/.ready
 ON_RAY := tests/loaders/points/test_ray.py
-PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.py plugins.py private_files.py documents.py plain_text.py progress.py provenance.py saved_cohorts.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records reports search
+PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.py plugins.py private_files.py documents.py plain_text.py progress.py provenance.py saved_cohorts.py told_groups.py workspace.py py.typed analysis commands connectors encoders harness loaders measures records reports search
 
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=

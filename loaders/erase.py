@@ -15,6 +15,7 @@ from cohorts.loaders.kept_rows import erase_kept
 from cohorts.loaders.versions import refuse_version, standing
 from cohorts.private_files import Scratch, write_private
 from cohorts.saved_cohorts import erase_from_cohorts
+from cohorts.told_groups import forget
 from cohorts.workspace import rejected_files
 
 _AT_ONCE = 1_000  # points found, and removed, before the next ones are looked for
@@ -52,7 +53,10 @@ def erase(
     current = standing(connector, name)
     there = connector.describe(current).collection
     called = {patient_id, as_kept(there, patient_field(there), patient_id) or patient_id}
-    erased = Erased(cohorts=sum(erase_from_cohorts(one, called) for one in {folder, queried_from or folder}))
+    folders = {folder, queried_from or folder}
+    erased = Erased(cohorts=sum(erase_from_cohorts(one, called) for one in folders))
+    for one in folders:
+        forget(one, called)
     if there.attached and not there.metadata.get("encoder_fingerprint"):
         _check_was_saved(there, erased)
         return erased

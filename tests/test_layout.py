@@ -35,6 +35,7 @@ READ = {
     "workspace",
     "provenance",
     "saved_cohorts",
+    "told_groups",
     *EVERYWHERE,
 }
 MAY_IMPORT: dict[str, set[str]] = {
@@ -52,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workspace": {"records", "connectors", *EVERYWHERE},
     "provenance": {"records", *EVERYWHERE},
     "saved_cohorts": {"connectors", *EVERYWHERE},
+    "told_groups": EVERYWHERE,
     "encoders": {"records", "provenance", "measures", *EVERYWHERE},
     "loaders": READ,
     "search": READ,

@@ -11,7 +11,6 @@ from cohorts.analysis.compare.characteristics import balanced, characteristics
 from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.figures import COLUMNS, Figures
 from cohorts.analysis.compare.groups import Group, Members, apart, check_size, group_of, rest_of
-from cohorts.analysis.compare.ledger import check_told, note_told
 from cohorts.analysis.compare.matching import matched
 from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.history import endings
@@ -22,6 +21,7 @@ from cohorts.analysis.history.start import TimeZero, time_zero
 from cohorts.errors import InputError
 from cohorts.progress import ProgressCallback
 from cohorts.records.base import Unit
+from cohorts.told_groups import check_told, note_told
 
 
 def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Comparison:
@@ -39,7 +39,7 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     # The rest is told of where the cohort is.
     shown = [(one.name, whose.iloc[one.places].tolist()) for one in made.told if one.name != REST]
     for name, patients in shown if cells.least > 1 else ():
-        check_told(records.folder, name, patients, cells)
+        check_told(records.folder, name, patients, cells.least)
     follow_up = endings.followed(everybody, asked.follow_up)
     chosen = np.unique(np.concatenate([one.places for one in made.told]))
     people = everybody.iloc[chosen]

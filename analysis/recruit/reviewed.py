@@ -35,7 +35,7 @@ def read_review(file: Path) -> list[Precision]:
         raise InputError(f"The reviewed file {file} can't be read: {type(error).__name__}.") from error
     if not rows or REVIEWER not in rows[0] or "rank" not in rows[0]:
         raise InputError(
-            f"{file} has no rows with columns rank and {REVIEWER}: recruit --out writes such a file."
+            f"{file} has no rows with columns rank and {REVIEWER}, as what is exported for review has."
         )
     answers = [
         _answer(row[REVIEWER], number, file) for number, row in enumerate(_by_rank(rows, file), start=1)

@@ -65,10 +65,12 @@ def test_who_is_erased_is_in_no_cohort_of_the_collection(ward: str, tmp_path: Pa
     ok(f"cohort make one --ids ids.txt {ward}")
     kept = tmp_path / "s.db.runs" / "icu" / "cohorts"
     assert all(patient in file.read_text() for file in kept.iterdir())
+    ok(f"compare old --format csv {ward}")
     _, _, told = run(f"delete --patient {patient} --run-dir elsewhere {ward}")
     assert "2 saved cohorts held or named the patient" in told
     assert len(list(kept.iterdir())) == 2
     assert not [file for file in kept.iterdir() if patient in file.read_text()]
+    ok(f"compare old --format csv {ward}")  # which without the erasure would tell of the one who lacks
 
 
 def test_a_text_is_kept_as_it_was_typed_and_a_note_is_not(

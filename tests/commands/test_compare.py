@@ -42,7 +42,6 @@ def test_two_cohorts_are_compared_and_reported(at: Path, tmp_path: Path) -> None
         "Who they are",
         "age, years",
         "How it ended",
-        "death in hospital",
         "What was done",
         "hidden",
     ):

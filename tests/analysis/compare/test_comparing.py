@@ -10,7 +10,6 @@ import pytest
 from cohorts.analysis.compare.comparing import compare
 from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.groups import Members
-from cohorts.analysis.compare.ledger import forget
 from cohorts.analysis.compare.matching import Match
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.people import people_of
@@ -18,6 +17,7 @@ from cohorts.analysis.history.start import time_zero
 from cohorts.errors import InputError
 from cohorts.records.base import Unit
 from cohorts.records.kept.reading import Kept
+from cohorts.told_groups import forget
 
 LEAST = 11
 Compared = Callable[..., Comparison]
@@ -167,7 +167,7 @@ def test_two_groups_that_differ_by_one_patient_are_not_both_told(
     kept_files = list((records.folder / "told").iterdir())
     assert {file.stat().st_mode & 0o777 for file in kept_files} == {0o600}
     assert not any(some.patients[0].encode() in file.read_bytes() for file in kept_files)
-    assert forget(records.folder, some.patients[0]) == 1
+    assert forget(records.folder, [some.patients[0]]) == 1
     compared(one_less, REST)  # after an erasure of that patient
 
 

@@ -6,12 +6,11 @@ folder: a salt, and for every group the sorted hashes of its patients, from whic
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.errors import InputError
 from cohorts.private_files import private_folder, replace_private
 
@@ -20,17 +19,15 @@ _TOLD = "*.u8"
 Hashes = npt.NDArray[np.uint64]
 
 
-def check_told(folder: Path, name: str, patients: Sequence[str], cells: SmallCells) -> None:
-    """Raise InputError where a group differs from one that was told of by a few patients."""
+def check_told(folder: Path, name: str, patients: Sequence[str], least: int) -> None:
+    """Raise InputError where a group differs by fewer than `least` patients from one that was told of."""
     mine = _hashed(patients, _salt(folder))
     for file in sorted((folder / _FOLDER).glob(_TOLD)):
         theirs = _read(file)
-        if abs(len(mine) - len(theirs)) >= cells.least:
-            continue
         both = len(np.intersect1d(mine, theirs, assume_unique=True))
-        if cells.small(len(mine) + len(theirs) - 2 * both):
+        if 0 < len(mine) + len(theirs) - 2 * both < least:
             raise InputError(
-                f"{name} differs by fewer than {cells.least} patients from a group that was compared before: both "
+                f"{name} differs by fewer than {least} patients from a group that was compared before: both "
                 "results together would tell of these.",
                 remedy="Compare the same group as before, or one that differs by more, or show small cells, which is "
                 "for your own eyes.",
@@ -47,18 +44,18 @@ def note_told(folder: Path, patients: Sequence[str]) -> None:
             stream.write(mine)
 
 
-def forget(folder: Path, patient: str) -> int:
-    """Take a patient out of all groups that are noted; return of how many."""
+def forget(folder: Path, patients: Iterable[str]) -> int:
+    """Take some patients out of all groups that are noted; return of how many groups."""
     if not (folder / _FOLDER / _SALT).exists():
         return 0
-    (gone,) = _hashed([patient], _salt(folder))
+    gone = _hashed([*patients], _salt(folder))
     found = 0
     for file in sorted((folder / _FOLDER).glob(_TOLD)):
         theirs = _read(file)
-        if gone in theirs:
+        if (erased := np.isin(theirs, gone)).any():
             found += 1
             with replace_private(file) as stream:
-                stream.write(theirs[theirs != gone].tobytes())
+                stream.write(theirs[~erased].tobytes())
     return found
 
 
