@@ -10,6 +10,7 @@ from cohorts.connectors.base import Connector, Description, Points
 from cohorts.connectors.checks import check_name
 from cohorts.connectors.filters.conditions import Filter
 from cohorts.connectors.index import SearchParams
+from cohorts.connectors.patients import patient_field, patients_of
 from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.given import Count, Id
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     import pandas as pd
+    from cohorts.analysis.evidence import Passage
     from cohorts.analysis.recruit.profile import Profile
     from cohorts.analysis.recruit.recruited import Recruited
     from cohorts.analysis.saved.cohort import Cohort, Place
@@ -275,6 +277,28 @@ class CollectionHandle:
         )
         asked = Example(kind=Kind.NEW, value=new.id, vector=tuple(new.vector.tolist()))
         return self._ask((asked,), k, where=where, search=search, per_unit=per_unit, notes=new.notes)
+
+    def evidence(self, found: Found, source: "Source") -> "list[Passage | None]":
+        """Return, for each of the first 100 found, the passage of its notes that fits the question best, or None.
+
+        It is read from the source now, within the collection's window, and nothing of it is kept. It fits by the words
+        of the texts asked by, and of the notes of the patients asked by.
+
+        Args:
+            found: What a question of this collection returned.
+            source: What `open_source` returns, with the collection's unit: the records of who was found.
+
+        Raises:
+            InputError: It was found in another collection.
+            SourceError: The source can't be read.
+        """
+        from cohorts.analysis.evidence import read_passages
+
+        if not isinstance(found, Found) or found.question is None or found.collection != self.name:
+            raise given.refused("found", f"what a question of collection {self.name} found", found)
+        field = patient_field(self.describe().collection)
+        whose = [patients_of(field, hit.id, hit.payload) for hit in found]
+        return read_passages(source, found.hits, whose, found.question, found.as_of)
 
     def fetch(self, ids: "Id | Iterable[Id] | pd.Series[Any] | npt.NDArray[Any]") -> Points:
         """Return the units that are there among some ids, in the order asked: `ids`, `vectors`, `payloads`.

@@ -1,6 +1,7 @@
 """Commands that read a collection: `query`, `describe`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,10 +33,13 @@ from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
 if TYPE_CHECKING:
+    from cohorts.analysis.evidence import Passage
     from cohorts.analysis.saved.cohort import Place
     from cohorts.analysis.words import Words
     from cohorts.connectors.base import Connector
     from cohorts.encoders.base import Encoder
+    from cohorts.records.base import Source
+    from cohorts.records.shards import Named
     from cohorts.search.neighbours import Neighbours
     from cohorts.search.question import Question
 
@@ -100,6 +104,13 @@ def query(
     explain: Annotated[
         bool, query_option("--explain", help="Tell what the vectors were made of: notes, codes, values.")
     ] = False,
+    evidence: Annotated[
+        str | None,
+        query_option(
+            metavar="<source:path>",
+            help="Show the passage of each one's notes that fits best, read now, as from mimic3:FOLDER.",
+        ),
+    ] = None,
     suggest: Annotated[
         bool,
         query_option(
@@ -146,7 +157,7 @@ def query(
     given = _Examples(
         patient or [], text or [], note_file, weights, unlike or [], unlike_text or [], unlike_weight
     )
-    _check_asked(given, source, path)
+    _check_asked(given, source, path, evidence)
     more: dict[str, Any] = {"any_of": any_of, "contrast": contrast, "as_written": as_written}
     more |= {"params": wanted_search(search, settings), "per_unit": per_unit, "k": k}
     asked = _question(given, where, more)
@@ -166,13 +177,19 @@ def query(
         else:
             encode = made_by.encode_text if made_by else None
             found = of_question(connector, collection, asked, encode, suggest=suggest)
-        words = _words(connector, collection, found, made_by) if explain else None
+        words = _words(connector, collection, found, made_by)
+        passages = None
+        if evidence is not None:
+            name, _, place = evidence.partition(":")
+            unit = UnitName(str(found.description.collection.metadata.get("unit", UnitName.PATIENT)))
+            read = _SourceAsked(name, place, unit, mapping, notes, columns, dates, deidentify, None)
+            passages = _passages(found, read)
         kept = (
             None
             if save is None
             else _keep(place_of(connector, store, collection, encoder=made_by), save, found)
         )
-    show_neighbours(found, output.value, explain=explain, words=words)
+    show_neighbours(found, output.value, explain=explain, words=words, evidence=passages)
     if kept is not None:
         log.say("note", kept)
 
@@ -281,6 +298,38 @@ def _words(
     return word_shares(connector, collection, found.hits, partial(encoder.explain_text, example.value))
 
 
+@contextmanager
+def _opened(asked: _SourceAsked, only: "Named | None" = None) -> Iterator["Source"]:
+    """Open a source for a moment; of the patients named alone, where some are."""
+    from cohorts.commands.sources import opened_source
+    from cohorts.private_files import Scratch, work_folder
+
+    given = asked._asdict()
+    name, path = given.pop("name"), given.pop("path")
+    with (
+        Scratch(work_folder()) as folder,
+        opened_source(name, path, folder, max_bad_share=1, shard=only, **given) as source,
+    ):
+        yield source
+
+
+def _passages(found: "Neighbours", asked: _SourceAsked) -> "list[Passage | None]":
+    """Return the passage of each answer's notes that fits the question best, read from the user's own files."""
+    from cohorts.analysis.evidence import MOST, asked_patients, read_passages
+    from cohorts.records.shards import Named
+
+    assert found.question is not None  # noqa: S101 - it was asked here
+    whose = found.patients
+    only = Named(asked_patients(found.question).union(*whose[:MOST]))
+    with _opened(asked, only) as source:
+        read = read_passages(source, found.hits, whose, found.question, found.as_of)
+    if lacking := read[:MOST].count(None):
+        log.say("note", f"Note: no passage of {lacking:,} of the answers shares a word with the question.")
+    if len(read) > MOST:
+        log.say("note", f"Note: the notes of the first {MOST} answers were read.")
+    return read
+
+
 def _of_new(
     connector: "Connector",
     collection: str,
@@ -290,19 +339,12 @@ def _of_new(
     question: "Question",
 ) -> "Neighbours":
     """Return the neighbours of a patient who is read now, and encoded as those of the collection were."""
-    from cohorts.commands.sources import opened_source
     from cohorts.loaders.points.payload import explained
-    from cohorts.private_files import Scratch, work_folder
     from cohorts.search.neighbours import of_question
     from cohorts.search.new_patient import encode_patient
     from cohorts.search.question import Example, Kind
 
-    given = asked._asdict()
-    name, path = given.pop("name"), given.pop("path")
-    with (
-        Scratch(work_folder()) as folder,
-        opened_source(name, path, folder, max_bad_share=1, **given) as source,
-    ):
+    with _opened(asked) as source:
         new = encode_patient(source, encoder, patient)
     example = Example(kind=Kind.NEW, value=new.id, vector=tuple(new.vector.tolist()))
     own = [explained(one) for one in new.explanations]
@@ -317,8 +359,13 @@ def _of_bundle(bundle: Path, source: str | None, path: str | None) -> tuple[str,
     return "fhir", str(bundle)
 
 
-def _check_asked(given: _Examples, source: str | None, path: str | None) -> None:
+def _check_asked(given: _Examples, source: str | None, path: str | None, evidence: str | None) -> None:
     """Raise InputError where nothing is asked by, or a source and examples of the collection both are."""
+    if evidence is not None and (source or not all(evidence.partition(":"))):
+        raise InputError(
+            "--evidence takes a source and where its records are, as in mimic3:FOLDER; it reads the notes of patients "
+            "in the collection, and goes with --patient, --text and --note-file alone."
+        )
     if (source is None) != (path is None):
         raise InputError("A patient in a source is asked by with --source NAME and --path together.")
     described = given.texts or given.note_file is not None

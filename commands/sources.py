@@ -10,7 +10,7 @@ from cohorts.commands.output import log
 
 if TYPE_CHECKING:
     from cohorts.records.base import Source
-    from cohorts.records.shards import Shard
+    from cohorts.records.shards import Named, Shard
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def opened_source(
     mapping: Path | None = None,
     split: str = "",
     dates: DatesName = DatesName.ISO,
-    shard: "Shard | None" = None,
+    shard: "Shard | Named | None" = None,
     deidentify: bool = False,
     context: ContextName | None = None,
     memory_mib: int = MEMORY_MIB,

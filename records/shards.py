@@ -16,6 +16,18 @@ class Shard(NamedTuple):
     def __str__(self) -> str:
         return f"{self.number}/{self.many}"
 
+    def holds(self, patient_id: str) -> bool:
+        """Tell whether a patient belongs to it."""
+        return shard_of(patient_id, self.many) == self.number
+
+
+class Named(frozenset[str]):
+    """Some patients, by their ids: all that is read of a source."""
+
+    def holds(self, patient_id: str) -> bool:
+        """Tell whether a patient is one of them."""
+        return patient_id in self
+
 
 def parse_shard(text: str) -> Shard:
     """Return the shard of `i/n`. Raises InputError."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cohorts.connectors.base import Collection, Connector, Payload, Points
+from cohorts.connectors.base import Collection, Connector, Hit, Payload, Points
 from cohorts.connectors.checks import check_queries
 from cohorts.connectors.padding import as_questions, padding_of
 from cohorts.connectors.patients import as_kept, patient_field, patients_of, points_of
@@ -28,7 +28,8 @@ _NOTHING_LEFT = 1e-3  # of the length of one example: what is shorter is roundin
 class Asked:
     """The vectors to ask by (q, dim) float32, and the patients who are no answers, with what is stored of them.
 
-    `units` is how many points they have.
+    `units` is how many points they have; `examples` are the patients to be like, each by the point that is nearest to
+    what is asked by.
     """
 
     vectors: Vectors
@@ -36,6 +37,26 @@ class Asked:
     units: int = 0
     own: tuple[Payload, ...] = ()
     notes: tuple[str, ...] = ()
+    examples: tuple[Hit, ...] = ()
+
+
+@dataclass(frozen=True)
+class _One:
+    """An example's vector (1, dim), and, of a patient, the points that it has, how many are stored, and what."""
+
+    vector: Vectors
+    patients: frozenset[str] = frozenset()
+    points: Points | None = None
+    stored: int = 0
+    own: tuple[Payload, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def nearest(self, vectors: Vectors) -> Iterator[Hit]:
+        """Yield the point that is nearest to any of some vectors (q, dim); none of what is no patient."""
+        if self.points is not None:
+            scores = (_unit_rows(self.points.vectors) @ _unit_rows(vectors).T).max(axis=1)
+            best = int(scores.argmax())
+            yield Hit(self.points.ids[best], float(scores[best]), self.points.payloads[best])
 
 
 class Examples:
@@ -54,21 +75,18 @@ class Examples:
             raise InputError("Nobody to be like is named: name at least one patient, text or vector.")
         every = [self._one(one) for one in question.examples]
         _check_once([one.patients for one in every])
-        vectors = np.concatenate([one.vectors for one in every])
+        vectors = np.concatenate([one.vector for one in every])
+        like = [of for one, of in zip(question.examples, every, strict=True) if not one.unlike]
         notes: Iterable[str] = ()
         if len(every) > 1:
             vectors, notes = self._combined(question, vectors)
         return Asked(
             vectors,
             frozenset().union(*(one.patients for one in every)),
-            sum(one.units for one in every),
-            tuple(
-                payload
-                for one, of in zip(question.examples, every, strict=True)
-                for payload in of.own
-                if not one.unlike
-            ),
+            sum(one.stored for one in every),
+            tuple(chain.from_iterable(one.own for one in like)),
             tuple(dict.fromkeys(chain(*(one.notes for one in every), notes))),
+            tuple(chain.from_iterable(one.nearest(vectors) for one in like)),
         )
 
     def _combined(self, question: Question, vectors: Vectors) -> tuple[Vectors, Iterable[str]]:
@@ -92,17 +110,17 @@ class Examples:
             towards = np.stack([_checked(one - away, "What is like and what is unlike") for one in towards])
         return np.asarray(_unit_rows(towards), np.float32), notes
 
-    def _one(self, example: Example) -> Asked:
+    def _one(self, example: Example) -> _One:
         match example.kind:
             case Kind.PATIENT:
                 return self._patient(example.value)
             case Kind.TEXT | Kind.NOTE:
-                return Asked(self._text(example))
+                return _One(self._text(example))
             case Kind.NEW:
                 return self._new(example)
-        return Asked(self._vector(example))
+        return _One(self._vector(example))
 
-    def _patient(self, patient_id: str) -> Asked:
+    def _patient(self, patient_id: str) -> _One:
         many, own = own_points(self._connector, self._name, self._collection, patient_id)
         if not own.ids:
             raise not_found(self._connector, self._name, self._collection, patient_id, suggest=self._suggest)
@@ -110,12 +128,15 @@ class Examples:
         notes: tuple[str, ...] = ()
         if many > len(own.ids):
             notes = (f"the patient has {many:,} units: {len(own.ids):,} of them were averaged",)
-        return Asked(mean, self._kept(patient_id), len(own.ids), tuple(own.payloads), notes)
+        payloads = tuple(own.payloads)
+        return _One(mean, self._kept(patient_id), own, len(own.ids), payloads, notes)
 
-    def _new(self, example: Example) -> Asked:
+    def _new(self, example: Example) -> _One:
         many, _ = own_points(self._connector, self._name, self._collection, example.value)
         told = ("the collection holds a patient of this id too, who is no answer",) if many else ()
-        return Asked(self._vector(example), self._kept(example.value), many, notes=told)
+        vector = self._vector(example)
+        point = Points([example.value], vector, [{self._field: example.value} if self._field else {}])
+        return _One(vector, self._kept(example.value), point, many, notes=told)
 
     def _text(self, example: Example) -> Vectors:
         if example.unlike and not example.weight:  # it is told, and no more

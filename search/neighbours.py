@@ -18,7 +18,6 @@ from cohorts.connectors.spread import warning_of
 from cohorts.records.window import WHOLE_STAY
 from cohorts.search.absent_values import Lookup
 from cohorts.search.examples import Asked, Encode, Examples, Vectors
-from cohorts.search.negation import as_meant
 from cohorts.search.question import Example, Kind, Question
 
 Vector = npt.NDArray[np.float32]
@@ -33,7 +32,7 @@ class Neighbours:
 
     Each is the best unit of another patient, or, `per_unit`, any unit. `own` is what is stored of the patient that was
     asked for. `whole` says that nothing else matches. `description` is of the collection that was searched, `question`
-    what was asked of it.
+    what was asked of it; `examples` are the patients to be like, each by the unit that is nearest to what was asked.
     """
 
     hits: list[Hit]
@@ -44,6 +43,13 @@ class Neighbours:
     per_unit: bool = False
     whole: bool = True
     question: Question | None = None
+    examples: tuple[Hit, ...] = ()
+
+    @property
+    def patients(self) -> list[frozenset[str]]:
+        """Return whose each hit is."""
+        field = patient_field(self.description.collection)
+        return [patients_of(field, hit.id, hit.payload) for hit in self.hits]
 
     @property
     def translation(self) -> str:
@@ -208,7 +214,11 @@ def of_question(
     """
     check_k(question.k, connector.abilities)
     description = connector.describe(name)
-    meant, told = as_meant(question, description.collection)
+    meant, told = question, tuple[str, ...]()
+    if question.texts:
+        from cohorts.search.negation import as_meant  # other questions should not wait for it
+
+        meant, told = as_meant(question, description.collection)
     examples = Examples(connector, name, description.collection, encode, suggest=suggest)
     asked = examples.asked(meant)
     search = _Search(connector, description, name, meant, asked)
@@ -230,6 +240,7 @@ def of_question(
         per_unit=question.per_unit,
         whole=nearest.whole,
         question=question,
+        examples=asked.examples,
     )
 
 

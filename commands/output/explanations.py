@@ -6,7 +6,7 @@ Codes and reasons are those that the encoder told at the ingest; words are told 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.words import Words
 from cohorts.commands.output.plain_table import PlainTable, plain, show
@@ -19,6 +19,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from cohorts.analysis.evidence import Passage
+
+_KINDS = {
+    "codes": ("diagnosis:", "procedure:"),
+    "drugs": ("drug:",),
+    "laboratory flags": ("lab:",),
+}
 _SHOWN = 4  # reasons; --format json has them all
 _LEAST = 0.0005  # added by a word: what is less is shown as .000, and so is not shown
 _LEAST_ROOM = 30  # characters for a list
@@ -44,18 +52,27 @@ def check_explained(found: Neighbours, words: Sequence[Words] | None) -> None:
     )
 
 
-def told_of(found: Neighbours, words: Sequence[Words] | None, *, explain: bool) -> list[dict[str, Any]]:
+def told_of(
+    found: Neighbours,
+    words: Sequence[Words] | None,
+    evidence: "Sequence[Passage | None] | None" = None,
+    *,
+    explain: bool,
+) -> list[dict[str, Any]]:
     """Return what is told of every hit, by name, beside its facts: nothing that is not known of any.
 
-    `shared_codes` are the codes of the patient asked for that a hit has too, those that weigh most there first; with
-    `explain`, `words` and what each adds, `from_notes` and `reasons`.
+    `shared_codes` are the codes of the patient asked for that a hit has too, those that weigh most there first;
+    `words` of a text and what each adds; `evidence`, a passage of its notes; with `explain`, `from_notes` and
+    `reasons`.
     """
     asked, told = codes_of(found.own), list[dict[str, Any]]()
     kept = any(reasons_of(hit.payload) is not None for hit in found.hits)
     for place, hit in enumerate(found.hits):
         one: dict[str, Any] = {"shared_codes": shared_codes(asked, hit.payload)} if asked else {}
-        if explain and words is not None:
+        if words is not None:
             one["words"] = [[word, round(share, 6)] for word, share in words[place] if round(share, 6)]
+        if evidence is not None:
+            one["evidence"] = _as_json(evidence[place])
         if explain and kept:
             one |= why(hit.payload)
         told.append(one)
@@ -69,7 +86,20 @@ def as_cells(told: dict[str, Any]) -> dict[str, Any]:
         cells["shared_codes"] = "; ".join(told["shared_codes"])
     if "words" in told:
         cells["words"] = "; ".join(f"{word}={share}" for word, share in told["words"])
+    if "evidence" in told:
+        cells["evidence"] = (told["evidence"] or {}).get("passage")
     return cells
+
+
+def _as_json(passage: "Passage | None") -> dict[str, Any] | None:
+    if passage is None:
+        return None
+    return {
+        "passage": passage.text,
+        "category": passage.category,
+        "time": passage.time,
+        "words": list(passage.words),
+    }
 
 
 def why(payload: Payload) -> dict[str, Any]:
@@ -79,21 +109,41 @@ def why(payload: Payload) -> dict[str, Any]:
 
 def show_told(found: Neighbours, told: Sequence[dict[str, Any]]) -> None:
     """Print what `told_of` tells to stdout, a table for each kind that is known, as much as fits on a line each."""
-    if asked := codes_of(found.own):
-        title = f"shared codes, of {len(asked):,} asked for, the weightiest first"
-        _show_lists(title, found.hits, [_shared(one["shared_codes"]) for one in told])
+    asked = codes_of(found.own)
+    for kind, prefixes in _KINDS.items():
+        if many := len([code for code in asked if code.startswith(prefixes)]):
+            title = f"shared {kind}, of {many:,} asked for, the weightiest first"
+            _show_lists(title, found.hits, [_shared(one["shared_codes"], prefixes) for one in told])
     if any("words" in one for one in told):
         title = "what words of the text add to the similarity"
         _show_lists(title, found.hits, [_added(one["words"]) for one in told])
+    if any(one.get("evidence") for one in told):
+        _show_passages(found.hits, [one["evidence"] for one in told])
     if any(one.get("reasons") is not None for one in told):
         _show_reasons(found)
 
 
-def _shared(codes: Sequence[str] | None) -> list[str]:
+def _shared(codes: Sequence[str] | None, prefixes: tuple[str, ...]) -> list[str]:
     if codes is None:
         return []
-    names = [re.sub("^(diagnosis|drug):", "", code).replace("_", " ") for code in codes]
-    return [f"{len(codes)}: {names[0]}", *names[1:]] if names else ["0"]
+    own = [code for code in codes if code.startswith(prefixes)]
+    names = [re.sub("^(diagnosis|drug|lab):", "", code).replace("_", " ") for code in own]
+    return [f"{len(names)}: {names[0]}", *names[1:]] if names else ["0"]
+
+
+def _show_passages(hits: Sequence[Hit], passages: Sequence[dict[str, Any] | None]) -> None:
+    """Print, for each hit that has one, the passage of its notes, over as many lines as it takes."""
+    title = "the passage of each one's notes that fits the question best; read now, and not kept"
+    table = PlainTable(title, collapse_padding=True, show_header=False)
+    table.add_column("rank", justify="right")
+    table.add_column("patient", justify="right", no_wrap=True)
+    table.add_column()
+    for rank, (hit, one) in enumerate(zip(hits, passages, strict=True), start=1):
+        if one is not None:
+            about = ", ".join(part for part in (one["category"], one["time"]) if part)
+            told = f"{one['passage']} ({about})" if about else one["passage"]
+            table.add_row(str(rank), str(hit.payload.get("patient_id", hit.id)), told)
+    show(table)
 
 
 def _added(words: Sequence[tuple[str, float]]) -> list[str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.words import Words
 from cohorts.commands.output import log
@@ -20,6 +20,10 @@ from cohorts.plain_text import csv_cell, json_text
 from cohorts.search.neighbours import Neighbours
 from rich.console import Console
 
+if TYPE_CHECKING:
+    from cohorts.analysis.evidence import Passage
+
+ASKED, EXAMPLES = "like", 5  # the rank of those asked for, and how many a table shows; --format json has all
 MAX_COLUMNS = 8  # of fields of others; --format json has them all
 
 
@@ -29,20 +33,23 @@ def show_neighbours(
     *,
     explain: bool = False,
     words: Sequence[Words] | None = None,
+    evidence: "Sequence[Passage | None] | None" = None,
 ) -> None:
-    """Print the neighbours to stdout as a table, as JSON or as CSV, and the codes they share with whom was asked for.
+    """Print the neighbours to stdout as a table, as JSON or as CSV, behind who was asked for, and why they are alike.
 
-    With `explain`, why their vectors are as they are too, and what `words` of a text add to the score of each, where
-    they are given. Raises InputError where neither can be told.
+    That is the codes they share with whom was asked for, what `words` of a text add to the score of each, and, as
+    `evidence`, a passage of each one's notes, where they are given; with `explain`, why their vectors are as they are
+    too. Raises InputError where that can't be told.
     """
     words = words if words and any(words) else None
     if explain:
         check_explained(found, words)
     collection = found.description.collection
-    told = told_of(found, words, explain=explain)
+    told = told_of(found, words, evidence, explain=explain)
     theirs = _is_theirs(collection)
     row_of = partial(_their_row, _their_names(collection, found.hits, told)) if theirs else _row
     rows = [row_of(collection, rank, hit) for rank, hit in enumerate(found.hits, start=1)]
+    examples = [row_of(collection, ASKED, hit) for hit in found.examples]
     if output == "json":
         asked = codes_of(found.own)
         result = {
@@ -56,6 +63,7 @@ def show_neighbours(
             "notes": [note for note in (found.shortfall, *found.notes) if note],
             **({"asked_codes": asked} if asked else {}),
             **({"patient": [why(one) for one in found.own]} if explain else {}),
+            **({"examples": [_without_rank(row) for row in examples]} if examples else {}),
             "neighbours": [{**row, **one} for row, one in zip(rows, told, strict=True)],
         }
         print(json_text(result, indent=2))  # noqa: T201 - this is the output
@@ -67,10 +75,15 @@ def show_neighbours(
             list(dict.fromkeys(chain(*(lines or [{**row_of(collection, 0, Hit("", 0.0, {})), **seen}])))),
         )
     elif theirs:
-        _show_their_table(rows, _title(found))
+        _show_their_table([*examples[:EXAMPLES], *rows], _title(found))
     else:
-        _show_table(rows, _title(found))
+        _show_table([*examples[:EXAMPLES], *rows], _title(found))
     if output == "table":
+        if more := len(examples[EXAMPLES:]):
+            log.say(
+                "note",
+                f"Note: {more:,} more patients were asked by than the first {EXAMPLES} that are shown.",
+            )
         show_told(found, told)
     if found.shortfall:
         log.say("note", f"{found.shortfall}.")
@@ -91,7 +104,11 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     writer.writerows([csv_cell(row.get(name)) for name in names] for row in rows)
 
 
-def _row(collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
+def _without_rank(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "rank"}
+
+
+def _row(collection: Collection, rank: int | str, hit: Hit) -> dict[str, Any]:
     payload = hit.payload
     return {
         "rank": rank,
@@ -126,7 +143,7 @@ def _their_names(
     }
 
 
-def _their_row(names: Mapping[str, str], collection: Collection, rank: int, hit: Hit) -> dict[str, Any]:
+def _their_row(names: Mapping[str, str], collection: Collection, rank: int | str, hit: Hit) -> dict[str, Any]:
     unit = {} if patient_field(collection) is None else {"unit": hit.id}
     return {
         "rank": rank,

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from cohorts.errors import InputError, SourceError
 from cohorts.records.base import FRAMES, Batch, Report, Unit
 from cohorts.records.cores import usable_cores
-from cohorts.records.shards import Shard, shard_of
+from cohorts.records.shards import Named, Shard
 from cohorts.records.sources.copies import Copies
 from cohorts.records.tables.columns import BadRow, Table, read_table, read_tables
 from cohorts.records.tables.partition import Partition
@@ -127,10 +127,10 @@ class PartitionedSource:
 
     The tables are read at the first call of `batches`, into a private folder below `work_dir`; the first rows of each
     are read at once, so that a missing column or dates of an unknown order show before hours of reading. Of a `shard`,
-    only its own patients are kept; bad rows are told by every shard alike. `settings` are further choices of the user
-    by which the same files are another source. Only the tables that `frames` are made of are read, by as many threads
-    as there are cores and as `memory_mib` allows: some MiB, beside what the program itself takes and one batch.
-    `copies` holds files of the layout that are removed with the others.
+    or of patients that are named, only its own are kept; bad rows are told by every shard alike. `settings` are
+    further choices of the user by which the same files are another source. Only the tables that `frames` are made of
+    are read, by as many threads as there are cores and as `memory_mib` allows: some MiB, beside what the program itself
+    takes and one batch. `copies` holds files of the layout that are removed with the others.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class PartitionedSource:
         layout: Layout,
         work_dir: Path,
         quarantine: Quarantine,
-        shard: Shard | None = None,
+        shard: Shard | Named | None = None,
         *,
         dates: Dates = Dates.ISO,
         settings: Sequence[str] = (),
@@ -328,9 +328,8 @@ class PartitionedSource:
     def _of_shard(self, rows: pa.Table, patient: str) -> pa.Table:
         if self._shard is None or not rows.num_rows:
             return rows
-        number, many = self._shard
         patients = pc.unique(rows.column(patient))
-        mine = [one for one in patients.to_pylist() if shard_of(one, many) == number]
+        mine = [one for one in patients.to_pylist() if self._shard.holds(one)]
         return rows.filter(pc.is_in(rows.column(patient), pa.array(mine, patients.type)))
 
     def _count(self, part: int, assembled: Assembled) -> None:

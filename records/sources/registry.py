@@ -15,7 +15,7 @@ from cohorts.plugins import plugin, plugin_names
 from cohorts.records.base import Source, Unit
 from cohorts.records.notes.context import ContextMarked, Treatment
 from cohorts.records.notes.deidentify import Deidentified
-from cohorts.records.shards import Shard
+from cohorts.records.shards import Named, Shard
 from cohorts.records.sources.copies import Copies
 from cohorts.records.sources.kinds import Option, SourceKind, SourceRequest
 from cohorts.records.sources.mappings import find_mapping
@@ -62,7 +62,7 @@ def open_source(
     mapping: Path | None = None,
     split: str = "",
     dates: Dates = Dates.ISO,
-    shard: Shard | None = None,
+    shard: Shard | Named | None = None,
     memory_mib: int = MEMORY_MIB,
 ) -> PartitionedSource:
     """Open a source; nothing but headers and first rows is read yet.
@@ -70,8 +70,8 @@ def open_source(
     A `path` that is a text is the address of a database, which some sources read. `work_dir` takes the temporary files
     (patient text, private, removed at close). What `notes`, `columns`, `labels`, `mapping` and `split` mean, the kind
     of source says; one that means nothing to it is refused. `dates` says which of day and month comes first where the
-    year comes last; of a `shard` only its patients are read; `memory_mib` bounds what reading takes beside the program
-    itself and one batch. Raises SourceError, InputError.
+    year comes last; of a `shard`, or of those named, only its patients are read; `memory_mib` bounds what
+    reading takes beside the program itself and one batch. Raises SourceError, InputError.
     """
     if quarantine_file.parent != work_dir and not quarantine_file.parent.is_dir():
         raise InputError(

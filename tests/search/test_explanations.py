@@ -259,6 +259,34 @@ def test_what_can_not_be_told_is_refused_with_what_can(hospital: Path, tmp_path:
     assert "words" not in answers(f"{unread} --text fever --explain")["neighbours"][0]
 
 
+def test_who_was_asked_for_is_the_first_line(hospital: Path, tmp_path: Path) -> None:
+    query = ingest(hospital, f"qdrant:{tmp_path}/store", "concat:lsa+codes")
+    lines = [line.split() for line in ok(f"{query} --patient 1 -k 2").splitlines()]
+    (first,) = [at for at, line in enumerate(lines) if line[:1] == ["rank"]]
+    assert lines[first + 2][:3] == ["like", "1", "1.0000"]
+    assert [line[0] for line in lines[first + 3 : first + 5]] == ["1", "2"]
+    both = answers(f"{query} --patient 1 --patient 2 -k 2")
+    assert [row["patient"] for row in both["examples"]] == ["1", "2"]
+    assert all(0.5 < row["similarity"] < 1 and "rank" not in row for row in both["examples"])
+    assert "examples" not in answers(f"{query} --text pain -k 2")
+    rows = list(csv.DictReader(io.StringIO(ok(f"{query} --patient 1 -k 2 --format csv"))))
+    assert [row["rank"] for row in rows] == ["1", "2"], "a CSV holds answers alone"
+
+
+def test_codes_drugs_and_flags_stand_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    own = payload("drug:b=12.0", "diagnosis:a=9.0", "lab:Sodium low=3.0", "procedure:p=2.0", patient_id="0")
+    hits = [Hit("1", 0.5, payload("drug:b=1.0", "lab:Sodium low=2.0", patient_id="1"))]
+    about = Description(Collection("c", 4, metadata={"encoder_fingerprint": "f"}), "memory", "cosine", 9, 9)
+    show_neighbours(Neighbours(hits, 1, about, own=(own,)), "table")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "shared codes, of 2 asked for, the weightiest first 1 1 0 shared drugs" in told
+    assert "shared drugs, of 1 asked for, the weightiest first 1 1 1: b" in told
+    assert "shared laboratory flags, of 1 asked for, the weightiest first 1 1 1: Sodium low" in told
+
+
 def payload(*reasons: str, **more: Any) -> dict[str, Any]:
     return {"from_notes": 0.25, "reasons": list(reasons), **more}
 

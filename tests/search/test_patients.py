@@ -167,7 +167,10 @@ def test_ready_vectors_of_visits_are_queried_by_patient(
     assert [row["rank"] for row in found] == [str(rank) for rank in range(1, 13)], (
         "ours, not their column of that name"
     )
-    assert "P3" not in ok("query --patient P3 -k 12").split()
+    shown = ok("query --patient P3 -k 12").splitlines()
+    assert [line.split()[:2] for line in shown if "P3" in line.split()] == [["like", "P3"]], (
+        "who was asked for"
+    )
 
 
 def test_a_column_that_can_not_name_patients_is_refused(
