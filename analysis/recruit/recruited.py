@@ -40,9 +40,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A patient who is not ruled out; `unknown` counts the criteria that the records can't tell of."""
+    """A patient to look at: `missed` counts criteria to include by that are not met, `unknown` those not told of."""
 
     patient: str = field(repr=False)
+    missed: int
     unknown: int
     score: float | None
     verdicts: tuple[Verdict, ...] = field(repr=False)
@@ -50,8 +51,9 @@ class Candidate:
 
 @dataclass(frozen=True, repr=False)
 class Recruited:
-    """The patients who meet a profile or may, best first: those of whom all is known, then by nearness to its text.
+    """The patients who meet a profile or may, best first, and behind them those who miss one criterion of several.
 
+    Of whom all is known stands before of whom it is not, and then who is nearer to the profile's text.
     `screened` is how many were looked at, None where that is hidden, `funnel` what each criterion costs. `as_of` is the
     day after which records don't count. The list holds patients; the counts leave small groups out.
     """
@@ -109,6 +111,7 @@ class Recruited:
             row: dict[str, Any] = {
                 "rank": rank,
                 "patient": one.patient,
+                "missed": one.missed,
                 "unknown": one.unknown,
                 "score": one.score,
             }

@@ -5,6 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from cohorts.analysis.recruit.funnel import MIN_CELL, funnel
 from cohorts.analysis.recruit.judging import MET, NOT_MET, UNKNOWN, WORDS, Judged, judge
@@ -19,14 +20,17 @@ from cohorts.search.neighbours import records_seen
 if TYPE_CHECKING:
     from cohorts.connectors.collection import Collection
 
+NEAR_MISS_OF = 3  # criteria to include by, of which a patient who is still listed may miss one
+
 
 def recruit(
     place: Place, profile: Profile, *, k: int = 20, as_of: date | None = None, min_cell: int = MIN_CELL
 ) -> Recruited:
     """Return the k patients who meet a profile best, and what each criterion costs.
 
-    Who does not meet what to include by, or meets what to exclude by, is left out; of whom the records can't tell
-    stays, behind those of whom they can.
+    Who meets what to exclude by is left out, and so is who does not meet what to include by: but where fewer than k are
+    left, those follow who miss one of at least three criteria. Of whom the records can't tell stays, behind those of
+    whom they can.
 
     Raises InputError where no events were kept, or a value stands in several units.
     """
@@ -41,19 +45,25 @@ def recruit(
     ]
     open_ = [one.status == UNKNOWN for one in judged]
     screened, steps = funnel([(role, one.label) for role, one in criteria], fails, open_, min_cell)
-    out = np.logical_or.reduce(fails) if fails else np.zeros(len(people), bool)
-    unknown = np.sum(open_, axis=0) if open_ else np.zeros(len(people), int)
-    left = np.flatnonzero(~out).tolist()
+    missed, unknown = _many(fails[: len(profile.include)], people), _many(open_, people)
+    excluded = _many(fails[len(profile.include) :], people) > 0
+    left = _listed(missed, excluded, k, len(profile.include))
     scores: dict[int, float] = {}
     if profile.text.strip():
         (vector,) = place.encoder().encode_text([profile.text])
         scores = nearness(place.connector, place.name, people, left, vector)
-    ranked = sorted(left, key=lambda at: (unknown[at], -scores.get(at, -2.0), people.ids[at]))[:k]
+    ranked = sorted(left, key=lambda at: (missed[at], unknown[at], -scores.get(at, -2.0), people.ids[at]))[:k]
     return Recruited(
         title=profile.title,
         collection=place.name,
         candidates=tuple(
-            Candidate(str(people.ids[at]), int(unknown[at]), scores.get(at), _verdicts(profile, judged, at))
+            Candidate(
+                str(people.ids[at]),
+                int(missed[at]),
+                int(unknown[at]),
+                scores.get(at),
+                _verdicts(profile, judged, at),
+            )
             for at in ranked
         ),
         screened=screened,
@@ -62,6 +72,19 @@ def recruit(
         synthetic=bool(collection.metadata.get("synthetic")),
         notes=tuple(_notes(collection, profile, people, as_of)),
     )
+
+
+def _many(marks: Sequence[npt.NDArray[np.bool_]], people: People) -> npt.NDArray[np.int64]:
+    """Return how many marks each patient has, (n,)."""
+    return np.sum(marks, axis=0, dtype=np.int64) if marks else np.zeros(len(people), np.int64)
+
+
+def _listed(
+    missed: npt.NDArray[np.int64], excluded: npt.NDArray[np.bool_], k: int, criteria: int
+) -> list[int]:
+    """Return the patients to rank: who misses nothing, and, where these are fewer than k, who misses one of several."""
+    most = int(criteria >= NEAR_MISS_OF and np.sum((missed == 0) & ~excluded) < k)
+    return np.flatnonzero((missed <= most) & ~excluded).tolist()
 
 
 def _verdicts(profile: Profile, judged: Sequence[Judged], at: int) -> tuple[Verdict, ...]:

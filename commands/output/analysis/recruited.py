@@ -75,14 +75,16 @@ def _funnel(found: Recruited, title: str) -> PlainTable:
 
 def _ranked(candidates: Sequence[Candidate]) -> PlainTable:
     table = PlainTable()
-    for name in ("rank", "patient", "similarity"):
+    for name in ("rank", "patient", "missed", "similarity"):
         table.add_column(name, justify="right", no_wrap=True)
     labels = [f"{one.role}: {one.criterion}" for one in candidates[0].verdicts] if candidates else []
     for label in labels:
         table.add_column(label)
     for rank, one in enumerate(candidates, start=1):
         told = ("\n".join(filter(None, (verdict.status, verdict.told_by))) for verdict in one.verdicts)
-        table.add_row(str(rank), one.patient, "" if one.score is None else f"{one.score:.4f}", *told)
+        table.add_row(
+            str(rank), one.patient, str(one.missed), "" if one.score is None else f"{one.score:.4f}", *told
+        )
     return table
 
 
@@ -102,6 +104,7 @@ def _as_json(found: Recruited) -> dict[str, Any]:
             {
                 "rank": rank,
                 "patient": one.patient,
+                "missed": one.missed,
                 "unknown": one.unknown,
                 "score": one.score,
                 "criteria": [
