@@ -56,6 +56,13 @@ class ContextName(StrEnum):
     TAG = "tag"
 
 
+class Contrast(StrEnum):
+    """Whether what everybody has in common is taken out of the mean of several examples."""
+
+    ON = "on"
+    OFF = "off"
+
+
 class DatesName(StrEnum):
     """Which of day and month comes first in dates that end with the year."""
 

@@ -12,6 +12,7 @@ from cohorts.commands.options import (
     Columns,
     Context,
     ContextName,
+    Contrast,
     DatesAs,
     DatesName,
     Deidentify,
@@ -51,20 +52,21 @@ def query(
     store: Store = "qdrant:./cohorts.qdrant",
     collection: Name = "cohorts",
     patient: Annotated[
-        list[str] | None, query_option(help="Find patients like this one, by id. Repeatable.")
+        list[str] | None,
+        query_option(metavar="<id>", help="Find patients like this one, by id. Repeatable."),
     ] = None,
     text: Annotated[
-        list[str] | None, query_option(help="Find patients like this description. Repeatable.")
+        list[str] | None,
+        query_option(metavar="<text>", help="Find patients like this description. Repeatable."),
     ] = None,
     note_file: Annotated[Path | None, query_option(help="Find patients like the one in this note.")] = None,
     any_of: Annotated[
         bool, query_option("--any", help="Like any of several examples, not like all of them by their mean.")
     ] = False,
     contrast: Annotated[
-        bool | None,
+        Contrast | None,
         query_option(
-            "--contrast/--no-contrast",
-            help="Take out of the mean what everybody has in common [default: from 10 examples on].",
+            help="Take out of the mean what everybody has in common [default: from 10 examples on]."
         ),
     ] = None,
     weights: Annotated[
@@ -74,11 +76,15 @@ def query(
         ),
     ] = None,
     unlike: Annotated[
-        list[str] | None, query_option(help="Subtract this patient, by id: point away. Repeatable.")
+        list[str] | None,
+        query_option(metavar="<id>", help="Subtract this patient, by id: point away. Repeatable."),
     ] = None,
     unlike_text: Annotated[
         list[str] | None,
-        query_option(help="Subtract this description, by --unlike-weight: it is no negation. Repeatable."),
+        query_option(
+            metavar="<text>",
+            help="Subtract this description, by --unlike-weight: it is no negation. Repeatable.",
+        ),
     ] = None,
     unlike_weight: Annotated[
         float | None,
@@ -158,7 +164,11 @@ def query(
         patient or [], text or [], note_file, weights, unlike or [], unlike_text or [], unlike_weight
     )
     _check_asked(given, source, path, evidence)
-    more: dict[str, Any] = {"any_of": any_of, "contrast": contrast, "as_written": as_written}
+    more: dict[str, Any] = {
+        "any_of": any_of,
+        "contrast": None if contrast is None else contrast is Contrast.ON,
+        "as_written": as_written,
+    }
     more |= {"params": wanted_search(search, settings), "per_unit": per_unit, "k": k}
     asked = _question(given, where, more)
     if save is not None:
@@ -285,13 +295,13 @@ def _words(
     connector: "Connector", collection: str, found: "Neighbours", encoder: "Encoder | None"
 ) -> "list[Words] | None":
     """Return what each word of the only text that is asked by adds to each score; None where that can't be told."""
-    from cohorts.analysis.words import word_shares
-    from cohorts.encoders.base import ExplainsText
-    from cohorts.search.negation import as_meant
-
     question = found.question
     if question is None or len(question.examples) > 1 or not question.reads_text:
         return None
+    from cohorts.analysis.words import word_shares
+    from cohorts.encoders.base import ExplainsText
+    from cohorts.search.negation import as_meant  # a query by patient should not wait for it
+
     if not isinstance(encoder, ExplainsText):
         return None
     (example,) = as_meant(question, found.description.collection)[0].examples

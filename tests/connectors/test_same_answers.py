@@ -90,7 +90,7 @@ def test_several_examples_find_the_same_patients_on_every_engine(stores: dict[st
     for asked in (
         f"{like} --weights 2,1,1 --unlike 10555",
         f"{like} --any --text 'heart failure'",
-        f"{like} --contrast --where \"sex = 'F'\"",
+        f"{like} --contrast on --where \"sex = 'F'\"",
         f"{like} --text 'fever, no sepsis'",
     ):
         answers = {}
