@@ -1,6 +1,6 @@
 """How it ended for the groups: shares at fixed days, curves, restricted means, and tests."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,8 @@ from cohorts.measures.survival import Curve, kaplan_meier, log_rank, restricted_
 OUTCOMES, CURVES = "outcomes", "curves"
 STAY, IN_HOSPITAL = "length of stay, days", "death in hospital"
 DEATH, RETURN = "death", "readmission"
-MEAN = "restricted mean, days"
+NOT_FOLLOWED = "not followed"
+MEAN, AT_RISK = "restricted mean, days", "at risk"
 DEATH_AT, RETURN_AT = (30, 90, 365), (30,)
 _TICKS = 6  # of the axis, with numbers at risk
 
@@ -55,6 +56,11 @@ class Timed:
         end = min(curve.end for curve in self.curves.values())
         return max((day for day in self.at if day <= end), default=int(min(end, self.at[0])))
 
+    @property
+    def ticks(self) -> list[int]:
+        """Return round days from 0 to the horizon, for an axis and the numbers at risk."""
+        return sorted({round(self.horizon * tick / _TICKS) for tick in range(_TICKS + 1)})
+
     def told(self, cells: SmallCells) -> Figures:
         """Yield all that is told of it."""
         if len(self.curves) == len(self.endings):  # somebody of every group is at risk
@@ -70,7 +76,7 @@ class Timed:
             told = {name: share_at(curve, day) for name, curve in self.curves.items()}
             if self.survival:
                 told = {name: complement(one) for name, one in told.items()}
-            text = "not followed" if day > self.horizon else ""
+            text = NOT_FOLLOWED if day > self.horizon else ""
             text = text or ("" if all(day in one for one in shown) else cells.hidden)
             yield from self._at(day, told, text)
 
@@ -98,8 +104,7 @@ class Timed:
         for name, curve in self.curves.items():
             for day in self._days(curve, cells):
                 yield figure(CURVES, self.item, measure, curve.at(day), group=name, at=day)
-            for day, many in self._at_risk(curve, cells):
-                yield figure(CURVES, self.item, "at risk", many, group=name, at=day)
+            yield from self._at_risk(name, curve, cells)
 
     def _days(self, curve: Curve, cells: SmallCells) -> list[int]:
         """Return the days at which a curve may be told: none or enough events lie between any two."""
@@ -108,27 +113,29 @@ class Timed:
         events = curve.events.cumsum()[steps]
         today = np.where(curve.times[steps] == np.array(days), curve.events[steps], 0)
         left = np.array([curve.followed(day) for day in days]) - today
-        chosen = cells.steps(events, left, [day for day in self.at if day <= self.horizon])
-        return [day for day in chosen if day in (0, *self.at) or events[day] > events[day - 1]]
+        chosen = cells.steps(events, left, [day for day in self.at if day <= self.horizon], self.ticks, days)
+        return [day for day in chosen if day in (*self.at, *self.ticks) or events[day] > events[day - 1]]
 
     def _all_told(self, curve: Curve, cells: SmallCells) -> bool:
         """Tell whether all events of a curve are told: a mean and a test are of all of them."""
         told = max(self._days(curve, cells))
         return not curve.events[(curve.times > told) & (curve.times <= self.horizon)].any()
 
-    def _at_risk(self, curve: Curve, cells: SmallCells) -> Iterator[tuple[int, int]]:
-        """Yield how many are still at risk behind some of the days that the curve is told at, evenly if they are.
+    def _at_risk(self, name: str, curve: Curve, cells: SmallCells) -> Figures:
+        """Yield how many are at risk at every tick, where the curve is told at it.
 
-        Where few ended otherwise since the last such day, the number would tell how few: it is left out.
+        Where few ended otherwise since the last tick told, or an event came at the very moment, the number would tell
+        how few: it is hidden.
         """
-        ended = np.cumsum(curve.competing + curve.censored)
-        every, due, before = self.horizon / _TICKS, 0.0, 0
-        for day in self._days(curve, cells):
-            step = curve.step(day)
-            left = int(curve.at_risk[0] - curve.events[: step + 1].sum() - ended[step])
-            if day >= due and not cells.small(ended[step] - before) and not cells.small(left):
-                before, due = int(ended[step]), (day // every + 1) * every
-                yield day, left
+        told, before = self._days(curve, cells), 0
+        for day in self.ticks:
+            left, earlier = curve.followed(day), curve.times < day
+            ended = int((curve.competing + curve.censored)[earlier].sum())
+            same = not curve.events[curve.times == day].any()
+            shown = day in told and same and not cells.small(ended - before) and not cells.small(left)
+            before = ended if shown else before
+            text = "" if shown else cells.hidden
+            yield figure(CURVES, self.item, AT_RISK, left, group=name, at=day, text=text)
 
     def _p(self) -> float:
         names = list(self.endings)

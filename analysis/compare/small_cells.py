@@ -4,8 +4,10 @@ A count is small from 1 to `least` - 1. It stays hidden in all groups together w
 level with others, a share with its complement, a step of a curve with the next one.
 """
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -49,25 +51,17 @@ class SmallCells:
         alone = [level for level in alone if level not in pool]
         return [*([level] for level in alone), *([sorted(pool)] if pool else [])] if alone else []
 
-    def steps(self, cumulative: Counts, left: Counts, wanted: Sequence[int] = ()) -> list[int]:
+    def steps(self, cumulative: Counts, left: Counts, *wanted: Iterable[int]) -> list[int]:
         """Return the places at which a rising count may be told, so that between any two none or enough came.
 
-        `cumulative` is (t,) from time zero on, `left` (t,) how many could still be counted. The `wanted` places come
-        first; between them stand as many as can. The first place always stands.
+        `cumulative` is (t,) from time zero on, `left` (t,) how many could still be counted. The first place always
+        stands; then as many of the `wanted` as can, those named first before others.
         """
         chosen = [0]
-        for place in wanted:
-            if self._apart(cumulative, chosen[-1], place) and not self.small(left[place]):
-                chosen.append(place)
-        every = []
-        for first, last in zip(chosen, [*chosen[1:], None], strict=True):
-            every.append(first)
-            for place in range(first + 1, len(cumulative) if last is None else last):
-                if self.small(left[place]) or not self._apart(cumulative, every[-1], place):
-                    continue
-                if last is None or self._apart(cumulative, place, last):
-                    every.append(place)
-        return every
-
-    def _apart(self, cumulative: Counts, first: int, last: int) -> bool:
-        return last > first and not self.small(cumulative[last] - cumulative[first])
+        for place in chain(*wanted):
+            at = bisect(chosen, place)
+            beside = chosen[at - 1 : at + 1]
+            apart = not any(self.small(abs(cumulative[place] - cumulative[one])) for one in beside)
+            if apart and place not in beside and not self.small(left[place]):
+                chosen.insert(at, place)
+        return chosen

@@ -45,7 +45,7 @@ class PathwayFigure:
         most = max((sum(sizes[one] for one in column) for column in columns), default=0) or 1
         scale = _TALL / most
         boxes = _boxes(columns, sizes, scale, room)
-        height = max((y + tall for _, y, tall in boxes.values()), default=_TOP) + 12
+        height = max((y + tall for _, y, tall in boxes.values()), default=_TOP) + 24  # two lines of words
         parts = [
             draw.words(room * step + 2, 14, name, room - 6, font_weight="600")
             for step, name in enumerate(self.steps)
