@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cohorts.analysis.compare.comparison import ASSOCIATION, Comparison
+from cohorts.analysis.compare.comparison import Comparison
 from cohorts.analysis.compare.plots import plots
-from cohorts.analysis.compare.tables import tables
+from cohorts.analysis.compare.tables import found, tables
 from cohorts.plain_text import json_text
 from cohorts.private_files import write_private
 from cohorts.provenance import made_with
@@ -20,7 +20,7 @@ def write_report(told: Comparison, folder: Path) -> Path:
         tables={made.title: made for made in tables(told)},
         figures=[(one.title, both(one.svg)) for one in plots(told)],
         style=STYLE,
-        association=ASSOCIATION,
+        found=found(told),
     )
     about = {name: value for name, value in told.as_dict().items() if name != "figures"}
     report = keep(folder, page, {**about, **made_with()}, [("figures", told.figures)])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from cohorts.analysis.compare import care, characteristics, outcomes
-from cohorts.analysis.compare.comparison import Comparison
+from cohorts.analysis.compare.comparison import ASSOCIATION, Comparison
 from cohorts.analysis.compare.figures import DIFFERENCE, TEST
 from cohorts.reports.formats import HELD, NONE, Show, count, decimals, interval, number
 from cohorts.reports.long_table import Cell, ColumnSpec, Line, ReportTable
@@ -49,6 +49,24 @@ def tables(told: Comparison) -> list[ReportTable]:
     """Return all tables of a comparison that hold something."""
     made = (who_they_are(told), balance(told), how_it_ended(told), what_was_done(told))
     return [one for one in made if one.lines]
+
+
+def found(told: Comparison) -> str:
+    """Return in a sentence what the groups' first outcome is that may be told, and that it is no effect."""
+    frame = told.sheet(outcomes.OUTCOMES)
+    figures = _Figures.of(frame[frame["text"] == ""])
+    for item, _, at, _ in figures.keys("share"):
+        shares = [figures.at(item, group, "share", at=at) for group in told.groups]
+        apart = figures.at(item, DIFFERENCE, "share", at=at)
+        if all(shares) and (apart or len(shares) == 1):
+            name = item if at < 0 else f"{item} within {at:,.0f} days"
+            each = " and ".join(
+                f"{_PERCENT(one['value'])}{HELD}% of {group}"
+                for group, one in zip(told.groups, shares, strict=True)
+            )
+            by = f", {_estimate(apart, _PERCENT).text} points apart" if apart else ""
+            return f"{name[0].upper()}{name[1:]}: {each}{by}. An {ASSOCIATION}."
+    return f"No outcome of these groups can be told: too few had one, or were followed. An {ASSOCIATION}."
 
 
 def who_they_are(told: Comparison) -> ReportTable:

@@ -11,6 +11,7 @@ from cohorts.analysis.compare.comparing import compare
 from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.groups import Members
 from cohorts.analysis.compare.matching import Match
+from cohorts.analysis.compare.tables import found
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.people import people_of
 from cohorts.analysis.history.start import time_zero
@@ -238,3 +239,12 @@ def _check_curves(told: Comparison, people: pd.DataFrame, kept: Kept) -> None:
     deaths = [(days <= at).sum() for at in sorted(shown["at"].unique())]
     assert not any(map(_small, np.diff([0, *deaths])))
     assert not any(_small(ending.at_risk[at_all].sum() - one) for one in deaths for at_all in [at])
+
+
+def test_a_report_begins_with_its_first_outcome(people: pd.DataFrame, compared: Compared) -> None:
+    told = compared(members("old", people[people["age"] >= 65]), REST, min_cell=1)
+    sentence = found(told)
+    share = value(told, "outcomes", "share", "old", item="death in hospital")
+    assert sentence.startswith(f"Death in hospital: {100 * share:.1f}\u00a0% of old and ")
+    assert "points apart" in sentence
+    assert "not effect" in sentence
