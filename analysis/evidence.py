@@ -116,7 +116,7 @@ def _notes(
     columns = (batch.notes[name].tolist() for name in ("unit_id", "text", "category"))
     times = batch.notes["time"].astype("str").fillna("").tolist()
     for owner, text, category, time in zip(*columns, times, strict=True):
-        note = _Note(text, str(category or ""), "" if time == "NaT" else time)
+        note = _Note(text, category if isinstance(category, str) else "", "" if time == "NaT" else time)
         if patients[owner] in asked:
             yield "", note
         for key in of_patient.get(patients[owner] if unit is Unit.PATIENT else owner, ()):

@@ -11,17 +11,24 @@ from dataclasses import dataclass, replace
 
 from cohorts.connectors.base import Collection
 from cohorts.connectors.filters.conditions import All, Contains, Filter, Not
+from cohorts.errors import InputError
 from cohorts.plain_text import printable
 from cohorts.records.codes.phenotypes import load_phenotypes
 from cohorts.records.notes.context import Kind as Said
-from cohorts.records.notes.context import mark, mask
+from cohorts.records.notes.context import mark
 from cohorts.search.question import Kind, Question
 
 FIELD = "phenotypes"  # of a payload
 _ITEMS = re.compile(r"[,;/]|\b(?:or|and|nor|and/or)\b", re.IGNORECASE)
+_WORD = re.compile(r"\w")
 _BEFORE = re.compile(
     r"^(?:(?:a|an|any|the|known|prior|previous|past|current|active|personal|medical|history|hx|h/o|diagnosis|evidence|"
     r"signs?|symptoms?|of|for)\s+)+",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"(?:(?<!\w)(?:no|not|nor|never|without|denie[sd]|deny|denying|negative|absence|ruled?|out|history|hx|evidence|signs?|"
+    r"of|for|any|and|or|but|with|do|does|did|has|have|had)(?!\w)[\s,]*)+$",
     re.IGNORECASE,
 )
 _SHOWN = 60  # characters
@@ -44,12 +51,20 @@ def negated(text: str) -> list[Negated]:
 
 
 def without_negated(text: str) -> str:
-    """Return a text without the words that it negates."""
-    return mask(text, (Said.NEGATED,))
+    """Return a text without the words that it negates, and without the words before them that do so."""
+    kept, at = list[str](), 0
+    for start, end, kind in mark(text):
+        if kind is Said.NEGATED and end > at:
+            kept.append(_NO.sub("", text[at : max(at, start)]))
+            at = end
+    return " ".join([*kept, text[at:]])
 
 
 def as_meant(question: Question, collection: Collection) -> tuple[Question, tuple[str, ...]]:
-    """Return a question whose texts are read as criteria, and what is told of that."""
+    """Return a question whose texts are read as criteria, and what is told of that.
+
+    A text that negates all it says is a filter alone. Raises InputError where there is no other example beside it.
+    """
     if question.as_written:
         return question, ()
     found = [item for text in question.texts for item in negated(text)]
@@ -59,6 +74,11 @@ def as_meant(question: Question, collection: Collection) -> tuple[Question, tupl
         replace(one, value=without_negated(one.value)) if one.kind is Kind.TEXT and not one.unlike else one
         for one in question.examples
     )
+    examples = tuple(one for one in examples if one.kind is not Kind.TEXT or _WORD.search(one.value))
+    if all(one.unlike for one in examples):
+        raise InputError(
+            "The text says only what is not so: describe whom to find, too; who is to be left out, a filter says."
+        )
     names = sorted({one.phenotype for one in found if one.phenotype}) if FIELD in collection.fields else []
     excluded = tuple(Not(Contains(FIELD, name)) for name in names)
     parts: tuple[Filter, ...] = excluded if question.where is None else (question.where, *excluded)

@@ -217,7 +217,10 @@ def test_who_was_found_is_saved_with_the_question_and_found_again(
         (
             clean.like_patient("10006", 5, where="age >= 40 and not (sex = 'F')", search="exact=true"),
             clean.like(["10006", "10007"], ["fever"], k=5, any_of=True, unlike="10008"),
+            clean.like(["10006", "10007"], "fever", k=5, contrast=True),
             clean.like_text("worsening heart failure", 5),
+            clean.like_text("fever, no heart failure", 5),
+            clean.like_text("fever, no heart failure", 5, as_written=True),
             clean.like_vector(vector, 5, per_unit=True),
             new,
         )
@@ -236,6 +239,6 @@ def test_who_was_found_is_saved_with_the_question_and_found_again(
     with pytest.raises(InputError, match="found takes what a question of collection notes found"):
         clean.save("other", dataclasses.replace(new, collection="other"))
     assert erase_from_cohorts(clean.store.run_dir("notes"), {"10009"}) >= 1
-    assert "10009" not in file_of(clean, "found4").read_text()
+    assert "10009" not in file_of(clean, "found7").read_text()
     with pytest.raises(InputError, match="named a patient who was erased"):
-        clean.cohort("found4").refresh()
+        clean.cohort("found7").refresh()

@@ -8,6 +8,7 @@ import pytest
 from cohorts.connectors.base import Collection
 from cohorts.connectors.filters.conditions import All, Comparison, Contains, Not
 from cohorts.connectors.index import Flat
+from cohorts.errors import InputError
 from cohorts.records.codes.phenotypes import phenotype_of
 from cohorts.search.negation import Negated, as_meant, negated, without_negated
 from cohorts.search.question import Question, examples_of
@@ -65,11 +66,32 @@ def test_what_can_not_be_filtered_is_told() -> None:
     assert notes[0].endswith(
         "nobody was left out: the collection keeps no phenotypes; ingested anew, it does"
     )
-    (long,) = as_meant(Question(examples=examples_of(texts=["no " + "x" * 500])), KEEPS)[1]
+    (long,) = as_meant(Question(examples=examples_of(texts=["fever, no " + "x" * 500])), KEEPS)[1]
     assert "x" * 59 + "…" in long
     assert "x" * 60 not in long
-    (hostile,) = as_meant(Question(examples=examples_of(texts=["no \x1b[31mpain"])), KEEPS)[1]
+    (hostile,) = as_meant(Question(examples=examples_of(texts=["fever, no \x1b[31mpain"])), KEEPS)[1]
     assert "\x1b" not in hostile
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("sepsis, no history of heart failure", "sepsis,"),
+        ("back pain for years and denies any numbness; on opiates", "back pain for years ; on opiates"),
+        ("Stroke was ruled out. Has fever.", "was ruled out. Has fever."),
+        ("heart failure without edema or rash, now stable", "heart failure , now stable"),
+        ("history of stroke", "history of stroke"),
+    ],
+)
+def test_what_is_left_of_a_text(text: str, left: str) -> None:
+    assert " ".join(without_negated(text).split()) == left
+
+
+def test_a_text_that_only_negates_is_a_filter_beside_others_and_no_question() -> None:
+    meant, _ = as_meant(Question(examples=examples_of(["1"], ["no heart failure"])), KEEPS)
+    assert ([one.value for one in meant.examples], meant.where) == (["1"], FAILURE)
+    with pytest.raises(InputError, match="The text says only what is not so: describe whom to find"):
+        as_meant(Question(examples=examples_of(texts=["No heart failure, denies pain."])), KEEPS)
 
 
 def test_notes_and_texts_as_written_are_left_as_they_are() -> None:
@@ -77,6 +99,7 @@ def test_notes_and_texts_as_written_are_left_as_they_are() -> None:
         Question(examples=examples_of(notes=[TEXT])),
         Question(examples=examples_of(texts=[TEXT]), as_written=True),
         Question(examples=examples_of(["1"], unlike_texts=[TEXT])),
+        Question(examples=examples_of(["1"], ["sepsis"])),
     ):
         assert as_meant(question, KEEPS) == (question, ())
 
