@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.analysis.compare.figures import DIFFERENCE, Figures, figure
+from cohorts.analysis.compare.figures import DIFFERENCE, Figures, coarse, figure
 from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.measures import balance
 from cohorts.measures.intervals import UNTOLD, Estimate
@@ -34,12 +34,13 @@ def number(sheet: str, item: str, values: ByGroup, cells: SmallCells) -> Figures
         yield figure(sheet, item, "smd", smd, group=DIFFERENCE, text=hidden)
 
 
-def share(sheet: str, item: str, values: ByGroup, cells: SmallCells, *, at: float = nan) -> Figures:
+def share(sheet: str, item: str, values: ByGroup, cells: SmallCells, *, rough: bool = False) -> Figures:
     """Yield how many are 1 among those who are 1 or 0, their share with interval, and who is missing.
 
     A few who are missing count as 0, for the number of the others would tell how few. Of two groups the difference of
-    the shares follows, and the `smd`.
+    the shares follows, and the `smd`. With `rough`, shares are told by whole percents.
     """
+    told_as = coarse if rough else Estimate._make
     ones = [int(np.nansum(some)) for some in values.values()]
     known, every = [int((~np.isnan(some)).sum()) for some in values.values()], [*map(len, values.values())]
     of = known if cells.fit(known, every) else every
@@ -47,14 +48,14 @@ def share(sheet: str, item: str, values: ByGroup, cells: SmallCells, *, at: floa
     hidden = "" if shown else cells.hidden
     shares = [wilson(one, all_) for one, all_ in zip(ones, of, strict=True)]
     for name, one, told in zip(values, ones, shares, strict=True):
-        yield figure(sheet, item, "patients", one, group=name, at=at, text=hidden)
-        yield figure(sheet, item, "share", told, group=name, at=at, text=hidden)
+        yield figure(sheet, item, "patients", one, group=name, text=hidden)
+        yield figure(sheet, item, "share", told_as(told), group=name, text=hidden)
     yield from _missing(sheet, item, values, cells)
     if len(values) == 2:
         apart = difference(*shares) if shown else UNTOLD
         smd = balance.binary(*(told.value for told in shares)) if shown else nan
-        yield figure(sheet, item, "share", apart, group=DIFFERENCE, at=at, text=hidden)
-        yield figure(sheet, item, "smd", smd, group=DIFFERENCE, at=at, text=hidden)
+        yield figure(sheet, item, "share", told_as(apart), group=DIFFERENCE, text=hidden)
+        yield figure(sheet, item, "smd", smd, group=DIFFERENCE, text=hidden)
 
 
 def classes(sheet: str, item: str, values: Mapping[str, "pd.Series[str]"], cells: SmallCells) -> Figures:

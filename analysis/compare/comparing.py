@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from cohorts.analysis.compare import care, outcomes
+from cohorts.analysis.compare import care, comparison, outcomes
 from cohorts.analysis.compare.characteristics import balanced, characteristics
 from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.figures import COLUMNS, Figures
 from cohorts.analysis.compare.groups import Group, Members, apart, check_size, group_of, rest_of
 from cohorts.analysis.compare.matching import matched
-from cohorts.analysis.compare.small_cells import SmallCells
+from cohorts.analysis.compare.small_cells import Denominators, SmallCells
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.care import conditions_of, uses_of
 from cohorts.analysis.history.courses import courses_of
@@ -133,18 +133,17 @@ def _endings(
     names: Sequence[str],
     cells: SmallCells,
 ) -> Figures:
-    told = [outcomes.IN_STAY_TOLD[name] for name in names if name in outcomes.IN_STAY_TOLD]
-    for tell in told:
-        yield from tell(people, groups, start, cells)
-    timed = []
+    told = Denominators(cells, [len(one) for one in groups])
+    if comparison.STAY in names:
+        yield from outcomes.length_of_stay(people, groups, start, cells)
+    if comparison.IN_HOSPITAL in names:
+        yield from outcomes.death_in_hospital(people, groups, start, cells, told)
     if outcomes.DEATH in names:
         dead = endings.death(people, start, until)
-        timed.append(outcomes.Timed.of(outcomes.DEATH, dead, groups, outcomes.DEATH_AT))
+        yield from outcomes.Timed.of(outcomes.DEATH, dead, groups, outcomes.DEATH_AT, told).told(cells)
     if outcomes.RETURN in names:
         back = endings.readmission(people, until)
-        timed.append(outcomes.Timed.of(outcomes.RETURN, back, groups, outcomes.RETURN_AT))
-    for one in timed:
-        yield from one.told(cells)
+        yield from outcomes.Timed.of(outcomes.RETURN, back, groups, outcomes.RETURN_AT, told).told(cells)
 
 
 def _care(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REST, MATCHED = "rest", "matched"
 ASSOCIATION = "association, not effect: who is in which group was not drawn by lot"
-IN_STAY = tuple(outcomes.IN_STAY_TOLD)
+STAY, IN_HOSPITAL = IN_STAY = ("length-of-stay", "death-in-hospital")
 OFFERED = (*IN_STAY, outcomes.DEATH, outcomes.RETURN)
 """The names by which outcomes are asked for."""
 

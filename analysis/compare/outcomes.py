@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from cohorts.analysis.compare.cells import Floats, number, share
-from cohorts.analysis.compare.figures import DIFFERENCE, TEST, Figures, figure
+from cohorts.analysis.compare.figures import DIFFERENCE, TEST, Figures, coarse, figure
 from cohorts.analysis.compare.groups import Group
-from cohorts.analysis.compare.small_cells import SmallCells
+from cohorts.analysis.compare.small_cells import Denominators, SmallCells
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.endings import HAPPENED, Ending
 from cohorts.measures.competing import aalen_johansen
@@ -23,21 +23,28 @@ DEATH, RETURN = "death", "readmission"
 NOT_FOLLOWED = "not followed"
 MEAN, AT_RISK = "restricted mean, days", "at risk"
 DEATH_AT, RETURN_AT = (30, 90, 365), (30,)
+_BESIDE = ("missing", "smd")  # of Table 1 alone
 _TICKS = 6  # of the axis, with numbers at risk
 
 
 @dataclass(frozen=True)
 class Timed:
-    """An outcome in time: its curves by the name of the group, the endings they are of, and the days of its shares."""
+    """An outcome in time: its curves by the name of the group, the endings they are of, and the days of its shares.
+
+    With `rough`, how many are at risk is hidden, and shares are told by whole percents.
+    """
 
     item: str
     curves: Mapping[str, Curve]
     endings: Mapping[str, Ending]
     at: Sequence[int]
     survival: bool  # the curves tell who had it not yet
+    rough: bool
 
     @classmethod
-    def of(cls, item: str, ending: Ending, groups: Sequence[Group], at: Sequence[int]) -> "Timed":
+    def of(
+        cls, item: str, ending: Ending, groups: Sequence[Group], at: Sequence[int], told: Denominators
+    ) -> "Timed":
         """Make the curves of groups: Kaplan-Meier's where nothing competes, else Aalen and Johansen's."""
         own = {one.name: _at_risk(ending, one) for one in groups}
         survival = item == DEATH
@@ -48,7 +55,8 @@ class Timed:
             for name, one in own.items()
             if len(one.days)
         }
-        return cls(item, curves, own, at, survival)
+        rough = told.hide([len(one.days) for one in own.values()])
+        return cls(item, curves, own, at, survival, rough)
 
     @property
     def horizon(self) -> int:
@@ -81,11 +89,14 @@ class Timed:
             yield from self._at(day, told, text)
 
     def _at(self, day: int, told: Mapping[str, Estimate], text: str) -> Figures:
-        for name, one in told.items():
-            yield figure(OUTCOMES, self.item, "share", one, group=name, at=day, text=text)
+        every = dict(told)
         if len(told) == 2:
-            apart = difference(*told.values())
-            yield figure(OUTCOMES, self.item, "share", apart, group=DIFFERENCE, at=day, text=text)
+            every[DIFFERENCE] = difference(*told.values())
+        for name, one in every.items():
+            yield figure(OUTCOMES, self.item, "share", self._told_as(one), group=name, at=day, text=text)
+
+    def _told_as(self, one: Estimate) -> Estimate:
+        return coarse(one) if self.rough else one
 
     def means(self, cells: SmallCells) -> Figures:
         """Yield the mean days without it up to the horizon, and the log-rank test of two groups."""
@@ -103,7 +114,7 @@ class Timed:
         measure = "without" if self.survival else "share"
         for name, curve in self.curves.items():
             for day in self._days(curve, cells):
-                yield figure(CURVES, self.item, measure, curve.at(day), group=name, at=day)
+                yield figure(CURVES, self.item, measure, self._told_as(curve.at(day)), group=name, at=day)
             yield from self._at_risk(name, curve, cells)
 
     def _days(self, curve: Curve, cells: SmallCells) -> list[int]:
@@ -132,41 +143,49 @@ class Timed:
             left, earlier = curve.followed(day), curve.times < day
             ended = int((curve.competing + curve.censored)[earlier].sum())
             same = not curve.events[curve.times == day].any()
-            shown = day in told and same and not cells.small(ended - before) and not cells.small(left)
+            few = self.rough or cells.small(ended - before) or cells.small(left)
+            shown = day in told and same and not few
             before = ended if shown else before
             text = "" if shown else cells.hidden
             yield figure(CURVES, self.item, AT_RISK, left, group=name, at=day, text=text)
 
     def _p(self) -> float:
+        """Return the p-value of the log-rank test up to the horizon."""
         names = list(self.endings)
         labels = np.repeat(names, [len(self.endings[name].days) for name in names])
         days = np.concatenate([one.days for one in self.endings.values()])
         happened = np.concatenate([one.kinds == HAPPENED for one in self.endings.values()])
-        return log_rank(days, happened, labels).p
+        return log_rank(np.minimum(days, self.horizon), happened & (days <= self.horizon), labels).p
 
 
-def _stays(
+def length_of_stay(
     people: pd.DataFrame, groups: Sequence[Group], start: "pd.Series[pd.Timestamp]", cells: SmallCells
 ) -> Figures:
     """Yield the length of the stay of who was there when time began."""
     days = endings.stay(people, start)
     there = {one.name: _known(days[one.places]) for one in groups}
-    return (one for one in number(OUTCOMES, STAY, there, cells) if one["measure"] not in ("missing", "smd"))
+    return (one for one in number(OUTCOMES, STAY, there, cells) if one["measure"] not in _BESIDE)
 
 
-def _deaths(
-    people: pd.DataFrame, groups: Sequence[Group], start: "pd.Series[pd.Timestamp]", cells: SmallCells
+def death_in_hospital(
+    people: pd.DataFrame,
+    groups: Sequence[Group],
+    start: "pd.Series[pd.Timestamp]",
+    cells: SmallCells,
+    told: Denominators,
 ) -> Figures:
     """Yield how many died in the stay of who was there when time began."""
     died = endings.death_in_hospital(people, start)
     known = {one.name: _known(died[one.places]) for one in groups}
+    of, dead = ([len(some) for some in known.values()], [int(some.sum()) for some in known.values()])
+    # How many died is told, so how many left alive is known of all groups that are.
+    left = [(all_ - one, len(group) - one) for all_, one, group in zip(of, dead, groups, strict=True)]
+    rough = told.hide(of, left)
     return (
-        one for one in share(OUTCOMES, IN_HOSPITAL, known, cells) if one["measure"] not in ("missing", "smd")
+        one
+        for one in share(OUTCOMES, IN_HOSPITAL, known, cells, rough=rough)
+        if one["measure"] not in _BESIDE
     )
-
-
-IN_STAY_TOLD = {"length-of-stay": _stays, "death-in-hospital": _deaths}
-"""What tells of the end of the stay, by the name of the outcome."""
 
 
 def _known(values: Floats) -> Floats:

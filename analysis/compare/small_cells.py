@@ -65,3 +65,25 @@ class SmallCells:
             if apart and place not in beside and not self.small(left[place]):
                 chosen.insert(at, place)
         return chosen
+
+
+class Denominators:
+    """How many of each group an outcome is of, one outcome after the other.
+
+    Two that differ by a few tell how few died, or left, in between; a share with all its digits tells what it is of.
+    """
+
+    def __init__(self, cells: SmallCells, sizes: Sequence[int]) -> None:
+        self._cells, self._told = cells, [{size} for size in sizes]
+
+    def hide(self, now: Sequence[int], also: Sequence[Iterable[int]] = ()) -> bool:
+        """Return whether these must not be told, in any group; else they are, and `also` what follows from them."""
+        few = any(
+            self._cells.small(abs(one - other))
+            for one, told in zip(now, self._told, strict=True)
+            for other in told
+        )
+        for place, told in enumerate(self._told):
+            told |= set() if few else {now[place]}
+            told |= {*also[place]} if also else set()
+        return few

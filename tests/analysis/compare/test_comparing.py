@@ -238,7 +238,12 @@ def _check_curves(told: Comparison, people: pd.DataFrame, kept: Kept) -> None:
     shown = shown[shown["measure"].isin(["share", "without", "at risk"])]
     deaths = [(days <= at).sum() for at in sorted(shown["at"].unique())]
     assert not any(map(_small, np.diff([0, *deaths])))
-    assert not any(_small(ending.at_risk[at_all].sum() - one) for one in deaths for at_all in [at])
+    assert not any(_small(ending.at_risk[at].sum() - one) for one in deaths)
+    # How many are at risk is told where nobody is missed of the group, or enough are; else shares have two digits.
+    missed = told.patients[0] - ending.at_risk[at].sum()
+    if _small(missed):
+        assert not (shown["measure"] == "at risk").any()
+        assert (shown["value"] * 100 % 1).map(lambda one: min(one, 1 - one) < 1e-9).all()
 
 
 def test_a_report_begins_with_its_first_outcome(people: pd.DataFrame, compared: Compared) -> None:
