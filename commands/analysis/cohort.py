@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from cohorts.commands.analysis.places import opened
+from cohorts.commands.hints import told
 from cohorts.commands.options import Format, Name, RunDir, SearchText, Store, query_option, run_option
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
@@ -36,7 +37,12 @@ def list_(
     from cohorts.commands.output.analysis.cohorts import show_list
 
     with opened(store, collection) as place:
-        there = [open_cohort(place, name) for name in cohort_names(place)]
+        there = []
+        for name in cohort_names(place):
+            try:
+                there.append(open_cohort(place, name))
+            except InputError as error:  # one that can't be read hides no other
+                log.say("warning", told(error))
         show_list([(one, one.state) for one in there], collection, output.value)
 
 

@@ -54,6 +54,12 @@ def test_cohorts_are_made_listed_shown_compared_exported_and_removed(ward: str, 
     refreshed = json.loads(ok(f"cohort refresh five --format json {ward}"))
     assert (len(refreshed["stayed"]), refreshed["went"], refreshed["came"]) == (5, [], [])
     ok(f"cohort rm five {ward}")
+    newer = tmp_path / "s.db.runs" / "icu" / "cohorts" / "newer.json"
+    newer.write_text('{"format": 2}')
+    _, out, told = run(f"cohort list --format csv {ward}")
+    assert [line.split(",")[0] for line in out.splitlines()] == ["cohort", "failing", "old"]
+    assert "newer.json is not of format 1" in told
+    newer.unlink()
     assert "There are: failing, old" in refused(f"cohort show five {ward}")
     assert "--where FILTER" in refused(f"cohort make nobody {ward}")
 
