@@ -120,10 +120,11 @@ def _items(
 ) -> Sequence[tuple[str, str]]:
     """Return what a row is a use of: one item or several, each as (kind, name); a code that no map has is its own."""
     if kind == _BEDSIDE:
-        called = (name or code or "").lower()
-        return [(PROCEDURE, called)] if called and not _LINE.match(called) else []
+        bedside = (name or code or "").lower()
+        return [(PROCEDURE, bedside)] if bedside and not _LINE.match(bedside) else []
     keys = [(NDC, ndc)] if kind == DRUG and ndc else []
     keys += [(system, code)] if system and code else []
     keys += [(NAME, name)] if kind == DRUG and name else []
     found = [(kind, one.title or one.code) for one in _maps().of(kind, keys)]
-    return found or ([(kind, (name or f"{system} {code}").lower())] if code else [])
+    called = name or (code if system == NAME else f"{system} {code}")
+    return found or ([(kind, str(called).lower())] if code else [])

@@ -52,7 +52,10 @@ def followed(people: pd.DataFrame, follow_up: timedelta | None = None) -> Follow
         )
         return FollowUp(people["discharged"] + follow_up, rule)
     alive = people["death"].isna()
-    spans = _days(people["followed_until"] - people["last_contact"])[alive.to_numpy(dtype=bool)]
+    told = (
+        people if not alive.any() else people[alive]
+    )  # of the dead a source may tell that they were until death
+    spans = _days(told["followed_until"] - told["last_contact"])
     spans = spans[~np.isnan(spans)]
     if not len(spans):
         rule = (
@@ -65,7 +68,10 @@ def followed(people: pd.DataFrame, follow_up: timedelta | None = None) -> Follow
         rule = f"Deaths count for {low:,.0f} days after discharge, for which the source knows of them."
         return FollowUp(people["discharged"] + timedelta(days=float(low)), rule)
     rule = "Deaths count up to the day on which the source's records of a patient end; then the patient is censored."
-    return FollowUp(people["followed_until"], rule)
+    day = people["followed_until"]
+    return FollowUp(
+        day.mask(day == day.dt.normalize(), day + _DAY), rule
+    )  # the whole of a day without a time
 
 
 def death(people: pd.DataFrame, start: "pd.Series[pd.Timestamp]", until: "pd.Series[pd.Timestamp]") -> Ending:

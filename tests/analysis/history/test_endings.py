@@ -84,6 +84,17 @@ def test_coming_back_lengthens_nobodys_follow_up() -> None:
     np.testing.assert_allclose(ending.days, [90, 90])
 
 
+def test_where_nobody_lives_the_dead_tell_how_long_deaths_are_known() -> None:
+    some = people(DEAD_AT_HOME | NINETY, DEAD_LATE | NINETY)
+    ending = death(some, some["discharged"], followed(some).until)
+    assert ending.kinds.tolist() == [HAPPENED, CENSORED]
+    until_death = people(
+        DEAD_AT_HOME | {"followed_until": "2101-03-15"}, DEAD_LATE | {"followed_until": "2101-07-02"}
+    )
+    ending = death(until_death, until_death["discharged"], followed(until_death).until)
+    assert ending.kinds.tolist() == [HAPPENED, HAPPENED]
+
+
 def test_a_source_that_knows_no_follow_up_tells_no_death_after_discharge() -> None:
     some = people(DEAD_AT_HOME, DEAD_IN_HOSPITAL, {})
     known = followed(some)
@@ -104,7 +115,7 @@ def test_records_that_end_on_one_day_censor_on_it() -> None:
     )
     known = followed(some)
     assert "records of a patient end" in known.rule
-    assert (known.until == pd.Timestamp("2102-01-01")).all()
+    assert (known.until == pd.Timestamp("2102-01-02")).all()  # the whole of the day
 
 
 def test_readmission_is_looked_for_for_30_days_and_death_competes() -> None:
