@@ -14,7 +14,7 @@ from cohorts.connectors.base import Connector, Description, Hit
 from cohorts.connectors.collection import Collection as Definition
 from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.filters.writing import written
-from cohorts.connectors.index import SearchParams, show_index, show_search
+from cohorts.connectors.index import SearchParams, parse_search, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.errors import CollectionNotFound, InputError
 from cohorts.saved_cohorts import (
@@ -101,14 +101,14 @@ class Cohort:
             f"the cohort was made ({self._saved.encoder or 'made by others'})"
         )
 
-    def refresh(self, *, search: SearchParams | None = None, anyway: bool = False) -> Difference:
+    def refresh(self, *, search: SearchParams | str | None = None, anyway: bool = False) -> Difference:
         """Make the cohort again as it was made, keep it, and return who came and who went.
 
         What an exact search found is found again by an exact search, whichever engine holds the same vectors. What an
         index found may differ; the overlap tells by how much.
 
         Args:
-            search: Search with these parameters, from now on, instead of those that it was made with.
+            search: Search with these parameters from now on, as in `"exact=true"`, and not with those of before.
             anyway: Make it by the collection's vectors of today, though another encoder made them.
 
         Raises:
@@ -133,7 +133,8 @@ class Cohort:
                 raise InputError(
                     f"Cohort {self.name} is made without a search: it takes no search parameters."
                 )
-            question = replace(question, search=show_search(search))
+            params = parse_search(search) if isinstance(search, str) else search
+            question = replace(question, search=show_search(params))
         before, made = self._saved, made_by(self._place, question)
         self._saved = _saved(self._place, self.name, question, made)
         self.notes = made.notes

@@ -111,11 +111,10 @@ def refresh(
     """Make a cohort again as it was made, keep it, and show who came and who went."""
     from cohorts.analysis.saved.cohort import open_cohort
     from cohorts.commands.output.analysis.cohorts import show_difference
-    from cohorts.connectors.index import parse_search
 
     with opened(store, collection, run_dir) as place:
         cohort = open_cohort(place, name)
-        found = cohort.refresh(search=parse_search(search) if search else None, anyway=anyway)
+        found = cohort.refresh(search=search, anyway=anyway)
     _tell((*cohort.notes, *found.notes))
     show_difference(found, output.value, refreshed=True)
 

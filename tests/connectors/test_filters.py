@@ -20,6 +20,7 @@ from cohorts.connectors.filters.conditions import (
     matches,
 )
 from cohorts.connectors.filters.reading import check_filter, parse_filter, quoted
+from cohorts.connectors.filters.writing import written
 from cohorts.connectors.index import Annoy, Flat, Hnsw, Ivf, SearchParams, parse_index, parse_search
 from cohorts.errors import FilterError, InputError
 from hypothesis import given, settings
@@ -52,8 +53,49 @@ from hypothesis import strategies as st
         ("age>-1", Comparison("age", ">", -1)),
     ],
 )
-def test_reads(text: str, expected: Filter) -> None:
+def test_reads_and_writes_what_reads_the_same(text: str, expected: Filter) -> None:
     assert parse_filter(text) == expected
+    assert parse_filter(written(expected)) == expected
+
+
+FILTERS = st.recursive(
+    st.one_of(
+        st.builds(
+            Comparison, st.sampled_from(["a", "b c", "not"]), st.sampled_from(["=", "!="]), st.text("x'%\\é")
+        ),
+        st.builds(
+            Comparison, st.just("a"), st.sampled_from(["<", ">="]), st.floats(-1e9, 1e9) | st.integers(-9, 9)
+        ),
+        st.builds(OneOf, st.just("b c"), st.tuples(st.integers(-9, 9), st.integers(0, 99)), st.booleans()),
+        st.builds(Contains, st.just("codes"), st.text("E1'"), st.booleans()),
+        st.builds(IsNull, st.just("a"), st.booleans()),
+    ),
+    lambda part: (
+        st.builds(Not, part) | st.builds(All, st.tuples(part, part)) | st.builds(AnyOf, st.tuples(part, part))
+    ),
+    max_leaves=6,
+)
+PAYLOADS: list[dict[str, Any]] = [
+    {},
+    {"a": 3, "b c": "x", "not": "x", "codes": ["E1"]},
+    {"a": "x'", "b c": 5, "codes": []},
+    {"a": -0.5, "b c": "", "not": "é", "codes": ["E1'", ""]},
+]
+
+
+@given(FILTERS)
+@settings(max_examples=100)
+def test_what_is_written_holds_of_the_same(filter_: Filter) -> None:
+    again = parse_filter(written(filter_))
+    for payload in PAYLOADS:
+        assert holds(again, payload) == holds(filter_, payload), written(filter_)
+
+
+def holds(filter_: Filter, payload: dict[str, Any]) -> object:
+    try:
+        return matches(filter_, payload)
+    except TypeError:  # a text is not above a number
+        return TypeError
 
 
 @pytest.mark.parametrize(
