@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import pairwise
 
 from cohorts.connectors.base import Hit
@@ -43,6 +44,10 @@ class _Note:
     category: str
     time: str
 
+    def written_by(self, day: date) -> bool:
+        """Tell whether it was written up to a day; of one without a time nobody knows."""
+        return "" < self.time[:10] <= day.isoformat()
+
     def passages(self) -> Iterator["_Piece"]:
         """Yield its sentences."""
         said = _said(self.text)
@@ -72,15 +77,23 @@ class _Piece:
 
 
 def read_passages(
-    source: Source, hits: Sequence[Hit], whose: Sequence[Set[str]], question: Question, as_of: str = ""
+    source: Source,
+    hits: Sequence[Hit],
+    whose: Sequence[Set[str]],
+    question: Question,
+    as_of: str = "",
+    *,
+    until: date | None = None,
 ) -> list[Passage | None]:
     """Return the passage for each hit, None where no note shares a word with the question; the first 100 are read.
 
     `whose` are the patients of each hit. A source of patients is matched by them, one of admissions by the hits' ids.
-    Only what lies in the window `as_of` is read.
+    Only what lies in the window `as_of` is read, and what was written up to the day `until`.
     """
     window = parse_window(as_of) if as_of not in ("", WHOLE_STAY) else None
     notes = _read(source, hits[:MOST], whose, asked_patients(question), window)
+    if until is not None:
+        notes = {key: [note for note in own if note.written_by(until)] for key, own in notes.items()}
     wanted = _wanted(question, notes.pop("", []))
     found = {key: [piece for note in own for piece in note.passages()] for key, own in notes.items()}
     weights = _Weights.of([piece for own in found.values() for piece in own], wanted)

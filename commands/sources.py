@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 
 from cohorts.commands.options import MAX_BAD_SHARE, MEMORY_MIB, ContextName, DatesName, UnitName
 from cohorts.commands.output import log
+from cohorts.errors import InputError
 
 if TYPE_CHECKING:
     from cohorts.records.base import Source
     from cohorts.records.shards import Named, Shard
+
+
+def source_and_path(text: str) -> tuple[str, str]:
+    """Return the source and the path of `mimic3:FOLDER`. Raises InputError."""
+    name, _, path = text.partition(":")
+    if not name or not path:
+        raise InputError(
+            f"--evidence takes a source and where its records are, as in mimic3:FOLDER; got {text[:80]!r}."
+        )
+    return name, path
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from cohorts.private_files import replace_private
 
 if TYPE_CHECKING:
     import pandas as pd
+    from cohorts.analysis.evidence import Passage
+    from cohorts.records.base import Source
 
 REVIEWER = "reviewer"  # the column that a reviewer fills in
 
@@ -55,7 +57,8 @@ class Recruited:
 
     Of whom all is known stands before of whom it is not, and then who is nearer to the profile's text.
     `screened` is how many were looked at, None where that is hidden, `funnel` what each criterion costs. `as_of` is the
-    day after which records don't count. The list holds patients; the counts leave small groups out.
+    day after which records don't count. The list holds patients; the counts leave small groups out. `wanted` are the
+    words that `evidence` looks for.
     """
 
     title: str
@@ -66,6 +69,34 @@ class Recruited:
     as_of: date | None = None
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    wanted: str = ""
+
+    def evidence(self, source: "Source") -> "list[Passage | None]":
+        """Return, for each of the first 100 patients, the passage of the notes that fits the profile best, or None.
+
+        It fits by the words of the profile's text or, without one, of its criteria to include by. It is read from the
+        source now, up to `as_of`, and nothing of it is kept.
+
+        Args:
+            source: What `open_source` returns, with a unit for each patient.
+
+        Raises:
+            InputError: The source is of admissions.
+            SourceError: It can't be read.
+        """
+        from cohorts.analysis.evidence import read_passages
+        from cohorts.connectors.base import Hit
+        from cohorts.records.base import Unit
+        from cohorts.search.question import Question, examples_of
+
+        if source.unit is not Unit.PATIENT:
+            raise InputError(
+                "Passages of patients are read from a source of patients: open it with that unit."
+            )
+        hits = [Hit(one, 0.0, {}) for one in self.patients]
+        question = Question(examples=examples_of(texts=[self.wanted]), k=max(1, len(hits)))
+        whose = [{one} for one in self.patients]
+        return read_passages(source, hits, whose, question, until=self.as_of)
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def recruit(
         as_of=as_of,
         synthetic=bool(collection.metadata.get("synthetic")),
         notes=tuple(_notes(collection, profile, people, as_of)),
+        wanted=profile.text.strip() or " ".join(one.label.replace("_", " ") for one in profile.include),
     )
 
 

@@ -1,12 +1,25 @@
 """The command `recruit`: patients who meet the criteria of a profile."""
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from cohorts.commands.analysis.places import opened
-from cohorts.commands.options import Format, Name, RunDir, Store, query_option, run_option
+from cohorts.commands.options import (
+    Columns,
+    DatesAs,
+    DatesName,
+    Format,
+    MappingFile,
+    Name,
+    NotesFolder,
+    RunDir,
+    Store,
+    query_option,
+    run_option,
+)
 from cohorts.commands.output import log
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
@@ -36,6 +49,17 @@ def recruit(
         Path | None,
         run_option(help="Tell the precision by the answers in such a file instead; nothing is searched."),
     ] = None,
+    evidence: Annotated[
+        str | None,
+        query_option(
+            metavar="<source:path>",
+            help="Show the passage of each one's notes that fits best, read now, as from mimic3:FOLDER.",
+        ),
+    ] = None,
+    mapping: MappingFile = None,
+    notes: NotesFolder = None,
+    columns: Columns = "",
+    dates: DatesAs = DatesName.ISO,
     run_dir: RunDir = None,
     output: Annotated[Format, query_option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:
@@ -44,19 +68,31 @@ def recruit(
     from cohorts.analysis.recruit.recruiting import recruit as screen
     from cohorts.analysis.recruit.reviewed import read_review
     from cohorts.commands.output.analysis.recruited import show_precision, show_recruited
+    from cohorts.commands.sources import opened_source, source_and_path
+    from cohorts.private_files import Scratch, work_folder
+    from cohorts.records.shards import Named
     from cohorts.workspace import check_writable
 
     asked = read_profile(profile)
     if judged is not None:
         show_precision(read_review(judged), asked.title or profile.stem, output.value)
         return
+    read = None if evidence is None else source_and_path(evidence)
     if out is not None:
         check_writable(out.parent)
     with opened(store, collection, run_dir) as place:
         found = screen(place, asked, k=k, as_of=_day(as_of), min_cell=min_cell)
     if out is not None:
         found.write(out)
-    show_recruited(found, output.value)
+    passages = None
+    if read is not None:
+        only = Named(set(found.patients))
+        opening = partial(
+            opened_source, mapping=mapping, notes=notes, columns=columns, dates=dates, shard=only
+        )
+        with Scratch(work_folder()) as folder, opening(*read, folder, max_bad_share=1) as source:
+            passages = found.evidence(source)
+    show_recruited(found, output.value, passages)
     if out is not None:
         log.say("note", f"Written for chart review: {out}. Fill in its column reviewer with yes or no.")
 

@@ -72,7 +72,7 @@ def told_of(
         if words is not None:
             one["words"] = [[word, round(share, 6)] for word, share in words[place] if round(share, 6)]
         if evidence is not None:
-            one["evidence"] = _as_json(evidence[place])
+            one["evidence"] = passage_as_json(evidence[place])
         if explain and kept:
             one |= why(hit.payload)
         told.append(one)
@@ -91,7 +91,8 @@ def as_cells(told: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _as_json(passage: "Passage | None") -> dict[str, Any] | None:
+def passage_as_json(passage: "Passage | None") -> dict[str, Any] | None:
+    """Return a passage with its note's category and time, and the words of the question in it."""
     if passage is None:
         return None
     return {

@@ -281,3 +281,31 @@ def test_a_reviewed_list_tells_its_precision_with_interval(
     file.write_text(file.read_text().replace(",NO,", ",perhaps,"))
     with pytest.raises(InputError, match="at rank 8 that is neither yes nor no"):
         read_review(file)
+
+
+def test_passages_are_read_from_the_source_up_to_the_day(
+    notes: cohorts.CollectionHandle, hospital: Path, profile: Path
+) -> None:
+    found = notes.recruit(profile, k=10)
+    with cohorts.open_source("mimic3", hospital) as source:
+        own = {
+            patient: " ".join(" ".join(text.split()) for text in some)
+            for batch in source.batches()
+            for patient, some in batch.notes.groupby("unit_id")["text"]
+        }
+        read = found.evidence(source)
+        told = [(patient, one) for patient, one in zip(found.patients, read, strict=True) if one]
+        assert told
+        assert all(one.text.rstrip("…") in own[patient] for patient, one in told)
+        assert {word for _, one in told for word in one.words} & {"heart", "leg", "oedema", "worsening"}
+        assert not any(one.text in repr(found) + repr(read) for _, one in told)
+        days = sorted(one.time[:10] for _, one in told)
+        day = days[len(days) // 2]
+        early = notes.recruit(profile, k=10, as_of=day).evidence(source)
+        assert any(early)
+        assert all(one.time[:10] <= day for one in early if one)
+    with (
+        cohorts.open_source("mimic3", hospital, unit="admission") as source,
+        pytest.raises(InputError, match="from a source of patients"),
+    ):
+        found.evidence(source)

@@ -101,7 +101,9 @@ def test_a_text_is_kept_as_it_was_typed_and_a_note_is_not(
     assert "can't be asked" in refused(f"cohort refresh both --anyway {ward}")
 
 
-def test_who_is_recruited_is_listed_written_for_review_and_judged(ward: str, tmp_path: Path) -> None:
+def test_who_is_recruited_is_listed_written_for_review_and_judged(
+    ward: str, hospital: Path, tmp_path: Path
+) -> None:
     (tmp_path / "p.toml").write_text(
         'title = "Old"\n[[include]]\nwhere = "age >= 60"\n[[exclude]]\ndrug = "heparin"\n'
     )
@@ -117,3 +119,11 @@ def test_who_is_recruited_is_listed_written_for_review_and_judged(ward: str, tmp
     (tmp_path / "r.csv").write_text((tmp_path / "r.csv").read_text().replace(",,\n", ",yes,\n"))
     assert "1.00 (0.57 to 1.00)" in ok(f"recruit p.toml --judged r.csv {ward}")
     assert "takes a day" in refused(f"recruit p.toml --as-of May {ward}")
+    passages = f"recruit p.toml -k 5 --evidence mimic3:{hospital} --out s.csv {ward}"
+    (one, *_) = [
+        row["evidence"]["passage"]
+        for row in json.loads(ok(f"{passages} --format json"))["candidates"]
+        if row["evidence"]
+    ]
+    assert one not in (tmp_path / "s.csv").read_text()
+    assert "as in mimic3:FOLDER" in refused(f"recruit p.toml --evidence mimic3 {ward}")

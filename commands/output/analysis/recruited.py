@@ -1,31 +1,37 @@
 """Who may be recruited, what each criterion costs, and how right a reviewed list was."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.recruit.funnel import Step
 from cohorts.analysis.recruit.recruited import Candidate, Recruited
 from cohorts.analysis.recruit.reviewed import Precision
 from cohorts.commands.output import log
 from cohorts.commands.output.analysis.cohorts import print_csv, print_json
+from cohorts.commands.output.explanations import passage_as_json
 from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, show
+
+if TYPE_CHECKING:
+    from cohorts.analysis.evidence import Passage
 
 HIDDEN = "hidden"
 
 
-def show_recruited(found: Recruited, output: str) -> None:
-    """Print the funnel and the ranked patients; as CSV the patients alone."""
+def show_recruited(found: Recruited, output: str, passages: "Sequence[Passage | None] | None" = None) -> None:
+    """Print the funnel and the ranked patients, with passages of their notes; as CSV the patients alone."""
     if output == "json":
-        print_json(_as_json(found))
+        print_json(_as_json(found, passages))
     elif output == "csv":
         rows = found.to_pandas()
+        if passages is not None:
+            rows["evidence"] = [one.text if one else None for one in passages]
         print_csv([str(name) for name in rows], rows.itertuples(index=False))
     else:
         title = "\n".join(
             line for line in (found.title, SYNTHETIC if found.synthetic else "", _known(found)) if line
         )
-        show(_funnel(found, title), _ranked(found.candidates))
+        show(_funnel(found, title), _ranked(found.candidates), *_read(found, passages))
     hidden = any(None in (one.left, one.alone, one.unknown) for one in found.funnel) or found.screened is None
     notes = (
         *found.notes,
@@ -92,7 +98,23 @@ def _count(value: int | None) -> str:
     return HIDDEN if value is None else f"{value:,}"
 
 
-def _as_json(found: Recruited) -> dict[str, Any]:
+def _read(found: Recruited, passages: "Sequence[Passage | None] | None") -> Iterator[PlainTable]:
+    """Yield the passages as a table, where they were asked for."""
+    if passages is not None:
+        table = PlainTable(
+            "the passage of each one's notes that fits the profile best; read now, and not kept"
+        )
+        table.add_column("rank", justify="right")
+        table.add_column("patient", justify="right", no_wrap=True)
+        table.add_column("passage")
+        for rank, (patient, one) in enumerate(zip(found.patients, passages, strict=True), start=1):
+            about = ", ".join(filter(None, (one.category, one.time[:10]))) if one else ""
+            table.add_row(str(rank), patient, f"{one.text} ({about})" if one else "none that fits")
+        yield table
+
+
+def _as_json(found: Recruited, passages: "Sequence[Passage | None] | None") -> dict[str, Any]:
+    told = passages or [None] * len(found.candidates)
     return {
         "profile": found.title,
         "synthetic": found.synthetic,
@@ -111,8 +133,9 @@ def _as_json(found: Recruited) -> dict[str, Any]:
                     {**asdict(verdict), "time": verdict.time.isoformat() if verdict.time else None}
                     for verdict in one.verdicts
                 ],
+                **({} if passages is None else {"evidence": passage_as_json(read)}),
             }
-            for rank, one in enumerate(found.candidates, start=1)
+            for rank, (one, read) in enumerate(zip(found.candidates, told, strict=True), start=1)
         ],
     }
 
