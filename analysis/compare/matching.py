@@ -16,7 +16,7 @@ from cohorts.analysis.compare.small_cells import SmallCells
 
 Floats = npt.NDArray[np.float64]
 _CALIPER = 0.2  # standard deviations of the logit
-_NEAR = 64  # candidates looked at for each, at first
+_NEAR = 16  # points looked at for each, at first
 NUMBERS, CLASSES = ("age", "year", "earlier"), ("sex", "admission_type")
 """What patients are matched by; the year and earlier admissions by the propensity score, or nearest, the year alone."""
 
@@ -61,7 +61,7 @@ class _Pair(NamedTuple):
 
 def _nearest(people: pd.DataFrame, mine: npt.NDArray[np.bool_]) -> list[_Pair]:
     points = np.stack([_standard(people[name]) for name in ("age", "year")], axis=1)
-    strata = people[list(CLASSES)].astype("str").agg("/".join, axis=1).to_numpy()
+    strata = people.groupby([people[name].astype("str") for name in CLASSES], sort=False).ngroup().to_numpy()
     return [
         pair
         for one in pd.unique(strata[mine])
@@ -97,25 +97,30 @@ def _logit(people: pd.DataFrame, mine: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _pairs(points: Floats, mine: Places, others: Places, widest: float = np.inf) -> list[_Pair]:
-    """Pair each of `mine`, in a shuffled order of its own, with the nearest of `others` who is still free."""
+    """Pair each of `mine`, in a shuffled order of its own, with the nearest of `others` who is still free.
+
+    Many stand at one point, of the same age and year: points are searched, and each has its queue.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     pairs: list[_Pair] = []
-    free = np.ones(len(others), np.bool_)
-    left = np.random.default_rng(0).permutation(mine)
-    while len(left) and free.any():
-        there = np.flatnonzero(free)
-        near = NearestNeighbors(n_neighbors=min(_NEAR, len(there)), algorithm="kd_tree").fit(
-            points[others[there]]
-        )
-        distances, found = near.kneighbors(points[left])
+    distinct, which = np.unique(points[others], axis=0, return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    queues = [
+        *map(np.ndarray.tolist, np.split(others[order], np.cumsum(np.bincount(which.reshape(-1)))[:-1]))
+    ]
+    left, near = np.random.default_rng(0).permutation(mine), _NEAR
+    while len(left) and (free := np.array([at for at, queue in enumerate(queues) if queue], np.int64)).size:
+        asked, of = np.unique(points[left], axis=0, return_inverse=True)
+        tree = NearestNeighbors(n_neighbors=min(near, len(free)), algorithm="kd_tree").fit(distinct[free])
+        distances, found = tree.kneighbors(asked)
         again = []
-        for one, spans, candidates in zip(left.tolist(), distances, there[found], strict=True):
-            place = next((at for at, candidate in enumerate(candidates) if free[candidate]), None)
+        for one, at in zip(left.tolist(), of.reshape(-1).tolist(), strict=True):
+            place = next((at_ for at_, point in enumerate(free[found[at]].tolist()) if queues[point]), None)
             if place is None:
                 again.append(one)
-            elif spans[place] <= widest:
-                free[candidates[place]] = False
-                pairs.append(_Pair(one, int(others[candidates[place]]), float(spans[place])))
-        left = np.array(again, np.int64)
+            elif distances[at, place] <= widest:
+                partner = queues[free[found[at, place]]].pop()
+                pairs.append(_Pair(one, partner, float(distances[at, place])))
+        left, near = np.array(again, np.int64), near * 4
     return pairs
