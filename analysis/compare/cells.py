@@ -19,9 +19,12 @@ MISSING = "not known"
 
 
 def number(sheet: str, item: str, values: ByGroup, cells: SmallCells) -> Figures:
-    """Yield mean, standard deviation, median with quartiles, and who is missing; of two groups the `smd`."""
+    """Yield mean, standard deviation, median with quartiles, and who is missing; of two groups the `smd`.
+
+    None is told of few, nor where all but a few have one value.
+    """
     known = {name: some[~np.isnan(some)] for name, some in values.items()}
-    enough = all(len(some) >= cells.least for some in known.values())
+    enough = all(len(some) >= cells.least and not _nearly_one(some, cells) for some in known.values())
     hidden = "" if enough else cells.hidden
     for name, some in known.items():
         mean, spread, middle = _moments(some) if enough else (nan, nan, UNTOLD)
@@ -79,6 +82,11 @@ def classes(sheet: str, item: str, values: Mapping[str, "pd.Series[str]"], cells
     if len(values) == 2:
         smd = balance.categories(*shown.T) if pools else nan
         yield figure(sheet, item, "smd", smd, group=DIFFERENCE, text="" if pools else cells.hidden)
+
+
+def _nearly_one(values: Floats, cells: SmallCells) -> bool:
+    """Tell whether all but a few have the same value: a mean would tell how few."""
+    return cells.small(len(values) - int(np.unique(values, return_counts=True)[1].max()))
 
 
 def _moments(values: Floats) -> tuple[float, float, Estimate]:

@@ -14,8 +14,9 @@ from cohorts.analysis.history.courses import Course
 
 TABLE, BALANCE = "characteristics", "balance"
 BEFORE, AFTER = "before", "after"
-_NUMBERS = {"age": "age, years", "earlier": "earlier admissions"}
-_CLASSES = {"sex": "sex", "admission_type": "admission type"}
+_NUMBERS = {"age": "age, years"}
+_CLASSES = {"earlier": "earlier admissions", "sex": "sex", "admission_type": "admission type"}
+_EARLIER = ["none", "1", "2", "3 or more"]  # a mean would tell of the few who have many
 
 
 def characteristics(
@@ -52,5 +53,9 @@ def _people(
         values = people[column].to_numpy(dtype=np.float64, na_value=nan)
         yield from number(TABLE, item, {one.name: values[one.places] for one in groups}, cells)
     for column, item in _CLASSES.items():
-        levels = people[column].astype("str")
+        levels = _earlier(people[column]) if column == "earlier" else people[column].astype("str")
         yield from classes(TABLE, item, {one.name: levels.iloc[one.places] for one in groups}, cells)
+
+
+def _earlier(many: "pd.Series[float]") -> "pd.Series[str]":
+    return many.clip(upper=3).map(dict(enumerate(_EARLIER)), na_action="ignore")

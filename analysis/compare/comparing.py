@@ -35,12 +35,12 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     everybody = people_of(records.kept)
     progress("people", len(everybody), len(everybody))
     made = _groups(everybody, asked, cells)
-    whose = everybody["patient_id"]
-    # The rest is told of where the cohort is.
-    shown = [(one.name, whose.iloc[one.places].tolist()) for one in made.told if one.name != REST]
-    for name, patients in shown if cells.least > 1 else ():
-        check_told(records.folder, name, patients, cells.least)
     follow_up = endings.followed(everybody, asked.follow_up)
+    how = f"{zero}; {follow_up.days}"
+    noted = [
+        check_told(records.folder, one.name, _stays(one, everybody), how, cells.least)
+        for one in (made.told if cells.least > 1 else ())
+    ]
     chosen = np.unique(np.concatenate([one.places for one in made.told]))
     people = everybody.iloc[chosen]
     groups, before = ([one.among(chosen) for one in some] for some in (made.groups, made.before))
@@ -48,8 +48,8 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     figures = [*balanced(people, before, groups, cells)] if before else []
     figures += _endings(people, groups, start, until, names, cells)
     figures += _care(records, people, groups, cells, progress)
-    for _, patients in shown if cells.least > 1 else ():
-        note_told(records.folder, patients)
+    for one in noted:
+        note_told(records.folder, one, how)
     return Comparison(
         collection=records.collection,
         groups=tuple(one.name for one in groups),
@@ -123,6 +123,11 @@ def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells) -> _Groups:
     for group in groups:
         check_size(group, cells)
     return _Groups(groups, before, notes)
+
+
+def _stays(group: Group, people: pd.DataFrame) -> list[tuple[str, str]]:
+    own = people["patient_id"].iloc[group.places]
+    return list(zip(own.tolist(), own.index.tolist(), strict=True))
 
 
 def _endings(

@@ -41,6 +41,7 @@ class FollowUp:
 
     until: "pd.Series[pd.Timestamp]"
     rule: str
+    days: float | None = None  # after each discharge, where it is the same for all
 
 
 def followed(people: pd.DataFrame, follow_up: timedelta | None = None) -> FollowUp:
@@ -50,7 +51,7 @@ def followed(people: pd.DataFrame, follow_up: timedelta | None = None) -> Follow
             f"Deaths count for {follow_up.days:,} days after discharge, as was asked for: that all of them are known "
             "is the user's word."
         )
-        return FollowUp(people["discharged"] + follow_up, rule)
+        return FollowUp(people["discharged"] + follow_up, rule, follow_up.days)
     alive = people["death"].isna()
     told = (
         people if not alive.any() else people[alive]
@@ -62,11 +63,11 @@ def followed(people: pd.DataFrame, follow_up: timedelta | None = None) -> Follow
             "The source does not tell up to when deaths are known: patients are censored at discharge, and deaths "
             "after it do not count."
         )
-        return FollowUp(people["discharged"], rule)
+        return FollowUp(people["discharged"], rule, 0)
     low, high = np.percentile(spans, [5, 95])
     if high - low <= _SAME_DAYS:
         rule = f"Deaths count for {low:,.0f} days after discharge, for which the source knows of them."
-        return FollowUp(people["discharged"] + timedelta(days=float(low)), rule)
+        return FollowUp(people["discharged"] + timedelta(days=float(low)), rule, round(float(low)))
     rule = "Deaths count up to the day on which the source's records of a patient end; then the patient is censored."
     day = people["followed_until"]
     return FollowUp(

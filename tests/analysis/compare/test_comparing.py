@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.analysis.compare.cells import number
 from cohorts.analysis.compare.comparing import compare
 from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, Comparison, Records
-from cohorts.analysis.compare.groups import Members
+from cohorts.analysis.compare.groups import Members, group_of, rest_of
 from cohorts.analysis.compare.matching import Match
+from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.compare.tables import found
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.people import people_of
@@ -135,7 +137,7 @@ def test_endings_that_the_vectors_saw_are_left_out_refused_or_marked(
         InputError, match="death-in-hospital can't be compared: the vectors of stays have seen"
     ):
         compared(old, REST, as_of="whole stay", outcomes=["death-in-hospital"])
-    marked = compared(old, REST, as_of="whole stay", outcomes=["death-in-hospital"], anyway=True)
+    marked = compared(old, REST, as_of="whole stay", outcomes=["death-in-hospital"], anyway=True, min_cell=1)
     assert marked.seen
     assert set(marked.sheet("outcomes")["item"]) == {"death in hospital"}
     with pytest.raises(InputError, match="readmission can't be compared: a vector for each patient"):
@@ -168,8 +170,34 @@ def test_two_groups_that_differ_by_one_patient_are_not_both_told(
     kept_files = list((records.folder / "told").iterdir())
     assert {file.stat().st_mode & 0o777 for file in kept_files} == {0o600}
     assert not any(some.patients[0].encode() in file.read_bytes() for file in kept_files)
-    assert forget(records.folder, [some.patients[0]]) == 1
+    assert forget(records.folder, [some.patients[0]]) == 2  # and the rest of "many less"
     compared(one_less, REST)  # after an erasure of that patient
+
+
+def test_no_second_result_of_nearly_the_same_is_told(people: pd.DataFrame, compared: Compared) -> None:
+    stays = people["patient_id"].value_counts()
+    again = people[people["patient_id"].isin(stays.index[stays > 1])]
+    some = Members("some", *_some(pd.concat([again, people]), 60))
+    compared(some, REST, outcomes=["death"])
+    with pytest.raises(InputError, match="some was compared before with another time zero or follow-up"):
+        compared(some, REST, outcomes=["death"], follow_up=pd.Timedelta(days=91))
+    rest = rest_of(group_of(some, people)[0], people, REST)
+    others = people.iloc[rest.places[3:]]
+    with pytest.raises(InputError, match="others differs by fewer than 11 patients"):
+        compared(Members("others", list(others.index), list(others["patient_id"])))
+    last = again.drop_duplicates("patient_id", keep="last")
+    units = dict(zip(last["patient_id"], last.index, strict=True))
+    other_stays = [units[one] for one in some.patients[:3]] + list(some.units[3:])
+    with pytest.raises(InputError, match="later differs by fewer than 11 patients"):
+        compared(Members("later", other_stays, some.patients))
+
+
+def test_a_mean_does_not_tell_of_the_few_who_differ() -> None:
+    few = np.array([0.0] * 40 + [2.0, 3.0])
+    told = [*number("characteristics", "some", {"one": few}, SmallCells())]
+    assert {row["text"] for row in told if row["measure"] != "missing"} == {"hidden"}
+    many = np.array([0.0] * 40 + [2.0] * 11)
+    assert next(number("characteristics", "some", {"one": many}, SmallCells()))["value"] == many.mean()
 
 
 @pytest.mark.parametrize("seed", range(6))
