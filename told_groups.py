@@ -95,9 +95,10 @@ def _read(file: Path) -> Hashes:
 def _differing(mine: Hashes, theirs: Hashes) -> int:
     """Return how many patients are in one group alone, or in both by different stays."""
     patients, stays = (
-        len(np.intersect1d(one, other, assume_unique=True)) for one, other in zip(mine, theirs, strict=True)
+        int(np.intersect1d(one, other, assume_unique=True).size)
+        for one, other in zip(mine, theirs, strict=True)
     )
-    return mine.shape[1] + theirs.shape[1] - patients - stays
+    return len(mine[0]) + len(theirs[0]) - patients - stays
 
 
 def _hashed(stays: Stays, salt: bytes) -> Hashes:
