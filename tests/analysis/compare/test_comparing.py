@@ -171,7 +171,7 @@ def test_two_groups_that_differ_by_one_patient_are_not_both_told(
     assert {file.stat().st_mode & 0o777 for file in kept_files} == {0o600}
     assert not any(some.patients[0].encode() in file.read_bytes() for file in kept_files)
     assert forget(records.folder, [some.patients[0]]) == 2  # and the rest of "many less"
-    compared(one_less, REST)  # after an erasure of that patient
+    compared(one_less)  # after an erasure of that patient, who is in no rest either
 
 
 def test_no_second_result_of_nearly_the_same_is_told(people: pd.DataFrame, compared: Compared) -> None:
