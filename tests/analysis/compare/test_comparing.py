@@ -192,6 +192,15 @@ def test_no_second_result_of_nearly_the_same_is_told(people: pd.DataFrame, compa
         compared(Members("later", other_stays, some.patients))
 
 
+def test_one_outcome_alone_is_told_no_closer(people: pd.DataFrame, compared: Compared) -> None:
+    some = drawn(people, 160, 5)
+    every = compared(some, as_of="admission+72h").figures
+    one = compared(some, as_of="admission+72h", outcomes=["readmission"]).figures
+    every, one = (all_[all_["item"] == "readmission"].reset_index(drop=True) for all_ in (every, one))
+    assert len(one)
+    pd.testing.assert_frame_equal(every, one)
+
+
 def test_a_mean_does_not_tell_of_the_few_who_differ() -> None:
     few = np.array([0.0] * 40 + [2.0, 3.0])
     told = [*number("characteristics", "some", {"one": few}, SmallCells())]
