@@ -20,7 +20,11 @@ QUICKER = {
     "evaluate fineehr": f"evaluate fineehr --encoder {QUICK.format('')}",
 }
 # What a block takes from the first one before it that makes it.
-MADE_BY = {"--path hospital": "synth hospital", "--collection icu": "--collection icu"}
+MADE_BY = {
+    "--path hospital": "synth hospital",
+    "--collection icu": "--collection icu",
+    "--collection chosen": "--collection chosen",
+}
 
 
 DOCUMENTS = ("README.md", "docs/guide.md")
