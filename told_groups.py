@@ -4,32 +4,43 @@ What is told of two groups that differ by one patient tells of that patient. The
 folder: a salt, and for every group the hashes of its patients and of their stays, from which no id can be read.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from cohorts.errors import InputError
-from cohorts.private_files import private_folder, replace_private
+from cohorts.private_files import open_private, private_folder, replace_private
 
 _FOLDER, _SALT = "told", "salt"
 _TOLD = "*.u8"
-_BYTES = 16  # of a patient
+_BYTES, _SALT_BYTES = 16, 32  # of a patient, and of the salt
 Hashes = npt.NDArray[np.uint64]
 Stays = Sequence[tuple[str, str]]
 """The patient and the unit of each member of a group, one for each patient."""
 
 
-def check_told(folder: Path, name: str, stays: Stays, how: str, least: int) -> Hashes:
-    """Return what `note_told` notes of a group; `how` it is told of is its time zero and follow-up.
+def tell(folder: Path, groups: Sequence[tuple[str, Stays]], how: str, least: int) -> None:
+    """Note some groups by name as told of; `how` is their time zero and follow-up.
 
-    Raises InputError where it differs, by patients or by their stays, by fewer than `least` from one that was told of,
-    or is the same and was told of otherwise.
+    They are noted before anything is told, so that no other comparison gets in between. Raises InputError where one
+    differs, by patients or by their stays, by fewer than `least` from one that was told of, or is the same and was told
+    of otherwise; and OSError where the folder can't be written to.
     """
-    mine = _hashed(stays, _salt(folder))
+    with _held(folder) as salt:
+        mine = [(name, _hashed(stays, salt)) for name, stays in groups]
+        for name, own in mine:
+            _check(folder, name, own, how, least)
+        for _, own in mine:
+            _note(folder, own, how)
+
+
+def _check(folder: Path, name: str, mine: Hashes, how: str, least: int) -> None:
     for file in sorted((folder / _FOLDER).glob(_TOLD)):
         if abs(mine.shape[1] - file.stat().st_size // _BYTES) >= least:
             continue
@@ -49,11 +60,9 @@ def check_told(folder: Path, name: str, stays: Stays, how: str, least: int) -> H
                 remedy="Compare it as before, or show small cells, which is for your own eyes.",
                 hint="min_cell",
             )
-    return mine
 
 
-def note_told(folder: Path, mine: Hashes, how: str) -> None:
-    """Note a group that is told of. Raises OSError where the folder can't be written to."""
+def _note(folder: Path, mine: Hashes, how: str) -> None:
     rows = mine.tobytes()
     file = folder / _FOLDER / f"{hashlib.sha256(rows).hexdigest()[:32]}{_ending(how)}"
     if not file.exists():
@@ -65,23 +74,27 @@ def forget(folder: Path, patients: Iterable[str]) -> int:
     """Take some patients out of all groups that are noted; return of how many groups."""
     if not (folder / _FOLDER / _SALT).exists():
         return 0
-    gone = _numbers(patients, _salt(folder))
     found = 0
-    for file in sorted((folder / _FOLDER).glob(_TOLD)):
-        theirs = _read(file)
-        if (erased := np.isin(theirs[0], gone)).any():
-            found += 1
-            with replace_private(file) as stream:
-                stream.write(theirs[:, ~erased].tobytes())
+    with _held(folder) as salt:
+        gone = _numbers(patients, salt)
+        for file in sorted((folder / _FOLDER).glob(_TOLD)):
+            theirs = _read(file)
+            if (erased := np.isin(theirs[0], gone)).any():
+                found += 1
+                with replace_private(file) as stream:
+                    stream.write(theirs[:, ~erased].tobytes())
     return found
 
 
-def _salt(folder: Path) -> bytes:
-    file = private_folder(folder / _FOLDER) / _SALT
-    if not file.exists():
-        with replace_private(file) as stream:
-            stream.write(os.urandom(32))
-    return file.read_bytes()
+@contextmanager
+def _held(folder: Path) -> Iterator[bytes]:
+    """Yield the salt, while no other process looks at what is noted, or notes more."""
+    with open_private(private_folder(folder / _FOLDER) / _SALT, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not file.tell():
+            file.write(os.urandom(_SALT_BYTES))
+            file.flush()
+        yield Path(file.name).read_bytes()
 
 
 def _ending(how: str) -> str:

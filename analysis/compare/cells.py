@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from cohorts.analysis.compare.figures import DIFFERENCE, Figures, coarse, figure
+from cohorts.analysis.compare.figures import DIFFERENCE, Figures, figure
 from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.measures import balance
 from cohorts.measures.intervals import UNTOLD, Estimate
@@ -21,9 +21,9 @@ MISSING = "not known"
 def number(sheet: str, item: str, values: ByGroup, cells: SmallCells) -> Figures:
     """Yield mean, standard deviation, median with quartiles, and who is missing; of two groups the `smd`.
 
-    None is told of few, nor where all but a few have one value.
+    None is told of few, nor where all but a few have one value; where a few are missing, more are left out by lot.
     """
-    known = {name: some[~np.isnan(some)] for name, some in values.items()}
+    known = {name: some[cells.without_few(~np.isnan(some))] for name, some in values.items()}
     enough = all(len(some) >= cells.least and not _nearly_one(some, cells) for some in known.values())
     hidden = "" if enough else cells.hidden
     for name, some in known.items():
@@ -37,13 +37,12 @@ def number(sheet: str, item: str, values: ByGroup, cells: SmallCells) -> Figures
         yield figure(sheet, item, "smd", smd, group=DIFFERENCE, text=hidden)
 
 
-def share(sheet: str, item: str, values: ByGroup, cells: SmallCells, *, rough: bool = False) -> Figures:
+def share(sheet: str, item: str, values: ByGroup, cells: SmallCells) -> Figures:
     """Yield how many are 1 among those who are 1 or 0, their share with interval, and who is missing.
 
     A few who are missing count as 0, for the number of the others would tell how few. Of two groups the difference of
-    the shares follows, and the `smd`. With `rough`, shares are told by whole percents.
+    the shares follows, and the `smd`.
     """
-    told_as = coarse if rough else Estimate._make
     ones = [int(np.nansum(some)) for some in values.values()]
     known, every = [int((~np.isnan(some)).sum()) for some in values.values()], [*map(len, values.values())]
     of = known if cells.fit(known, every) else every
@@ -52,12 +51,12 @@ def share(sheet: str, item: str, values: ByGroup, cells: SmallCells, *, rough: b
     shares = [wilson(one, all_) for one, all_ in zip(ones, of, strict=True)]
     for name, one, told in zip(values, ones, shares, strict=True):
         yield figure(sheet, item, "patients", one, group=name, text=hidden)
-        yield figure(sheet, item, "share", told_as(told), group=name, text=hidden)
+        yield figure(sheet, item, "share", told, group=name, text=hidden)
     yield from _missing(sheet, item, values, cells)
     if len(values) == 2:
         apart = difference(*shares) if shown else UNTOLD
         smd = balance.binary(*(told.value for told in shares)) if shown else nan
-        yield figure(sheet, item, "share", told_as(apart), group=DIFFERENCE, text=hidden)
+        yield figure(sheet, item, "share", apart, group=DIFFERENCE, text=hidden)
         yield figure(sheet, item, "smd", smd, group=DIFFERENCE, text=hidden)
 
 

@@ -1,12 +1,12 @@
 """Table 1: who the groups are, with standardised mean differences and the shares that are not known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import nan
 
 import numpy as np
 import pandas as pd
 from cohorts.analysis.compare.cells import classes, number, share
-from cohorts.analysis.compare.figures import Figures
+from cohorts.analysis.compare.figures import Figure, Figures
 from cohorts.analysis.compare.groups import Group
 from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.history.care import Conditions
@@ -16,6 +16,7 @@ TABLE, BALANCE = "characteristics", "balance"
 BEFORE, AFTER = "before", "after"
 _NUMBERS = {"age": "age, years"}
 _CLASSES = {"earlier": "earlier admissions", "sex": "sex", "admission_type": "admission type"}
+_FAR = 0.1
 _EARLIER = ["none", "1", "2", "3 or more"]  # a mean would tell of the few who have many
 
 
@@ -44,6 +45,18 @@ def balanced(
         for told in _people(people, pair, cells, more={"year": "year of admission"}):
             if told["measure"] == "smd":
                 yield {**told, "sheet": BALANCE, "group": when}
+
+
+def still_apart(balance: Iterable[Figure]) -> list[str]:
+    """Return, to be said, in what matched groups still differ: by a standardised mean difference above 0.1."""
+    far = [
+        one["item"]
+        for one in balance
+        if one["group"] == AFTER and not one["text"] and abs(one["value"]) > _FAR
+    ]
+    return (
+        [f"after the match the groups still differ in {', '.join(far)} (SMD above {_FAR:g})"] if far else []
+    )
 
 
 def _people(

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from cohorts.analysis.compare import care, comparison, outcomes
-from cohorts.analysis.compare.characteristics import balanced, characteristics
+from cohorts.analysis.compare.characteristics import balanced, characteristics, still_apart
 from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
 from cohorts.analysis.compare.figures import COLUMNS, Figures
 from cohorts.analysis.compare.groups import Group, Members, apart, check_size, group_of, rest_of
 from cohorts.analysis.compare.matching import matched
-from cohorts.analysis.compare.small_cells import Denominators, SmallCells
+from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.care import conditions_of, uses_of
 from cohorts.analysis.history.courses import courses_of
@@ -21,7 +22,7 @@ from cohorts.analysis.history.start import TimeZero, time_zero
 from cohorts.errors import InputError
 from cohorts.progress import ProgressCallback
 from cohorts.records.base import Unit
-from cohorts.told_groups import check_told, note_told
+from cohorts.told_groups import tell
 
 
 def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Comparison:
@@ -37,19 +38,16 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     made = _groups(everybody, asked, cells)
     follow_up = endings.followed(everybody, asked.follow_up)
     how = f"{zero}; {follow_up.days}"
-    noted = [
-        check_told(records.folder, one.name, _stays(one, everybody), how, cells.least)
-        for one in (made.told if cells.least > 1 else ())
-    ]
+    if cells.least > 1:
+        tell(records.folder, [(one.name, _stays(one, everybody)) for one in made.told], how, cells.least)
     chosen = np.unique(np.concatenate([one.places for one in made.told]))
     people = everybody.iloc[chosen]
     groups, before = ([one.among(chosen) for one in some] for some in (made.groups, made.before))
     start, until = zero.of(people, records.kept), follow_up.until.iloc[chosen]
     figures = [*balanced(people, before, groups, cells)] if before else []
-    figures += _endings(people, groups, start, until, names, cells)
+    unbalanced = still_apart(figures)
+    figures += _endings(people, groups, start, until, names, cells, in_stay=zero.in_stay)
     figures += _care(records, people, groups, cells, progress)
-    for one in noted:
-        note_told(records.folder, one, how)
     return Comparison(
         collection=records.collection,
         groups=tuple(one.name for one in groups),
@@ -60,7 +58,7 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
         min_cell=asked.min_cell,
         synthetic=records.synthetic,
         seen=zero.seen,
-        notes=(*notes, *made.notes, *_not_at_risk(start, groups)),
+        notes=(*notes, *made.notes, *unbalanced, *_not_at_risk(start, groups)),
         figures=pd.DataFrame(figures, columns=list(COLUMNS)),
     )
 
@@ -137,21 +135,30 @@ def _endings(
     until: "pd.Series[pd.Timestamp]",
     names: Sequence[str],
     cells: SmallCells,
+    *,
+    in_stay: bool,
 ) -> Figures:
-    # What is asked for does not change how much is hidden: results by turns would tell more than one of all.
-    told = Denominators(cells, [len(one) for one in groups])
     dead, back = endings.death(people, start, until), endings.readmission(people, until)
+    died = endings.death_in_hospital(people, start)
+    # Each outcome is of those whom the one before is of, less none or enough: their numbers tell of nobody. That, and
+    # what is hidden, is the same whatever is asked for, or results by turns would tell more than one of all.
+    alive = _staying(groups, dead.at_risk, cells)
+    there = _staying(alive, ~np.isnan(died), cells) if in_stay else alive
+    left = _staying(there, back.at_risk, cells)
     every = {
-        comparison.STAY: outcomes.length_of_stay(people, groups, start, cells),
-        comparison.IN_HOSPITAL: outcomes.death_in_hospital(people, groups, start, cells, told),
-        outcomes.DEATH: outcomes.Timed.of(outcomes.DEATH, dead, groups, outcomes.DEATH_AT, told).told(cells),
-        outcomes.RETURN: outcomes.Timed.of(outcomes.RETURN, back, groups, outcomes.RETURN_AT, told).told(
-            cells
-        ),
+        comparison.STAY: outcomes.length_of_stay(endings.stay(people, start), there, cells),
+        comparison.IN_HOSPITAL: outcomes.death_in_hospital(died, there, cells),
+        outcomes.DEATH: outcomes.Timed.of(outcomes.DEATH, dead, alive, outcomes.DEATH_AT).told(cells),
+        outcomes.RETURN: outcomes.Timed.of(outcomes.RETURN, back, left, outcomes.RETURN_AT).told(cells),
     }
     for name, figures in every.items():
         if name in names:
             yield from figures
+
+
+def _staying(groups: Sequence[Group], stay: npt.NDArray[np.bool_], cells: SmallCells) -> list[Group]:
+    """Return the groups without who does not stay; where these are few, without some others too."""
+    return [Group(one.name, one.places[cells.without_few(stay[one.places])]) for one in groups]
 
 
 def _care(

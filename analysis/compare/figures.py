@@ -39,8 +39,3 @@ def figure(
         "high": shown.high,
         "text": text,
     }
-
-
-def coarse(told: Estimate) -> Estimate:
-    """Return a share by whole percents, which does not tell what it is a share of."""
-    return Estimate(*(round(one, 2) for one in told))

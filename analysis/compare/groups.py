@@ -93,7 +93,12 @@ def apart(
 
 def check_size(group: Group, cells: SmallCells) -> None:
     """Raise InputError for a group that is too small to be told of, or empty."""
-    if len(group) < max(cells.least, 1):
+    if not len(group):
+        raise InputError(
+            f"{group.name} has no patients: the other group is everybody, or shares all of its own with it. Take "
+            "another one."
+        )
+    if len(group) < cells.least:
         raise InputError(
             f"{group.name} has fewer than {cells.least} patients who can be compared: what would be told is of "
             "single patients.",

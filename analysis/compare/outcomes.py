@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pandas as pd
 from cohorts.analysis.compare.cells import Floats, number, share
-from cohorts.analysis.compare.figures import DIFFERENCE, TEST, Figures, coarse, figure
+from cohorts.analysis.compare.figures import DIFFERENCE, TEST, Figures, figure
 from cohorts.analysis.compare.groups import Group
-from cohorts.analysis.compare.small_cells import Denominators, SmallCells
-from cohorts.analysis.history import endings
+from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.history.endings import HAPPENED, Ending
 from cohorts.measures.competing import aalen_johansen
 from cohorts.measures.intervals import Estimate
@@ -29,24 +27,18 @@ _TICKS = 6  # of the axis, with numbers at risk
 
 @dataclass(frozen=True)
 class Timed:
-    """An outcome in time: its curves by the name of the group, the endings they are of, and the days of its shares.
-
-    With `rough`, how many are at risk is hidden, and shares are told by whole percents.
-    """
+    """An outcome in time: its curves by the name of the group, the endings they are of, and the days of its shares."""
 
     item: str
     curves: Mapping[str, Curve]
     endings: Mapping[str, Ending]
     at: Sequence[int]
     survival: bool  # the curves tell who had it not yet
-    rough: bool
 
     @classmethod
-    def of(
-        cls, item: str, ending: Ending, groups: Sequence[Group], at: Sequence[int], told: Denominators
-    ) -> "Timed":
+    def of(cls, item: str, ending: Ending, groups: Sequence[Group], at: Sequence[int]) -> "Timed":
         """Make the curves of groups: Kaplan-Meier's where nothing competes, else Aalen and Johansen's."""
-        own = {one.name: _at_risk(ending, one) for one in groups}
+        own = {one.name: Ending(ending.days[one.places], ending.kinds[one.places]) for one in groups}
         survival = item == DEATH
         curves = {
             name: kaplan_meier(one.days, one.kinds == HAPPENED)
@@ -55,8 +47,7 @@ class Timed:
             for name, one in own.items()
             if len(one.days)
         }
-        rough = told.hide([len(one.days) for one in own.values()])
-        return cls(item, curves, own, at, survival, rough)
+        return cls(item, curves, own, at, survival)
 
     @property
     def horizon(self) -> int:
@@ -79,7 +70,7 @@ class Timed:
 
     def shares(self, cells: SmallCells) -> Figures:
         """Yield at each day the share to whom it had come, with its interval, and the difference of two groups."""
-        shown = [self._days(curve, cells) for curve in self.curves.values()]
+        shown = [self._days(name, cells) for name in self.curves]
         for day in self.at:
             told = {name: share_at(curve, day) for name, curve in self.curves.items()}
             if self.survival:
@@ -93,14 +84,11 @@ class Timed:
         if len(told) == 2:
             every[DIFFERENCE] = difference(*told.values())
         for name, one in every.items():
-            yield figure(OUTCOMES, self.item, "share", self._told_as(one), group=name, at=day, text=text)
-
-    def _told_as(self, one: Estimate) -> Estimate:
-        return coarse(one) if self.rough else one
+            yield figure(OUTCOMES, self.item, "share", one, group=name, at=day, text=text)
 
     def means(self, cells: SmallCells) -> Figures:
         """Yield the mean days without it up to the horizon, and the log-rank test of two groups."""
-        shown = all(self._all_told(curve, cells) for curve in self.curves.values())
+        shown = all(self._all_told(name, cells) for name in self.curves)
         means = {name: restricted_mean(curve, self.horizon) for name, curve in self.curves.items()}
         told = partial(figure, OUTCOMES, self.item, at=self.horizon, text="" if shown else cells.hidden)
         for name, mean in means.items():
@@ -113,23 +101,25 @@ class Timed:
         """Yield the curves at the days at which they may be told, and the numbers at risk; cut where few are left."""
         measure = "without" if self.survival else "share"
         for name, curve in self.curves.items():
-            for day in self._days(curve, cells):
-                yield figure(CURVES, self.item, measure, self._told_as(curve.at(day)), group=name, at=day)
+            for day in self._days(name, cells):
+                yield figure(CURVES, self.item, measure, curve.at(day), group=name, at=day)
             yield from self._at_risk(name, curve, cells)
 
-    def _days(self, curve: Curve, cells: SmallCells) -> list[int]:
-        """Return the days at which a curve may be told: none or enough events lie between any two."""
+    def _days(self, name: str, cells: SmallCells) -> list[int]:
+        """Return the days at which a group's curve may be told: none or enough events lie between any two."""
+        curve = self.curves[name]
         days = range(self.horizon + 1)
         steps = np.array([curve.step(day) for day in days])
         events = curve.events.cumsum()[steps]
         today = np.where(curve.times[steps] == np.array(days), curve.events[steps], 0)
         left = np.array([curve.followed(day) for day in days]) - today
-        chosen = cells.steps(events, left, [day for day in self.at if day <= self.horizon], self.ticks, days)
+        first = [day for day in self.at if day <= self.horizon]
+        chosen = cells.steps(events, left, first, self.ticks, days)
         return [day for day in chosen if day in (*self.at, *self.ticks) or events[day] > events[day - 1]]
 
-    def _all_told(self, curve: Curve, cells: SmallCells) -> bool:
+    def _all_told(self, name: str, cells: SmallCells) -> bool:
         """Tell whether all events of a curve are told: a mean and a test are of all of them."""
-        told = max(self._days(curve, cells))
+        told, curve = max(self._days(name, cells)), self.curves[name]
         return not curve.events[(curve.times > told) & (curve.times <= self.horizon)].any()
 
     def _at_risk(self, name: str, curve: Curve, cells: SmallCells) -> Figures:
@@ -138,12 +128,12 @@ class Timed:
         Where few ended otherwise since the last tick told, or an event came at the very moment, the number would tell
         how few: it is hidden.
         """
-        told, before = self._days(curve, cells), 0
+        told, before = self._days(name, cells), 0
         for day in self.ticks:
             left, earlier = curve.followed(day), curve.times < day
             ended = int((curve.competing + curve.censored)[earlier].sum())
             same = not curve.events[curve.times == day].any()
-            few = self.rough or cells.small(ended - before) or cells.small(left)
+            few = cells.small(ended - before) or cells.small(left)
             shown = day in told and same and not few
             before = ended if shown else before
             text = "" if shown else cells.hidden
@@ -158,40 +148,13 @@ class Timed:
         return log_rank(np.minimum(days, self.horizon), happened & (days <= self.horizon), labels).p
 
 
-def length_of_stay(
-    people: pd.DataFrame, groups: Sequence[Group], start: "pd.Series[pd.Timestamp]", cells: SmallCells
-) -> Figures:
-    """Yield the length of the stay of who was there when time began."""
-    days = endings.stay(people, start)
-    there = {one.name: _known(days[one.places]) for one in groups}
-    return (one for one in number(OUTCOMES, STAY, there, cells) if one["measure"] not in _BESIDE)
+def length_of_stay(days: Floats, groups: Sequence[Group], cells: SmallCells) -> Figures:
+    """Yield the length of the stay of some groups, who were there when time began."""
+    own = {one.name: days[one.places] for one in groups}
+    return (one for one in number(OUTCOMES, STAY, own, cells) if one["measure"] not in _BESIDE)
 
 
-def death_in_hospital(
-    people: pd.DataFrame,
-    groups: Sequence[Group],
-    start: "pd.Series[pd.Timestamp]",
-    cells: SmallCells,
-    told: Denominators,
-) -> Figures:
-    """Yield how many died in the stay of who was there when time began."""
-    died = endings.death_in_hospital(people, start)
-    known = {one.name: _known(died[one.places]) for one in groups}
-    of, dead = ([len(some) for some in known.values()], [int(some.sum()) for some in known.values()])
-    # How many died is told, so how many left alive is known of all groups that are.
-    left = [(all_ - one, len(group) - one) for all_, one, group in zip(of, dead, groups, strict=True)]
-    rough = told.hide(of, left)
-    return (
-        one
-        for one in share(OUTCOMES, IN_HOSPITAL, known, cells, rough=rough)
-        if one["measure"] not in _BESIDE
-    )
-
-
-def _known(values: Floats) -> Floats:
-    return values[~np.isnan(values)]
-
-
-def _at_risk(ending: Ending, group: Group) -> Ending:
-    there = group.places[ending.at_risk[group.places]]
-    return Ending(ending.days[there], ending.kinds[there])
+def death_in_hospital(died: Floats, groups: Sequence[Group], cells: SmallCells) -> Figures:
+    """Yield how many died in the stay, of groups who were there when time began."""
+    own = {one.name: died[one.places] for one in groups}
+    return (one for one in share(OUTCOMES, IN_HOSPITAL, own, cells) if one["measure"] not in _BESIDE)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 LEAST = 11
 Counts = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,15 @@ class SmallCells:
                 chosen.insert(at, place)
         return chosen
 
+    def without_few(self, stay: Marks) -> Marks:
+        """Return who of some stays, (n,) bool; where only a few don't, others are left out by lot until enough are.
 
-class Denominators:
-    """How many of each group an outcome is of, one outcome after the other.
-
-    Two that differ by a few tell how few died, or left, in between; a share with all its digits tells what it is of.
-    """
-
-    def __init__(self, cells: SmallCells, sizes: Sequence[int]) -> None:
-        self._cells, self._told = cells, [{size} for size in sizes]
-
-    def hide(self, now: Sequence[int], also: Sequence[Iterable[int]] = ()) -> bool:
-        """Return whether these must not be told, in any group; else they are, and `also` what follows from them."""
-        few = any(
-            self._cells.small(abs(one - other))
-            for one, told in zip(now, self._told, strict=True)
-            for other in told
-        )
-        for place, told in enumerate(self._told):
-            told |= set() if few else {now[place]}
-            told |= {*also[place]} if also else set()
-        return few
+        What is told of those who stay tells how many they are, and so how few are not.
+        """
+        gone = int((~stay).sum())
+        if not self.small(gone):
+            return stay
+        lot = np.random.default_rng(0).permutation(np.flatnonzero(stay))
+        left = stay.copy()
+        left[lot[: self.least - gone]] = False
+        return left

@@ -11,8 +11,6 @@ from cohorts.reports.formats import HELD, NONE, Show, count, decimals, interval,
 from cohorts.reports.long_table import Cell, ColumnSpec, Line, ReportTable
 
 _PERCENT = decimals(1, 100)
-_WHOLE_PERCENT = decimals(0, 100)
-_WHOLE = 1e-9
 _TWO = decimals(2)
 _ESTIMATES: dict[str, tuple[str, Show]] = {
     "median": ("median [quartiles], days", decimals(1)),
@@ -170,13 +168,7 @@ def _patients(figures: _Figures, item: str, level: str, group: str) -> Cell:
 def _estimate(one: dict[str, Any], show: Show) -> Cell:
     if not one or one["text"]:
         return Cell(one.get("text", NONE))
-    if show is _PERCENT and all(_is_whole(100 * one[side]) for side in ("value", "low", "high")):
-        show = _WHOLE_PERCENT  # it is told by whole percents
     return Cell(f"{show(one['value'])} {interval(one['low'], one['high'], show)}".strip())
-
-
-def _is_whole(value: float) -> bool:
-    return abs(value - round(value)) < _WHOLE
 
 
 def _one(one: dict[str, Any], show: Callable[[float], str]) -> Cell:

@@ -79,7 +79,7 @@ def value(told: Comparison, sheet: str, measure: str, group: str, **where: objec
 
 def test_figures_are_those_of_the_records(people: pd.DataFrame, compared: Compared, kept: Kept) -> None:
     old = people[people["age"] >= 65]
-    told = compared(members("old", old), REST)
+    told = compared(members("old", old), REST, min_cell=1)
     assert told.groups == ("old", REST)
     first = old.drop_duplicates("patient_id")
     assert told.patients == (len(first), people["patient_id"].nunique() - len(first))
@@ -118,6 +118,8 @@ def test_a_match_balances_what_it_is_by(people: pd.DataFrame, compared: Compared
     assert smd["before"].abs()["age, years"] > 0.8
     assert smd["after"].abs()["age, years"] < 0.3
     assert told.groups[1] == "matched to old"
+    far = [str(item) for item, smd in smd["after"].items() if abs(smd) > 0.1]
+    assert [item in " ".join(told.notes) for item in far] == [True] * len(far)
 
 
 def _some(people: pd.DataFrame, many: int) -> tuple[list[str], list[str]]:
@@ -152,6 +154,10 @@ def test_what_can_not_be_compared_is_refused(people: pd.DataFrame, compared: Com
         compared(old, outcomes=["joy"])
     with pytest.raises(InputError, match="No member of strangers is in the records"):
         compared(Members("strangers", ["x"] * 20, [f"x{at}" for at in range(20)]))
+    with pytest.raises(InputError, match="rest has no patients"):
+        compared(members("everybody", people), REST)
+    with pytest.raises(InputError, match="has no patients"):
+        compared(old, replace(old, name="again"))
     two = compared(old, members("women", people[people["sex"] == "F"]))
     assert any("count in neither" in note for note in two.notes)
 
@@ -219,10 +225,10 @@ def test_nothing_small_can_be_rebuilt_from_what_is_told(
         mine = told.figures[told.figures["group"] == name]
         _check_counts(mine, all_)
         _check_flows(mine[mine["sheet"] == "pathways"], all_)
+        _check_outcomes(told, name, all_)
     hidden = told.figures[told.figures["text"] == "hidden"]
     assert len(hidden) > 0
     assert hidden[["value", "low", "high"]].isna().all().all()
-    _check_curves(told, people, kept)
 
 
 def _small(count: float) -> bool:
@@ -262,25 +268,33 @@ def _check_flows(flows: pd.DataFrame, many: int) -> None:
             assert out[name] == into[name]
 
 
-def _check_curves(told: Comparison, people: pd.DataFrame, kept: Kept) -> None:
-    """Between any two days at which something is told, none or enough died, and none or enough are left."""
-    start = time_zero(told.as_of).of(people, kept)
-    until = people["discharged"] + pd.Timedelta(days=400)
-    ending = endings.death(people, start, until)
-    own = drawn(people, told.patients[0], [12, 25, 40, 80, 160, 240].index(told.patients[0]))
-    at = people.index.get_indexer(pd.Index(own.units))
-    days = ending.days[at][ending.at_risk[at] & (ending.kinds[at] == endings.HAPPENED)]
-    rows = told.figures[(told.figures["group"] == told.groups[0]) & (told.figures["item"] == "death")]
-    shown = rows[rows["sheet"].isin(["curves", "outcomes"])].dropna(subset=["value"])
-    shown = shown[shown["measure"].isin(["share", "without", "at risk"])]
-    deaths = [(days <= at).sum() for at in sorted(shown["at"].unique())]
-    assert not any(map(_small, np.diff([0, *deaths])))
-    assert not any(_small(ending.at_risk[at].sum() - one) for one in deaths)
-    # How many are at risk is told where nobody is missed of the group, or enough are; else shares have two digits.
-    missed = told.patients[0] - ending.at_risk[at].sum()
-    if _small(missed):
-        assert not (shown["measure"] == "at risk").any()
-        assert (shown["value"] * 100 % 1).map(lambda one: min(one, 1 - one) < 1e-9).all()
+def _check_outcomes(told: Comparison, name: str, many: int) -> None:
+    """What shares, curves and numbers at risk are of, and how many had it by each day: none or enough in between.
+
+    Nobody is censored within 365 days, so that a share of those at risk is a count.
+    """
+    rows = told.figures[told.figures["group"] == name].dropna(subset=["value"])
+    of = {"group": many}
+    in_hospital = rows[(rows["sheet"] == "outcomes") & (rows["item"] == "death in hospital")].set_index(
+        "measure"
+    )
+    if len(in_hospital):
+        died, share = in_hospital["value"]["patients"], in_hospital["value"]["share"]
+        of["there"] = round(died / share)
+        of["left alive"] = of["there"] - died
+    for item in ("death", "readmission"):
+        own = rows[(rows["item"] == item) & rows["sheet"].isin(["curves", "outcomes"])]
+        at_risk = own[own["measure"] == "at risk"].set_index("at")["value"]
+        if 0 not in at_risk.index:
+            continue
+        of[item] = round(at_risk[0])
+        shares = own[own["measure"].isin(["share", "without"])]
+        gone = shares["value"].where(shares["measure"] == "share", 1 - shares["value"]) * at_risk[0]
+        assert np.allclose(gone, gone.round())
+        counts = gone.round().groupby(shares["at"]).first().sort_index()
+        assert not any(map(_small, np.diff(counts)))
+        assert not any(_small(at_risk[0] - one) for one in counts)
+    assert not any(_small(abs(one - other)) for one in of.values() for other in of.values()), of
 
 
 def test_a_report_begins_with_its_first_outcome(people: pd.DataFrame, compared: Compared) -> None:
