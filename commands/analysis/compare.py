@@ -47,7 +47,7 @@ def compare(
     collection: Name = "cohorts",
     outcome: Annotated[
         list[str] | None,
-        query_option(help="length-of-stay, death-in-hospital, death or readmission; can be repeated."),
+        query_option(help="length-of-stay, death-in-hospital, death or readmission. Repeatable."),
     ] = None,
     match: Annotated[MatchName, query_option(help="How partners are found.")] = MatchName.NEAREST,
     follow_up: Annotated[
