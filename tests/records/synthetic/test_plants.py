@@ -189,9 +189,9 @@ def test_no_code_of_the_product_reads_what_was_planted() -> None:
     ours = [
         file
         for folder in root.iterdir()
-        if folder.name != "tests" and not folder.name.startswith(".")
+        if folder.name not in ("tests", "benchmarks") and not folder.name.startswith(".")
         for file in folder.rglob("*.py")
-    ]
+    ]  # a benchmark judges by it
     naming = {file.name for file in ours if "PLANTED.json" in file.read_text(encoding="utf-8")}
     assert naming == {"planting.py"}
 
