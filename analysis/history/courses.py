@@ -59,7 +59,7 @@ def courses_of(kept: Kept, people: pd.DataFrame, told: Told) -> list[Course]:
     for rows in rows_of(kept, people, ("laboratory",), columns, told):
         which, distinct = rows.coded("name", "loinc", "uom")
         items = [(_item(name, loinc), uom or "") for name, loinc, uom in distinct]
-        value = rows.table.column("value").to_numpy(zero_copy_only=False)
+        value = rows.batch.column("value").to_numpy(zero_copy_only=False)
         day = np.floor(rows.hours(people["admitted"]) / 24)
         known = np.array([bool(item) for item, _ in items])[which]
         mine = np.flatnonzero(known & ~np.isnan(value) & (day >= 0) & (day < DAYS))

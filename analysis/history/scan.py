@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,11 @@ class Rows:
     """Some rows: `person` (n,) int64 is the place of each one's unit among the people, in their described admission."""
 
     person: Places
-    table: Any
+    batch: Any
 
     def coded(self, *columns: str) -> tuple[Places, list[tuple[Any, ...]]]:
         """Return which of the distinct values of some columns every row has, (n,), and these."""
-        codes = [_encoded(self.table.column(name)) for name in columns]
+        codes = [_encoded(self.batch.column(name)) for name in columns]
         joined, spread = np.zeros(len(self.person), np.int64), 1
         for indices, words in codes:
             joined, spread = joined + spread * indices, spread * (len(words) + 1)
@@ -42,7 +41,7 @@ class Rows:
 
     def hours(self, since: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.float64]:
         """Return the hours of every row's `time` after that of its person, (n,); NaN where either is missing."""
-        time = self.table.column("time").to_numpy(zero_copy_only=False)
+        time = self.batch.column("time").to_numpy(zero_copy_only=False)
         begun = since.to_numpy(dtype="datetime64[us]")[self.person]
         hours: npt.NDArray[np.float64] = (time.astype("datetime64[us]") - begun) / np.timedelta64(1, "h")
         return hours
@@ -59,28 +58,20 @@ def rows_of(
 ) -> Iterator[Rows]:
     """Yield the rows of some kinds that are of `people`, of the admission described or, `any_admission`, of all."""
     whose, where = pd.Index(people.index), pd.Index(people["admission_id"])
-    condition = pc.field("kind").isin(pa.array(kinds, pa.string()))
     names = list(dict.fromkeys(("unit_id", "admission_id", *columns)))
-    # A group of rows at a time: a scanner reads ahead so far that it takes more memory than all that is kept of them.
-    for part in chain.from_iterable(
-        fragment.split_by_row_group(condition) for fragment in kept.events.get_fragments()
-    ):
-        table = part.to_table(columns=names, filter=condition).combine_chunks()
-        if not len(table):
-            continue
-        person = _places(table.column("unit_id").chunk(0), whose)
+    for batch in kept.rows(kinds, names):
+        person = _places(batch.column("unit_id"), whose)
         mine = person >= 0
         if not any_admission:
-            mine &= _places(table.column("admission_id").chunk(0), where) == person
+            mine &= _places(batch.column("admission_id"), where) == person
         told(len(mine))
         if mine.any():
-            yield Rows(person[mine], table if mine.all() else table.filter(pa.array(mine)))
+            yield Rows(person[mine], batch if mine.all() else batch.filter(pa.array(mine)))
 
 
 def _encoded(column: Any) -> tuple[Places, list[Any]]:
     """Return 0 for a missing value and else 1 + the place of a column's value among its words, (n,), and these."""
-    found = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    found = found if pa.types.is_dictionary(found.type) else found.dictionary_encode()
+    found = column.dictionary_encode()
     indices = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return indices + 1, found.dictionary.to_pylist()
 

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.compute as pc
 from cohorts.connectors.base import Connector
 from cohorts.records.kept.reading import Kept
 
 Times = npt.NDArray[np.datetime64]
 Whose = npt.NDArray[np.intp]
 NEVER = np.datetime64("NaT", "us")
-_ROWS = 1 << 16  # read at once
-_AHEAD = 2  # batches; by default Arrow holds 16, and all bytes that it will read
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,8 @@ class Records:
 
         A diagnosis, and what else has no time, is known when its admission has ended; missing where that isn't told.
         """
-        import pyarrow.dataset as ds  # 50 ms
-
         read = ["unit_id", "patient_id", "admission_id", "time", *columns]
-        for batch in self._kept.events.to_batches(
-            columns=read,
-            filter=pc.field("kind") == kind,
-            batch_size=_ROWS,
-            batch_readahead=_AHEAD,
-            fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=False),
-        ):
+        for batch in self._kept.rows((kind,), read):
             whose = _places(batch.column("patient_id"), self.people.ids)
             time = self._time(batch)
             known = whose >= 0

@@ -94,10 +94,7 @@ def open_events(collection: Collection, run_dir: Path) -> Kept:
 
 def _stating(kept: Kept, name: str) -> list[str]:
     found: dict[str, None] = {}
-    diagnoses = kept.events.to_batches(
-        columns=["unit_id", "kind", "system", "code"], filter=pc.field("kind") == "diagnosis"
-    )
-    for batch in diagnoses:
+    for batch in kept.rows(("diagnosis",), ("unit_id", "kind", "system", "code")):
         rows = batch.to_pandas()
         found |= dict.fromkeys(rows.loc[stating(rows, [name], implied=False), "unit_id"])
     return list(found)

@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,16 @@ class Kept:
         outcomes = self.outcomes.to_table(filter=mine)
         blocks = pc.unique(outcomes["block"])
         return self.events.to_table(filter=pc.field("block").isin(blocks) & mine), outcomes
+
+    def rows(self, kinds: Sequence[str], columns: Sequence[str]) -> Iterator[Any]:
+        """Yield record batches of the events of some kinds, a group of the files' rows at a time, in their order.
+
+        An Arrow scanner would read ahead, and hold more than all that a caller keeps of them.
+        """
+        asked = reduce(or_, (pc.field("kind") == kind for kind in kinds))
+        for fragment in self.events.get_fragments():
+            for part in fragment.split_by_row_group(asked):
+                yield from part.to_table(columns=list(columns), filter=asked).combine_chunks().to_batches()
 
     def by_block(self, ids: Any) -> Iterator[tuple[Any, Any]]:
         """Yield the events and the outcomes of the units in an Arrow array, a block at a time."""
