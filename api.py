@@ -14,7 +14,7 @@ from cohorts.connectors.index import Index, SearchParams
 from cohorts.connectors.ready_clients import connect_client
 from cohorts.errors import InputError
 from cohorts.given import PathLike
-from cohorts.progress import ProgressCallback
+from cohorts.progress import ProgressCallback, silent
 from cohorts.search.store import take_mapping
 from cohorts.store import CollectionHandle, Store
 from cohorts.workspace import file_of_shard
@@ -341,7 +341,7 @@ def ingest(
         source.keep_quarantine(folder / file_of_shard("quarantine.csv", shard))
     take_mapping(store.connector, store.address, request.name)
     keeps = given.as_flag("events", events)
-    run.ingest(source, making, store.connector, progress or _silent, events=keeps)
+    run.ingest(source, making, store.connector, progress or silent, events=keeps)
     if rejected := run.manifest.get("rejected"):
         told = (
             f"{rejected:,} points could not be written; the ids and the reasons are in {run.rejected_file}."
@@ -381,7 +381,3 @@ def _is_foreign(encoder: object) -> bool:
     from cohorts.encoders.adapted import Adapted
 
     return isinstance(encoder, Adapted)
-
-
-def _silent(stage: str, units: int, expected: int | None = None, /) -> None:
-    """Tell nobody."""

@@ -9,3 +9,7 @@ class ProgressCallback(Protocol):
     def __call__(self, stage: str, units: int, expected: int | None = None, /) -> None:
         """Take the news."""
         ...
+
+
+def silent(stage: str, units: int, expected: int | None = None, /) -> None:
+    """Tell nobody."""

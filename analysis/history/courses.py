@@ -37,15 +37,11 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Course:
-    """An item in its unit: `values` (people, 7) float32 are the means of each day's values, NaN where there is none.
-
-    `left_out` rows are in other units than most, which no table converts.
-    """
+    """An item in its unit: `values` (people, 7) float32 are the means of each day's values, NaN where there is none."""
 
     item: str
     uom: str
     values: Values
-    left_out: int = 0
 
     def __str__(self) -> str:
         """Return the item with its unit."""
@@ -89,13 +85,12 @@ class _Sums(NamedTuple):
 
 
 def _course(item: str, sums: Mapping[tuple[str, str], _Sums]) -> Course:
-    """Return an item's course in the unit that most of its values have."""
+    """Return an item's course in the unit that most of its values have: what no table converts does not count."""
     in_units = {uom: own for (name, uom), own in sums.items() if name == item}
-    many = {uom: int(own.many.sum()) for uom, own in in_units.items()}
-    uom = max(many, key=lambda one: many[one])
+    uom = max(in_units, key=lambda one: int(in_units[one].many.sum()))
     with np.errstate(invalid="ignore"):
         values = in_units[uom].total / in_units[uom].many
-    return Course(item, uom, values.astype(np.float32).reshape(-1, DAYS), sum(many.values()) - many[uom])
+    return Course(item, uom, values.astype(np.float32).reshape(-1, DAYS))
 
 
 @cache

@@ -17,6 +17,7 @@ from cohorts.connectors.filters.writing import written
 from cohorts.connectors.index import SearchParams, parse_search, show_index, show_search
 from cohorts.connectors.patients import patient_field
 from cohorts.errors import CollectionNotFound, InputError
+from cohorts.progress import silent
 from cohorts.saved_cohorts import (
     SavedCohort,
     SavedQuestion,
@@ -205,7 +206,7 @@ class Cohort:
             min_cell=min_cell,
         )
         collection = replace(self._place.describe().collection, name=self._place.name)
-        tick = progress or _silent
+        tick = progress or silent
         with records_of(collection, self._place.run_dir, self._place.kept_in, source, tick) as records:
             return compare(records, asked, tick)
 
@@ -242,10 +243,6 @@ class Cohort:
         """Return its name, how many patients, and of what: no patient."""
         synthetic = ", synthetic: invented patients, no clinical meaning" if self._saved.synthetic else ""
         return f"<Cohort {self.name}: {len(self):,} patients of {self._saved.collection}{synthetic}>"
-
-
-def _silent(stage: str, units: int, expected: int | None = None, /) -> None:
-    """Tell nobody."""
 
 
 def fingerprint_of(collection: Definition) -> str:

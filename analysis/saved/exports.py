@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -104,15 +103,12 @@ def _omop_rows(
             "subject_id is. Export as csv, parquet or fhir, and join them with PERSON by person_source_value."
         )
     stays = stays_of(saved.units, collection, run_dir)
-    rows, lacking = [], Counter[str]()
+    rows = []
     for unit, patient in zip(saved.units, saved.patients, strict=True):
-        stay = stays.get(unit)
-        if stay is None or stay.begins is None or stay.ends is None:
-            lacking["dates"] += 1
-            continue
-        begins, ends = stay.begins.date(), stay.ends.date()
-        rows.append((definition_id, int(patient), begins.isoformat(), max(begins, ends).isoformat()))
-    many = lacking["dates"]
+        if unit in stays:
+            begins, ends = stays[unit]
+            rows.append((definition_id, int(patient), begins.isoformat(), max(begins, ends).isoformat()))
+    many = len(saved.units) - len(rows)
     told = f"{many:,} of {len(saved.units):,} are left out: no time of their stay is known, and COHORT needs both dates"
     return rows, (told,) if many else ()
 
