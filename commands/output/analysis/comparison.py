@@ -1,15 +1,13 @@
 """A comparison in the terminal, as JSON or as CSV."""
 
-import csv
-import sys
 from pathlib import Path
 
 from cohorts.analysis.compare.comparison import ASSOCIATION, Comparison
 from cohorts.analysis.compare.tables import tables
 from cohorts.commands.output import log
+from cohorts.commands.output.analysis.cohorts import print_csv, print_json
 from cohorts.commands.output.plain_table import SYNTHETIC, show
 from cohorts.commands.output.report_table import report_table
-from cohorts.plain_text import csv_cell, json_text
 
 _SEEN = "the vectors may have seen the outcomes: likeness and outcome are not apart"
 _ROWS = 24  # of a table in the terminal; the report has all
@@ -18,13 +16,11 @@ _ROWS = 24  # of a table in the terminal; the report has all
 def show_comparison(told: Comparison, output: str) -> None:
     """Print a comparison to stdout, and what is to be said of it."""
     if output == "json":
-        print(json_text(told.as_dict(), indent=2))  # noqa: T201 - this is the output
+        print_json(told.as_dict())
         return
     if output == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(told.figures.columns)
         rows = told.figures.astype("object").where(told.figures.notna(), None)
-        writer.writerows([csv_cell(cell) for cell in row] for row in rows.itertuples(index=False))
+        print_csv(rows.columns.tolist(), rows.itertuples(index=False))
     else:
         for made in tables(told):
             left = len(made.lines) - _ROWS
