@@ -122,7 +122,7 @@ class Journal:
         with self._telling():
             private_folder(file.parent)
             self._db = sqlite3.connect(touch_private(file), check_same_thread=False, isolation_level=None)
-            self._make_tables()
+            self._check_tables()
         last = self.last_run()
         self.look_at(last.target if last else "")
 
@@ -428,11 +428,10 @@ class Journal:
             raise InputError(f"{self._name} is damaged: an id is no text. {_ANEW}")
         return value
 
-    def _make_tables(self) -> None:
-        version = self._db.execute("pragma user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"begin; {_TABLES} pragma user_version = {_VERSION}; commit;")
-        elif version != _VERSION:
+    def _check_tables(self) -> None:
+        if self._read_version() == 0:
+            self._make_tables()
+        if (version := self._read_version()) != _VERSION:
             raise InputError(
                 f"The journal {self.file} is of version {version}; this cohorts knows version {_VERSION}.",
                 remedy="Use the cohorts that wrote it, or move it away and replace the collection.",
@@ -440,6 +439,16 @@ class Journal:
             )
         self._db.execute("pragma synchronous = normal")
         self._db.execute("create temp table seen(id text primary key) without rowid")
+
+    def _make_tables(self) -> None:
+        with self._transaction() as db:
+            if self._read_version() != 0:  # another process opened the new file too, and was first
+                return
+            for statement in (*_TABLES.split(";"), f"pragma user_version = {_VERSION}"):
+                db.execute(statement)
+
+    def _read_version(self) -> int:
+        return int(self._db.execute("pragma user_version").fetchone()[0])
 
     def _of(self, ids: Sequence[str], columns: str) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), _MANY):

@@ -1,7 +1,9 @@
 """What a load wrote is verified by its digests, and the journal that keeps them is private and of one version."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -185,6 +187,20 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path, version: int) -
     with pytest.raises(InputError, match=f"version {version}; .* replace the collection") as refused:
         Journal(tmp_path / "j.sqlite")
     assert "anew with --replace" in told(refused.value)
+
+
+def test_several_may_open_a_new_journal_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def open_it(file: Path) -> str:
+        together.wait()
+        with Journal(file) as journal:
+            return journal.id
+
+    with ThreadPoolExecutor(6) as pool:
+        for round_ in range(30):
+            ids = set(pool.map(open_it, [tmp_path / f"{round_}.sqlite"] * 6))
+            assert len(ids) == 1
 
 
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
