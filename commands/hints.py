@@ -57,6 +57,8 @@ HINTS: Mapping[str, str] = {
     # Cohorts.
     "min_cell": "Take a larger group, or one that differs by more, or show small cells with --min-cell 1, which is for "
     "your own eyes.",
+    "kept_or_source": "An ingest of the source, an update too, writes them anew; cohorts compare also reads the source "
+    "itself, by --source and --path.",
     "source_of_records": "Name the source that has them with --source and --path.",
     "ingest_for_outcomes": "Ingest the source anew: cohorts ingest --source … --path … --collection {collection}_24h "
     "--unit admission --as-of admission+24h; or see it marked with --anyway.",

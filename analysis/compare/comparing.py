@@ -16,13 +16,15 @@ from cohorts.analysis.compare.matching import matched
 from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.analysis.history import endings
 from cohorts.analysis.history.care import conditions_of, uses_of
-from cohorts.analysis.history.courses import courses_of
+from cohorts.analysis.history.courses import Course, courses_of
 from cohorts.analysis.history.people import people_of
 from cohorts.analysis.history.start import TimeZero, time_zero
 from cohorts.errors import InputError
 from cohorts.progress import ProgressCallback
 from cohorts.records.base import Unit
 from cohorts.told_groups import tell
+
+_TOLD_UNITS = 0.01  # the share of an item's values in other units from which it is told
 
 
 def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Comparison:
@@ -47,7 +49,8 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     figures = [*balanced(people, before, groups, cells)] if before else []
     unbalanced = still_apart(figures)
     figures += _endings(people, groups, start, until, names, cells, in_stay=zero.in_stay)
-    figures += _care(records, people, groups, cells, progress)
+    courses = courses_of(records.kept, people, partial(progress, "laboratory values"))
+    figures += _care(records, people, courses, groups, cells, progress)
     return Comparison(
         collection=records.collection,
         groups=tuple(one.name for one in groups),
@@ -58,7 +61,7 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
         min_cell=asked.min_cell,
         synthetic=records.synthetic,
         seen=zero.seen,
-        notes=(*notes, *made.notes, *unbalanced, *_not_at_risk(start, groups)),
+        notes=(*notes, *made.notes, *unbalanced, *_not_at_risk(start, groups), *_other_units(courses)),
         figures=pd.DataFrame(figures, columns=list(COLUMNS)),
     )
 
@@ -164,12 +167,12 @@ def _staying(groups: Sequence[Group], stay: npt.NDArray[np.bool_], cells: SmallC
 def _care(
     records: Records,
     people: pd.DataFrame,
+    courses: Sequence[Course],
     groups: Sequence[Group],
     cells: SmallCells,
     progress: ProgressCallback,
 ) -> Figures:
     conditions = conditions_of(records.kept, people, partial(progress, "diagnoses"))
-    courses = courses_of(records.kept, people, partial(progress, "laboratory values"))
     uses = uses_of(records.kept, people, partial(progress, "drugs and procedures"))
     yield from characteristics(people, groups, conditions, courses, cells)
     yield from care.used(uses, groups, len(people), cells)
@@ -182,3 +185,9 @@ def _not_at_risk(start: "pd.Series[pd.Timestamp]", groups: Sequence[Group]) -> l
     missing = start.isna().to_numpy(dtype=bool)
     some = [one.name for one in groups if missing[one.places].any()]
     return [f"some of {' and '.join(some)} have no time from which endings count"] if some else []
+
+
+def _other_units(courses: Sequence[Course]) -> list[str]:
+    """Say of which laboratory items values don't count, for they are in another unit than most."""
+    some = [f"{one.item} ({one.others:.0%})" for one in courses if one.others >= _TOLD_UNITS]
+    return [f"values in another unit than most don't count: {', '.join(some)}"] if some else []

@@ -25,14 +25,14 @@ OFFERED = (*IN_STAY, outcomes.DEATH, outcomes.RETURN)
 """The names by which outcomes are asked for."""
 
 
-_DAYS = re.compile(r"\s*([1-9]\d{0,4})\s*d?\s*")
+_DAYS = re.compile(r"\s*([1-9]\d{0,3})\s*d?\s*")
 
 
 def parse_days(text: str) -> timedelta:
     """Read `365d` or `365`. Raises InputError."""
     found = _DAYS.fullmatch(text)
     if found is None:
-        raise InputError(f"{text[:80]!r} is no number of days: write 365d.")
+        raise InputError(f"{text[:80]!r} is no number of days up to 9999: write 365d.")
     return timedelta(days=int(found[1]))
 
 

@@ -37,11 +37,15 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Course:
-    """An item in its unit: `values` (people, 7) float32 are the means of each day's values, NaN where there is none."""
+    """An item in its unit: `values` (people, 7) float32 are the means of each day's values, NaN where there is none.
+
+    `others`: the share of the item's values that are in other units, which no table converts, and don't count.
+    """
 
     item: str
     uom: str
     values: Values
+    others: float
 
     def __str__(self) -> str:
         """Return the item with its unit."""
@@ -85,12 +89,14 @@ class _Sums(NamedTuple):
 
 
 def _course(item: str, sums: Mapping[tuple[str, str], _Sums]) -> Course:
-    """Return an item's course in the unit that most of its values have: what no table converts does not count."""
+    """Return an item's course in the unit that most of its values have."""
     in_units = {uom: own for (name, uom), own in sums.items() if name == item}
-    uom = max(in_units, key=lambda one: int(in_units[one].many.sum()))
+    many = {uom: int(own.many.sum()) for uom, own in in_units.items()}
+    uom = max(many, key=lambda one: many[one])
     with np.errstate(invalid="ignore"):
         values = in_units[uom].total / in_units[uom].many
-    return Course(item, uom, values.astype(np.float32).reshape(-1, DAYS))
+    others = 1 - many[uom] / sum(many.values())
+    return Course(item, uom, values.astype(np.float32).reshape(-1, DAYS), others)
 
 
 @cache

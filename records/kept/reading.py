@@ -81,7 +81,9 @@ def open_kept(folder: Path) -> Kept:
     if not files:
         raise InputError(
             f"{folder} holds no events: the collection was ingested without them, by an earlier version, or with "
-            f"another run folder. {_ANEW}"
+            "another run folder.",
+            remedy=_ANEW,
+            hint="kept_or_source",
         )
     _check_whole(folder, files)
     kinds = (
