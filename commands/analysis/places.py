@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(store: str, collection: str, run_dir: Path | None = None) -> "Iterator[Place]":
-    """Open a collection; `run_dir` holds its events, where that is not the folder beside the store."""
+    """Open a collection; `run_dir` holds its events, where that is not the folder beside the store.
+
+    Raises CollectionNotFound, which names those that are there.
+    """
     from cohorts.search.store import open_store
 
     with open_store(store, collection) as connector:
+        connector.describe(collection)
         yield place_of(connector, store, collection, run_dir)
 
 

@@ -86,6 +86,8 @@ def test_another_source_gives_the_records_and_small_groups_are_refused(at: Path)
     records = "--source mimic3 --path hospital"
     told = json.loads(ok(f"compare old young {records} --format json {WHOLE}"))
     assert told["patients"] == json.loads(ok(f"compare old young --format json {WHOLE}"))["patients"]
+    assert "Collections here: stays" in refused("compare old --store milvus:./s.db --collection nope")
+    assert "up to 9999" in refused(f"compare old --follow-up 99999d {STAYS}")
     assert "--source NAME and --path together" in refused(f"compare old --source mimic3 {STAYS}")
 
 
