@@ -77,17 +77,15 @@ class Judged:
             self.value[mine] = value[last]
 
 
-def judge(
-    records: Records | None, people: People, connector: Connector, name: str, criteria: Sequence[Criterion]
-) -> list[Judged]:
-    """Return what is known of each criterion; `records` may lack where all of them are filters. Raises InputError."""
-    judged = [Judged.of(one, len(people)) for one in criteria]
+def judge(records: Records, connector: Connector, name: str, criteria: Sequence[Criterion]) -> list[Judged]:
+    """Return what is known of each criterion. Raises InputError."""
+    judged = [Judged.of(one, len(records.people)) for one in criteria]
     for one in judged:
         if one.criterion.where:
-            _by_filter(one, people, connector, name)
+            _by_filter(one, records.people, connector, name)
     for kind in _COLUMNS:
         mine = [one for one in judged if _kind(one.criterion) == kind]
-        if mine and records is not None:
+        if mine:
             _by_rows(mine, kind, records)
     return judged
 

@@ -38,7 +38,7 @@ def recruit(
     records = Records(open_events(collection, place.run_dir), place.connector, place.name, as_of)
     people = records.people
     criteria = profile.criteria
-    judged = judge(records, people, place.connector, place.name, [one for _, one in criteria])
+    judged = judge(records, place.connector, place.name, [one for _, one in criteria])
     fails = [
         one.status == (NOT_MET if role == INCLUDE else MET)
         for (role, _), one in zip(criteria, judged, strict=True)
