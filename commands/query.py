@@ -30,6 +30,7 @@ from cohorts.commands.options import (
 )
 from cohorts.commands.output import log
 from cohorts.commands.parsing import wanted_search
+from cohorts.commands.sources import opened_source, source_and_path
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
 
@@ -163,6 +164,7 @@ def query(
     given = _Examples(
         patient or [], text or [], note_file, weights, unlike or [], unlike_text or [], unlike_weight
     )
+    notes_at = None if evidence is None else source_and_path(evidence)
     _check_asked(given, source, path, evidence)
     more: dict[str, Any] = {
         "any_of": any_of,
@@ -189,10 +191,9 @@ def query(
             found = of_question(connector, collection, asked, encode, suggest=suggest)
         words = _words(connector, collection, found, made_by)
         passages = None
-        if evidence is not None:
-            name, _, place = evidence.partition(":")
+        if notes_at is not None:
             unit = UnitName(str(found.description.collection.metadata.get("unit", UnitName.PATIENT)))
-            read = _SourceAsked(name, place, unit, mapping, notes, columns, dates, deidentify, None)
+            read = _SourceAsked(*notes_at, unit, mapping, notes, columns, dates, deidentify, None)
             passages = _passages(found, read)
         kept = (
             None
@@ -311,7 +312,6 @@ def _words(
 @contextmanager
 def _opened(asked: _SourceAsked, only: "Named | None" = None) -> Iterator["Source"]:
     """Open a source for a moment; of the patients named alone, where some are."""
-    from cohorts.commands.sources import opened_source
     from cohorts.private_files import Scratch, work_folder
 
     given = asked._asdict()
@@ -371,10 +371,10 @@ def _of_bundle(bundle: Path, source: str | None, path: str | None) -> tuple[str,
 
 def _check_asked(given: _Examples, source: str | None, path: str | None, evidence: str | None) -> None:
     """Raise InputError where nothing is asked by, or a source and examples of the collection both are."""
-    if evidence is not None and (source or not all(evidence.partition(":"))):
+    if evidence is not None and source is not None:
         raise InputError(
-            "--evidence takes a source and where its records are, as in mimic3:FOLDER; it reads the notes of patients "
-            "in the collection, and goes with --patient, --text and --note-file alone."
+            "--evidence reads the notes of patients in the collection: it goes with --patient, --text and --note-file "
+            "alone."
         )
     if (source is None) != (path is None):
         raise InputError("A patient in a source is asked by with --source NAME and --path together.")

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from cohorts.analysis.words import Words
+from cohorts.commands.output.passages import passage_as_json, passage_table
 from cohorts.commands.output.plain_table import PlainTable, plain, show
 from cohorts.connectors.base import Hit, Payload
 from cohorts.errors import InputError
@@ -91,24 +92,14 @@ def as_cells(told: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def passage_as_json(passage: "Passage | None") -> dict[str, Any] | None:
-    """Return a passage with its note's category and time, and the words of the question in it."""
-    if passage is None:
-        return None
-    return {
-        "passage": passage.text,
-        "category": passage.category,
-        "time": passage.time,
-        "words": list(passage.words),
-    }
-
-
 def why(payload: Payload) -> dict[str, Any]:
     """Return the share that came from notes, and the reasons with their degrees, strongest first."""
     return {"from_notes": payload.get("from_notes"), "reasons": reasons_of(payload)}
 
 
-def show_told(found: Neighbours, told: Sequence[dict[str, Any]]) -> None:
+def show_told(
+    found: Neighbours, told: Sequence[dict[str, Any]], evidence: "Sequence[Passage | None] | None"
+) -> None:
     """Print what `told_of` tells to stdout, a table for each kind that is known, as much as fits on a line each."""
     asked = codes_of(found.own)
     for kind, prefixes in _KINDS.items():
@@ -118,8 +109,9 @@ def show_told(found: Neighbours, told: Sequence[dict[str, Any]]) -> None:
     if any("words" in one for one in told):
         title = "what words of the text add to the similarity"
         _show_lists(title, found.hits, [_added(one["words"]) for one in told])
-    if any(one.get("evidence") for one in told):
-        _show_passages(found.hits, [one["evidence"] for one in told])
+    if evidence is not None and any(evidence):
+        patients = [str(hit.payload.get("patient_id", hit.id)) for hit in found.hits]
+        show(passage_table("question", patients, evidence))
     if any(one.get("reasons") is not None for one in told):
         _show_reasons(found)
 
@@ -130,21 +122,6 @@ def _shared(codes: Sequence[str] | None, prefixes: tuple[str, ...]) -> list[str]
     own = [code for code in codes if code.startswith(prefixes)]
     names = [re.sub("^(diagnosis|drug|lab):", "", code).replace("_", " ") for code in own]
     return [f"{len(names)}: {names[0]}", *names[1:]] if names else ["0"]
-
-
-def _show_passages(hits: Sequence[Hit], passages: Sequence[dict[str, Any] | None]) -> None:
-    """Print, for each hit that has one, the passage of its notes, over as many lines as it takes."""
-    title = "the passage of each one's notes that fits the question best; read now, and not kept"
-    table = PlainTable(title, collapse_padding=True, show_header=False)
-    table.add_column("rank", justify="right")
-    table.add_column("patient", justify="right", no_wrap=True)
-    table.add_column()
-    for rank, (hit, one) in enumerate(zip(hits, passages, strict=True), start=1):
-        if one is not None:
-            about = ", ".join(part for part in (one["category"], one["time"]) if part)
-            told = f"{one['passage']} ({about})" if about else one["passage"]
-            table.add_row(str(rank), str(hit.payload.get("patient_id", hit.id)), told)
-    show(table)
 
 
 def _added(words: Sequence[tuple[str, float]]) -> list[str]:

@@ -84,7 +84,7 @@ def show_neighbours(
                 "note",
                 f"Note: {more:,} more patients were asked by than the first {EXAMPLES} that are shown.",
             )
-        show_told(found, told)
+        show_told(found, told, evidence)
     if found.shortfall:
         log.say("note", f"{found.shortfall}.")
     for note in (found.translation, *found.notes):

@@ -1,6 +1,6 @@
 """Who may be recruited, what each criterion costs, and how right a reviewed list was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from cohorts.analysis.recruit.recruited import Candidate, Recruited
 from cohorts.analysis.recruit.reviewed import Precision
 from cohorts.commands.output import log
 from cohorts.commands.output.analysis.cohorts import print_csv, print_json
-from cohorts.commands.output.explanations import passage_as_json
+from cohorts.commands.output.passages import passage_as_json, passage_table
 from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, show
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def show_recruited(found: Recruited, output: str, passages: "Sequence[Passage | 
         title = "\n".join(
             line for line in (found.title, SYNTHETIC if found.synthetic else "", _known(found)) if line
         )
-        show(_funnel(found, title), _ranked(found.candidates), *_read(found, passages))
+        read = [] if passages is None else [passage_table("profile", found.patients, passages)]
+        show(_funnel(found, title), _ranked(found.candidates), *read)
     hidden = any(None in (one.left, one.alone, one.unknown) for one in found.funnel) or found.screened is None
     notes = (
         *found.notes,
@@ -96,21 +97,6 @@ def _ranked(candidates: Sequence[Candidate]) -> PlainTable:
 
 def _count(value: int | None) -> str:
     return HIDDEN if value is None else f"{value:,}"
-
-
-def _read(found: Recruited, passages: "Sequence[Passage | None] | None") -> Iterator[PlainTable]:
-    """Yield the passages as a table, where they were asked for."""
-    if passages is not None:
-        table = PlainTable(
-            "the passage of each one's notes that fits the profile best; read now, and not kept"
-        )
-        table.add_column("rank", justify="right")
-        table.add_column("patient", justify="right", no_wrap=True)
-        table.add_column("passage")
-        for rank, (patient, one) in enumerate(zip(found.patients, passages, strict=True), start=1):
-            about = ", ".join(filter(None, (one.category, one.time[:10]))) if one else ""
-            table.add_row(str(rank), patient, f"{one.text} ({about})" if one else "none that fits")
-        yield table
 
 
 def _as_json(found: Recruited, passages: "Sequence[Passage | None] | None") -> dict[str, Any]:

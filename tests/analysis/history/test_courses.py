@@ -21,7 +21,7 @@ SODIUM = "sodium"
 
 def sodium_of(kept: Kept, people: pd.DataFrame) -> pd.DataFrame:
     """Return the sodium of described admissions in their first week, by unit and day."""
-    rows = kept.events.to_table().to_pandas()
+    rows: pd.DataFrame = kept.events.to_table().to_pandas()
     rows = rows[(rows["kind"] == "laboratory") & rows["name"].str.lower().eq(SODIUM) & rows["value"].notna()]
     rows = rows[people["admission_id"].reindex(rows["unit_id"]).to_numpy() == rows["admission_id"].to_numpy()]
     hours = (
