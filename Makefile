@@ -55,10 +55,10 @@ demo: $(READY)  ## Set up, then ingest a synthetic hospital into embedded Qdrant
 
 # One thread each: threads of two processes that wait for each other on two cores took four times as long. In the order
 # of their names: those of few tests are long ones, and would come last, one process idle.
-test:  ## Set up, with the real servers, then every check and test; four at a time, for they wait a third of it.
+test:  ## Set up, with the real servers, then every check and test; three at a time, for they wait a third of it.
 	$(MAKE) --jobs 3 --output-sync set-up
 	$(MAKE) --jobs 2 --output-sync check test-ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore $(ON_RAY)
 
 set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) $(STATISTICS) .links/cohorts
 

@@ -43,9 +43,10 @@ def refused(command: str) -> str:
 
 # What is read from stdin is the starter's alone; a command that were to read it would take the next one's line.
 STARTER = """
-import json, os, sys
+import gc, json, os, sys
 {before}
 from cohorts.cli import main
+gc.freeze()  # what is shared stays so: a child that counts in it would copy it
 for line in sys.stdin:
     first, arguments, out, err = json.loads(line)
     child = os.fork()

@@ -30,6 +30,9 @@ from pymilvus import MilvusClient
 
 T = TypeVar("T")
 
+# The client asks every 10 s whether the engine is alive; after some pauses the engine ends the connection for that, and
+# gRPC writes so to stderr. In one process nobody needs to ask.
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1}
 # Within one process the engine serves a file to all clients at once, and a closed client leaves it running.
 _users: Counter[Path] = Counter()
 _users_lock = threading.Lock()
@@ -66,7 +69,7 @@ class LiteTransport(Transport):
     def _open(self) -> MilvusClient:
         with _users_lock:
             private_folder(self._path)
-            client = MilvusClient(str(self._path), grpc_options=DIRECT)
+            client = MilvusClient(str(self._path), grpc_options=DIRECT | _NO_PINGS)
             _users[self._path.resolve()] += 1
         return client
 
