@@ -234,7 +234,6 @@ class PartitionedSource:
 
     def close(self) -> None:
         """Remove the files on disk."""
-        self.quarantine.close()
         if self._copies:
             self._copies.close()
         if self._partition:

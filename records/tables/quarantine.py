@@ -2,9 +2,10 @@
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from cohorts.errors import InputError, TooManyBadRows
 from cohorts.private_files import open_private, private_folder
@@ -12,13 +13,15 @@ from cohorts.records.tables.columns import BadRow, place_of
 
 
 class Quarantine:
-    """The list of bad rows of one reading, as a CSV file (table, row, line, reason) made at the first bad row."""
+    """The list of bad rows of one reading, as a CSV file (table, row, line, reason) made at the first bad row.
+
+    It is open only while rows are written: a source that is dropped half read leaves no file open.
+    """
 
     def __init__(self, file: Path, max_bad_share: float) -> None:
         self.file = file
         self.max_bad_share = max_bad_share
         self.counts: Counter[str] = Counter()
-        self._stream: IO[str] | None = None
         self._files: dict[str, Sequence[Path]] = {}  # of tables whose rows are told by their file
 
     def name_files(self, table: str, files: Sequence[Path]) -> None:
@@ -29,11 +32,13 @@ class Quarantine:
         """Write the rows down. Raises InputError where the file can't be written."""
         if not rows:
             return
-        stream = self._stream or self._open()
-        csv.writer(stream).writerows(
-            (self._called(row), place_of(row.number)[1], row.line, row.reason) for row in rows
-        )
-        stream.flush()
+        with self._opened("a" if self.counts else "w") as stream:
+            lines = csv.writer(stream)
+            if not self.counts:
+                lines.writerow(("table", "row", "line", "reason"))
+            lines.writerows(
+                (self._called(row), place_of(row.number)[1], row.line, row.reason) for row in rows
+            )
         self.counts.update(row.table for row in rows)
 
     def _called(self, row: BadRow) -> str:
@@ -43,14 +48,11 @@ class Quarantine:
 
     def go_on_in(self, file: Path) -> None:
         """Write the list to another file from now on, which begins with what was written so far. Raises InputError."""
-        before, self.file, written = self.file, file, self._stream is not None
-        if not written or before == file:
-            return
-        self.close()
-        rows = before.read_text(encoding="utf-8")
-        stream = self._open()
-        stream.write(rows.partition("\n")[2])
-        stream.flush()
+        before, self.file = self.file, file
+        if self.counts and before != file:
+            rows = before.read_text(encoding="utf-8")
+            with self._opened("w") as stream:
+                stream.write(rows)
 
     def check_share(self, table: str, rows: int) -> None:
         """Raise TooManyBadRows where more than `max_bad_share` of the table's rows are bad."""
@@ -63,21 +65,15 @@ class Quarantine:
                 hint="max_bad_share",
             )
 
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._stream:
-            self._stream.close()
-            self._stream = None
-
-    def _open(self) -> IO[str]:
+    @contextmanager
+    def _opened(self, mode: Literal["w", "a"]) -> Iterator[IO[str]]:
         try:
             private_folder(self.file.parent)
-            self._stream = open_private(self.file)
+            with open_private(self.file, mode) as stream:
+                yield stream
         except OSError as error:
             raise InputError(
                 f"The quarantine file can't be written: {error}.",
                 remedy="Name another.",
                 hint="another_quarantine",
             ) from error
-        csv.writer(self._stream).writerow(("table", "row", "line", "reason"))
-        return self._stream

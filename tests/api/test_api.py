@@ -12,6 +12,7 @@ from typing import Any
 import cohorts
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from cohorts.connectors import parse_filter
 from cohorts.errors import (
@@ -130,6 +131,7 @@ def test_a_source_needs_no_with_and_its_bad_rows_stand_in_the_run_folder(
     sum(len(batch) for batch in source.batches())  # read before the ingest
     assert source.report.quarantined
     assert source.quarantine.exists()
+    assert str(source.quarantine) not in {one.path for one in psutil.Process().open_files()}
     store = cohorts.connect(f"qdrant:{tmp_path}/s")
     cohorts.ingest(source, "codes:dim=8", store, "broken")
     kept = store.run_dir("broken") / "quarantine.csv"
