@@ -23,8 +23,9 @@ NOT_FOUND = 100
 # node gone. Collections of ours are always loaded: one that isn't is being recovered.
 _PASSING = (1, 2, 8, 101, 103, 400, 401, 500, 501, 503, 901, 902, 903)
 # "Unexpected", its number for all else. A proxy that has followed an alias to the new collection may still know the old
-# one's partitions for a moment: then it says that a segment belongs to a partition that is not among them.
-_UNEXPECTED, _ALIAS_MOVED = 65535, "belongs to partition"
+# one's partitions for a moment: then it says that a segment belongs to a partition that is not among them. Or it knows
+# no leader of the new one's channel yet: then it asks node -1, which is none.
+_UNEXPECTED, _ALIAS_MOVED = 65535, ("belongs to partition", "can not find client of node -1")
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 CONNECT_FAILED = 2  # the client's own number
 
@@ -182,7 +183,7 @@ class Transport:
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, MilvusException):
-        moved = error.code == _UNEXPECTED and _ALIAS_MOVED in error.message
+        moved = error.code == _UNEXPECTED and any(words in error.message for words in _ALIAS_MOVED)
         return moved or error.code in _PASSING or isinstance(error.code, grpc.StatusCode)
     return isinstance(error, grpc.RpcError) and error.code() in _NO_ANSWER
 

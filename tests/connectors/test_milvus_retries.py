@@ -11,6 +11,9 @@ MOVED = (  # Milvus 2.3.5, in a search while `reindex` moved the alias
     "fail to search on QueryNode 1: segment 470803294455209448 belongs to partition 470803294455209308, "
     "which is not in [470803294455209010]"
 )
+LEADERLESS = (  # as well
+    "failed to get delegator -1 for channel by-dev-rootcoord-dml_1_470844098285542454v0: can not find client of node -1"
+)
 
 
 def answers(error: MilvusException) -> tuple[Callable[[MilvusClient], str], list[int]]:
@@ -26,7 +29,9 @@ def answers(error: MilvusException) -> tuple[Callable[[MilvusClient], str], list
     return ask, asked
 
 
-@pytest.mark.parametrize(("code", "message"), [(65535, MOVED), (503, "channel not available")])
+@pytest.mark.parametrize(
+    ("code", "message"), [(65535, MOVED), (65535, LEADERLESS), (503, "channel not available")]
+)
 def test_what_passes_is_asked_again(code: int, message: str) -> None:
     ask, asked = answers(MilvusException(code, message))
     transport = Transport(None, MilvusClient.__new__(MilvusClient))
