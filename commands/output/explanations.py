@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cohorts.analysis.words import Words
 from cohorts.commands.output.passages import passage_as_json, passage_table
 from cohorts.commands.output.plain_table import PlainTable, plain, show
-from cohorts.connectors.base import Hit, Payload
+from cohorts.connectors.base import Payload
 from cohorts.errors import InputError
 from cohorts.loaders.points.reasons import codes_of, reasons_of, shared_codes
 from cohorts.plain_text import printable
@@ -102,15 +102,15 @@ def show_told(
 ) -> None:
     """Print what `told_of` tells to stdout, a table for each kind that is known, as much as fits on a line each."""
     asked = codes_of(found.own)
+    patients = [printable(str(hit.payload.get("patient_id", hit.id))) for hit in found.hits]
     for kind, prefixes in _KINDS.items():
         if many := len([code for code in asked if code.startswith(prefixes)]):
             title = f"shared {kind}, of {many:,} asked for, the weightiest first"
-            _show_lists(title, found.hits, [_shared(one["shared_codes"], prefixes) for one in told])
+            _show_lists(title, patients, [_shared(one["shared_codes"], prefixes) for one in told])
     if any("words" in one for one in told):
         title = "what words of the text add to the similarity"
-        _show_lists(title, found.hits, [_added(one["words"]) for one in told])
+        _show_lists(title, patients, [_added(one["words"]) for one in told])
     if evidence is not None and any(evidence):
-        patients = [str(hit.payload.get("patient_id", hit.id)) for hit in found.hits]
         show(passage_table("question", patients, evidence))
     if any(one.get("reasons") is not None for one in told):
         _show_reasons(found)
@@ -133,8 +133,7 @@ def _sign(share: float) -> str:
     return f"{share:+.3f}".replace("0.", ".", 1)
 
 
-def _show_lists(title: str, hits: Sequence[Hit], lists: Sequence[Sequence[str]]) -> None:
-    patients = [printable(str(hit.payload.get("patient_id", hit.id))) for hit in hits]
+def _show_lists(title: str, patients: Sequence[str], lists: Sequence[Sequence[str]]) -> None:
     room = Console().width - _GAPS - len("rank") - max(map(cell_len, ("patient", *patients)))
     table = PlainTable(title, collapse_padding=True, show_header=False)
     table.add_column("rank", justify="right")

@@ -22,7 +22,7 @@ def passage_as_json(passage: "Passage | None") -> dict[str, Any] | None:
 
 
 def passage_table(what: str, patients: Sequence[str], passages: "Sequence[Passage | None]") -> PlainTable:
-    """Return a table of each patient's passage, over as many lines as it takes; it fits best what was asked."""
+    """Return a table of each patient's passage, over as many lines as it takes; `what` names what it fits best."""
     table = PlainTable(
         f"the passage of each one's notes that fits the {what} best; read now, and not kept",
         collapse_padding=True,
