@@ -66,7 +66,7 @@ set-up: $(READY) $(REFERENCE) $(SERVERS) $(GUESTS) $(STATISTICS) .links/cohorts
 quick: $(READY) .links/cohorts  ## The checks, and the tests that need no server, no PyTorch and little time: some minutes.
 	$(MAKE) --jobs 2 --output-sync check test-quick
 
-test-quick: $(READY)
+test-quick: $(REFERENCE)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses 2 --dist loadscope -m "not server and not torch and not slow and not fault"
 
 # Of every folder what reads tables, counts words and asks an embedded engine: what older libraries would do otherwise.
