@@ -1,0 +1,1 @@
+"""Sepsis: suspected infection, organ dysfunction, onset, and who is of the cohort."""
