@@ -16,7 +16,6 @@ from cohorts.measures.shares import wilson
 _STEPS = 30
 _CLOSE = 1e-9
 _LONGEST = 2.0  # a step: beyond, a curve that is nearly flat would be left altogether
-_FARTHEST = 20.0  # standard deviations of the score: where no number is best, a fit runs away
 
 
 class Calibration(NamedTuple):
@@ -136,7 +135,7 @@ def _in_the_large(logit: Values, happened: npt.NDArray[np.bool_], times: Values)
 def _logistic(score: Values, happened: Values, times: Values, *, penalized: bool = False) -> Values:
     """Return intercept and slope of a logistic regression on one score in each resample, (r, 2); NaN where it has none.
 
-    By Newton's steps; `penalized` moves them as Firth does.
+    By Newton's steps, which never end where no number is best; `penalized` moves them as Firth does.
     """
     fitted = np.zeros((len(times), 2))
     for _ in range(_STEPS):
@@ -155,7 +154,6 @@ def _logistic(score: Values, happened: Values, times: Values, *, penalized: bool
             [ratio(c * up - b * along, determinant), ratio(a * along - b * up, determinant)], axis=1
         )
         fitted += np.clip(step, -_LONGEST, _LONGEST)
-        fitted[(np.abs(fitted) > _FARTHEST).any(axis=1)] = np.nan
         moves = ~np.isnan(fitted).any(axis=1) & (np.abs(step) >= _CLOSE).any(axis=1)
         if not moves.any():
             return fitted

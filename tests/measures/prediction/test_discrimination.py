@@ -128,6 +128,33 @@ def test_the_paired_test_agrees_with_the_bootstrap_by_patient() -> None:
     assert naive.p != found.p
 
 
+def test_the_paired_test_by_patient_is_obuchowskis() -> None:
+    died, first, second = drawn(5, 60)
+    owner = np.arange(60) % 25
+    m, n, every = int(died.sum()), int(60 - died.sum()), 25
+    sums = np.zeros(
+        (2, 2, every)
+    )  # by score, by side, by patient: what its stays win less what they would in the mean
+    areas = [roc_auc_score(died, score) for score in (first, second)]
+    for which, score in enumerate((first, second)):
+        for stay in range(60):
+            others = score[died != died[stay]]
+            right = (score[stay] > others) if died[stay] else (score[stay] < others)
+            wins = (right + (score[stay] == others) / 2).mean()
+            sums[which, int(1 - died[stay]), owner[stay]] += wins - areas[which]
+    own = [len(set(owner[died == side])) for side in (1, 0)]
+    s10, s01 = (
+        patients / ((patients - 1) * many) * sums[:, side] @ sums[:, side].T
+        for side, (patients, many) in enumerate(zip(own, (m, n), strict=True))
+    )
+    s11 = every / (every - 1) * sums[:, 0] @ sums[:, 1].T
+    covariance = s10 / m + s01 / n + (s11 + s11.T) / (m * n)
+    contrast = np.array([1, -1])
+    half = 1.959963984540054 * (contrast @ covariance @ contrast) ** 0.5
+    found = compared(died, first, second, owner).apart
+    assert found == pytest.approx((areas[0] - areas[1], found.value - half, found.value + half))
+
+
 def test_stays_that_come_twice_tell_no_more() -> None:
     died, first, second = drawn(1, 80)
     found = compared(died, first, second, np.arange(80))
