@@ -15,6 +15,7 @@ from cohorts.measures.shares import wilson
 
 _STEPS = 30
 _CLOSE = 1e-9
+_FARTHEST = 20.0  # standard deviations: so far no likelihood is largest
 _LONGEST = 2.0  # a step: beyond, a curve that is nearly flat would be left altogether
 
 
@@ -105,11 +106,7 @@ def recalibrate(outcome: npt.ArrayLike, logit: npt.ArrayLike) -> Recalibration:
         )
     if spread <= _CLOSE:
         raise InputError(f"All of {len(told):,} scores are the same: there is nothing to recalibrate.")
-    fitted = _logistic(
-        (told - centre) / spread, happened.astype(np.float64), once(len(told)), penalized=True
-    )[0]
-    if np.isnan(fitted).any():
-        raise InputError(f"No recalibration was found from {len(told):,} stays: use more of them.")
+    fitted = _penalized((told - centre) / spread, happened.astype(np.float64))
     slope = float(fitted[1]) / spread
     return Recalibration(float(fitted[0]) - slope * centre, slope)
 
@@ -132,24 +129,19 @@ def _in_the_large(logit: Values, happened: npt.NDArray[np.bool_], times: Values)
     return np.where(told, (low + high) / 2, np.nan)
 
 
-def _logistic(score: Values, happened: Values, times: Values, *, penalized: bool = False) -> Values:
+def _logistic(score: Values, happened: Values, times: Values) -> Values:
     """Return intercept and slope of a logistic regression on one score in each resample, (r, 2); NaN where it has none.
 
-    By Newton's steps, which never end where no number is best; `penalized` moves them as Firth does.
+    By Newton's steps, which never end where no number is best.
     """
     fitted = np.zeros((len(times), 2))
     for _ in range(_STEPS):
         likely = probability(fitted[:, :1] + fitted[:, 1:] * score)
-        weight_of_one = likely * (1 - likely)
-        weight = times * weight_of_one
+        weight, missed = times * likely * (1 - likely), times * (happened - likely)
         # The information matrix [[a, b], [b, c]].
         a, b, c = weight.sum(axis=1), weight @ score, weight @ score**2
         determinant = a * c - b * b
-        missed = happened - likely
-        if penalized:
-            leverage = weight_of_one * (c[:, None] - 2 * b[:, None] * score + a[:, None] * score**2)
-            missed += (0.5 - likely) * ratio(leverage, np.broadcast_to(determinant[:, None], leverage.shape))
-        up, along = (times * missed).sum(axis=1), (times * missed) @ score
+        up, along = missed.sum(axis=1), missed @ score
         step = np.stack(
             [ratio(c * up - b * along, determinant), ratio(a * along - b * up, determinant)], axis=1
         )
@@ -159,3 +151,32 @@ def _logistic(score: Values, happened: Values, times: Values, *, penalized: bool
             return fitted
     fitted[moves] = np.nan
     return fitted
+
+
+def _penalized(score: Values, happened: Values) -> Values:
+    """Return intercept and slope, (2,), that Firth's likelihood is largest at."""
+    from scipy.optimize import minimize
+
+    columns = np.stack([np.ones(len(score)), score], axis=1)
+
+    def lacking(tried: Values) -> tuple[float, Values]:
+        """Return the negative logarithm of the likelihood, and its slope."""
+        told = columns @ tried
+        likely = probability(told)
+        weight = likely * (1 - likely)
+        information = columns.T @ (weight[:, None] * columns)
+        leverage = weight * np.einsum("ni,ij,nj->n", columns, np.linalg.pinv(information), columns)
+        penalty = np.linalg.slogdet(information)[1] / 2
+        rises = columns.T @ (happened - likely + leverage * (0.5 - likely))
+        return float(np.logaddexp(0, told).sum() - happened @ told - penalty), -rises
+
+    found = minimize(
+        lacking,
+        np.zeros(2),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-_FARTHEST, _FARTHEST)] * 2,
+        options={"ftol": 1e-15, "gtol": _CLOSE},
+    )
+    made: Values = found.x
+    return made

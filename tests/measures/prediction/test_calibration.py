@@ -95,9 +95,16 @@ def test_recalibration_by_hand_adds_half_a_stay_to_each_cell() -> None:
     assert found.apply([10, 30]) == pytest.approx([low, high])
 
 
-def test_recalibration_of_a_score_that_tells_all_is_finite() -> None:
-    found = recalibrate([0, 0, 0, 1, 1], [1, 2, 3, 4, 5])
-    assert 0 < found.slope < 10
+def test_recalibration_is_finite_whatever_few_stays_say() -> None:
+    assert 0 < recalibrate([0, 0, 0, 1, 1], [1, 2, 3, 4, 5]).slope < 10
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        died = np.r_[1, 0, rng.random(rng.integers(4, 30)) < 0.3].astype(float)
+        score = np.round(3 * rng.normal(died * rng.choice([-3, 0, 3]), 1))
+        found = recalibrate(died, score)
+        assert abs(found.slope * score.std()) < 10
+        shares = probability(found.apply(score))
+        assert shares.sum() == pytest.approx(died.sum(), abs=1)  # leverages sum to 2
 
 
 def test_recalibration_refuses_what_teaches_nothing() -> None:
