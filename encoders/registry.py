@@ -18,14 +18,14 @@ from cohorts.encoders.saving import ABOUT, OBJECT, is_folder, read_about
 from cohorts.encoders.settings import check_values, read_values
 from cohorts.encoders.specs import EncoderSpec
 from cohorts.encoders.views.mapped import Mapped, restore_maps
-from cohorts.encoders.views.windowed import Windowed, restore_window
+from cohorts.encoders.views.windowed import Windowed, as_of, restore_window
 from cohorts.encoders.views.withholding import Withholding, restore_withheld
 from cohorts.errors import EncoderError
 from cohorts.extras import Extra, require
 from cohorts.plugins import plugin, plugin_names
 from cohorts.records.base import Source
 from cohorts.records.codes.concepts.applied import Maps
-from cohorts.records.window import Window
+from cohorts.records.window import WHOLE_STAY, Window
 from cohorts.records.withheld import Withheld
 
 DEFAULT = "concat:lsa+codes"
@@ -38,6 +38,7 @@ _BUILT_IN: Mapping[str, str] = {  # the modules of their kinds, imported when on
     "bert": "cohorts.encoders.bert.encoder",
     "clinicalnotebert": "cohorts.encoders.bert.clinicalnotebert",
     "fused": "cohorts.encoders.fused.encoder",
+    "sepsis": "cohorts.encoders.sepsis.encoder",
 }
 
 _NEEDS: Mapping[str, Sequence[Extra]] = {
@@ -46,6 +47,7 @@ _NEEDS: Mapping[str, Sequence[Extra]] = {
     "bert": ["text"],
     "clinicalnotebert": ["text"],
     "fused": ["text"],
+    "sepsis": ["text"],
 }
 
 
@@ -101,6 +103,10 @@ def _seeing(encoder: Encoder, maps: Maps | None, withheld: Withheld | None, wind
     """Return the encoder as it sees the records: cut to the window, less what is withheld, by the concepts of maps."""
     mapped = encoder if maps is None else Mapped(encoder, maps)
     left = mapped if withheld is None else Withholding(mapped, withheld)
+    if window is not None and (own := as_of(encoder)) != WHOLE_STAY:
+        raise EncoderError(
+            f"{encoder.name} has a window of its own, which is {own}: it is set as in {encoder.name}:window={window}."
+        )
     return left if window is None else Windowed(left, window)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from cohorts.documents import read_json
 from cohorts.encoders.base import Encoder
@@ -68,6 +68,18 @@ def restore_window(folder: Path) -> Window | None:
     return parse_window(read_json(folder / FILE, _Facts, error=EncoderError, remedy=AGAIN).as_of)
 
 
+@runtime_checkable
+class SeesWindow(Protocol):
+    """An encoder that sees what lies in a window, by being wrapped or by itself."""
+
+    @property
+    def window(self) -> Window:
+        """Return the window."""
+        ...
+
+
 def as_of(encoder: object) -> str:
     """Return the window whose records an encoder sees, as it is written; `whole stay` without one."""
-    return str(encoder.window) if isinstance(encoder, Windowed) else WHOLE_STAY
+    while isinstance(encoder, Wrapped) and not isinstance(encoder, SeesWindow):
+        encoder = encoder.encoder
+    return str(encoder.window) if isinstance(encoder, SeesWindow) else WHOLE_STAY

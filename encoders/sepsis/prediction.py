@@ -1,0 +1,58 @@
+"""The risk of death in hospital of a new patient's stay, with its reasons, or why none is told.
+
+It is told for whom the model was made for: septic by the rule that its training stays were, an adult, in intensive care
+at the window's end, and with something of every kind of record that the model reads.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from cohorts.encoders.sepsis.encoder import Model, Sepsis
+from cohorts.encoders.sepsis.reasons import Reason, reasons_of, variants
+from cohorts.encoders.sepsis.settings import NOTES, SERIES
+from cohorts.encoders.sepsis.stays import Stays, seen, stays_of
+from cohorts.records.base import Batch
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The risk of death in hospital, 0 to 1, of one unit, and its reasons, strongest first; or why there is none."""
+
+    unit_id: str
+    risk: float | None
+    reasons: tuple[Reason, ...]
+    refused: str = ""
+
+
+def predict(encoder: Sepsis, batch: Batch, most: int = 10) -> list[Prediction]:
+    """Return the prediction of every unit of a batch, in its order, with at most so many reasons."""
+    _, found, _ = seen(batch, encoder.settings)
+    stays = stays_of(batch, encoder.settings)
+    row = {unit: place for place, unit in enumerate(stays.ids.tolist())}
+    made = []
+    for unit, why in zip(found["unit_id"].tolist(), found["left_out"].tolist(), strict=True):
+        stay = stays.take(np.array([row[unit]])) if not why else None
+        refused = why if stay is None else _lacking(encoder, stay)
+        if stay is None or refused:
+            made.append(Prediction(unit, None, (), refused))
+        else:
+            made.append(_prediction(encoder.model, unit, stay, most))
+    return made
+
+
+def _prediction(model: Model, unit: str, stay: Stays, most: int) -> Prediction:
+    taken, without = variants(model.preparation, stay)
+    whole = model.trained.logits(model.preparation.inputs(stay))
+    (risk,) = model.calibrated.probabilities(whole).tolist()
+    changes = risk - model.calibrated.probabilities(model.trained.logits(without))
+    return Prediction(unit, risk, reasons_of(stay, taken, changes, most))
+
+
+def _lacking(encoder: Sepsis, stay: Stays) -> str:
+    """Return which kind of record the stay lacks that the model reads, "" for none."""
+    branches = encoder.settings.chosen
+    if SERIES in branches and not (stay.cells.step >= 0).any():
+        return "nothing was measured within the window, which the model's series need"
+    if NOTES in branches and not stay.notes.text:
+        return "no note was written by the window's end, which the model reads"
+    return ""
