@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from cohorts.encoders.base import Encoder, EncoderKind, Vectors, checkpoints_of
+from cohorts.encoders.base import Encoder, EncoderKind, Explanation, Vectors, checkpoints_of
 from cohorts.encoders.base import check_ready as check_encoder_ready
 from cohorts.encoders.needs import frames_read
 from cohorts.encoders.pooling import unit_rows
@@ -31,6 +31,7 @@ from cohorts.encoders.saving import (
 from cohorts.encoders.sepsis import recalibration
 from cohorts.encoders.sepsis.inputs import Rows
 from cohorts.encoders.sepsis.preparation import Preparation, restored
+from cohorts.encoders.sepsis.reasons import turns
 from cohorts.encoders.sepsis.recalibration import Calibrated
 from cohorts.encoders.sepsis.settings import Settings
 from cohorts.encoders.sepsis.stays import Stays, read_stays, stays_of
@@ -171,6 +172,17 @@ class Sepsis:
             rows = batch.units["unit_id"].isin(stays.ids.tolist()).to_numpy(dtype=bool)
             made[rows] = unit_rows(model.trained.vectors(model.preparation.inputs(stays)))
         return made
+
+    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
+        """Return what `encode` returns, (len(batch), dim) float32, and why (`turns`); none of who is left out."""
+        model, vectors = self.model, self.encode(batch)
+        stays = stays_of(batch, self.settings)
+        told = {
+            unit: turns(model.trained, model.preparation, stays.take(np.array([row])))
+            for row, unit in enumerate(stays.ids.tolist())
+        }
+        none = Explanation(0.0, ())
+        return vectors, [told.get(unit, none) for unit in batch.units["unit_id"].tolist()]
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 - of the seam
         """Raise NoText: a text is no septic stay."""

@@ -41,7 +41,7 @@ def predict(encoder: Sepsis, batch: Batch, most: int = 10) -> list[Prediction]:
 
 
 def _prediction(model: Model, unit: str, stay: Stays, most: int) -> Prediction:
-    taken, without = variants(model.preparation, stay)
+    taken, without = variants(model.preparation, stay, hours=True)
     whole = model.trained.logits(model.preparation.inputs(stay))
     (risk,) = model.calibrated.probabilities(whole).tolist()
     changes = risk - model.calibrated.probabilities(model.trained.logits(without))

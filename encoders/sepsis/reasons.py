@@ -10,13 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.base import Explanation
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.sepsis.inputs import Inputs
 from cohorts.encoders.sepsis.preparation import Preparation
-from cohorts.encoders.sepsis.series import BEFORE, Cells, variables
+from cohorts.encoders.sepsis.series import BEFORE, variables
 from cohorts.encoders.sepsis.stays import Notes, Stays
+from cohorts.encoders.sepsis.training import Trained
 from cohorts.records.measured.measures import load_measures
 
-_LAST = 3  # the column of a cell's mean value
+REASONS = 6  # told of a vector
+_MEAN = 3  # the column of a cell's mean value
+_LEAST = 0.5  # degrees: what turns a vector less is no reason
+_NO_NOTES = Notes(np.zeros(0, np.int64), np.zeros(0), [])
 
 
 class Taken(NamedTuple):
@@ -43,28 +49,59 @@ class Reason:
     unit: str = ""
 
 
-def variants(preparation: Preparation, stay: Stays) -> tuple[list[Taken], Inputs]:
-    """Return what can be taken away of one stay, and the inputs of the stay without each."""
+def variants(preparation: Preparation, stay: Stays, *, hours: bool) -> tuple[list[Taken], Inputs]:
+    """Return what can be taken away of one stay, single hours too if asked for, and its inputs without each."""
     taken: list[Taken] = []
     copies: list[Stays] = []
-    for what, copy in _less_static(preparation, stay):
+    for what, copy in (*_less_static(preparation, stay), *_less_series(preparation, stay, hours)):
         taken.append(what)
-        copies.append(copy)
-    for what, kept in _less_cells(preparation, stay.cells):
-        taken.append(what)
-        copies.append(replace(stay, cells=stay.cells.chosen(kept)))
+        copies.append(replace(copy, notes=_NO_NOTES))
     whole = preparation.inputs(stay)
-    none = Notes(np.zeros(0, np.int64), np.zeros(0), [])
-    parts = [replace(copy, notes=none) for copy in copies]
-    made = preparation.inputs(Stays.join(parts)) if parts else whole.take(np.zeros(0, np.intp))
-    notes, many = _less_notes(whole, len(parts))
-    taken += [Taken("notes", f"note {place + 1}") for place in range(len(many) - len(parts))]
-    again = whole.take(np.zeros(len(many) - len(parts), np.intp))
+    made = preparation.inputs(Stays.join(copies)) if copies else whole.take(np.zeros(0, np.intp))
+    notes, many = _less_notes(whole, len(copies))
+    taken += [Taken("notes", f"note {place + 1}") for place in range(len(many) - len(copies))]
+    again = whole.take(np.zeros(len(many) - len(copies), np.intp))
     joined = {
         name: np.concatenate([getattr(made, name), getattr(again, name)])
         for name in ("static", "series", "steps", "summary")
     }
     return taken, Inputs(**joined, notes=notes, many_notes=many)
+
+
+def turns(trained: Trained, preparation: Preparation, stay: Stays) -> Explanation:
+    """Return the angles by which a stay's vector turns without each thing, the widest first.
+
+    What came from notes is told by what their absence turns, beside that of static data and of series.
+    """
+    taken, without = variants(preparation, stay, hours=False)
+    whole = preparation.inputs(stay)
+    hidden = (
+        replace(whole, many_notes=np.zeros_like(whole.many_notes)),
+        preparation.inputs(replace(stay, cells=stay.cells.chosen(slice(0)), notes=_NO_NOTES)),
+        preparation.inputs(replace(stay, static=np.full_like(stay.static, np.nan), notes=_NO_NOTES)),
+    )
+    branches = [
+        hidden[0],
+        *(replace(one, notes=whole.notes, many_notes=whole.many_notes) for one in hidden[1:]),
+    ]
+    vector = trained.vectors(whole)
+    of_notes, *others = (float(_angles(vector, trained.vectors(one))[0]) for one in branches)
+    angles = _angles(vector, trained.vectors(without))
+    told = [
+        (f"{what.kind}:{what.name}", round(angle, 1))
+        for what, angle in zip(taken, angles.tolist(), strict=True)
+        if angle >= _LEAST
+    ]
+    share = of_notes / max(of_notes + sum(others), _LEAST)
+    return Explanation(share, tuple(sorted(told, key=lambda one: (-one[1], one[0]))[:REASONS]))
+
+
+def _angles(vector: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the angles in degrees between a vector (1, dim) and others (n, dim), (n,); 90 to one of zeros."""
+    made: npt.NDArray[np.float64] = np.degrees(
+        np.arccos(np.clip(unit_rows(others) @ unit_rows(vector)[0], -1, 1))
+    )
+    return made.astype(np.float64)
 
 
 def reasons_of(
@@ -98,7 +135,7 @@ def _reason(stay: Stays, what: Taken, change: float, hour: tuple[float, int] | N
         what.name,
         change,
         float(cells.ago_h[at]),
-        float(cells.values[at, _LAST]),
+        float(cells.values[at, _MEAN]),
         load_measures()[what.name].unit,
     )
 
@@ -114,16 +151,18 @@ def _less_static(preparation: Preparation, stay: Stays) -> Iterator[tuple[Taken,
             yield Taken("static", name), replace(stay, static=static)
 
 
-def _less_cells(preparation: Preparation, cells: Cells) -> Iterator[tuple[Taken, npt.NDArray[np.bool_]]]:
-    """Yield which cells are left without each variable, and without each of its steps where it has several."""
+def _less_series(preparation: Preparation, stay: Stays, hours: bool) -> Iterator[tuple[Taken, Stays]]:
+    """Yield the stay without each variable and, if asked for, without each of its steps where it has several."""
+    cells = stay.cells
     for name in preparation.series.measured:
         own = cells.variable == variables().index(name)
         if own.any():
-            yield Taken("series", name), ~own
+            yield Taken("series", name), replace(stay, cells=cells.chosen(~own))
         steps = cells.step[own]
-        if len(steps) > 1:
+        if hours and len(steps) > 1:
             for step in steps[steps != BEFORE].tolist():
-                yield Taken("series", name, step), ~(own & (cells.step == step))
+                kept = ~(own & (cells.step == step))
+                yield Taken("series", name, step), replace(stay, cells=cells.chosen(kept))
 
 
 def _less_notes(whole: Inputs, copies: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
