@@ -15,6 +15,7 @@ from cohorts.commands.options import (
     MappingFile,
     NotesFolder,
     ProjectionName,
+    SepticBy,
     SourcePath,
     SplitName,
     UnitName,
@@ -144,6 +145,54 @@ def evaluate_fused(
     )
     Bert(asked.settings.bert).check_ready()
     with opened_source(source, path, out, notes=notes, mapping=mapping, dates=dates) as records:
+        run = evaluate(task, records, lambda stage: log.say("note", stage))
+    tell_evaluation(out, task, run)
+
+
+@app.command("sepsis")
+def evaluate_sepsis(
+    source: Annotated[str, source_option("--source", help="Any source but notes-csv, as for ingest.")],
+    path: SourcePath,
+    out: Annotated[
+        Path, run_option(help="Folder for the report, its tables, and what was trained: a run goes on there.")
+    ] = Path("sepsis-evaluation"),
+    text: Annotated[
+        str, encoder_option(help="The encoder of the notes, as in fit: lsa, bert:clinicalbert, …")
+    ] = "lsa:dim=64",
+    by: Annotated[
+        SepticBy, encoder_option(help="Who is septic: by Sepsis-3, or by the codes of the stay.")
+    ] = SepticBy.SEPSIS3,
+    window: Annotated[
+        str, encoder_option(help="The moment at which is predicted: icu+24h, onset+12h, …")
+    ] = "icu+24h",
+    folds: Annotated[int, run_option(min=2, help="Of patients, each judged once.")] = 5,
+    seed: Annotated[int, run_option(min=0, help="Of folds, networks and intervals.")] = 0,
+    notes: NotesFolder = None,
+    mapping: MappingFile = None,
+    dates: DatesAs = DatesName.ISO,
+    download: Download = False,
+    log_format: LogAs = log.LogFormat.TEXT,
+) -> None:
+    """Who dies of sepsis: the network, its branches and losses, SOFA, SAPS-II and models of the same columns."""
+    from cohorts.commands.output.evaluation import tell_evaluation
+    from cohorts.encoders.base import check_ready
+    from cohorts.encoders.registry import download_checkpoints, make_encoder
+    from cohorts.encoders.sepsis.settings import Settings
+    from cohorts.harness.evaluate.base import evaluate
+    from cohorts.harness.evaluate.sepsis.evaluation import SepsisTask
+
+    _begin(log_format)
+    _check_says_who_died(source)
+    task = SepsisTask(
+        settings=Settings(text=text, window=window, by=by.value), out=out, folds=folds, seed=seed
+    )
+    of_notes = make_encoder(text)
+    if download:
+        download_checkpoints([of_notes])
+    check_ready(of_notes)
+    with opened_source(
+        source, path, out, unit=UnitName.ADMISSION, notes=notes, mapping=mapping, dates=dates
+    ) as records:
         run = evaluate(task, records, lambda stage: log.say("note", stage))
     tell_evaluation(out, task, run)
 

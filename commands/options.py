@@ -42,6 +42,13 @@ class CohortByName(StrEnum):
     PRIMARY = "primary"
 
 
+class SepticBy(StrEnum):
+    """What makes a stay septic."""
+
+    SEPSIS3 = "sepsis3"
+    CODES = "codes"
+
+
 class ProjectionName(StrEnum):
     """How documents are drawn in a plane."""
 

@@ -20,6 +20,7 @@ _SLOW_MODULES = {
     "test_fineehr.py",
     "test_markers.py",
     "test_retrieval.py",
+    "test_sepsis_evaluation.py",
     "test_site.py",
     "test_tutorials.py",
     "test_ray.py",

@@ -10,6 +10,7 @@ from cohorts.reports.figures import svg
 from cohorts.reports.figures.courses import CourseFigure, Lab
 from cohorts.reports.figures.forest import ForestFigure, Row
 from cohorts.reports.figures.pathways import Flow, PathwayFigure
+from cohorts.reports.figures.plane import PlaneFigure, Trace
 from cohorts.reports.figures.survival import Line, SurvivalFigure
 
 HOSTILE = "</text><script>alert('1')</script>&\"\x00\x1b"
@@ -66,7 +67,19 @@ COURSES = CourseFigure(
         Lab(name="even", unit="", medians=[[7.0, 7.0], [None, None]]),
     ],
 )
-FIGURES = [SURVIVAL, FOREST, PATHWAYS, COURSES]
+PLANE = PlaneFigure(
+    **WORDS,
+    x_title=HOSTILE,
+    y_title=HOSTILE,
+    x=(0, 1),
+    y=(-0.2, 0.6),
+    traces=[
+        Trace(name=HOSTILE, places=[(0, 0), (0.5, 0.6), (1, -3)]),
+        Trace(name="points", places=[(0.5, 0.2), (1, 0.4)], bounds=[(0.1, 0.6), (0.2, 0.7)]),
+    ],
+    reference=[(0, 0), (1, 0)],
+)
+FIGURES = [SURVIVAL, FOREST, PATHWAYS, COURSES, PLANE]
 EITHER = pytest.mark.parametrize("width", [svg.WIDE, svg.NARROW])
 
 
@@ -241,3 +254,21 @@ def test_ticks_are_round_and_within(low: float, high: float, expected: list[floa
     assert 2 <= len(found) <= 7
     assert low - 1e-9 <= min(found) <= max(found) <= high + 1e-9
     assert expected is None or found == expected
+
+
+@EITHER
+def test_a_plane_has_places_on_its_axes_and_intervals_at_its_points(width: int) -> None:
+    root = parsed(PLANE.svg(width))
+    reference, curve = (
+        [*map(float, re.split("[ ,]", one.attrib["points"]))] for one in root.iter(f"{SPACE}polyline")
+    )
+    left, zero, right, _ = reference
+    assert curve[0] == left
+    assert curve[2] == pytest.approx((left + right) / 2, abs=0.1)
+    assert curve[4] == right
+    top, bottom = curve[3], curve[5]  # what lies below the axis stands at its end
+    assert zero == pytest.approx(bottom - (bottom - top) * 0.2 / 0.8, abs=0.1)
+    points = [numbers(one, "cx", "cy") for one in root.iter(f"{SPACE}circle")]
+    assert points[1][0] == right
+    assert points[1][1] == pytest.approx(bottom - (bottom - top) * 0.6 / 0.8, abs=0.1)
+    assert {HOSTILE[:10], "points"} <= {one[:10] for one in texts(PLANE.svg(width))}
