@@ -35,7 +35,7 @@ _BEFORE, _AFTER = 3 * _DAY, _DAY  # of the antibiotic, a culture may be
 _LOCAL = "OU OS OD AU AS AD TP TOPICAL NU IH NEB NEBU INHALATION VG IRR DWELL ID"
 _ELSEWHERE = frozenset(_LOCAL.split())
 _ELSEWHERE_TOLD = r"\b(?:eyes?|ears?|ophth\w*|otic|nasal|topical|inhal\w*|vaginal|intradermal)\b"
-_NOT_TREATMENT = r"cream|desensiti[sz]ation|ophth|ointment|\bgel\b|\bdrops\b|\block\b"
+_NOT_TREATMENT = r"cream|desensiti[sz]ation|oph?th|ointment|enema|\bgel\b|\bdrops\b|\block\b"
 
 
 def suspicions(batch: Batch) -> "pd.DataFrame":
