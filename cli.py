@@ -27,6 +27,7 @@ from cohorts.commands.analysis import cohort, compare, recruit
 from cohorts.commands.hints import told
 from cohorts.commands.output import log
 from cohorts.commands.output.interrupts import interruptible
+from cohorts.commands.sepsis import app as sepsis
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import CohortsError
 
@@ -36,6 +37,7 @@ app = Commands(help="Find patients like this one, on the vector database that yo
 for group in (ingest, train, transfer, query, compare, recruit, collections, live, codes, bench, doctor):
     app.add_typer(group.app)
 app.add_typer(cohort.app, name="cohort", rich_help_panel="Cohorts")
+app.add_typer(sepsis, name="sepsis", rich_help_panel="Cohorts")
 app.add_typer(evaluate.app, name="evaluate", rich_help_panel="Measure")
 app.add_typer(config.app, name="config", rich_help_panel="Set up")
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from cohorts.reports.figures import svg
 from cohorts.reports.figures.courses import CourseFigure, Lab
+from cohorts.reports.figures.flow import Exclusion, FlowFigure
 from cohorts.reports.figures.forest import ForestFigure, Row
 from cohorts.reports.figures.pathways import Flow, PathwayFigure
 from cohorts.reports.figures.plane import PlaneFigure, Trace
@@ -79,7 +80,17 @@ PLANE = PlaneFigure(
     ],
     reference=[(0, 0), (1, 0)],
 )
-FIGURES = [SURVIVAL, FOREST, PATHWAYS, COURSES, PLANE]
+FLOW = FlowFigure(
+    **WORDS,
+    start=HOSTILE,
+    end="septic",
+    everybody="1,000",
+    exclusions=[
+        Exclusion(reason=HOSTILE, left_out="hidden", remaining="hidden"),
+        Exclusion(reason="no code", left_out="300", remaining="650"),
+    ],
+)
+FIGURES = [SURVIVAL, FOREST, PATHWAYS, COURSES, PLANE, FLOW]
 EITHER = pytest.mark.parametrize("width", [svg.WIDE, svg.NARROW])
 
 
@@ -211,6 +222,23 @@ def test_flows_are_as_wide_as_many_went_and_a_hidden_one_gives_no_sum(width: int
 def test_many_steps_make_a_figure_wider() -> None:
     many = replace(PATHWAYS, steps=["first", "second", "third", "fourth", "fifth"])
     assert float(parsed(many.svg(svg.NARROW)).attrib["width"]) == 5 * 84
+
+
+@EITHER
+def test_a_flow_chart_tells_who_was_there_left_out_and_remained(width: int) -> None:
+    told = [one for one in texts(FLOW.svg(width)) if "script" not in one]
+    assert told == [
+        "1,000",
+        "left out: hidden",
+        "remain",
+        "hidden",
+        "no code",
+        "left out: 300",
+        "septic",
+        "650",
+    ]
+    boxes = [float(one.attrib["y"]) for one in parsed(FLOW.svg(width)).iter(f"{SPACE}rect")]
+    assert boxes == sorted(boxes)
 
 
 @EITHER
