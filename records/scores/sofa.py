@@ -20,8 +20,8 @@ def sofa(worst: "pd.DataFrame") -> Score:
     """Return SOFA, 0 to 24, of worst values (`SOFA_INPUTS` of `worst.py`), six parts of 0 to 4 points.
 
     3 and 4 points of respiration need invasive ventilation: without it, PaO2/FiO2 below 200 has 2. Catecholamines count
-    in mcg/kg/min, however short they ran (the table asks for an hour). The arterial pressure is charted, never worked
-    out. PaO2 may be of venous blood (`breathing.py`). A part of which nothing was seen is NaN.
+    in mcg/kg/min, however short they ran (the table asks for an hour). PaO2 may be of venous blood (`breathing.py`). A
+    part of which nothing was seen is NaN.
     """
     import pandas as pd
 

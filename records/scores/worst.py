@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from cohorts.records.base import Batch
-from cohorts.records.scores import breathing, coma, infusions, urine
+from cohorts.records.scores import breathing, coma, infusions, pressure, urine
 from cohorts.records.scores.about import about_patients
 from cohorts.records.scores.measured_rows import DoneRows, MeasuredRows
 from cohorts.records.scores.observed import ALWAYS, HOUR, NEVER, Floats, Ints, Observed, seconds, together
@@ -27,7 +27,7 @@ SOFA_INPUTS: Mapping[str, Worst] = {
     "pao2_fio2_invasive": Worst("pao2_fio2_invasive", LOWEST),  # with it
     "platelets": Worst("platelets", LOWEST),  # 10^9/L
     "bilirubin": Worst("bilirubin", HIGHEST),  # mg/dL
-    "mean_pressure": Worst("mean arterial pressure", LOWEST),  # mmHg
+    "mean_pressure": Worst("mean_pressure", LOWEST),  # mmHg
     **{drug: Worst(drug, HIGHEST) for drug in infusions.DRUGS},  # mcg/kg/min
     "gcs": Worst("gcs", LOWEST),
     "creatinine": Worst("creatinine", HIGHEST),  # mg/dL
@@ -58,7 +58,15 @@ SAPSII_INPUTS: Mapping[str, Worst] = {
 
 _BACK = 24  # hours that a value counts
 _COMPOSED = frozenset(
-    {"pao2_fio2", "pao2_fio2_invasive", "pao2_fio2_supported", "ventilated", "gcs", "urine_24h"}
+    {
+        "pao2_fio2",
+        "pao2_fio2_invasive",
+        "pao2_fio2_supported",
+        "ventilated",
+        "mean_pressure",
+        "gcs",
+        "urine_24h",
+    }
 )
 
 
@@ -106,7 +114,7 @@ def hourly_worst(seen: Mapping[str, Observed], began: Ints, hours: Ints) -> "pd.
 def observed(batch: Batch, wanted: Mapping[str, Worst]) -> Mapping[str, Observed]:
     """Return the values that some columns are found among, by the name of what is measured."""
     plain = frozenset(one.of for one in wanted.values()) - _COMPOSED - frozenset(infusions.DRUGS)
-    composed = breathing.MEASURES | coma.MEASURES | urine.MEASURES | infusions.MEASURES
+    composed = breathing.MEASURES | coma.MEASURES | urine.MEASURES | infusions.MEASURES | pressure.MEASURES
     measured = MeasuredRows(batch, plain | composed)
     procedures = DoneRows(batch, "bedside procedure")
     breaths = breathing.breathing(measured, procedures)
@@ -118,6 +126,7 @@ def observed(batch: Batch, wanted: Mapping[str, Worst]) -> Mapping[str, Observed
         "pao2_fio2_invasive": breaths.invasive,
         "pao2_fio2_supported": breaths.supported,
         "ventilated": together(breaths.ventilated, *(one.with_values(np.zeros(len(one))) for one in charted)),
+        "mean_pressure": pressure.mean_pressure(measured),
         "gcs": coma.coma(measured),
         "urine_24h": urine.urine_of_a_day(measured, first_icu(batch).began),
     }

@@ -197,6 +197,24 @@ def test_a_pressure_of_0_is_no_pressure() -> None:
     )
 
 
+def pressures(hours: float, systolic: float, diastolic: float) -> list[Any]:
+    return [
+        value("systolic blood pressure", hours, systolic),
+        value("diastolic blood pressure", hours, diastolic),
+    ]
+
+
+def test_a_mean_pressure_is_worked_out_only_where_none_is_charted() -> None:
+    assert of("mean_pressure", measured=pressures(1, 120, 60)) == 80
+    charted = [value("mean arterial pressure", 1, 85), *pressures(1, 120, 60)]
+    assert of("mean_pressure", measured=charted) == 85
+    assert of("mean_pressure", measured=[*charted, *pressures(2, 90, 45)]) == 60
+    apart = [pressures(1, 120, 60)[0], pressures(2, 120, 60)[1]]
+    assert np.isnan(of("mean_pressure", measured=apart))
+    assert np.isnan(of("mean_pressure", measured=pressures(1, 0, 60)))
+    assert np.isnan(of("mean_pressure", measured=pressures(1, 120, 0)))
+
+
 def test_kind_of_admission_and_chronic_disease() -> None:
     units = [
         {"admission_type": "ELECTIVE"}, {"admission_type": "EMERGENCY"}, {"admission_type": "ELECTIVE"}, {},
