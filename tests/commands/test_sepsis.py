@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cohorts.records.sepsis.cohort import exclusions
+from cohorts.records.tables import partition
 from command_line import ok, refused, run
 from small_hospitals import mimic3
 
@@ -66,6 +67,20 @@ def test_each_stay_has_its_scores_and_they_add_up(ward: Path, tmp_path: Path) ->
     assert (members["onset"] == members[["suspected", "sepsis_sofa_time"]].max(axis=1)).all()
     gone = stays["left_out"].value_counts().reindex(flow.index[2:], fill_value=0)
     assert gone.tolist() == flow["left_out"].iloc[2:].tolist()
+
+
+def test_many_batches_tell_what_one_tells(
+    ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok(f"sepsis define --source mimic3 --path {ward} --out {tmp_path / 'one'}")
+    monkeypatch.setattr(partition, "PART_BYTES", 1 << 18)
+    ok(f"sepsis define --source mimic3 --path {ward} --out {tmp_path / 'many'}")
+    one, many = (
+        stays_of(tmp_path / name).sort_values("admission_id", ignore_index=True) for name in ("one", "many")
+    )
+    pd.testing.assert_frame_equal(one, many)
+    for name in ("flow.csv", "unseen.csv"):
+        assert (tmp_path / "one" / name).read_text() == (tmp_path / "many" / name).read_text()
 
 
 def test_the_open_demo_has_26_septic_patients_by_code(shared_data: Path, tmp_path: Path) -> None:
