@@ -9,7 +9,16 @@ import numpy.typing as npt
 import pandas as pd
 from cohorts.analysis.compare import care, comparison, outcomes
 from cohorts.analysis.compare.characteristics import balanced, characteristics, still_apart
-from cohorts.analysis.compare.comparison import IN_STAY, MATCHED, OFFERED, REST, Asked, Comparison, Records
+from cohorts.analysis.compare.comparison import (
+    IN_STAY,
+    MATCHED,
+    OFFERED,
+    REST,
+    Asked,
+    Comparison,
+    Held,
+    Records,
+)
 from cohorts.analysis.compare.figures import COLUMNS, Figures
 from cohorts.analysis.compare.groups import Group, Members, apart, check_size, group_of, rest_of
 from cohorts.analysis.compare.matching import matched
@@ -37,7 +46,7 @@ def compare(records: Records, asked: Asked, progress: ProgressCallback) -> Compa
     names, notes = _outcomes(asked, records, zero)
     everybody = people_of(records.kept)
     progress("people", len(everybody), len(everybody))
-    made = _groups(everybody, asked, cells)
+    made = _groups(everybody, asked, cells, records.held)
     follow_up = endings.followed(everybody, asked.follow_up)
     how = f"{zero}; {follow_up.days}"
     if cells.least > 1:
@@ -102,13 +111,15 @@ class _Groups:
         return (*self.before, *self.groups)
 
 
-def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells) -> _Groups:
+def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells, held: Held | None) -> _Groups:
     own, notes = group_of(asked.cohort, people)
     before: list[Group] = []
     groups = [own]
     if asked.against in (REST, MATCHED):
-        rest = rest_of(own, people, REST)
-        groups = [own, rest]
+        among = None if held is None or held.many >= len(people) else people.index.isin(list(held.ids()))
+        groups = [own, rest_of(own, people, REST, among)]
+        if among is not None:
+            notes.append("the rest are of those who have a vector: of others, the encoder made none")
     if asked.against == MATCHED:
         for group in groups:
             check_size(group, cells)

@@ -1,7 +1,7 @@
 """What is asked of a comparison, of which records, and what it tells."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -63,9 +63,20 @@ class Asked:
             raise InputError("The least number of patients shown is 1 or more.")
 
 
+@dataclass(frozen=True)
+class Held:
+    """The units that a collection holds: how many, and a way to read their ids, which is slow."""
+
+    many: int
+    ids: Callable[[], Iterable[str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """The records of a collection: its name, what its vectors see of them, and the folder of what was told of it."""
+    """The records of a collection: its name, what its vectors see of them, and the folder of what was told of it.
+
+    `held` are the ids of the units that the collection holds, None where all of the records' are taken for them.
+    """
 
     kept: Kept
     collection: str
@@ -73,6 +84,7 @@ class Records:
     unit: Unit
     folder: Path
     synthetic: bool = False
+    held: "Held | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

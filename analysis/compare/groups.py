@@ -60,10 +60,13 @@ def group_of(members: Members, people: pd.DataFrame) -> tuple[Group, list[str]]:
     return Group(members.name, places), notes
 
 
-def rest_of(group: Group, people: pd.DataFrame, name: str) -> Group:
-    """Return everybody else: one unit for each other patient, drawn by a hash of its id."""
+def rest_of(
+    group: Group, people: pd.DataFrame, name: str, among: "npt.NDArray[np.bool_] | None" = None
+) -> Group:
+    """Return everybody else, of those that `among` (people,) marks: one unit a patient, drawn by a hash of its id."""
     own = set(people["patient_id"].to_numpy()[group.places])
-    others = np.flatnonzero(~people["patient_id"].isin(own).to_numpy())
+    others = ~people["patient_id"].isin(own).to_numpy()
+    others = np.flatnonzero(others if among is None else others & among)
     lot = pd.util.hash_array(people.index.to_numpy(dtype=object)[others], categorize=False)
     drawn = pd.DataFrame({"patient": people["patient_id"].to_numpy()[others], "lot": lot, "place": others})
     first = drawn.sort_values("lot").drop_duplicates("patient")["place"].to_numpy(dtype=np.int64)

@@ -1,6 +1,6 @@
 """A saved cohort, as Python has it: its patients, and how they were found."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,11 @@ class Place:
     def describe(self) -> Description:
         """Return what the engine says of the collection."""
         return self.connector.describe(self.name)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all units that the collection holds; its vectors are read with them."""
+        for page in self.connector.scroll(self.name):
+            yield from page.ids
 
 
 class Cohort:
@@ -186,7 +191,7 @@ class Cohort:
                 outcome is asked for that the vectors may have seen; or there are no records.
         """
         from cohorts.analysis.compare.comparing import compare
-        from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, parse_days
+        from cohorts.analysis.compare.comparison import MATCHED, REST, Asked, Held, parse_days
         from cohorts.analysis.compare.groups import Members as Compared
         from cohorts.analysis.compare.matching import Match
         from cohorts.analysis.compare.records_of import records_of
@@ -205,9 +210,12 @@ class Cohort:
             anyway=anyway,
             min_cell=min_cell,
         )
-        collection = replace(self._place.describe().collection, name=self._place.name)
+        described = self._place.describe()
+        collection = replace(described.collection, name=self._place.name)
         tick = progress or silent
         with records_of(collection, self._place.run_dir, self._place.kept_in, source, tick) as records:
+            if source is None:  # in the records of another source, ids may be others
+                records = replace(records, held=Held(described.count, self._place.ids))
             return compare(records, asked, tick)
 
     def export(

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -47,11 +47,15 @@ _TEXT = "text"  # the folder of the text encoder, which is an encoder of its own
 
 @dataclass(frozen=True)
 class Model:
-    """What is learnt: how stays become inputs, the network, and how its logits become probabilities."""
+    """What is learnt: how stays become inputs, the network, and how its logits become probabilities.
+
+    `synthetic` says that the stays learnt from were invented.
+    """
 
     preparation: Preparation
     trained: Trained
     calibrated: Calibrated
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class _About:
     settings: Settings
     columns: dict[str, Any]
     sizes: list[int]
+    synthetic: bool
     epochs: Trace
 
 
@@ -159,7 +164,8 @@ class Sepsis:
         )
         stays = read_stays(checked, self.settings)
         held = held_back(stays.patients.tolist(), self.settings.seed)
-        self._model = fit_model(stays, np.flatnonzero(~held), np.flatnonzero(held), self.settings)
+        model = fit_model(stays, np.flatnonzero(~held), np.flatnonzero(held), self.settings)
+        self._model = replace(model, synthetic=source.synthetic)
         self._left_out.clear()
         return self
 
@@ -195,10 +201,15 @@ class Sepsis:
             **identity_of(self),
             "dim": self.dim,
             "as_of": str(self.window),
+            "synthetic": model.synthetic,
             **model.preparation.facts(),
             "epochs": model.trained.trace._asdict(),
             "recalibration": asdict(model.calibrated),
         }
+
+    def recalibrate(self, calibrated: Calibrated) -> None:
+        """Let logits become probabilities in another way; vectors and fingerprint stay. Raises EncoderError."""
+        self._model = replace(self.model, calibrated=calibrated)
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, the tensors, the recalibration, and the text encoder into a folder of its own."""
@@ -209,6 +220,7 @@ class Sepsis:
                 **identity_of(self),
                 "columns": model.preparation.facts(),
                 "sizes": list(model.trained.network.sizes),
+                "synthetic": model.synthetic,
                 "epochs": model.trained.trace._asdict(),
             },
         )
@@ -268,7 +280,8 @@ def _model(folder: Path, about: _About) -> Model:
         raise EncoderError(
             f"{folder / TENSORS} holds the weights of another network than {folder / ABOUT} says. {AGAIN}"
         ) from error
-    return Model(preparation, Trained(network.eval(), about.epochs), recalibration.read(folder))
+    trained = Trained(network.eval(), about.epochs)
+    return Model(preparation, trained, recalibration.read(folder), about.synthetic)
 
 
 KIND = EncoderKind(settings=Settings, make=Sepsis, load=Sepsis.load)

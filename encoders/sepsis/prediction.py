@@ -7,6 +7,7 @@ at the window's end, and with something of every kind of record that the model r
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from cohorts.encoders.sepsis.encoder import Model, Sepsis
 from cohorts.encoders.sepsis.reasons import Reason, reasons_of, variants
 from cohorts.encoders.sepsis.settings import NOTES, SERIES
@@ -19,6 +20,7 @@ class Prediction:
     """The risk of death in hospital, 0 to 1, of one unit, and its reasons, strongest first; or why there is none."""
 
     unit_id: str
+    patient_id: str
     risk: float | None
     reasons: tuple[Reason, ...]
     refused: str = ""
@@ -30,22 +32,31 @@ def predict(encoder: Sepsis, batch: Batch, most: int = 10) -> list[Prediction]:
     stays = stays_of(batch, encoder.settings)
     row = {unit: place for place, unit in enumerate(stays.ids.tolist())}
     made = []
-    for unit, why in zip(found["unit_id"].tolist(), found["left_out"].tolist(), strict=True):
+    for unit, patient, why in found[["unit_id", "patient_id", "left_out"]].itertuples(index=False):
         stay = stays.take(np.array([row[unit]])) if not why else None
         refused = why if stay is None else _lacking(encoder, stay)
         if stay is None or refused:
-            made.append(Prediction(unit, None, (), refused))
+            made.append(Prediction(unit, patient, None, (), refused))
         else:
-            made.append(_prediction(encoder.model, unit, stay, most))
+            made.append(Prediction(unit, patient, *_told(encoder.model, stay, most)))
     return made
 
 
-def _prediction(model: Model, unit: str, stay: Stays, most: int) -> Prediction:
+def logits_of(encoder: Sepsis, batch: Batch) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Return the units of a batch of which a risk is told, and the logits of that risk before recalibration, (n,)."""
+    stays = stays_of(batch, encoder.settings)
+    told = [row for row in range(len(stays)) if not _lacking(encoder, stays.take(np.array([row])))]
+    stays = stays.take(np.array(told, np.intp))
+    return stays.ids.tolist(), encoder.model.trained.logits(encoder.model.preparation.inputs(stays))
+
+
+def _told(model: Model, stay: Stays, most: int) -> tuple[float, tuple[Reason, ...]]:
+    """Return the risk of one stay, and its reasons."""
     taken, without = variants(model.preparation, stay, hours=True)
     whole = model.trained.logits(model.preparation.inputs(stay))
     (risk,) = model.calibrated.probabilities(whole).tolist()
     changes = risk - model.calibrated.probabilities(model.trained.logits(without))
-    return Prediction(unit, risk, reasons_of(stay, taken, changes, most))
+    return risk, reasons_of(stay, taken, changes, most)
 
 
 def _lacking(encoder: Sepsis, stay: Stays) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,9 +70,8 @@ class Preparation:
             settings.missing,
             settings.static_columns,
         )
-        whole = window_statistics(learnt.cells, len(learnt))
-        names = [f"{variable}:{statistic}" for variable in variables() for statistic in STATISTICS]
-        flat = whole.reshape(len(learnt), -1)
+        names = _summary_names()
+        flat = window_statistics(learnt.cells, len(learnt)).reshape(len(learnt), len(names))
         made = cls(
             settings,
             static,
@@ -95,8 +95,8 @@ class Preparation:
         """Return what the network sees of n stays."""
         series, steps = self._series(stays)
         notes, many = self._notes(stays)
-        flat = window_statistics(stays.cells, len(stays)).reshape(len(stays), -1)
-        names = [f"{variable}:{statistic}" for variable in variables() for statistic in STATISTICS]
+        names = _summary_names()
+        flat = window_statistics(stays.cells, len(stays)).reshape(len(stays), len(names))
         return Inputs(
             _filled(self.static, list(stays.static_names), stays.static),
             series,
@@ -165,6 +165,12 @@ class Preparation:
             for part, scaling in scalings.items()
             for name, array in scaling.tensors().items()
         }
+
+
+@cache
+def _summary_names() -> list[str]:
+    """Return the names of the statistics of all variables, in the order of `window_statistics`."""
+    return [f"{variable}:{statistic}" for variable in variables() for statistic in STATISTICS]
 
 
 def note_vectors(text: "Encoder", notes: Notes) -> Floats:
