@@ -14,7 +14,7 @@ from cohorts.records.sepsis.cohort import septic
 
 BEFORE_H, AFTER_H = 6, 24  # about the beginning of intensive care, as mimic-code's first day
 _ABOUT = ("patient_id", "admission_id", "admitted", "admission_type", "age", "sex")
-_TIMES = ("icu", "icu_end", "antibiotic", "culture", "suspected", "onset")
+_TIMES = ("icu", "icu_end", "antibiotic", "culture", "suspected", "onset", "known")
 
 
 @dataclass(frozen=True)

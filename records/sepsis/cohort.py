@@ -11,7 +11,7 @@ from cohorts.records.scores.measured_rows import places_of
 from cohorts.records.scores.observed import NEVER, Ints, Marks
 from cohorts.records.scores.sofa import PARTS
 from cohorts.records.scores.worst import first_icu
-from cohorts.records.sepsis.infection import suspicions
+from cohorts.records.sepsis.infection import over, suspicions
 from cohorts.records.sepsis.onset import dysfunction, least_unseen, onset
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def septic(batch: Batch, by: str = SEPSIS3) -> "pd.DataFrame":
 
     `unit_id`, `patient_id`, `admission_id` (str) are the unit's. `icu` and `icu_end` are its first stay in intensive
     care; `antibiotic`, `culture` and `suspected` the first suspicion of infection with SOFA of 2 or more about it, else
-    the first one; `sofa_time` the first hour with such a SOFA, `onset` the later of `suspected` and `sofa_time` (all
-    datetime64[us]); `sofa` (float64) the points at `sofa_time`, an unseen part counted 0, and `sofa_unseen` (int64) how
-    many parts were not seen then, or, without such an hour, in the hour that saw most. `left_out` (str) is "" of a
-    member, else the first of `exclusions(by)` that holds.
+    the first one; `sofa_time` the first hour with such a SOFA, `onset` the later of `suspected` and `sofa_time`, `known`
+    when all of this was known, the last of antibiotic, culture and `sofa_time` (all datetime64[us]). `sofa` (float64)
+    are the points at `sofa_time`, an unseen part counted 0, and `sofa_unseen` (int64) how many parts were not seen then,
+    or, without such an hour, in the hour that saw most. `left_out` (str) is "" of a member, else the first of
+    `exclusions(by)` that holds.
 
     All is of the admission described, for a patient too. Only what is in the batch is used: of a batch that was cut by
     a window, what was known in it. Diagnosis codes are known at the end of a stay, so nobody is septic by `codes` in a
@@ -61,7 +62,10 @@ def septic(batch: Batch, by: str = SEPSIS3) -> "pd.DataFrame":
     organs = dysfunction(batch, icu, found)
     which = onset(found, organs)
     has, met = which.suspicion >= 0, which.row >= 0
-    suspected = _of(found["suspected"].to_numpy(np.int64), which.suspicion)
+    antibiotic, culture, suspected = (
+        _of(found[name].to_numpy(np.int64), which.suspicion)
+        for name in ("antibiotic", "culture", "suspected")
+    )
     hour = np.where(met, organs.began + (which.row - organs.first) * 3_600, NEVER)
     unseen = np.where(met, np.append(organs.unseen, 0)[which.row], least_unseen(organs))
     age = batch.units["age"].to_numpy(np.float64)
@@ -82,11 +86,12 @@ def septic(batch: Batch, by: str = SEPSIS3) -> "pd.DataFrame":
             "admission_id": units["admission_id"],
             "icu": _times(icu.began),
             "icu_end": _times(icu.ended),
-            "antibiotic": _times(_of(found["antibiotic"].to_numpy(np.int64), which.suspicion)),
-            "culture": _times(_of(found["culture"].to_numpy(np.int64), which.suspicion)),
+            "antibiotic": _times(antibiotic),
+            "culture": _times(culture),
             "suspected": _times(suspected),
             "sofa_time": _times(hour),
             "onset": _times(np.where(met, np.maximum(suspected, hour), NEVER)),
+            "known": _times(np.where(met, np.maximum.reduce([over(antibiotic), over(culture), hour]), NEVER)),
             "sofa": np.where(met, np.append(organs.points, np.nan)[which.row], np.nan),
             "sofa_unseen": unseen,
             "left_out": pd.Series(

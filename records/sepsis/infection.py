@@ -98,6 +98,11 @@ def _is_day(times: Ints) -> Marks:
     return np.asarray(times % _DAY == 0, np.bool_)
 
 
+def over(times: Ints) -> Ints:
+    """Return when times were over: a day without a time of day at its end."""
+    return np.where(_is_day(times), times + _DAY, times)
+
+
 def _antibiotics(batch: Batch) -> tuple[Ints, Ints]:
     """Return the unit and the time of each systemic antibiotic."""
     drugs = batch.codes[(batch.codes["kind"] == "drug").to_numpy(bool)]

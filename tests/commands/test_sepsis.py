@@ -73,7 +73,7 @@ def test_many_batches_tell_what_one_tells(
     ward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ok(f"sepsis define --source mimic3 --path {ward} --out {tmp_path / 'one'}")
-    monkeypatch.setattr(partition, "PART_BYTES", 1 << 18)
+    monkeypatch.setattr(partition, "PART_BYTES", 1 << 22)
     ok(f"sepsis define --source mimic3 --path {ward} --out {tmp_path / 'many'}")
     one, many = (
         stays_of(tmp_path / name).sort_values("admission_id", ignore_index=True) for name in ("one", "many")

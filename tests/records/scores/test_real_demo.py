@@ -10,7 +10,7 @@ from cohorts.records.scores.charlson import charlson
 from cohorts.records.scores.sapsii import sapsii
 from cohorts.records.scores.sofa import sofa
 from cohorts.records.scores.worst import worst_values
-from small_hospitals import Read
+from cohorts.records.sources.registry import open_source
 
 LABS = {
     "platelets": ("51265", "min"),
@@ -20,12 +20,18 @@ LABS = {
 }
 
 
-@pytest.fixture
-def demo(read: Read, shared_data: Path) -> Batch:
-    return read("mimic3", shared_data / "mimic3-demo", unit=Unit.ADMISSION)[0]
+@pytest.fixture(scope="module")
+def demo(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    work = tmp_path_factory.mktemp("demo")
+    bad = work / "bad.csv"
+    with open_source(
+        "mimic3", shared_data / "mimic3-demo", unit=Unit.ADMISSION, work_dir=work, quarantine_file=bad
+    ) as source:
+        (batch,) = source.batches()
+    return batch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables(shared_data: Path) -> dict[str, pd.DataFrame]:
     folder = shared_data / "mimic3-demo"
     names = ("ICUSTAYS.csv", "LABEVENTS.csv.gz", "INPUTEVENTS_MV.csv.gz", "DIAGNOSES_ICD.csv")

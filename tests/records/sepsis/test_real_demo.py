@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from cohorts.records.base import Batch, Unit
 from cohorts.records.sepsis.cohort import CODES, NO_CODE, NO_INFECTION, exclusions, flow, septic
+from cohorts.records.sources.registry import open_source
+from cohorts.records.window import parse_window
 from small_hospitals import Read
 
 ANTIBIOTIC = (
@@ -15,9 +17,15 @@ ANTIBIOTIC = (
 )
 
 
-@pytest.fixture
-def demo(read: Read, shared_data: Path) -> Batch:
-    return read("mimic3", shared_data / "mimic3-demo", unit=Unit.ADMISSION)[0]
+@pytest.fixture(scope="module")
+def demo(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    work = tmp_path_factory.mktemp("demo")
+    bad = work / "bad.csv"
+    with open_source(
+        "mimic3", shared_data / "mimic3-demo", unit=Unit.ADMISSION, work_dir=work, quarantine_file=bad
+    ) as source:
+        (batch,) = source.batches()
+    return batch
 
 
 def table(folder: Path, name: str) -> pd.DataFrame:
@@ -70,6 +78,24 @@ def test_a_patient_worked_by_hand(demo: Batch) -> None:
     assert told["suspected"] == pd.Timestamp("2164-10-23 15:30")
     assert told["onset"] == told["icu"] == pd.Timestamp("2164-10-23 21:10:15")
     assert (told["sofa"], told["sofa_unseen"]) == (3, 3)
+
+
+@pytest.mark.parametrize("hours", [12, 24, 48])
+def test_what_was_known_by_then_is_found_by_then(demo: Batch, hours: int) -> None:
+    """Congruence: who is septic in a window, against who was known to be by its end."""
+    whole = septic(demo)
+    cut = septic(parse_window(f"icu+{hours}h").cut(demo)[0])
+    end = whole["icu"] + pd.Timedelta(hours=hours)
+    by_then = whole["known"] <= end
+    assert by_then.sum() > 10
+    assert (cut["left_out"][by_then & (whole["left_out"] == "")] == "").all()
+    members = cut["left_out"] == ""
+    assert (whole["left_out"][members] == "").all()
+    assert (cut["known"][members] <= end[members]).all()
+    for name in ("suspected", "sofa_time", "onset", "sofa"):
+        assert (cut[name] == whole[name])[
+            by_then
+        ].mean() > 0.9  # a later antibiotic may tell of an earlier culture
 
 
 def test_by_codes_there_are_26_patients(demo: Batch) -> None:

@@ -75,6 +75,16 @@ def test_onset_is_the_later_of_suspicion_and_sofa() -> None:
     assert found["sofa_time"] == at(6)
 
 
+def test_it_is_known_once_all_of_it_is_there() -> None:
+    found = one(suspected=2, measured=[value("platelets", 1, 80)])
+    assert (found["onset"], found["known"]) == (at(2), at(3))  # the antibiotic was given at hour 3
+    assert one(suspected=2, measured=[value("platelets", 5, 80)])["known"] == at(5)
+    assert one(suspected=13, measured=[value("platelets", 5, 80)])["known"] == at(
+        38
+    )  # given on a day, over at hour 38
+    assert pd.isna(one(suspected=2)["known"])
+
+
 def test_what_preceded_intensive_care_counts_for_24_h() -> None:
     assert one(measured=[value("platelets", -23, 80)])["sofa_time"] == at(0)
     assert one(measured=[value("platelets", -24, 80)])["left_out"] == EXCLUSIONS[4]
@@ -217,7 +227,7 @@ def test_by_codes() -> None:
 def test_types_and_an_empty_batch() -> None:
     found = septic(intensive_care(units=[]))
     assert len(found) == 0
-    times = ("icu", "icu_end", "antibiotic", "culture", "suspected", "sofa_time", "onset")
+    times = ("icu", "icu_end", "antibiotic", "culture", "suspected", "sofa_time", "onset", "known")
     filled = septic(intensive_care(events=[stay()]))
     for told in (found, filled):
         assert {str(told[name].dtype) for name in times} == {"datetime64[us]"}
