@@ -43,11 +43,11 @@ def septic(batch: Batch, by: str = SEPSIS3) -> "pd.DataFrame":
 
     `unit_id`, `patient_id`, `admission_id` (str) are the unit's. `icu` and `icu_end` are its first stay in intensive
     care; `antibiotic`, `culture` and `suspected` the first suspicion of infection with SOFA of 2 or more about it, else
-    the first one; `sofa_time` the first hour with such a SOFA, `onset` the later of `suspected` and `sofa_time`, `known`
-    when all of this was known, the last of antibiotic, culture and `sofa_time` (all datetime64[us]). `sofa` (float64)
-    are the points at `sofa_time`, an unseen part counted 0, and `sofa_unseen` (int64) how many parts were not seen then,
-    or, without such an hour, in the hour that saw most. `left_out` (str) is "" of a member, else the first of
-    `exclusions(by)` that holds.
+    the first one; `sofa_time` the first hour with such a SOFA, `onset` the later of `suspected` and `sofa_time`, and
+    `known` when all of this was known, the last of antibiotic, culture and `sofa_time` (all datetime64[us]). `sofa`
+    (float64) are the points at `sofa_time`, an unseen part counted 0, and `sofa_unseen` (int64) how many parts were not
+    seen then, or, without such an hour, in the hour that saw most. `left_out` (str) is "" of a member, else the first
+    of `exclusions(by)` that holds.
 
     All is of the admission described, for a patient too. Only what is in the batch is used: of a batch that was cut by
     a window, what was known in it. Diagnosis codes are known at the end of a stay, so nobody is septic by `codes` in a
