@@ -158,7 +158,7 @@ def evaluate_sepsis(
     ] = Path("sepsis-evaluation"),
     text: Annotated[
         str, encoder_option(help="The encoder of the notes, as in fit: lsa, bert:clinicalbert, …")
-    ] = "lsa:dim=64",
+    ] = "lsa",
     by: Annotated[
         SepticBy, encoder_option(help="Who is septic: by Sepsis-3, or by the codes of the stay.")
     ] = SepticBy.SEPSIS3,

@@ -68,6 +68,7 @@ HINTS: Mapping[str, str] = {
     "own_encoder": "Use the collection's own encoder, or ingest into another --collection, or replace this one whole "
     "with cohorts ingest --replace.",
     "ingest_as_of": "cohorts ingest --as-of {window} makes one, in another --collection.",
+    "fit_sepsis": "Train one with cohorts fit --encoder sepsis, and name its folder with --model.",
     "encoder_folder": "Name its folder with --encoder.",
     "no_download": "Leave --download out.",
     "download": "Fetch it by --download where there is a network, or copy its folder here and name that.",

@@ -65,8 +65,8 @@ def rest_of(
 ) -> Group:
     """Return everybody else, of those that `among` (people,) marks: one unit a patient, drawn by a hash of its id."""
     own = set(people["patient_id"].to_numpy()[group.places])
-    others = ~people["patient_id"].isin(own).to_numpy()
-    others = np.flatnonzero(others if among is None else others & among)
+    of_others = ~people["patient_id"].isin(own).to_numpy(dtype=bool)
+    others = np.flatnonzero(of_others if among is None else of_others & among)
     lot = pd.util.hash_array(people.index.to_numpy(dtype=object)[others], categorize=False)
     drawn = pd.DataFrame({"patient": people["patient_id"].to_numpy()[others], "lot": lot, "place": others})
     first = drawn.sort_values("lot").drop_duplicates("patient")["place"].to_numpy(dtype=np.int64)

@@ -1,7 +1,8 @@
-"""The commands `sepsis …`: cohorts of sepsis."""
+"""The commands `sepsis …`: who is septic, and the risk of death of septic stays."""
 
-from cohorts.commands.sepsis import define
+from cohorts.commands.sepsis import define, predict
 from cohorts.commands.typer_app import Commands
 
-app = Commands(help="Cohorts of sepsis: who is of them, and why others are not.")
-app.add_typer(define.app)
+app = Commands(help="Sepsis: who is septic, and the risk of death in hospital.")
+for group in (define, predict):
+    app.add_typer(group.app)
