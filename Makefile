@@ -13,7 +13,7 @@ PACKAGE := __init__.py api.py given.py lazy.py store.py cli.py errors.py extras.
 # A module that is imported is compiled once and kept, whatever the shell says: hundreds of tests start a Python.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest test-python check bench bench-ours bench-load bench-retrieval fuzz soak lock clean
+.PHONY: demo docs set-up test test-ray quick test-quick test-oldest test-newest test-python check bench bench-ours bench-load bench-retrieval bench-sepsis fuzz soak lock clean
 .DELETE_ON_ERROR:
 
 # What every command imports is compiled once, for the hundreds of processes of the tests: 1.8 s each, where Python may not write.
@@ -116,7 +116,7 @@ bench: $(REFERENCE) $(SERVERS)  ## Every engine side by side on 50,000 synthetic
 	PYTHONPATH=tests $(BIN)/python benchmarks/engines.py
 
 bench-ours: $(READY) $(SERVERS)  ## What our own code costs and gains; prints ratios measured in one run.
-	for script in $(filter-out benchmarks/load.py benchmarks/records_by_duckdb.py benchmarks/engines.py benchmarks/retrieval_grid.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/load.py benchmarks/records_by_duckdb.py benchmarks/engines.py benchmarks/retrieval_grid.py benchmarks/sepsis.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
 bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langchain, in one run.
 	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
@@ -124,6 +124,9 @@ bench-load: $(READY) $(SERVERS)  ## Our loader against the raw clients and langc
 
 bench-retrieval: $(READY)  ## Every encoder through both embedded engines and every index, on a synthetic hospital; resumable.
 	PYTHONPATH=tests $(BIN)/python benchmarks/retrieval_grid.py
+
+bench-sepsis: $(READY)  ## Focal loss against cross-entropy over five seeds, on a synthetic hospital; resumable.
+	PYTHONPATH=tests $(BIN)/python benchmarks/sepsis.py
 
 fuzz: $(READY)  ## 5,000 mutated tables, each read by both readers: rows, places, faults and remarks must be the same.
 	COHORTS_FUZZED=5000 $(BIN)/pytest --numprocesses 2 tests/records/tables/test_fast_reading.py

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from cohorts.measures.intervals import NORMAL_95, Estimate, Values
 from cohorts.measures.prediction.outcomes import Flags, checked, once, ratio
 
+_ROUNDING = 1e-18  # of a variance
+
 
 class Difference(NamedTuple):
     """The first area less the second, its 95 % interval, and the two-sided p-value; NaN where there is none."""
@@ -56,30 +58,44 @@ def roc(outcome: npt.ArrayLike, score: npt.ArrayLike) -> tuple[Values, Values]:
 
 
 def compared(
-    outcome: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike, patients: npt.ArrayLike
+    outcome: npt.ArrayLike,
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    patients: npt.ArrayLike,
+    parts: npt.ArrayLike | None = None,
 ) -> Difference:
     """Return how far two areas under the ROC curve of the same n stays lie apart; those of a patient go together.
 
-    With a stay of each patient it is DeLong's test. NaN without two patients with the outcome, and two without; no
-    interval and no p-value where both scores rank all alike.
+    With a stay of each patient it is DeLong's test. With `parts` (n,), as of folds, each with patients of its own, both
+    are means of the areas of the parts. NaN where one lacks two patients with the outcome, or two without; no interval
+    and no p-value where both scores rank all alike.
     Source: DeLong, DeLong and Clarke-Pearson, 1988, Comparing the areas under two or more correlated receiver operating
     characteristic curves; Obuchowski, 1997, Nonparametric analysis of clustered ROC curve data, section 3.
     """
-    happened, _ = checked(outcome, first)
-    owner = np.unique(np.asarray(patients), return_inverse=True)[1]
-    areas = np.array([auroc(happened, score) for score in (first, second)])
-    apart = float(areas[0] - areas[1])
-    none = Difference(Estimate(apart, float("nan"), float("nan")), float("nan"))
-    if min(len(np.unique(owner[side])) for side in (happened, ~happened)) < 2:
-        return none
-    wins = [_wins(happened, checked(outcome, score)[1]) for score in (first, second)]
-    # How far each stay moves the difference of both areas: the covariance of the two needs no matrix.
-    variance = _variance(happened, wins[0] - wins[1], apart, owner)
-    if variance <= 1e-18:  # rounding
-        return none
+    happened, one = checked(outcome, first)
+    _, other = checked(outcome, second)
+    owner, part = np.asarray(patients), np.zeros(len(one)) if parts is None else np.asarray(parts)
+    rows = [np.flatnonzero(part == name) for name in np.unique(part)]
+    each = [_difference(happened[own], one[own], other[own], owner[own]) for own in rows]
+    apart = float(np.mean([found for found, _ in each]))
+    variance = float(np.sum([spread for _, spread in each])) / len(each) ** 2
+    if not variance > _ROUNDING:
+        return Difference(Estimate(apart, float("nan"), float("nan")), float("nan"))
     deviation = variance**0.5
     half = NORMAL_95 * deviation
     return Difference(Estimate(apart, apart - half, apart + half), _two_sided(apart / deviation))
+
+
+def _difference(
+    happened: Flags, first: Values, second: Values, patients: npt.NDArray[np.generic]
+) -> tuple[float, float]:
+    """Return how far two areas lie apart, and the variance of that; NaN of too few patients."""
+    apart = auroc(happened, first) - auroc(happened, second)
+    owner = np.unique(patients, return_inverse=True)[1]
+    if min(len(np.unique(owner[side])) for side in (happened, ~happened)) < 2:
+        return apart, float("nan")
+    # How far each stay moves the difference of both areas: the covariance of the two needs no matrix.
+    return apart, _variance(happened, _wins(happened, first) - _wins(happened, second), apart, owner)
 
 
 def _two_sided(deviations: float) -> float:

@@ -8,6 +8,7 @@ threshold set and the probabilities put right on patients who are held back from
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from cohorts.encoders.sepsis.settings import BRANCHES, NOTES, Settings
 from cohorts.encoders.sepsis.stays import Stays, read_stays
 from cohorts.errors import InputError
+from cohorts.extras import DISTRIBUTION
 from cohorts.harness.evaluate.base import Run, Sheet, Task, figures
 from cohorts.harness.evaluate.sepsis.cells import Cells
 from cohorts.harness.evaluate.sepsis.folds import Fold, count, folds_of
@@ -103,7 +105,7 @@ class SepsisTask(Task[Source]):
             "trainings": trainings(settings, self.grid, self.folds),
             "left_out": dict(found.left_out),
         }
-        pooled = Pooled(died=stays.died, patients=stays.patients, about=stays.about)
+        pooled = Pooled(folds=folds, died=stays.died, patients=stays.patients, about=stays.about)
         cells = Cells(self.out / CELLS, self._depends_on(given, stays))
         for fold in folds:
             yield from self._fold(fold, stays, settings, pooled, cells, run)
@@ -139,6 +141,7 @@ class SepsisTask(Task[Source]):
         who = hashlib.sha256("\0".join([*stays.ids.tolist(), *stays.died.astype(str).tolist()]).encode())
         return {
             "source": given.fingerprint,
+            "version": version(DISTRIBUTION),
             "stays": who.hexdigest(),
             "folds": self.folds,
             "seed": self.seed,

@@ -1,6 +1,10 @@
-"""What all folds say together: each stay judged once, by models that learnt from none of its patient's stays."""
+"""What all folds say together: each stay judged once, by models that learnt from none of its patient's stays.
 
-from collections.abc import Iterator, Mapping
+The scores of two folds are of two models, whose scales differ: areas are means over the folds, in which nobody is
+ranked against those whom another model judged. All else is of all stays, by thresholds and recalibrations of the folds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +16,7 @@ from cohorts.harness.evaluate.sepsis.cells import Cell
 from cohorts.harness.evaluate.sepsis.folds import Fold
 from cohorts.harness.evaluate.sepsis.models import FULL, PREVALENCE, SOFA
 from cohorts.measures import corrections
-from cohorts.measures.intervals import Values
+from cohorts.measures.intervals import Estimate, Values
 from cohorts.measures.prediction.calibration import (
     Recalibration,
     calibrations,
@@ -48,8 +52,9 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True)
 class Pooled:
-    """n stays whose outcome is known, and what every model says of them; `fill` takes the folds one by one."""
+    """n stays whose outcome is known, their folds, and what every model says of them; `fill` takes it fold by fold."""
 
+    folds: Sequence[Fold]
     died: Values
     patients: "np.typing.NDArray[np.str_]"
     about: pd.DataFrame
@@ -87,7 +92,7 @@ class Pooled:
         times = by_patient(self.patients, seed)
         for name, own in self.predicted.items():
             yield from figures("models", {"model": name}, **self._ranked(own.score, times))
-            yield from figures("models", {"model": name}, **self._flagged(own, times))
+            yield from figures("models", {"model": name}, **_shares(self.died, own.flags, times))
             yield from self._calibrated(name, own, times)
         yield from self._by_chance(times)
         yield from self._compared()
@@ -95,30 +100,26 @@ class Pooled:
         yield from self._curves()
 
     def _ranked(self, score: Values, times: Times) -> Mapping[str, Any]:
-        areas = estimates(
-            lambda weights: (
-                aurocs(self.died, score, weights),
-                average_precisions(self.died, score, weights),
-            ),
-            times,
-        )
-        return dict(zip(RANKED, areas, strict=True))
+        """Return areas under both curves, means over the folds."""
 
-    def _flagged(self, own: Predicted, times: Times) -> Mapping[str, Any]:
-        def shares(weights: Values) -> list[Values]:
-            found = flagged(self.died, own.flags, weights)
-            return [getattr(found, name) for name in FLAGGED]
+        def areas(weights: Values) -> list[Values]:
+            return [
+                np.mean(
+                    [area(self.died[one.test], score[one.test], weights[:, one.test]) for one in self.folds],
+                    axis=0,
+                )
+                for area in (aurocs, average_precisions)
+            ]
 
-        return dict(zip(FLAGGED, estimates(shares, times), strict=True))
+        return dict(zip(RANKED, estimates(areas, times), strict=True))
 
     def _calibrated(self, name: str, own: Predicted, times: Times) -> Iterator[Record]:
         """Yield calibration before and after; points are no probabilities before."""
         for when, logit in ((BEFORE, own.score), (AFTER, own.after)):
             if when == BEFORE and name == SOFA:
                 continue
-            found = estimates(lambda weights, logit=logit: calibrations(self.died, logit, weights), times)  # type: ignore[misc]
             yield from figures(
-                "calibration", {"model": name, "when": when}, **dict(zip(CALIBRATED, found, strict=True))
+                "calibration", {"model": name, "when": when}, **_calibration(self.died, logit, times)
             )
             for place, one in enumerate(reliability(self.died, probability(logit)), start=1):
                 of = {"model": name, "when": when, "bin": place}
@@ -136,9 +137,11 @@ class Pooled:
 
     def _compared(self) -> Iterator[Record]:
         """Yield how far the full network lies above every other model, and p-values corrected for all of them."""
-        full = self.predicted[FULL].score
+        full, parts = self.predicted[FULL].score, np.zeros(len(self.died), np.intp)
+        for fold in self.folds:
+            parts[fold.test] = fold.number
         found = {
-            name: compared(self.died, full, own.score, self.patients)
+            name: compared(self.died, full, own.score, self.patients, parts)
             for name, own in self.predicted.items()
             if name != FULL
         }
@@ -149,30 +152,20 @@ class Pooled:
             yield from figures("compared", {"model": FULL, "against": name}, apart=one.apart, **told_p)
 
     def _subgroups(self, times: Times) -> Iterator[Record]:
+        """Yield what the full network reaches in each, recalibrated, all folds together: one holds too few."""
         own = self.predicted[FULL]
         for by, group, rows in groups_of(self.about):
-            died, part = self.died[rows], times[:, rows]
-            of = {"by": by, "group": group}
+            died, part, of = self.died[rows], times[:, rows], {"by": by, "group": group}
             yield from figures("subgroups", of, stays=len(rows), died=int(died.sum()))
             if died.all() or not died.any():
                 continue
-            inside = Pooled(died=died, patients=self.patients[rows], about=self.about.iloc[rows])
-            mine = Predicted(own.score[rows], own.after[rows], own.flags[rows])
-            ranked, shares = inside._ranked(mine.score, part), inside._flagged(mine, part)
-            found = estimates(lambda weights: calibrations(died, mine.after, weights), part)  # noqa: B023 - used at once
-            yield from figures(
-                "subgroups",
-                of,
-                auroc=ranked["auroc"],
-                specificity=shares["specificity"],
-                recall=shares["recall"],
-                intercept=found[0],
-                slope=found[1],
-            )
+            yield from figures("subgroups", of, **_of_group(died, own.after[rows], part))
+            shares = _shares(died, own.flags[rows], part)
+            yield from figures("subgroups", of, specificity=shares["specificity"], recall=shares["recall"])
 
     def _curves(self) -> Iterator[Record]:
         for name, own in self.predicted.items():
-            wrong, recall = roc(self.died, own.score)
+            wrong, recall = roc(self.died, own.after)
             kept = np.unique(np.linspace(0, len(wrong) - 1, min(len(wrong), _CORNERS)).astype(int))
             for place in kept.tolist():
                 of = {"model": name, "corner": place}
@@ -187,15 +180,45 @@ class Pooled:
                 yield from figures("decision", {"model": name, "threshold": threshold}, net_benefit=one)
 
 
+def _shares(died: Values, flags: Flags, times: Times) -> dict[str, Estimate]:
+    """Return the shares of those flagged, by name."""
+
+    def shares(weights: Values) -> list[Values]:
+        found = flagged(died, flags, weights)
+        return [getattr(found, name) for name in FLAGGED]
+
+    return dict(zip(FLAGGED, estimates(shares, times), strict=True))
+
+
+def _calibration(died: Values, logit: Values, times: Times) -> dict[str, Estimate]:
+    """Return intercept, slope and Brier score, by name."""
+    return dict(
+        zip(CALIBRATED, estimates(lambda weights: calibrations(died, logit, weights), times), strict=True)
+    )
+
+
+def _of_group(died: Values, logit: Values, times: Times) -> dict[str, Estimate]:
+    """Return the area, intercept and slope of a sub-group, by name."""
+    area = estimates(lambda weights: [aurocs(died, logit, weights)], times)[0]
+    found = _calibration(died, logit, times)
+    return {"auroc": area, "intercept": found["intercept"], "slope": found["slope"]}
+
+
 def groups_of(about: pd.DataFrame) -> Iterator[tuple[str, str, "np.typing.NDArray[np.intp]"]]:
     """Yield sub-groups of stays: by what, which one, and its rows; those of whom it is not known are in none."""
     age = about["age"].to_numpy(np.float64, na_value=np.nan)
-    for by, column in (("sex", "sex"), ("admission", "admission_type")):
-        told = about[column].astype("string").fillna("")
-        for group in sorted(set(told.tolist()) - {""}):
-            yield by, group.lower(), np.flatnonzero((told == group).to_numpy(np.bool_))
-        if by == "sex":
-            for low, high, name in AGES:
-                rows = np.flatnonzero((age >= low) & (age < high))
-                if len(rows):
-                    yield "age", name, rows
+    ages = [(name, np.flatnonzero((age >= low) & (age < high))) for low, high, name in AGES]
+    groups = {"sex": _named(about["sex"]), "age": ages, "admission": _named(about["admission_type"])}
+    for by, some in groups.items():
+        for group, rows in some:
+            if len(rows):
+                yield by, group, rows
+
+
+def _named(told: "pd.Series[str]") -> list[tuple[str, "np.typing.NDArray[np.intp]"]]:
+    """Return the rows of each name, in the order of the alphabet."""
+    names = told.astype("string").fillna("")
+    return [
+        (name.lower(), np.flatnonzero((names == name).to_numpy(np.bool_)))
+        for name in sorted(set(names.tolist()) - {""})
+    ]

@@ -56,19 +56,20 @@ class FoldScores:
         yield from self._of_columns()
         grid = grid_of(self.settings, self.grid)
         for place, settings in enumerate(grid, start=1):
-            cell = self._network(f"{FULL}, setting {place} of {len(grid)}", settings)
+            cell = self.network(f"{FULL}, setting {place} of {len(grid)}", settings)
             self.tried.append((settings, auroc(self.stays.died[self.fold.held], cell.held)))
         best = self.chosen
-        yield FULL, self._network(FULL, best)
+        yield FULL, self.network(FULL, best)
         for name, settings in variants_of(best).items():
-            yield name, self._network(name, settings)
+            yield name, self.network(name, settings)
 
     @property
     def chosen(self) -> Settings:
         """Return the setting with the highest AUROC on those held back, the first of several."""
         return max(self.tried, key=lambda one: one[1])[0]
 
-    def _network(self, name: str, settings: Settings) -> Cell:
+    def network(self, name: str, settings: Settings) -> Cell:
+        """Return what a network says of those held back and judged; trained where no cell has it."""
         of = {"fold": self.fold.number, "settings": asdict(settings)}
         return self.cells.get("network", **of) or self.cells.keep(
             self._trained(name, settings), "network", **of

@@ -10,6 +10,7 @@ from cohorts.harness.evaluate.sepsis.models import BCE, BOOSTING, FULL, PREVALEN
 from cohorts.harness.evaluate.sepsis.pooled import AFTER, BEFORE, TREAT_ALL, TREAT_NONE
 from cohorts.reports.figures import svg
 from cohorts.reports.figures.plane import PlaneFigure, Trace
+from cohorts.reports.findings import LEVEL
 from cohorts.reports.formats import count, decimals
 from cohorts.reports.long_table import (
     ColumnSpec,
@@ -95,23 +96,15 @@ def finding(models: pd.DataFrame, compared: pd.DataFrame, small: str) -> str:
     reached = f"AUROC {_told(full)} for death in hospital by {FULL}"
     if small:
         return f"{small} {reached}."
-    tested = {one["against"]: one for one in records(chosen(compared, {"measure": "p_holm"}))}
-    parts = []
-    for against in tested:
+    tested = {one["against"]: one["value"] for one in records(chosen(compared, {"measure": "p_holm"}))}
+    sides: dict[str, list[str]] = {"above": [], "below": [], "not told from": []}
+    for against, p in tested.items():
         (apart,) = records(chosen(compared, {"measure": "apart", "against": against}))
         if against in (SOFA, SAPSII, REGRESSION, BOOSTING, BCE) or against.endswith(" alone"):
-            told = (
-                "not told from"
-                if tested[against]["value"] >= 0.05
-                else ("above" if apart["value"] > 0 else "below")
-            )
-            parts.append((told, against))
-    said = [
-        f"{told} {', '.join(name for one, name in parts if one == told)}"
-        for told in ("above", "below", "not told from")
-        if any(one == told for one, _ in parts)
-    ]
-    return f"{reached}: {'; '.join(said)} (DeLong's test by patient, Holm's correction)."
+            side = "not told from" if p >= LEVEL else "above" if apart["value"] > 0 else "below"
+            sides[side].append(against)
+    said = "; ".join(f"{side} {', '.join(names)}" for side, names in sides.items() if names)
+    return f"{reached}: {said or 'nothing can be tested'} (DeLong's test by patient, Holm's correction)."
 
 
 def _told(cell: Record) -> str:
@@ -121,7 +114,7 @@ def _told(cell: Record) -> str:
 
 
 def _models(models: pd.DataFrame, small: str) -> ReportTable:
-    title = "Death in hospital, all folds together [95 % interval by patient]"
+    title = "Death in hospital [95 % interval by patient]"
     return TableSpec(
         title=f"{title}; {TOO_SMALL}" if small else title,
         rows={"model": "model"},

@@ -155,6 +155,19 @@ def test_the_paired_test_by_patient_is_obuchowskis() -> None:
     assert found == pytest.approx((areas[0] - areas[1], found.value - half, found.value + half))
 
 
+def test_the_paired_test_of_parts_is_of_their_mean() -> None:
+    died, first, second = drawn(7, 90)
+    part, owner = np.arange(90) % 3, np.arange(90)
+    each = [compared(*(one[part == name] for one in (died, first, second, owner))) for name in range(3)]
+    apart = np.mean([one.apart.value for one in each])
+    half = sum((one.apart.high - one.apart.value) ** 2 for one in each) ** 0.5 / 3
+    found = compared(
+        died, first + 100 * part, second, owner, part
+    )  # other scales of the parts change nothing
+    assert found.apart == pytest.approx((apart, apart - half, apart + half))
+    assert isnan(compared(died, first, second, owner, np.r_[np.zeros(89), 1]).p)
+
+
 def test_stays_that_come_twice_tell_no_more() -> None:
     died, first, second = drawn(1, 80)
     found = compared(died, first, second, np.arange(80))

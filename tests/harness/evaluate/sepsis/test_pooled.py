@@ -17,7 +17,13 @@ from cohorts.harness.evaluate.sepsis.tables import BEYOND_ITS_PARTS, finding, pl
 from cohorts.measures.prediction.calibration import probability, recalibrate
 from cohorts.measures.prediction.thresholds import best_threshold
 from cohorts.reports.long_table import ReportTable, chosen, records
-from sklearn.metrics import accuracy_score, brier_score_loss, recall_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    recall_score,
+    roc_auc_score,
+)
 
 PATIENTS, STAYS, FOLDS = 400, 500, 4
 
@@ -45,8 +51,9 @@ def pooled() -> tuple[Pooled, Run]:
         "static alone": right + rng.normal(0, 3, STAYS),
         BCE: right + rng.normal(0, 0.01, STAYS),
     }
-    made, run = Pooled(died=died, patients=patients, about=about), Run()
-    for fold in folds_of(patients, died, FOLDS, seed=0):
+    folds = folds_of(patients, died, FOLDS, seed=0)
+    made, run = Pooled(folds=folds, died=died, patients=patients, about=about), Run()
+    for fold in folds:
         run.records += figures("folds", {"fold": fold.number + 1}, learn=len(fold.learn))
         for place in range(2):
             of = {"fold": fold.number + 1, "setting": f"hidden={place}"}
@@ -64,14 +71,35 @@ def figure(run: Run, sheet: str, measure: str, **where: Any) -> Any:
     return found
 
 
-def test_areas_are_of_all_folds_together_with_intervals(pooled: tuple[Pooled, Run]) -> None:
+def mean_area(made: Pooled, score: Any, area: Any = roc_auc_score) -> float:
+    return float(np.mean([area(made.died[one.test], score[one.test]) for one in made.folds]))
+
+
+def test_areas_are_means_over_the_folds_with_intervals(pooled: tuple[Pooled, Run]) -> None:
     made, run = pooled
     for name, own in made.predicted.items():
         found = figure(run, "models", "auroc", model=name)
-        assert found["value"] == pytest.approx(roc_auc_score(made.died, own.score))
+        assert found["value"] == pytest.approx(mean_area(made, own.score))
         assert found["low"] < found["value"] < found["high"]
+        precision = figure(run, "models", "auc_pr", model=name)["value"]
+        assert precision == pytest.approx(mean_area(made, own.score, average_precision_score))
     assert figure(run, "models", "auroc", model=PREVALENCE)["value"] == 0.5
-    assert figure(run, "models", "auc_pr", model=PREVALENCE)["value"] == pytest.approx(made.died.mean())
+    assert figure(run, "models", "auc_pr", model=PREVALENCE)["value"] == pytest.approx(
+        made.died.mean(), abs=0.01
+    )
+
+
+def test_other_scales_of_the_folds_change_no_area(pooled: tuple[Pooled, Run]) -> None:
+    made, run = pooled
+    moved = Pooled(folds=made.folds, died=made.died, patients=made.patients, about=made.about)
+    for name, own in made.predicted.items():
+        for fold in made.folds:
+            score = 2 * own.score + 9 * fold.number if name == FULL else own.score
+            list(moved.fill(name, fold, Cell.of(score[fold.held], score[fold.test])))
+    again = Run(records=list(moved.measure(seed=0)))
+    for sheet in ("models", "compared", "subgroups"):
+        first, second = (one.table(sheet)["value"].to_numpy() for one in (run, again))
+        np.testing.assert_allclose(first, second, rtol=1e-4)
 
 
 def test_thresholds_and_recalibration_are_those_of_patients_held_back(pooled: tuple[Pooled, Run]) -> None:
@@ -112,7 +140,7 @@ def test_the_full_network_is_tested_against_every_other(pooled: tuple[Pooled, Ru
     compared = run.table("compared")
     assert set(compared["against"]) == set(made.predicted) - {FULL}
     against = figure(run, "compared", "apart", against="static alone")
-    areas = [roc_auc_score(made.died, made.predicted[name].score) for name in (FULL, "static alone")]
+    areas = [mean_area(made, made.predicted[name].score) for name in (FULL, "static alone")]
     assert against["value"] == pytest.approx(areas[0] - areas[1])
     assert 0 < against["low"] < against["value"] < against["high"]
     p, holm = (chosen(compared, {"measure": one})["value"].to_numpy() for one in ("p", "p_holm"))
@@ -132,7 +160,7 @@ def test_sub_groups_hold_those_of_whom_it_is_known(pooled: tuple[Pooled, Run]) -
     assert sizes == {"sex": STAYS - 5, "age": STAYS, "admission": STAYS}
     own = rows["sex", "f"]
     found = figure(run, "subgroups", "auroc", group="f")
-    assert found["value"] == pytest.approx(roc_auc_score(made.died[own], made.predicted[FULL].score[own]))
+    assert found["value"] == pytest.approx(roc_auc_score(made.died[own], made.predicted[FULL].after[own]))
     assert figure(run, "subgroups", "died", group="f")["value"] == made.died[own].sum()
     elective = chosen(run.table("subgroups"), {"group": "elective"})
     assert np.isnan(elective.loc[~elective["measure"].isin(["stays", "died"]), "low"]).all()
@@ -190,8 +218,8 @@ def test_what_was_found_is_told_or_that_it_is_too_little(pooled: tuple[Pooled, R
 
 def test_a_model_that_says_the_same_of_all_is_not_put_right() -> None:
     patients, died = np.arange(60).astype(np.str_), np.tile([0.0, 0.0, 1.0], 20)
-    made = Pooled(died=died, patients=patients, about=pd.DataFrame())
-    (fold, *_) = folds_of(patients, died, 3, seed=0)
+    folds = folds_of(patients, died, 3, seed=0)
+    made, fold = Pooled(folds=folds, died=died, patients=patients, about=pd.DataFrame()), folds[0]
     found = list(made.fill("x", fold, Cell([0.5] * len(fold.held), [0.5] * len(fold.test), {})))
     assert made.not_put_right == {"x": 1}
     assert (made.predicted["x"].after[fold.test] == 0.5).all()
