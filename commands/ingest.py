@@ -80,7 +80,7 @@ def ingest(
         str | None,
         encoder_option(
             envvar=variable("encoder"),
-            help="lsa, codes, concat:A+B[+C], word2vec, fineehr or fused[:FUSION,…], trained on the source; "
+            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…] or sepsis, trained on the source; "
             "bert[:MODEL,…], clinicalnotebert[:SIZE,…]; or the folder of a saved encoder [default: concat:lsa+codes, "
             "without the part of which the source has nothing].",
         ),

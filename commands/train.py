@@ -46,7 +46,7 @@ def fit(
         str | None,
         encoder_option(
             envvar=variable("encoder"),
-            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], bert[:MODEL,…], "
+            help="lsa, codes, concat:A+B[+C], word2vec, fineehr, fused[:FUSION,…], sepsis, bert[:MODEL,…], "
             "clinicalnotebert[:SIZE,…] [default: concat:lsa+codes, without the part of which the source has nothing].",
         ),
     ] = None,

@@ -48,8 +48,8 @@ def check_explained(found: Neighbours, words: Sequence[Words] | None) -> None:
             "--text or --note-file: the words of that text are told."
         )
     raise InputError(
-        f"{about} They are kept by cohorts ingest --encoder codes, concat:… of which codes or fused is a part, or "
-        "fused:…, without --ray-workers; lsa, alone or in concat:…, explains answers to a --text."
+        f"{about} They are kept by cohorts ingest --encoder codes, concat:… of which codes or fused is a part, "
+        "fused:… or sepsis, without --ray-workers; lsa, alone or in concat:…, explains answers to a --text."
     )
 
 
