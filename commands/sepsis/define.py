@@ -1,6 +1,5 @@
 """The command `sepsis define`: a cohort of sepsis out of a source."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from cohorts.commands.options import (
     DatesName,
     LogAs,
     MappingFile,
+    SepticBy,
     SourcePath,
     Split,
     UnitName,
@@ -24,22 +24,15 @@ from cohorts.commands.typer_app import Commands
 app = Commands()
 
 
-class RuleName(StrEnum):
-    """What makes a stay one of sepsis."""
-
-    SEPSIS3 = "sepsis3"
-    CODES = "codes"
-
-
 @app.command()
 def define(
     source: Annotated[str, source_option("--source", help="Any source but notes-csv, as for ingest.")],
     path: SourcePath,
     out: Annotated[Path, run_option(help="Folder for the stays, the flow chart and the report.")],
     by: Annotated[
-        RuleName,
+        SepticBy,
         query_option(help="Suspected infection with SOFA of 2 or more about it, or diagnosis codes."),
-    ] = RuleName.SEPSIS3,
+    ] = SepticBy.SEPSIS3,
     min_cell: Annotated[
         int, query_option(min=1, help="Hide counts of fewer patients than this, but none of 0.")
     ] = 11,

@@ -15,6 +15,7 @@ from cohorts.harness.evaluate.sepsis.models import BCE, BOOSTING, FULL, PREVALEN
 from cohorts.harness.evaluate.sepsis.pooled import AFTER, BEFORE, TREAT_ALL, Pooled, groups_of
 from cohorts.harness.evaluate.sepsis.tables import BEYOND_ITS_PARTS, finding, plots, read
 from cohorts.measures.prediction.calibration import probability, recalibrate
+from cohorts.measures.prediction.decision import net_benefit
 from cohorts.measures.prediction.thresholds import best_threshold
 from cohorts.reports.long_table import ReportTable, chosen, records
 from sklearn.metrics import (
@@ -171,7 +172,9 @@ def test_the_decision_curve_has_those_who_treat_all(pooled: tuple[Pooled, Run]) 
     share = made.died.mean()
     found = figure(run, "decision", "net_benefit", model=TREAT_ALL, threshold=0.2)["value"]
     assert found == pytest.approx(share - (1 - share) / 4)
-    assert figure(run, "decision", "net_benefit", model=FULL, threshold=0.2)["value"] > found
+    full = figure(run, "decision", "net_benefit", model=FULL, threshold=0.2)["value"]
+    assert full == pytest.approx(net_benefit(made.died, probability(made.predicted[FULL].after), 0.2))
+    assert full > found
 
 
 def cells_of(table: ReportTable, row: str) -> Sequence[str]:
