@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from cohorts.analysis.compare.small_cells import SmallCells
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.base import figures
 from cohorts.harness.evaluate.sepsis.cells import Cell
@@ -37,6 +38,7 @@ AGES = ((0, 65, "below 65"), (65, 80, "65 to 79"), (80, 1_000, "80 and older"))
 RANKED = ("auroc", "auc_pr")
 FLAGGED = ("accuracy", "specificity", "recall", "f1", "prevalence", "flagged")
 CALIBRATED = ("intercept", "slope", "brier")
+CELLS = SmallCells()  # of sub-groups: who is in one is known by sex, age or kind of admission
 _NO_CHANGE = Recalibration(0.0, 1.0)
 _CORNERS = 200  # of an ROC curve that is drawn
 
@@ -153,15 +155,22 @@ class Pooled:
 
     def _subgroups(self, times: Times) -> Iterator[Record]:
         """Yield what the full network reaches in each, recalibrated, all folds together: one holds too few."""
-        own = self.predicted[FULL]
+        own, hidden = self.predicted[FULL], self._hidden()
         for by, group, rows in groups_of(self.about):
             died, part, of = self.died[rows], times[:, rows], {"by": by, "group": group}
-            yield from figures("subgroups", of, stays=len(rows), died=int(died.sum()))
-            if died.all() or not died.any():
+            if by in hidden:  # a single count could be worked out from the others
+                yield from figures("subgroups", of, stays=CELLS.hidden, died=CELLS.hidden)
+            else:
+                yield from figures("subgroups", of, stays=len(rows), died=int(died.sum()))
+            if died.all() or not died.any() or _few(died):
                 continue
             yield from figures("subgroups", of, **_of_group(died, own.after[rows], part))
             shares = _shares(died, own.flags[rows], part)
             yield from figures("subgroups", of, specificity=shares["specificity"], recall=shares["recall"])
+
+    def _hidden(self) -> set[str]:
+        """Return by what sub-groups are, where one of them has few deaths or survivors: how many is not told of any."""
+        return {by for by, _, rows in groups_of(self.about) if _few(self.died[rows])}
 
     def _curves(self) -> Iterator[Record]:
         for name, own in self.predicted.items():
@@ -202,6 +211,12 @@ def _of_group(died: Values, logit: Values, times: Times) -> dict[str, Estimate]:
     area = estimates(lambda weights: [aurocs(died, logit, weights)], times)[0]
     found = _calibration(died, logit, times)
     return {"auroc": area, "intercept": found["intercept"], "slope": found["slope"]}
+
+
+def _few(died: Values) -> bool:
+    """Tell whether deaths or survivors are so few that their number must not be seen."""
+    deaths = float(died.sum())
+    return CELLS.small(deaths) or CELLS.small(len(died) - deaths)
 
 
 def groups_of(about: pd.DataFrame) -> Iterator[tuple[str, str, "np.typing.NDArray[np.intp]"]]:

@@ -1,6 +1,7 @@
 """What all folds say together, on scores made up: against scikit-learn, and how it is read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from cohorts.harness.evaluate.sepsis.pooled import AFTER, BEFORE, TREAT_ALL, Poo
 from cohorts.harness.evaluate.sepsis.tables import BEYOND_ITS_PARTS, finding, plots, read
 from cohorts.measures.prediction.calibration import probability, recalibrate
 from cohorts.measures.prediction.decision import net_benefit
+from cohorts.measures.prediction.outcomes import by_patient
 from cohorts.measures.prediction.thresholds import best_threshold
-from cohorts.reports.long_table import ReportTable, chosen, records
+from cohorts.reports.long_table import ReportTable, chosen, long_table, records
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -165,6 +167,18 @@ def test_sub_groups_hold_those_of_whom_it_is_known(pooled: tuple[Pooled, Run]) -
     assert figure(run, "subgroups", "died", group="f")["value"] == made.died[own].sum()
     elective = chosen(run.table("subgroups"), {"group": "elective"})
     assert np.isnan(elective.loc[~elective["measure"].isin(["stays", "died"]), "low"]).all()
+
+
+def test_how_few_died_in_a_sub_group_is_hidden_and_so_what_would_tell_it(pooled: tuple[Pooled, Run]) -> None:
+    made, _ = pooled
+    few = np.flatnonzero(made.died == 1)[:10]
+    sex = pd.Series("M", index=made.about.index).mask(made.about.index.isin(few), "F")
+    other = replace(made, about=made.about.assign(sex=sex))
+    found = long_table(other._subgroups(by_patient(made.patients, 0)))
+    counts = chosen(found, {"by": "sex", "measure": ("stays", "died")})
+    assert counts["text"].tolist() == ["hidden"] * 4
+    assert chosen(found, {"by": "sex", "group": "f", "measure": "auroc"}).empty
+    assert not chosen(found, {"by": "age", "measure": "died"})["value"].isna().any()
 
 
 def test_the_decision_curve_has_those_who_treat_all(pooled: tuple[Pooled, Run]) -> None:
