@@ -16,7 +16,7 @@ from cohorts.documents import read_json
 from cohorts.measures.intervals import Values
 from cohorts.private_files import private_folder, write_private
 
-_FORM = 1  # of what stands in a file, and how it is worked out
+_FORM = 2  # of what stands in a file, and how it is worked out
 _NAMED = 32  # digits of the hash
 
 

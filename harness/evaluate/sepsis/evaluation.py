@@ -1,8 +1,8 @@
 """The table of sepsis prognosis on any source: the network, its branches and losses, and what they have to beat.
 
 Source: the sepsis prognosis paper (docs/sepsis.md), which trains one network on four fifths of the patients and tells
-of the rest. Here every stay is judged once, by models that saw no stay of its patient; the setting is chosen, the
-threshold set and the probabilities put right on patients who are held back from training, and not judged there.
+of the rest. Here every stay is judged once, by models that saw no stay of its patient; its setting is chosen
+on patients who stop the training, its threshold and recalibration on others who are held back from all of it.
 """
 
 import hashlib
@@ -60,10 +60,13 @@ class SepsisTask(Task[Source]):
         "decision": Sheet(("model", "threshold"), ("net_benefit",)),
         "grid": Sheet(("fold", "setting"), ("auroc", "chosen")),
         "folds": Sheet(
-            ("fold",), ("learn", "held", "test", "died"), counts=("learn", "held", "test", "died")
+            ("fold",),
+            ("learn", "stop", "held", "test", "died"),
+            counts=("learn", "stop", "held", "test", "died"),
         ),
         "trained": Sheet(
-            ("fold", "model"), ("threshold", "intercept", "slope", "kept_epoch", "epochs", "seconds")
+            ("fold", "model"),
+            ("threshold", "intercept", "slope", "stop_auroc", "kept_epoch", "epochs", "seconds"),
         ),
     }
     settings: Settings
@@ -103,6 +106,7 @@ class SepsisTask(Task[Source]):
             "branches": list(settings.chosen),
             "trainings": trainings(settings, self.grid, self.folds),
             "left_out": dict(found.left_out),
+            "held_apart": all(not np.array_equal(one.stop, one.held) for one in folds),
         }
         pooled = Pooled(folds=folds, died=stays.died, patients=stays.patients, about=stays.about)
         cells = Cells(self.out / CELLS, self._depends_on(given, stays))
@@ -116,7 +120,7 @@ class SepsisTask(Task[Source]):
         self, fold: Fold, stays: Stays, settings: Settings, pooled: Pooled, cells: Cells, run: Run
     ) -> Iterator[Record]:
         of = {"fold": fold.number + 1}
-        sizes = {name: len(getattr(fold, name)) for name in ("learn", "held", "test")}
+        sizes = {name: len(getattr(fold, name)) for name in ("learn", "stop", "held", "test")}
         yield from figures("folds", of, **sizes, died=int(stays.died[fold.test].sum()))
         scores = FoldScores(
             stays=stays,

@@ -38,7 +38,7 @@ _SURE = 1e-6  # a published probability nearer to 0 or 1 has no finite logit
 class FoldScores:
     """One fold of n stays whose outcome is known, `settings` of the full network, and the grid to choose from.
 
-    `tried` is filled by `models`: each setting of the grid, and its AUROC on those held back.
+    `tried` is filled by `models`: each setting of the grid, and its AUROC on those who stop.
     """
 
     stays: Stays
@@ -57,7 +57,7 @@ class FoldScores:
         grid = grid_of(self.settings, self.grid)
         for place, settings in enumerate(grid, start=1):
             cell = self.network(f"{FULL}, setting {place} of {len(grid)}", settings)
-            self.tried.append((settings, auroc(self.stays.died[self.fold.held], cell.held)))
+            self.tried.append((settings, cell.facts["stop_auroc"]))
         best = self.chosen
         yield FULL, self.network(FULL, best)
         for name, settings in variants_of(best).items():
@@ -65,7 +65,7 @@ class FoldScores:
 
     @property
     def chosen(self) -> Settings:
-        """Return the setting with the highest AUROC on those held back, the first of several."""
+        """Return the setting with the highest AUROC on those who stop, the first of several."""
         return max(self.tried, key=lambda one: one[1])[0]
 
     def network(self, name: str, settings: Settings) -> Cell:
@@ -81,11 +81,12 @@ class FoldScores:
         inputs, fold = self._inputs, self.fold
         self.run.begin("training networks", f"{self.told}: {name}")
         began = time.perf_counter()
-        trained = train_network(inputs, self.stays.died, fold.learn, fold.held, settings)
-        held, test = (trained.logits(inputs.take(rows)) for rows in (fold.held, fold.test))
+        trained = train_network(inputs, self.stays.died, fold.learn, fold.stop, settings)
+        stop, held, test = (trained.logits(inputs.take(rows)) for rows in (fold.stop, fold.held, fold.test))
         return Cell.of(
             held,
             test,
+            stop_auroc=auroc(self.stays.died[fold.stop], stop),
             seconds=time.perf_counter() - began,
             kept_epoch=trained.trace.kept_epoch,
             epochs=len(trained.trace.training_loss),
@@ -103,12 +104,12 @@ class FoldScores:
     def _check(self, part: str) -> None:
         """Raise LeakageError where a patient who is judged or held back is learnt from."""
         patients, fold = self.stays.patients, self.fold
-        others = np.concatenate([fold.held, fold.test])
+        others = np.concatenate([fold.stop, fold.held, fold.test])
         may_learn = frozenset(patients.tolist()) - frozenset(patients[others].tolist())
         TrainingIds(may_learn).check(patients[fold.learn].tolist(), part)
 
     def _of_columns(self) -> Iterator[tuple[str, Cell]]:
-        """Yield the models without sequences, of the same columns, by the setting that is best on those held back."""
+        """Yield the models without sequences, of the same columns, by the setting that is best on those who stop."""
         for name, tried in OF_COLUMNS.items():
             of: dict[str, Any] = {
                 "fold": self.fold.number,
@@ -124,9 +125,10 @@ class FoldScores:
         models = [_model(name, settings, self.settings.seed) for settings in tried]
         for model in models:
             model.fit(flat[fold.learn], died[fold.learn])
-        best = max(models, key=lambda model: auroc(died[fold.held], model.decision_function(flat[fold.held])))
+        areas = [auroc(died[fold.stop], model.decision_function(flat[fold.stop])) for model in models]
+        best = models[int(np.argmax(areas))]
         held, test = (best.decision_function(flat[rows]) for rows in (fold.held, fold.test))
-        return Cell.of(held, test, seconds=time.perf_counter() - began)
+        return Cell.of(held, test, stop_auroc=max(areas), seconds=time.perf_counter() - began)
 
     def _published(self) -> Iterator[tuple[str, Cell]]:
         """Yield the scores of the first day; a stay where no part was seen has the median of those learnt from."""

@@ -243,13 +243,13 @@ def _subgroups(subgroups: pd.DataFrame) -> ReportTable:
 
 
 def _grid(grid: pd.DataFrame) -> ReportTable:
-    """Return the AUROC of every setting on those held back, folds side by side; the chosen one is marked."""
+    """Return the AUROC of every setting on those who stop, folds side by side; the chosen one is marked."""
     taken = chosen(grid, {"measure": "chosen"})
     keys = {(one["fold"], one["setting"]) for one in records(taken) if one["value"]}
     areas = chosen(grid, {"measure": "auroc"})
     notes = ["chosen" if key in keys else "" for key in zip(areas["fold"], areas["setting"], strict=True)]
     return TableSpec(
-        title=f"{FULL}: AUROC on patients held back, by setting and fold",
+        title=f"{FULL}: AUROC on patients who stop the training, by setting and fold",
         rows={"setting": "setting"},
         columns=[
             ColumnSpec(title=f"fold {fold}", measure="auroc", where={"fold": fold}, show=_THREE)
@@ -261,6 +261,7 @@ def _grid(grid: pd.DataFrame) -> ReportTable:
 def _folds(folds: pd.DataFrame) -> ReportTable:
     titles = {
         "learn": "learnt from",
+        "stop": "stop",
         "held": "held back",
         "test": "judged",
         "died": "of them died",

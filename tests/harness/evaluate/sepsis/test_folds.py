@@ -1,6 +1,6 @@
 """Folds of septic stays, and which networks are trained: counted, nothing is trained."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -28,12 +28,14 @@ def test_no_patient_stands_on_two_sides_and_deaths_are_dealt_evenly(folds: int, 
     made = folds_of(patients, died, folds, seed=1)
     np.testing.assert_array_equal(np.sort(np.concatenate([one.test for one in made])), np.arange(len(died)))
     for one in made:
-        sides = [set(patients[rows].tolist()) for rows in (one.learn, one.held, one.test)]
-        assert not sides[0] & sides[1]
-        assert not sides[0] & sides[2]
-        assert not sides[1] & sides[2]
+        own = [one.learn, one.stop, one.held, one.test]
+        sides = [set(patients[rows].tolist()) for rows in own]
+        few = sides[1] == sides[2]
+        for first, second in combinations(range(4), 2):
+            assert ((first, second) == (1, 2) and few) or not sides[first] & sides[second]
         assert set().union(*sides) == set(patients.tolist())
-        for rows in (one.learn, one.held):
+        assert few == (dead < 20)
+        for rows in own[:3]:
             assert min(died[rows].sum(), (1 - died[rows]).sum()) >= FEWEST
     in_each = [died[one.test].sum() for one in made]
     assert max(in_each) - min(in_each) <= 1
@@ -41,11 +43,12 @@ def test_no_patient_stands_on_two_sides_and_deaths_are_dealt_evenly(folds: int, 
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_a_seventh_is_held_back_where_that_is_enough() -> None:
+def test_an_eighth_stops_and_an_eighth_is_held_back_where_that_is_enough() -> None:
     patients, died = hospital(1_000, 200)
     for one in folds_of(patients, died, 5, seed=0):
-        share = len(one.held) / (len(one.held) + len(one.learn))
-        assert share == pytest.approx(1 / 7, abs=0.02)
+        training = len(one.learn) + len(one.stop) + len(one.held)
+        assert len(one.stop) / training == pytest.approx(1 / 8, abs=0.02)
+        assert len(one.held) / training == pytest.approx(1 / 8, abs=0.02)
 
 
 def test_folds_follow_the_seed_alone() -> None:

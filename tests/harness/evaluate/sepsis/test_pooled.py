@@ -65,7 +65,7 @@ def pooled() -> tuple[Pooled, Run]:
             run.records += made.fill(name, fold, Cell.of(score[fold.held], score[fold.test], seconds=1.5))
     run.records += made.measure(seed=0)
     run.counts |= {"stays": STAYS, "died": int(died.sum()), "without SOFA": 2, "without SAPS-II": 0}
-    run.facts |= {"branches": ["static", "series"], "not_put_right": made.not_put_right}
+    run.facts |= {"branches": ["static", "series"], "held_apart": True, "not_put_right": made.not_put_right}
     return made, run
 
 

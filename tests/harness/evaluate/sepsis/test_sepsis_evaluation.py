@@ -177,7 +177,7 @@ def test_other_settings_train_anew_beside(
 
 def test_a_patient_on_two_sides_is_a_leak(stays: Stays, tmp_path: Path) -> None:
     rows = np.arange(len(stays))
-    fold = Fold(0, rows[20:], rows[:15], rows[15:21])
+    fold = Fold(0, rows[20:], rows[:8], rows[8:15], rows[15:21])
     scores = FoldScores(
         stays=stays,
         fold=fold,
