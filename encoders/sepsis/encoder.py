@@ -163,8 +163,7 @@ class Sepsis:
             source if training is None else Subset(source, training), TrainingIds(training), "sepsis"
         )
         stays = read_stays(checked, self.settings)
-        held = held_back(stays.patients.tolist(), self.settings.seed)
-        model = fit_model(stays, np.flatnonzero(~held), np.flatnonzero(held), self.settings)
+        model = fit_model(stays, self.settings)
         self._model = replace(model, synthetic=source.synthetic)
         self._left_out.clear()
         return self
@@ -245,15 +244,28 @@ class Sepsis:
         }
 
 
-def fit_model(stays: Stays, learn: Rows, held: Rows, settings: Settings) -> Model:
-    """Learn columns and weights from the stays at `learn`; stop, and recalibrate, by those at `held`."""
+def fit_model(stays: Stays, settings: Settings) -> Model:
+    """Learn columns and weights from most stays, stop by some, and recalibrate by others.
+
+    On those who stop the training a network does better than on anybody else. Where the others hold too few deaths or
+    survivors, those who stop recalibrate as well.
+    """
+    learn, stop, others = dealt(stays, settings.seed)
     preparation = Preparation.learn(stays, learn, settings)
     inputs = preparation.inputs(stays)
-    trained = train_network(inputs, stays.died, learn, held, settings)
+    trained = train_network(inputs, stays.died, learn, stop, settings)
+    held = others if recalibration.is_enough(stays.died[others]) else stop
     logits = trained.logits(inputs.take(held))
     return Model(
         preparation, trained, recalibration.learn(stays.died[held], logits, "stays held back in training")
     )
+
+
+def dealt(stays: Stays, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Return the stays to learn from, to stop by, and to recalibrate by; all of a patient are of one kind."""
+    patients = stays.patients.tolist()
+    stop, others = held_back(patients, seed), held_back(patients, seed + 1)
+    return np.flatnonzero(~stop & ~others), np.flatnonzero(stop & ~others), np.flatnonzero(others)
 
 
 def _model(folder: Path, about: _About) -> Model:
