@@ -29,14 +29,14 @@ from cohorts.encoders.saving import (
     write_tensors,
 )
 from cohorts.encoders.sepsis import recalibration
-from cohorts.encoders.sepsis.inputs import Rows
+from cohorts.encoders.sepsis.dealing import three_sides
 from cohorts.encoders.sepsis.preparation import Preparation, restored
 from cohorts.encoders.sepsis.reasons import turns
 from cohorts.encoders.sepsis.recalibration import Calibrated
 from cohorts.encoders.sepsis.settings import Settings
 from cohorts.encoders.sepsis.stays import Stays, read_stays, stays_of
 from cohorts.encoders.sepsis.training import Trace, Trained, train_network
-from cohorts.encoders.training import Checked, TrainingIds, held_back
+from cohorts.encoders.training import Checked, TrainingIds
 from cohorts.errors import EncoderError, NoText
 from cohorts.records.base import Batch, Source
 from cohorts.records.transforms import Subset
@@ -245,27 +245,19 @@ class Sepsis:
 
 
 def fit_model(stays: Stays, settings: Settings) -> Model:
-    """Learn columns and weights from most stays, stop by some, and recalibrate by others.
+    """Learn columns and weights from most stays, stop by some, and recalibrate by others: see `three_sides`.
 
-    On those who stop the training a network does better than on anybody else. Where the others hold too few deaths or
-    survivors, those who stop recalibrate as well.
+    On those who stop the training a network does better than on anybody else.
     """
-    learn, stop, others = dealt(stays, settings.seed)
+    died = np.nan_to_num(stays.died)  # where it is not told, it teaches nothing
+    learn, stop, held = three_sides(stays.patients, died, np.random.default_rng(settings.seed))
     preparation = Preparation.learn(stays, learn, settings)
     inputs = preparation.inputs(stays)
     trained = train_network(inputs, stays.died, learn, stop, settings)
-    held = others if recalibration.is_enough(stays.died[others]) else stop
     logits = trained.logits(inputs.take(held))
     return Model(
         preparation, trained, recalibration.learn(stays.died[held], logits, "stays held back in training")
     )
-
-
-def dealt(stays: Stays, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Return the stays to learn from, to stop by, and to recalibrate by; all of a patient are of one kind."""
-    patients = stays.patients.tolist()
-    stop, others = held_back(patients, seed), held_back(patients, seed + 1)
-    return np.flatnonzero(~stop & ~others), np.flatnonzero(stop & ~others), np.flatnonzero(others)
 
 
 def _model(folder: Path, about: _About) -> Model:

@@ -43,15 +43,10 @@ def learn(died: npt.NDArray[np.float64], logits: npt.NDArray[np.float64], origin
     return Calibrated(*recalibrate(died, logits), len(died), int(died.sum()), origin)
 
 
-def is_enough(died: npt.NDArray[np.float64]) -> bool:
-    """Tell whether outcomes are enough to set two numbers by."""
-    return min(int((died == 1).sum()), int((died == 0).sum())) >= FEWEST
-
-
 def check_enough(died: npt.NDArray[np.float64]) -> None:
     """Raise InputError where outcomes are too few to set two numbers by."""
-    if not is_enough(died):
-        deaths, survivors = int((died == 1).sum()), int((died == 0).sum())
+    deaths, survivors = int((died == 1).sum()), int((died == 0).sum())
+    if min(deaths, survivors) < FEWEST:
         raise InputError(
             f"The outcomes hold {deaths:,} deaths and {survivors:,} survivors among the septic stays found; a "
             f"recalibration needs {FEWEST} of either."

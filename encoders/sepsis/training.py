@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.sepsis.dealing import FEWEST
 from cohorts.encoders.sepsis.inputs import Inputs, Rows
 from cohorts.encoders.sepsis.settings import Settings
 from cohorts.encoders.training import EarlyStopping, one_thread
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 FALL = 0.97  # what is left of the rate after an epoch
 LONGEST_GRADIENT = 1.0  # LSTMs have steep places
-_FEWEST = 4  # deaths, and survivors, of which one learns or by which one stops
 _AT_ONCE = 1_024  # stays
 
 Known = npt.NDArray[np.float64]
@@ -117,8 +117,8 @@ def _check_enough(learnt: Known, judged: Known) -> None:
     """Raise EncoderError where either side has too few deaths or survivors."""
     for died, what in ((learnt, "to learn from"), (judged, "held back to stop by")):
         fewest = int(min((died == 1).sum(), (died == 0).sum()))
-        if fewest < _FEWEST:
+        if fewest < FEWEST:
             raise EncoderError(
                 f"sepsis finds {len(died):,} septic stays {what}, of which {fewest} died or survived; it needs "
-                f"{_FEWEST} of either. Use a larger source."
+                f"{FEWEST} of either. Use a larger source."
             )

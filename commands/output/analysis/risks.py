@@ -14,6 +14,7 @@ from cohorts.commands.output.plain_table import SYNTHETIC, PlainTable, show
 from cohorts.encoders.sepsis.encoder import Sepsis
 from cohorts.encoders.sepsis.prediction import Prediction
 from cohorts.encoders.sepsis.reasons import Reason
+from cohorts.encoders.sepsis.recalibration import FEWEST
 from cohorts.plain_text import csv_cell
 from cohorts.private_files import replace_private
 
@@ -82,6 +83,10 @@ def _say(model: Sepsis) -> None:
         "note",
         f"Risks are recalibrated on {made.stays:,} stays with {made.deaths:,} deaths: {made.origin}. {_NO_DEVICE}",
     )
+    if min(made.deaths, made.stays - made.deaths) < FEWEST:
+        log.say(
+            "warning", f"So few deaths or survivors (below {FEWEST}) set no risk right: take it for a rank."
+        )
     if model.model.synthetic:
         log.say("warning", "The model was trained on synthetic stays: its risks mean nothing for a patient.")
 

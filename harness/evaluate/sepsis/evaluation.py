@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cohorts.encoders.sepsis.dealing import count
 from cohorts.encoders.sepsis.settings import BRANCHES, NOTES, Settings
 from cohorts.encoders.sepsis.stays import Stays, read_stays
 from cohorts.errors import InputError
 from cohorts.extras import DISTRIBUTION
 from cohorts.harness.evaluate.base import Run, Sheet, Task, figures
 from cohorts.harness.evaluate.sepsis.cells import Cells
-from cohorts.harness.evaluate.sepsis.folds import Fold, count, folds_of
+from cohorts.harness.evaluate.sepsis.folds import Fold, folds_of
 from cohorts.harness.evaluate.sepsis.models import GRID, Grid, trainings
 from cohorts.harness.evaluate.sepsis.pooled import CALIBRATED, FLAGGED, RANKED, Pooled
 from cohorts.harness.evaluate.sepsis.scores import FoldScores, published_scores

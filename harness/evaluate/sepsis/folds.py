@@ -4,12 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from cohorts.encoders.sepsis.dealing import FEWEST, Rows, count, deal, three_sides
 from cohorts.errors import InputError
-
-Rows = npt.NDArray[np.intp]
-
-FEWEST = 4  # deaths, and survivors, of which one learns or by which one stops (encoders/sepsis/training.py)
-_PARTS = 8  # of the training patients: one stops, one is held back, where they are enough
 
 
 @dataclass(frozen=True)
@@ -32,39 +28,16 @@ def folds_of(
 ) -> list[Fold]:
     """Return the folds of n stays, all of a patient on one side; `died` (n,) is 0 or 1.
 
-    An eighth of the training patients stops and another one is held back, or as much more as four deaths and four
-    survivors take: the plain draw of other encoders may hold back no death at all. Raises InputError for too few.
+    The training patients are dealt as `three_sides` says. Raises InputError for too few.
     """
     check_enough(patients, died, folds)
     dealt, made = deal(patients, died, folds, np.random.default_rng(seed)), []
     for number in range(folds):
         training, test = np.flatnonzero(dealt != number), np.flatnonzero(dealt == number)
-        parts = max(2, min(_PARTS, min(count(patients[training], died[training])) // FEWEST))
         rng = np.random.default_rng([seed, number])
-        inner = deal(patients[training], died[training], parts, rng)
-        apart = parts > 2  # two sides that are not learnt from
-        made.append(
-            Fold(number, training[inner > apart], training[inner == 0], training[inner == apart], test)
-        )
+        sides = three_sides(patients[training], died[training], rng)
+        made.append(Fold(number, *(training[rows] for rows in sides), test))
     return made
-
-
-def deal(
-    patients: npt.NDArray[np.str_], died: npt.NDArray[np.float64], parts: int, rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """Return the part of each stay, (n,): those who died, and then the others, go round as a pack of cards does."""
-    owner, dead = _patients(patients, died)
-    order = rng.permutation(len(dead))
-    order = order[np.argsort(~dead[order], kind="stable")]
-    part = np.empty(len(dead), np.intp)
-    part[order] = np.arange(len(dead)) % parts
-    return part[owner]
-
-
-def count(patients: npt.NDArray[np.str_], died: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """Return how many patients died, and how many did not."""
-    _, dead = _patients(patients, died)
-    return int(dead.sum()), int((~dead).sum())
 
 
 def fewest(folds: int) -> int:
@@ -81,11 +54,3 @@ def check_enough(patients: npt.NDArray[np.str_], died: npt.NDArray[np.float64], 
             f"Of {dead + alive:,} septic patients, {dead:,} died in hospital and {alive:,} did not: {folds} folds take "
             f"{fewest(folds)} of either. Evaluate on a larger source."
         )
-
-
-def _patients(
-    patients: npt.NDArray[np.str_], died: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """Return the place of each stay's patient, and which patients died."""
-    names, owner = np.unique(patients, return_inverse=True)
-    return owner, np.bincount(owner, died, minlength=len(names)) > 0

@@ -4,9 +4,10 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from cohorts.encoders.sepsis.dealing import FEWEST, count
 from cohorts.encoders.sepsis.settings import Settings
 from cohorts.errors import InputError
-from cohorts.harness.evaluate.sepsis.folds import FEWEST, check_enough, count, fewest, folds_of
+from cohorts.harness.evaluate.sepsis.folds import check_enough, fewest, folds_of
 from cohorts.harness.evaluate.sepsis.models import BCE, GRID, WEIGHTED, grid_of, trainings, variants_of
 from cohorts.measures.intervals import Values
 
