@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from cohorts.encoders.sepsis.onsets import first_onsets, labelled
 from cohorts.encoders.sepsis.series import Cells, cells_of
 from cohorts.encoders.sepsis.settings import ONSET, Settings
 from cohorts.encoders.sepsis.statics import static_columns, statics_of
@@ -32,7 +33,8 @@ from cohorts.records.base import (
     empty_frame,
     typed,
 )
-from cohorts.records.sepsis.cohort import CODES, septic
+from cohorts.records.scores.measured_rows import places_of
+from cohorts.records.sepsis.cohort import CODES, NO_CODE, septic
 from cohorts.records.transforms import take_units
 
 if TYPE_CHECKING:
@@ -170,20 +172,36 @@ def stays_of(batch: Batch, settings: Settings) -> Stays:
 
 def seen(batch: Batch, settings: Settings) -> "tuple[Batch, pd.DataFrame, pd.Series[pd.Timestamp]]":
     """Return a batch cut at the window's end, who of it is septic by then and why the others aren't, and the ends."""
-    window = settings.seen
-    whole = batch
+    window, whole = settings.seen, batch
     if window.end is not None and window.end.anchor == ONSET:
-        onset = septic(batch, settings.by)["onset"].dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
-        whole = replace(
-            batch, units=batch.units.assign(**{f"label_{ONSET}": onset.set_axis(batch.units.index)})
-        )
-    known, _ = window.cut(whole)
+        whole = labelled(batch, ONSET, first_onsets(batch))
+    cut, _ = window.cut(whole)
+    known = _of_the_stay(cut)
     assert window.end is not None  # noqa: S101 - the settings have checked it
     end = window.end.of(whole)
-    found = septic(batch if settings.by == CODES else known, settings.by)
+    found = septic(known, settings.by)
+    if settings.by == CODES:  # the codes alone are known later than all that is told of the stay
+        coded = septic(batch, CODES)["left_out"] == ""
+        found["left_out"] = found["left_out"].mask((found["left_out"] == NO_CODE) & coded, "")
     left_out = found["left_out"].mask((found["left_out"] == "") & end.isna().to_numpy(), NO_MOMENT)
     left_out = left_out.mask((left_out == "") & _ended(known), ENDED)
     return known, found.assign(left_out=left_out), end
+
+
+def _of_the_stay(known: Batch) -> Batch:
+    """Return a batch with the values, notes and events of the admissions described alone, also of whole patients.
+
+    Diagnoses of earlier admissions stay: they tell what a patient had before.
+    """
+    own = {
+        name: rows[places_of(known, rows) >= 0].reset_index(drop=True)
+        for name, rows in (
+            ("notes", known.notes),
+            ("measurements", known.measurements),
+            ("events", known.events),
+        )
+    }
+    return replace(known, **own)
 
 
 def _ended(known: Batch) -> npt.NDArray[np.bool_]:
