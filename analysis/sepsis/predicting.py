@@ -94,7 +94,8 @@ def read_outcomes(file: Path) -> dict[str, bool]:
         (again, f"an {_ID} told before"),
     ):
         if len(lines):
-            raise InputError(f"{file}, line {lines[0] + 2:,} and {len(lines) - 1:,} more: {what}.")
+            more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
+            raise InputError(f"{file}, line {lines[0] + 2:,}{more}: {what}.")
     return {
         unit: died == "1" for unit, died in zip(rows[_ID].str.strip(), rows[_DIED].str.strip(), strict=True)
     }

@@ -1,6 +1,6 @@
 """Tables of an evaluation, and what an encoder says of itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,8 @@ def show_encoder(facts: Mapping[str, Any]) -> None:
     ):  # from the third on, if it has them
         if key in facts:
             table.add_row(key, f"{facts[key]:,}" if isinstance(facts[key], int) else facts[key])
+    for row in _of_sepsis(facts):
+        table.add_row(*row)
     settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items())
     table.add_row("settings", settings)  # which may name a path
     if facts.get("withheld"):
@@ -154,7 +156,25 @@ def show_encoder(facts: Mapping[str, Any]) -> None:
 def _epochs(trace: Mapping[str, Any]) -> str:
     losses, kept = trace["validation_loss"], trace["kept_epoch"]
     told = " → ".join(f"{losses[place]:.4f}" for place in (0, kept, -1))
-    return f"{trace['units']:,} units, epoch {kept} kept of {len(losses) - 1}; loss on those held back {told}"
+    many = f"{trace['units']:,} units" if "units" in trace else f"{trace['stays']:,} stays"
+    return f"{many}, epoch {kept} kept of {len(losses) - 1}; loss on those held back {told}"
+
+
+def _of_sepsis(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the encoder sepsis alone tells: when it sees a stay, what it reads of it, and how risks are made."""
+    if "as_of" in facts:
+        yield "as of", facts["as_of"]
+    for name, columns in (
+        ("static", facts.get("static", {}).get("names")),
+        ("series", facts.get("series")),
+    ):
+        if columns:
+            yield f"{name} columns", f"{len(columns):,}: {', '.join(columns)}"
+    if made := facts.get("recalibration"):
+        told = f"intercept {made['intercept']:+.3f}, slope {made['slope']:.3f}"
+        yield "risks", f"{told}, by {made['stays']:,} stays with {made['deaths']:,} deaths: {made['origin']}"
+    if facts.get("synthetic"):
+        yield "trained on", SYNTHETIC
 
 
 def _show_weights(weights: Mapping[str, float]) -> None:

@@ -84,7 +84,8 @@ def predict(
         found = list(told)
         if not found:
             raise InputError(
-                f"The source holds no admission of the {len(patient or ()):,} patients asked for."
+                "The source holds no admission of any --patient asked for: give the id of a patient, not of an "
+                "admission."
             )
         show_risks(found, saved.sepsis, output.value, synthetic=records.synthetic)
 
@@ -133,5 +134,12 @@ def recalibrate(
     log.say(
         "note",
         f"Recalibrated on {made.stays:,} stays with {made.deaths:,} deaths (intercept {made.intercept:+.3f}, slope "
-        f"{made.slope:.3f}); {len(known) - made.stays:,} outcomes are of no septic stay of this source. Kept in {out}.",
+        f"{made.slope:.3f}); {len(known) - made.stays:,} outcomes are of no stay here of which a risk is told. Kept in "
+        f"{out}.",
     )
+    if made.slope <= 0:
+        log.say(
+            "warning",
+            f"The slope of {made.slope:.3f} is not above 0: the higher the model's risk, the fewer died here. Check "
+            "the column died of the outcomes (1 is a death), or don't use the model here.",
+        )

@@ -170,24 +170,22 @@ class Sepsis:
 
     def encode(self, batch: Batch) -> Vectors:
         """Return (len(batch), dim) float32 unit rows; zeros for a unit that is not septic at the window's end."""
+        return self._encoded(batch, stays_of(batch, self.settings))
+
+    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
+        """Return what `encode` returns, (len(batch), dim) float32, and why (`turns`); none of who is left out."""
+        model, stays = self.model, stays_of(batch, self.settings)
+        reasons = turns(model.trained, model.preparation, stays)
+        told, none = dict(zip(stays.ids.tolist(), reasons, strict=True)), Explanation(0.0, ())
+        return self._encoded(batch, stays), [told.get(unit, none) for unit in batch.units["unit_id"].tolist()]
+
+    def _encoded(self, batch: Batch, stays: Stays) -> Vectors:
         model, made = self.model, np.zeros((len(batch), self.dim), np.float32)
-        stays = stays_of(batch, self.settings)
         self._left_out += stays.left_out
         if len(stays):
             rows = batch.units["unit_id"].isin(stays.ids.tolist()).to_numpy(dtype=bool)
             made[rows] = unit_rows(model.trained.vectors(model.preparation.inputs(stays)))
         return made
-
-    def explain(self, batch: Batch) -> tuple[Vectors, list[Explanation]]:
-        """Return what `encode` returns, (len(batch), dim) float32, and why (`turns`); none of who is left out."""
-        model, vectors = self.model, self.encode(batch)
-        stays = stays_of(batch, self.settings)
-        told = {
-            unit: turns(model.trained, model.preparation, stays.take(np.array([row])))
-            for row, unit in enumerate(stays.ids.tolist())
-        }
-        none = Explanation(0.0, ())
-        return vectors, [told.get(unit, none) for unit in batch.units["unit_id"].tolist()]
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 - of the seam
         """Raise NoText: a text is no septic stay."""

@@ -1,7 +1,7 @@
 """The risk of death in hospital of a new patient's stay, with its reasons, or why none is told.
 
 It is told for whom the model was made for: septic by the rule that its training stays were, an adult, in intensive care
-at the window's end, and with something of every kind of record that the model reads.
+by the window's end and in the hospital after it, and with something of every kind of record that the model reads.
 """
 
 from dataclasses import dataclass
@@ -52,11 +52,13 @@ def logits_of(encoder: Sepsis, batch: Batch) -> tuple[list[str], npt.NDArray[np.
 
 def _told(model: Model, stay: Stays, most: int) -> tuple[float, tuple[Reason, ...]]:
     """Return the risk of one stay, and its reasons."""
-    taken, without = variants(model.preparation, stay, hours=True)
-    whole = model.trained.logits(model.preparation.inputs(stay))
-    (risk,) = model.calibrated.probabilities(whole).tolist()
-    changes = risk - model.calibrated.probabilities(model.trained.logits(without))
-    return risk, reasons_of(stay, taken, changes, most)
+    whole = model.preparation.inputs(stay)
+    (risk,) = model.calibrated.probabilities(model.trained.logits(whole)).tolist()
+    if not most:
+        return risk, ()
+    without = variants(model.preparation, stay, whole, hours=True)
+    changes = risk - model.calibrated.probabilities(model.trained.logits(without.inputs))
+    return risk, reasons_of(stay, without.taken, changes, most)
 
 
 def _lacking(encoder: Sepsis, stay: Stays) -> str:

@@ -11,7 +11,7 @@ from cohorts.encoders.sepsis.columns import Scaling, Values, columns_of, informa
 from cohorts.encoders.sepsis.inputs import Floats, Inputs, Rows
 from cohorts.encoders.sepsis.series import BEFORE, STATISTICS, Cells, variables
 from cohorts.encoders.sepsis.settings import Settings
-from cohorts.encoders.sepsis.statics import in_groups
+from cohorts.encoders.sepsis.statics import in_groups, static_columns
 from cohorts.encoders.sepsis.stays import Notes, Stays, text_source
 from cohorts.errors import EncoderError
 
@@ -93,27 +93,34 @@ class Preparation:
 
     def inputs(self, stays: Stays) -> Inputs:
         """Return what the network sees of n stays."""
-        series, steps = self._series(stays)
         notes, many = self._notes(stays)
         names = _summary_names()
         flat = window_statistics(stays.cells, len(stays)).reshape(len(stays), len(names))
         return Inputs(
-            _filled(self.static, list(stays.static_names), stays.static),
-            series,
-            steps,
+            self.static_of(stays.static),
+            self.series_of(stays.cells, stays.steps),
+            stays.steps,
             notes,
             many,
             _filled(self.summary, names, flat),
         )
 
-    def _series(self, stays: Stays) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Return (n, steps, columns): values carried forward, then for each variable whether and how long ago."""
-        width = len(self.series.taken) + 2 * len(self.series.measured)
-        made = np.zeros((len(stays), self.settings.steps, width), np.float32)
-        for start in range(0, len(stays), _STAYS_AT_ONCE):
-            rows = np.arange(start, min(start + _STAYS_AT_ONCE, len(stays)))
-            made[rows] = self._steps_of(stays.cells.between(start, start + len(rows)), len(rows))
-        return _from_the_left(made, stays.steps)
+    def static_of(self, static: Values) -> Floats:
+        """Return what the network sees of static data, (n, all columns) with NaN in their gaps."""
+        return _filled(self.static, list(static_columns()), static)
+
+    def series_of(self, cells: Cells, lengths: npt.NDArray[np.int64]) -> Floats:
+        """Return (n, steps, columns): values carried forward, then for each variable whether and how long ago.
+
+        A stay's last steps, `lengths` (n,) of them, come first, and zeros behind them.
+        """
+        width, many = len(self.series.taken) + 2 * len(self.series.measured), len(lengths)
+        made = np.zeros((many, self.settings.steps, width), np.float32)
+        for start in range(0, many, _STAYS_AT_ONCE):
+            rows = slice(start, min(start + _STAYS_AT_ONCE, many))
+            steps = self._steps_of(cells.between(rows.start, rows.stop), rows.stop - rows.start)
+            made[rows] = _from_the_left(steps, lengths[rows])
+        return made
 
     def _steps_of(self, cells: Cells, many: int) -> Values:
         """Return the columns of all steps, those before the series begins too, (n, steps, columns)."""
@@ -277,13 +284,12 @@ def _since(found: npt.NDArray[np.float32], step_h: int) -> Values:
     return made
 
 
-def _from_the_left(values: Floats, steps: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _from_the_left(values: Values, steps: npt.NDArray[np.int64]) -> Values:
     """Return (n, steps, c) with each stay's last `steps` (n,) steps first and zeros behind them."""
     most = values.shape[1]
     at = np.arange(most)[None, :] + (most - steps)[:, None]
-    inside = at < most
     made = np.take_along_axis(values, np.minimum(at, most - 1)[..., None], axis=1)
-    return np.where(inside[..., None], made, np.float32(0)), steps
+    return np.where((at < most)[..., None], made, 0)
 
 
 def _fitted(learnt: Stays, settings: Settings) -> "Encoder":

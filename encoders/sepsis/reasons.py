@@ -4,8 +4,8 @@ Each variable, static column and note is taken away in turn, and the whole way f
 was known before is carried forward in its place, as it would have been. Single hours of a variable are taken away too.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +15,15 @@ from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.sepsis.inputs import Inputs
 from cohorts.encoders.sepsis.preparation import Preparation
 from cohorts.encoders.sepsis.series import BEFORE, variables
-from cohorts.encoders.sepsis.stays import Notes, Stays
+from cohorts.encoders.sepsis.settings import NOTES, SERIES, STATIC
+from cohorts.encoders.sepsis.stays import Stays
 from cohorts.encoders.sepsis.training import Trained
 from cohorts.records.measured.measures import load_measures
 
 REASONS = 6  # told of a vector
 _MEAN = 3  # the column of a cell's mean value
 _LEAST = 0.5  # degrees: what turns a vector less is no reason
-_NO_NOTES = Notes(np.zeros(0, np.int64), np.zeros(0), [])
+_STAYS_AT_ONCE = 32
 
 
 class Taken(NamedTuple):
@@ -49,59 +50,77 @@ class Reason:
     unit: str = ""
 
 
-def variants(preparation: Preparation, stay: Stays, *, hours: bool) -> tuple[list[Taken], Inputs]:
-    """Return what can be taken away of one stay, single hours too if asked for, and its inputs without each."""
-    taken: list[Taken] = []
-    copies: list[Stays] = []
-    for what, copy in (*_less_static(preparation, stay), *_less_series(preparation, stay, hours)):
-        taken.append(what)
-        copies.append(replace(copy, notes=_NO_NOTES))
-    whole = preparation.inputs(stay)
-    made = preparation.inputs(Stays.join(copies)) if copies else whole.take(np.zeros(0, np.intp))
-    notes, many = _less_notes(whole, len(copies))
-    taken += [Taken("notes", f"note {place + 1}") for place in range(len(many) - len(copies))]
-    again = whole.take(np.zeros(len(many) - len(copies), np.intp))
-    joined = {
-        name: np.concatenate([getattr(made, name), getattr(again, name)])
-        for name in ("static", "series", "steps", "summary")
-    }
-    return taken, Inputs(**joined, notes=notes, many_notes=many)
+class Variants(NamedTuple):
+    """Stays without something: v of them, `of` (v,) the row of the stay that each is of, and what the network sees."""
+
+    of: npt.NDArray[np.intp]
+    taken: list[Taken]
+    inputs: Inputs
 
 
-def turns(trained: Trained, preparation: Preparation, stay: Stays) -> Explanation:
-    """Return the angles by which a stay's vector turns without each thing, the widest first.
+def variants(preparation: Preparation, stays: Stays, whole: Inputs, *, hours: bool) -> Variants:
+    """Return stays without each thing that they have and the network reads, single hours too if asked for.
+
+    `whole` is what the network sees of the stays as they are. A step that a stay had it keeps, though nothing be left
+    in it.
+    """
+    branches = preparation.settings.chosen
+    parts = [_less_nothing(whole)]
+    if STATIC in branches:
+        parts.append(_less_static(preparation, stays, whole))
+    if SERIES in branches:
+        parts.append(_less_series(preparation, stays, whole, hours))
+    if NOTES in branches:
+        parts.append(_less_notes(whole))
+    names = [one.name for one in fields(Inputs)]
+    joined = {name: np.concatenate([getattr(part.inputs, name) for part in parts]) for name in names}
+    return Variants(
+        np.concatenate([part.of for part in parts]),
+        [what for part in parts for what in part.taken],
+        Inputs(**joined),
+    )
+
+
+def turns(trained: Trained, preparation: Preparation, stays: Stays) -> list[Explanation]:
+    """Return of every stay the angles by which its vector turns without each thing, the widest first.
 
     What came from notes is told by what their absence turns, beside that of static data and of series.
     """
-    taken, without = variants(preparation, stay, hours=False)
-    whole = preparation.inputs(stay)
-    hidden = (
+    made: list[Explanation] = []
+    for start in range(0, len(stays), _STAYS_AT_ONCE):
+        rows = np.arange(start, min(start + _STAYS_AT_ONCE, len(stays)))
+        made += _turns(trained, preparation, stays.take(rows))
+    return made
+
+
+def _turns(trained: Trained, preparation: Preparation, stays: Stays) -> list[Explanation]:
+    whole = preparation.inputs(stays)
+    without = variants(preparation, stays, whole, hours=False)
+    nothing = preparation.series_of(stays.cells.chosen(slice(0)), stays.steps)
+    branches = (
         replace(whole, many_notes=np.zeros_like(whole.many_notes)),
-        preparation.inputs(replace(stay, cells=stay.cells.chosen(slice(0)), notes=_NO_NOTES)),
-        preparation.inputs(replace(stay, static=np.full_like(stay.static, np.nan), notes=_NO_NOTES)),
+        replace(whole, series=nothing),
+        replace(whole, static=preparation.static_of(np.full_like(stays.static, np.nan))),
     )
-    branches = [
-        hidden[0],
-        *(replace(one, notes=whole.notes, many_notes=whole.many_notes) for one in hidden[1:]),
+    vectors = trained.vectors(whole)
+    of_branches = np.stack([_angles(vectors, trained.vectors(one)) for one in branches])
+    shares = of_branches[0] / np.maximum(of_branches.sum(axis=0), _LEAST)
+    told: list[list[tuple[str, float]]] = [[] for _ in range(len(stays))]
+    angles = _angles(vectors[without.of], trained.vectors(without.inputs))
+    for row, what, angle in zip(without.of.tolist(), without.taken, angles.tolist(), strict=True):
+        if angle >= _LEAST:
+            told[row].append((f"{what.kind}:{what.name}", round(angle, 1)))
+    return [
+        Explanation(share, tuple(sorted(own, key=lambda one: (-one[1], one[0]))[:REASONS]))
+        for share, own in zip(shares.tolist(), told, strict=True)
     ]
-    vector = trained.vectors(whole)
-    of_notes, *others = (float(_angles(vector, trained.vectors(one))[0]) for one in branches)
-    angles = _angles(vector, trained.vectors(without))
-    told = [
-        (f"{what.kind}:{what.name}", round(angle, 1))
-        for what, angle in zip(taken, angles.tolist(), strict=True)
-        if angle >= _LEAST
-    ]
-    share = of_notes / max(of_notes + sum(others), _LEAST)
-    return Explanation(share, tuple(sorted(told, key=lambda one: (-one[1], one[0]))[:REASONS]))
 
 
-def _angles(vector: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the angles in degrees between a vector (1, dim) and others (n, dim), (n,); 90 to one of zeros."""
-    made: npt.NDArray[np.float64] = np.degrees(
-        np.arccos(np.clip(unit_rows(others) @ unit_rows(vector)[0], -1, 1))
-    )
-    return made.astype(np.float64)
+def _angles(vectors: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the angles in degrees between vectors (n, dim) and others (n, dim), (n,); 90 to one of zeros."""
+    cosines = (unit_rows(others) * unit_rows(vectors)).sum(axis=1)
+    made: npt.NDArray[np.float64] = np.degrees(np.arccos(np.clip(cosines, -1, 1))).astype(np.float64)
+    return made
 
 
 def reasons_of(
@@ -140,37 +159,62 @@ def _reason(stay: Stays, what: Taken, change: float, hour: tuple[float, int] | N
     )
 
 
-def _less_static(preparation: Preparation, stay: Stays) -> Iterator[tuple[Taken, Stays]]:
-    """Yield the stay without each static column that it has."""
-    names = list(stay.static_names)
-    for name in preparation.static.names:
-        column = names.index(name)
-        if not np.isnan(stay.static[0, column]):
-            static = stay.static.copy()
-            static[0, column] = np.nan
-            yield Taken("static", name), replace(stay, static=static)
+def _again(whole: Inputs, of: npt.NDArray[np.intp]) -> Inputs:
+    """Return what the network sees of the stays at `of`; the summary, which it does not, is empty."""
+    return replace(whole, summary=whole.summary[:, :0]).take(of)
 
 
-def _less_series(preparation: Preparation, stay: Stays, hours: bool) -> Iterator[tuple[Taken, Stays]]:
-    """Yield the stay without each variable and, if asked for, without each of its steps where it has several."""
-    cells = stay.cells
-    for name in preparation.series.measured:
-        own = cells.variable == variables().index(name)
-        if own.any():
-            yield Taken("series", name), replace(stay, cells=cells.chosen(~own))
-        steps = cells.step[own]
-        if hours and len(steps) > 1:
-            for step in steps[steps != BEFORE].tolist():
-                kept = ~(own & (cells.step == step))
-                yield Taken("series", name, step), replace(stay, cells=cells.chosen(kept))
+def _less_nothing(whole: Inputs) -> Variants:
+    none = np.zeros(0, np.intp)
+    return Variants(none, [], _again(whole, none))
 
 
-def _less_notes(whole: Inputs, copies: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the notes of so many copies, which keep them all, and of one more for each note, which lacks it."""
-    many = int(whole.many_notes[0])
-    notes = np.repeat(whole.notes, copies + many, axis=0)
-    for place in range(many):
-        row = notes[copies + place]
-        row[place:-1] = whole.notes[0, place + 1 :]
-        row[-1] = 0
-    return notes, np.array([many] * copies + [many - 1] * many, np.int64)
+def _less_static(preparation: Preparation, stays: Stays, whole: Inputs) -> Variants:
+    """Return the stays without each static column that they have."""
+    names = list(stays.static_names)
+    columns = np.array([names.index(name) for name in preparation.static.names], np.intp)
+    of, which = np.nonzero(~np.isnan(stays.static[:, columns]))
+    static = stays.static[of]
+    static[np.arange(len(of)), columns[which]] = np.nan
+    taken = [Taken("static", preparation.static.names[place]) for place in which.tolist()]
+    return Variants(of, taken, replace(_again(whole, of), static=preparation.static_of(static)))
+
+
+def _less_series(preparation: Preparation, stays: Stays, whole: Inputs, hours: bool) -> Variants:
+    """Return the stays without each variable and, if asked for, without each of its steps where it has several."""
+    cells, order = stays.cells, {name: place for place, name in enumerate(variables())}
+    bounds = np.searchsorted(cells.stay, np.arange(len(stays) + 1))
+    of, taken, kept = list[int](), list[Taken](), [np.zeros(0, np.intp)]
+    for row in range(len(stays)):
+        places = np.arange(bounds[row], bounds[row + 1])
+        variable, step = cells.variable[places], cells.step[places]
+        for name in preparation.series.measured:
+            own = variable == order[name]
+            steps = step[own]
+            without = [None, *(steps[steps != BEFORE].tolist() if hours and len(steps) > 1 else [])]
+            for one in without if len(steps) else []:
+                of.append(row)
+                taken.append(Taken("series", name, one))
+                kept.append(places[~own if one is None else ~(own & (step == one))])
+    rows = np.array(of, np.intp)
+    lengths = [len(one) for one in kept[1:]]
+    stay = np.repeat(np.arange(len(of), dtype=np.int32), lengths)
+    copies = replace(cells.chosen(np.concatenate(kept)), stay=stay)
+    series = preparation.series_of(copies, stays.steps[rows])
+    return Variants(rows, taken, replace(_again(whole, rows), series=series))
+
+
+def _less_notes(whole: Inputs) -> Variants:
+    """Return the stays without each of their notes."""
+    of = np.repeat(np.arange(len(whole)), whole.many_notes)
+    place = np.arange(len(of)) - np.repeat(np.cumsum(whole.many_notes) - whole.many_notes, whole.many_notes)
+    at = np.arange(whole.notes.shape[1])[None, :]
+    at = at + (at >= place[:, None])  # those behind move up by one
+    there = np.minimum(at, whole.notes.shape[1] - 1)
+    notes = np.where(
+        (at < whole.many_notes[of][:, None])[..., None],
+        np.take_along_axis(whole.notes[of], there[..., None], axis=1),
+        np.float32(0),
+    )
+    taken = [Taken("notes", f"note {number + 1}") for number in place.tolist()]
+    return Variants(of, taken, replace(_again(whole, of), notes=notes, many_notes=whole.many_notes[of] - 1))

@@ -48,8 +48,8 @@ def check_enough(died: npt.NDArray[np.float64]) -> None:
     deaths, survivors = int((died == 1).sum()), int((died == 0).sum())
     if min(deaths, survivors) < FEWEST:
         raise InputError(
-            f"The outcomes hold {deaths:,} deaths and {survivors:,} survivors among the septic stays found; a "
-            f"recalibration needs {FEWEST} of either."
+            f"The outcomes hold {deaths:,} deaths and {survivors:,} survivors among the stays of which a risk is told; "
+            f"a recalibration needs {FEWEST} of either."
         )
 
 

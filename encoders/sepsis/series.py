@@ -73,7 +73,7 @@ class Cells:
         kept = slice(*np.searchsorted(self.stay, [first, last]).tolist())
         return replace(self.chosen(kept), stay=self.stay[kept] - np.int32(first))
 
-    def chosen(self, kept: npt.NDArray[np.bool_] | slice) -> "Cells":
+    def chosen(self, kept: npt.NDArray[np.bool_ | np.intp] | slice) -> "Cells":
         """Return some cells, (m,)."""
         places = (self.stay[kept], self.variable[kept], self.step[kept])
         return Cells(*places, self.values[kept], self.steps, self.step_h)

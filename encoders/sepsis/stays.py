@@ -136,15 +136,11 @@ class Stays:
 def read_stays(source: Source, settings: Settings) -> Stays:
     """Return the septic stays of a source. Raises EncoderError where there is none."""
     parts = [stays_of(batch, settings) for batch in source.batches()]
-    found = Stays.join(parts) if parts else None
-    if found is None or not len(found):
-        told = (
-            "; ".join(f"{many:,} {why}" for why, many in found.left_out.most_common())
-            if found
-            else "it is empty"
-        )
+    left_out = sum((part.left_out for part in parts), Counter[str]())
+    if not any(len(part) for part in parts):
+        told = "; ".join(f"{many:,} {why}" for why, many in left_out.most_common()) or "it is empty"
         raise EncoderError(f"No stay of this source is septic by {settings.by} at {settings.window}: {told}.")
-    return found
+    return Stays.join(parts)
 
 
 def stays_of(batch: Batch, settings: Settings) -> Stays:

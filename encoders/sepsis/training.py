@@ -115,10 +115,10 @@ def train_network(inputs: Inputs, died: Known, learn: Rows, held: Rows, settings
 
 def _check_enough(learnt: Known, judged: Known) -> None:
     """Raise EncoderError where either side has too few deaths or survivors."""
-    for died, what in ((learnt, "to learn from"), (judged, "held back to stop by")):
-        fewest = int(min((died == 1).sum(), (died == 0).sum()))
-        if fewest < FEWEST:
+    for died, what in ((learnt, "to learn from"), (judged, "that it held back to know when to stop")):
+        deaths, survivors = int((died == 1).sum()), int((died == 0).sum())
+        if min(deaths, survivors) < FEWEST:
             raise EncoderError(
-                f"sepsis finds {len(died):,} septic stays {what}, of which {fewest} died or survived; it needs "
-                f"{FEWEST} of either. Use a larger source."
+                f"sepsis finds {len(died):,} septic stays {what}, {deaths} with a death and {survivors} without; it "
+                f"needs {FEWEST} of either. Use a larger source."
             )

@@ -78,6 +78,7 @@ def test_what_can_be_refused_is_refused_before_the_work(model: Path, hospital: P
     assert (tmp_path / "there.csv").read_text() == "kept"
     told = refused(asked(model, hospital, "--patient 4711"))
     assert "no admission" in told
+    assert "not of an admission" in told
     assert "4711" not in told
     assert "No encoder" in refused(asked(tmp_path, hospital, "--patient 4711"))
     ok(f"fit --source mimic3 --path {hospital} --encoder codes:dim=8 --out {tmp_path}/codes")
@@ -98,7 +99,7 @@ def test_risks_are_put_right_by_outcomes_of_a_site(
     code, _, err = run(f"{command} --outcomes {tmp_path}/outcomes.csv --out {tmp_path}/ours")
     assert code == 0
     assert f"{len(told):,} stays with {len(told) // 2:,} deaths" in err
-    assert "6 outcomes are of no septic stay" in err
+    assert "6 outcomes are of no stay here of which a risk is told" in err
     before, after = load_encoder(model), load_encoder(tmp_path / "ours")
     assert isinstance(before, Sepsis)
     assert isinstance(after, Sepsis)
@@ -115,7 +116,8 @@ def test_risks_are_put_right_by_outcomes_of_a_site(
     ("text", "told"),
     [
         ("admission,died\n1,0\n", "no column admission_id"),
-        ("admission_id,died\n7001,yes\n", "line 2"),
+        ("admission_id,died\n7001,yes\n", "line 2:"),
+        ("admission_id,died\n7001,yes\n7002,0\n7003,\n", "line 2 and 1 more:"),
         ("admission_id,died\n7001,1\n7001,0\n", "line 3"),
         ("admission_id,died\n7001,1\n", "needs 20"),
         ("", "can't be read"),
@@ -130,3 +132,26 @@ def test_outcomes_that_mean_nothing_are_refused(
     assert told in err
     assert "7001" not in err
     assert not (tmp_path / "ours" / "encoder.json").exists()
+
+
+def test_a_model_tells_what_it_is(model: Path) -> None:
+    out = " ".join(ok(f"describe --encoder {model}").split())
+    assert "as of icu+24h" in out
+    assert "static columns 12:" in out
+    assert "series columns" in out
+    assert "stays held back in training" in out
+    assert "epoch" in out
+    assert "synthetic data" in out
+
+
+def test_outcomes_against_the_model_are_warned_of(
+    risks: list[dict[str, str]], model: Path, hospital: Path, tmp_path: Path
+) -> None:
+    """As where the column died was taken for survived: the likelier a death, the fewer died."""
+    told = sorted((row for row in risks if row["risk"]), key=lambda row: float(row["risk"]))
+    rows = [f"{row['admission_id']},{int(number < len(told) // 2)}" for number, row in enumerate(told)]
+    (tmp_path / "outcomes.csv").write_text("\n".join(["admission_id,died", *rows]) + "\n")
+    command = f"sepsis recalibrate --model {model} --source mimic3 --path {hospital}"
+    code, _, err = run(f"{command} --outcomes {tmp_path}/outcomes.csv --out {tmp_path}/ours")
+    assert code == 0
+    assert "not above 0" in err

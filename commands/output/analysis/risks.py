@@ -101,9 +101,14 @@ def _row(one: Prediction) -> tuple[str, str, str, str, str]:
 
 
 def _in_words(one: Reason) -> str:
-    value = "" if one.value is None else f" {one.value:.6g} {one.unit}".rstrip()
+    value = "" if one.value is None else f" {one.value:.6g} {_unit(one)}".rstrip()
     when = "" if one.hours_before is None else f" {one.hours_before:.1f} h before"
     return f"{one.name}{value}{when}: {one.change:+.4f}"
+
+
+def _unit(one: Reason) -> str:
+    """Return the unit of a reason's value, "" where its name tells it, as of pH."""
+    return "" if one.unit == one.name else one.unit
 
 
 def _risks(found: Sequence[Prediction], title: str) -> PlainTable:
@@ -127,7 +132,7 @@ def _reasons(one: Prediction) -> PlainTable:
     for reason in one.reasons:
         table.add_row(
             reason.name.replace(":", ": "),
-            "" if reason.value is None else f"{reason.value:.4g} {reason.unit}".rstrip(),
+            "" if reason.value is None else f"{reason.value:.4g} {_unit(reason)}".rstrip(),
             "" if reason.hours_before is None else f"{reason.hours_before:.1f}",
             f"{100 * reason.change:+.1f} points",
         )

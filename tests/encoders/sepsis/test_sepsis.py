@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.sepsis.encoder import Sepsis
 from cohorts.encoders.sepsis.prediction import predict
@@ -17,7 +19,7 @@ from cohorts.encoders.sepsis.preparation import Preparation
 from cohorts.encoders.sepsis.series import variables
 from cohorts.encoders.sepsis.settings import Settings
 from cohorts.encoders.sepsis.statics import LATE, static_columns
-from cohorts.encoders.sepsis.stays import ENDED, Stays, read_stays, stays_of
+from cohorts.encoders.sepsis.stays import ENDED, Notes, Stays, read_stays, stays_of
 from cohorts.encoders.training import held_back
 from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import EncoderError, LeakageError, NoText
@@ -253,9 +255,16 @@ def test_an_untrained_encoder_and_a_text_are_refused(trained: Sepsis) -> None:
         trained.encode_text(["septic shock"])
 
 
-def test_a_source_without_septic_stays_says_why(source: PartitionedSource) -> None:
+def test_a_source_without_septic_stays_says_why(
+    source: PartitionedSource, batch: Batch, stays: Stays
+) -> None:
     with pytest.raises(EncoderError, match="septic by sepsis3 at icu"):
         read_stays(Subset(source, {"nobody"}), Settings(**QUICK))
+    others = {unit for unit in batch.units["unit_id"].tolist() if unit not in set(stays.ids.tolist())}
+    with pytest.raises(
+        EncoderError, match=r"at icu\+24h: \d+ no suspected infection; \d+ suspected infection, SOFA"
+    ):
+        read_stays(Subset(source, others), Settings(**QUICK))
 
 
 def test_onset_is_a_moment_too(batch: Batch) -> None:
@@ -306,6 +315,44 @@ def test_a_reason_is_what_the_risk_is_without_it(trained: Sepsis, batch: Batch, 
     logits = model.trained.logits(model.preparation.inputs(replace(stay, cells=without)))
     (risk,) = model.calibrated.probabilities(logits).tolist()
     assert found.risk - risk == pytest.approx(names[0].change, abs=1e-6)
+
+
+def test_what_turns_a_vector_is_what_lacking_it_turns(trained: Sepsis, batch: Batch, stays: Stays) -> None:
+    """Taken out of the records one by one: variables, static columns and notes, of stays with few and many notes."""
+    rows = batch.units["unit_id"].isin(stays.ids[:9].tolist())
+    some = take_units(batch, np.flatnonzero(rows).tolist())
+    vectors, told = trained.explain(some)
+    assert vectors.tobytes() == trained.encode(some).tobytes()
+    model, seen = trained.model, stays.take(np.arange(9))
+    checked = Counter[str]()
+    for row, explanation in enumerate(told):
+        one = seen.take(np.array([row]))
+        for name, angle in explanation.reasons:
+            kind, _, what = name.partition(":")
+            if kind == "static":
+                static = one.static.copy()
+                static[0, one.static_names.index(what)] = np.nan
+                without = replace(one, static=static)
+            elif kind == "series":
+                kept = one.cells.variable != variables().index(what)
+                without = replace(one, cells=one.cells.chosen(kept))
+            else:
+                rest = [place for place in range(len(one.notes.text)) if f"note {place + 1}" != what]
+                texts = [one.notes.text[place] for place in rest]
+                notes = Notes(np.zeros(len(rest), np.int64), one.notes.hours[rest], texts)
+                without = replace(one, notes=notes)
+            vector = unit_rows(model.trained.vectors(model.preparation.inputs(without)))[0]
+            cosine = np.clip(float(vector @ vectors[row]), -1, 1)
+            assert np.degrees(np.arccos(cosine)) == pytest.approx(angle, abs=0.1)
+            checked[kind] += 1
+    assert set(checked) >= {"series", "static"}
+
+
+def test_a_branch_that_is_left_out_is_no_reason(source: PartitionedSource, batch: Batch) -> None:
+    encoder = Sepsis(Settings(**{**QUICK, "branches": "series", "epochs": 1})).fit(source)
+    found = [one for one in predict(encoder, take_units(batch, list(range(60))), most=99) if one.reasons]
+    assert found
+    assert {reason.kind for one in found for reason in one.reasons} == {"series"}
 
 
 def test_whom_the_model_was_not_made_for_gets_no_risk(trained: Sepsis, batch: Batch, stays: Stays) -> None:

@@ -47,7 +47,7 @@ def test_a_cell_has_what_was_measured_in_its_step() -> None:
     np.testing.assert_allclose(made.values, told, rtol=1e-6)
 
 
-def test_the_edge_of_a_step_belongs_to_the_later_one() -> None:
+def test_the_edge_of_a_step_belongs_to_the_step_that_it_ends() -> None:
     made = cells([("a", HEART_RATE, 2.0, 80), ("a", HEART_RATE, 1.999, 90)])
     assert made.step.tolist() == [1, 2]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from cohorts.encoders.sepsis.stays import Stays, seen, stays_of
 from cohorts.records.base import CODE_COLUMNS, EVENT_COLUMNS, Batch, Unit, typed
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
-from cohorts.records.window import parse_window
+from cohorts.records.window import Moment, Window
 
 _DAY = pd.Timedelta(days=1)
 
@@ -125,9 +126,10 @@ def test_codes_tell_who_is_septic_and_nothing_else_that_is_later(batch: Batch) -
 def test_who_was_septic_at_an_onset_stays_so(batch: Batch, hours: int) -> None:
     """A day's prescription that becomes known at midnight may go with an older culture: it moves no onset back."""
     settings = Settings(window="onset+6h")
-    then, _ = parse_window(f"icu+{hours}h").cut(batch)
+    moment = Moment("icu", timedelta(hours=hours))
+    then, _ = Window(end=moment).cut(batch)
     first, end = stays_of(then, settings), seen(then, settings)[2]
-    over = (end <= parse_window(f"icu+{hours}h").end.of(batch).set_axis(end.index)).to_numpy(dtype=bool)
+    over = (end <= moment.of(batch).set_axis(end.index)).to_numpy(dtype=bool)
     known = set(batch.units["unit_id"][over])
     first = of_units(first, known)
     assert len(first) > 20
@@ -145,12 +147,8 @@ def test_another_admission_of_a_patient_is_not_in_the_stay(hospital: Path, tmp_p
         ) as opened:
             parts = list(opened.batches())
             stays = Stays.join([stays_of(part, Settings()) for part in parts])
-            admissions = dict(
-                pair
-                for part in parts
-                for pair in part.units[["unit_id", "admission_id"]].itertuples(index=False)
-            )
-            found[unit] = replace(stays, ids=np.array([admissions[one] for one in stays.ids.tolist()]))
+            units = pd.concat([part.units for part in parts]).set_index("unit_id")["admission_id"]
+            found[unit] = replace(stays, ids=units.loc[stays.ids.tolist()].to_numpy(np.str_))
     patients, alone = found[Unit.PATIENT], found[Unit.ADMISSION]
     alone = alone.take(np.array([alone.ids.tolist().index(one) for one in patients.ids.tolist()]))
     charlson = [not name.startswith(("charlson", "sapsii")) for name in alone.static_names]
