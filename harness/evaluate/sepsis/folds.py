@@ -35,8 +35,8 @@ def folds_of(
     for number in range(folds):
         training, test = np.flatnonzero(dealt != number), np.flatnonzero(dealt == number)
         rng = np.random.default_rng([seed, number])
-        sides = three_sides(patients[training], died[training], rng)
-        made.append(Fold(number, *(training[rows] for rows in sides), test))
+        learn, stop, held = three_sides(patients[training], died[training], rng)
+        made.append(Fold(number, training[learn], training[stop], training[held], test))
     return made
 
 
