@@ -278,7 +278,7 @@ def _model(folder: Path, about: _About) -> Model:
             )
         weights = {name: torch.from_numpy(one) for name, one in named["network"].items()}
         network.load_state_dict(weights, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise EncoderError(
             f"{folder / TENSORS} holds the weights of another network than {folder / ABOUT} says. {AGAIN}"
         ) from error

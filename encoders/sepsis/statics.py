@@ -121,8 +121,9 @@ def _admission(units: pd.DataFrame, found: pd.DataFrame) -> "list[pd.Series[floa
 
 
 def _last(known: "Batch", measure: str) -> "pd.Series[float]":
-    """Return the last value of a measure, (n,)."""
+    """Return the last value of a measure, (n,), whatever order the rows are in."""
     rows = known.measurements[(measure_names(known.measurements) == measure).to_numpy(dtype=bool)]
+    rows = rows.dropna(subset=["time", "value"]).sort_values("time", kind="stable")
     last = rows.drop_duplicates("unit_id", keep="last").set_index("unit_id")["value"]
     return last.reindex(known.units["unit_id"].to_numpy())
 

@@ -24,10 +24,12 @@ from cohorts.encoders.training import held_back
 from cohorts.encoders.views.windowed import as_of
 from cohorts.errors import EncoderError, LeakageError, NoText
 from cohorts.records.base import MEASUREMENT_COLUMNS, Batch, Unit, typed
+from cohorts.records.measured.naming import measure_names
 from cohorts.records.sources.partitioned import PartitionedSource
 from cohorts.records.sources.registry import open_source
 from cohorts.records.synthetic.hospital import synthesize
 from cohorts.records.transforms import Subset, take_units
+from tampering import only_clear_errors, tampered
 
 QUICK: dict[str, Any] = {
     "text": "lsa:dim=8",
@@ -237,6 +239,22 @@ def test_a_changed_model_is_told(trained: Sepsis, tmp_path: Path) -> None:
             load_encoder(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["encoder.json", "recalibration.json"])
+def test_whatever_a_file_holds_the_error_is_clear(trained: Sepsis, tmp_path: Path, name: str) -> None:
+    trained.save(tmp_path)
+
+    def use() -> None:
+        again = load_encoder(tmp_path)
+        assert isinstance(again, Sepsis)
+        again.describe()
+        again.model.calibrated.probabilities(np.array([0.0, 800.0, -800.0]))
+
+    file = tmp_path / name
+    told = only_clear_errors(file, tampered(file.read_text()), use)
+    assert len(told) > 50
+    use()
+
+
 def test_the_same_source_gives_the_same_weights(trained: Sepsis, source: PartitionedSource) -> None:
     assert Sepsis(Settings(**QUICK)).fit(source).fingerprint == trained.fingerprint
 
@@ -271,6 +289,30 @@ def test_onset_is_a_moment_too(batch: Batch) -> None:
     found = stays_of(batch, Settings(**{**QUICK, "window": "onset+12h"}))
     assert len(found) > 20
     assert (found.cells.step < found.cells.steps).all()
+
+
+def test_the_last_weight_is_the_latest_that_has_a_value(batch: Batch, stays: Stays) -> None:
+    """Whatever order a source has its rows in."""
+    unit = str(stays.ids[0])
+    units = batch.units[batch.units["unit_id"] == unit]
+    icu = batch.events[(batch.events["unit_id"] == unit) & (batch.events["kind"] == "icu stay")]["time"].min()
+    values = {6: 71.5, 8: np.nan, 2: 90.0}  # by hours in intensive care
+    rows = pd.DataFrame(
+        {
+            "time": [icu + pd.Timedelta(hours=hours) for hours in values],
+            "value": list(values.values()),
+            "unit_id": unit,
+            "admission_id": units["admission_id"].iloc[0],
+            "code": "763",
+            "uom": "kg",
+            "kind": "vital",
+        }
+    )
+    others = batch.measurements[measure_names(batch.measurements) != "weight"]
+    measurements = pd.concat([others, typed(rows, MEASUREMENT_COLUMNS)], ignore_index=True)
+    found = stays_of(replace(batch, measurements=measurements), Settings(**QUICK))
+    row = found.ids.tolist().index(unit)
+    assert found.static[row, found.static_names.index("body:weight")] == 71.5
 
 
 def test_by_codes_the_rule_is_known_later_than_the_window(batch: Batch) -> None:
