@@ -37,7 +37,9 @@ _WRITE = (
     "write admission+24h, icu+2d, discharge-0h, a column that holds a time as in emergency_to+6h, or a window from one "
     "to another as in admission..icu+24h"
 )
-_ENDINGS = ("discharged", "died_at", "death", "readmitted", "last_contact", "followed_until", "emergency_to")
+ENDINGS = ("discharged", "died_at", "death", "readmitted", "last_contact", "followed_until")
+"""Columns that tell how an admission ended and what came after it."""
+_LATER = (*ENDINGS, "emergency_to")
 
 
 @dataclass(frozen=True)
@@ -298,7 +300,7 @@ def _admissions(admissions: "pd.DataFrame", bounds: _Bounds) -> "pd.DataFrame":
     until = bounds.until(begun)
     goes_on = ~(begun["discharged"] <= until)
     return begun.assign(
-        **{name: begun[name].mask(_over(begun[name]) > until) for name in _ENDINGS},
+        **{name: begun[name].mask(_over(begun[name]) > until) for name in _LATER},
         discharge_location=begun["discharge_location"].mask(goes_on),
         died=begun["died"].mask(goes_on),
     )

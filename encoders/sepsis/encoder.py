@@ -30,7 +30,7 @@ from cohorts.encoders.saving import (
 )
 from cohorts.encoders.sepsis import recalibration
 from cohorts.encoders.sepsis.dealing import three_sides
-from cohorts.encoders.sepsis.preparation import Preparation, restored
+from cohorts.encoders.sepsis.preparation import Preparation, restored, text_encoder
 from cohorts.encoders.sepsis.reasons import turns
 from cohorts.encoders.sepsis.recalibration import Calibrated
 from cohorts.encoders.sepsis.settings import Settings
@@ -101,9 +101,7 @@ class Sepsis:
         if self._model is not None:
             return self._model.preparation.text
         if self._text is None and self.settings.reads_notes:
-            from cohorts.encoders.registry import make_encoder
-
-            self._text = make_encoder(self.settings.text)
+            self._text = text_encoder(self.settings)
         return self._text
 
     @property

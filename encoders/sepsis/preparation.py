@@ -294,14 +294,26 @@ def _from_the_left(values: Values, steps: npt.NDArray[np.int64]) -> Values:
 
 def _fitted(learnt: Stays, settings: Settings) -> "Encoder":
     """Return the text encoder, trained on the notes of stays. Raises EncoderError, NoText."""
-    from cohorts.encoders.registry import make_encoder
-
+    made = text_encoder(settings)
     if not learnt.notes.text:
         raise EncoderError(
             "The septic stays of this source have no notes before the window's end: leave that branch out, as in "
             "sepsis:branches=static+series."
         )
-    return make_encoder(settings.text).fit(text_source(learnt))
+    return made.fit(text_source(learnt))
+
+
+def text_encoder(settings: Settings) -> "Encoder":
+    """Return the encoder of the notes, not trained yet. Raises EncoderError for one that reads more than notes."""
+    from cohorts.encoders.registry import make_encoder
+
+    made = make_encoder(settings.text)
+    if not made.needs_notes:
+        raise EncoderError(
+            f"sepsis text is {settings.text!r}, which does not live on notes alone; take lsa, word2vec, fineehr, bert "
+            "or clinicalnotebert."
+        )
+    return made
 
 
 def restored(

@@ -6,7 +6,7 @@ from cohorts.encoders.sepsis.statics import ALL, check_groups
 from cohorts.encoders.settings import at_least_one, one_of
 from cohorts.errors import EncoderError, LeakageError
 from cohorts.records.sepsis.cohort import CODES, RULES, SEPSIS3
-from cohorts.records.window import DISCHARGE, Window, parse_window
+from cohorts.records.window import DISCHARGE, ENDINGS, Window, parse_window
 
 STATIC, SERIES, NOTES = "static", "series", "notes"
 BRANCHES = (STATIC, SERIES, NOTES)
@@ -54,6 +54,7 @@ class Settings:
         one_of("sepsis", self, by=RULES, loss=LOSSES)
         counts = ("step_h", "hours", "hidden", "dim", "epochs", "patience", "batch", "max_notes")
         at_least_one("sepsis", self, *counts, "static_columns", "series_columns")
+        at_least_one("sepsis", self, "seed", least=0)
         if self.hours % self.step_h:
             raise EncoderError(
                 f"sepsis step_h is {self.step_h}; it must divide hours, which is {self.hours}."
@@ -99,11 +100,11 @@ class Settings:
 
 
 def _check_ends_early(window: Window) -> None:
-    """Raise LeakageError for a window that ends with the stay or never, EncoderError for one that has a start."""
-    if window.end is None or window.end.anchor == DISCHARGE:
+    """Raise LeakageError for a window that is told by the stay's end or has none, EncoderError for one with a start."""
+    if window.end is None or window.end.anchor in (DISCHARGE, *ENDINGS):
         raise LeakageError(
-            f"sepsis can't see the records up to {window}: at the end of the stay it is known who died. Take a moment "
-            "within it, as icu+24h or onset+12h."
+            f"sepsis can't see the records up to {window}: that moment is known when the stay has ended, and with it "
+            "who died. Take a moment of its beginning, as icu+24h or onset+12h."
         )
     if window.start is not None:
         raise EncoderError(

@@ -71,6 +71,15 @@ def test_one_patient_is_told_the_same(risks: list[dict[str, str]], model: Path, 
     assert one["admission_id"] in {row["admission_id"] for row in rows}
 
 
+def test_without_reasons_there_is_no_table_of_them(
+    risks: list[dict[str, str]], model: Path, hospital: Path
+) -> None:
+    one = next(row for row in risks if row["risk"])
+    out = ok(asked(model, hospital, f"--patient {one['patient_id']} --reasons 0"))
+    assert one["admission_id"] in out
+    assert "adds to the risk" not in out
+
+
 def test_what_can_be_refused_is_refused_before_the_work(model: Path, hospital: Path, tmp_path: Path) -> None:
     assert "--out" in refused(asked(model, hospital, ""))
     (tmp_path / "there.csv").write_text("kept")

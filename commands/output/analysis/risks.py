@@ -34,7 +34,7 @@ def show_risks(found: Sequence[Prediction], model: Sepsis, output: str, *, synth
     else:
         title = f"risk of death in hospital, as of {model.window}"
         show(_risks(found, f"{title}\n{SYNTHETIC}" if synthetic else title))
-        show(*(_reasons(one) for one in found if one.risk is not None))
+        show(*(_reasons(one) for one in found if one.reasons))
     _say(model)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts.encoders.base import check_ready
 from cohorts.encoders.pooling import unit_rows
 from cohorts.encoders.registry import load_encoder, make_encoder
 from cohorts.encoders.sepsis.encoder import Sepsis
@@ -144,9 +145,12 @@ def test_a_column_known_at_the_end_only_is_refused(column: str) -> None:
         make_encoder(f"sepsis:statics=age+{column}")
 
 
-@pytest.mark.parametrize("window", ["discharge-0h", "admission.."])
-def test_a_window_up_to_the_end_is_refused(window: str) -> None:
-    with pytest.raises((LeakageError, EncoderError)):
+@pytest.mark.parametrize(
+    "window", ["discharge-0h", "admission..", "discharged-6h", "died_at-6h", "readmitted-1d"]
+)
+def test_a_window_that_the_end_tells_is_refused(window: str) -> None:
+    """Hours before a death are those of who dies: nobody else has such a moment."""
+    with pytest.raises(LeakageError, match="who died"):
         make_encoder("sepsis", window=window)
 
 
@@ -159,12 +163,21 @@ def test_a_window_up_to_the_end_is_refused(window: str) -> None:
         ("window=admission..icu+24h", "takes the moment"),
         ("by=codes,window=onset+6h", "no onset"),
         ("dropout=1.5", "dropout"),
+        ("seed=-1", "at least 0"),
         ("loss=hinge", "loss is"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings: str, told: str) -> None:
     with pytest.raises(EncoderError, match=told):
         make_encoder(f"sepsis:{settings}")
+
+
+@pytest.mark.parametrize("text", ["codes", "sepsis"])
+def test_what_reads_no_notes_is_no_text_encoder(source: PartitionedSource, text: str) -> None:
+    encoder = make_encoder(f"sepsis:text={text}")
+    for use in (lambda: check_ready(encoder), lambda: encoder.fit(source)):
+        with pytest.raises(EncoderError, match="take lsa"):
+            use()
 
 
 def test_its_window_is_told_and_can_be_given_once() -> None:
