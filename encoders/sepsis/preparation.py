@@ -310,7 +310,7 @@ def text_encoder(settings: Settings) -> "Encoder":
     made = make_encoder(settings.text)
     if not made.needs_notes:
         raise EncoderError(
-            f"sepsis text is {settings.text!r}, which does not live on notes alone; take lsa, word2vec, fineehr, bert "
+            f"sepsis text is {settings.text!r}, which does not live on notes alone; take lsa, word2vec, bert "
             "or clinicalnotebert."
         )
     return made
