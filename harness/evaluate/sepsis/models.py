@@ -14,7 +14,7 @@ SOFA, SAPSII = "SOFA", "SAPS-II"
 REGRESSION, BOOSTING = "logistic regression", "gradient boosting"
 PREVALENCE = "prevalence"
 BCE, WEIGHTED = "full, BCE", "full, weighted BCE"
-GRID: Grid = {"hidden": (32, 64), "dropout": (0.2, 0.5), "l2": (1e-4, 1e-3)}
+GRID: Grid = {"hidden": (32, 64), "dropout": (0.2, 0.5), "rate": (1e-3, 3e-3)}
 OF_COLUMNS: Mapping[str, Sequence[Mapping[str, Any]]] = {  # and the settings of scikit-learn's that are tried
     REGRESSION: [{"C": one} for one in (0.001, 0.01, 0.1, 1.0)],
     BOOSTING: [{"max_leaf_nodes": one, "learning_rate": 0.05} for one in (4, 8, 31)],
