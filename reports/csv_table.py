@@ -19,8 +19,8 @@ def wide(
     """Return a row per setting, in order, and a column per measure: what is written as CSV.
 
     Those of `intervals` have the columns `…_low` and `…_high` beside them, before the unit in their name
-    (`p50_low_ms`); `counts` are whole numbers; of `numbers` no text is written that stands in
-    place of one.
+    (`p50_low_ms`); `counts` are whole numbers, or the text in place of one; of `numbers` no text is written that stands
+    in place of one.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in records(frame):
@@ -35,7 +35,15 @@ def wide(
         for part in ((name, _bound(name, "low"), _bound(name, "high")) if name in intervals else (name,))
     ]
     made = pd.DataFrame(rows.values(), columns=[*settings, *columns])
-    return made.astype(dict.fromkeys(counts, "Int64"))
+    for name in counts:
+        hidden = made[name].map(lambda one: isinstance(one, str)).any()
+        made[name] = made[name].map(_whole) if hidden else made[name].astype("Int64")
+    return made
+
+
+def _whole(count: Any) -> Any:
+    """Return a count beside others that are hidden: as a whole number, or the text in its place."""
+    return count if isinstance(count, str) or count != count else int(count)
 
 
 def _bound(measure: str, side: str) -> str:

@@ -50,6 +50,7 @@ class SepsisTask(Task[Source]):
             ("by", "group"),
             ("stays", "died", "auroc", "specificity", "recall", "intercept", "slope"),
             intervals=("auroc", "specificity", "recall", "intercept", "slope"),
+            counts=("stays", "died"),
         ),
         "reliability": Sheet(
             ("model", "when", "bin"),

@@ -11,6 +11,7 @@ from cohorts.documents import read_json
 from cohorts.errors import InputError
 from cohorts.harness.evaluate.base import Run, figures
 from cohorts.harness.evaluate.sepsis.cells import Cell, Cells
+from cohorts.harness.evaluate.sepsis.evaluation import SepsisTask
 from cohorts.harness.evaluate.sepsis.folds import folds_of
 from cohorts.harness.evaluate.sepsis.models import BCE, BOOSTING, FULL, PREVALENCE, SAPSII, SOFA
 from cohorts.harness.evaluate.sepsis.pooled import AFTER, BEFORE, TREAT_ALL, Pooled, groups_of
@@ -178,6 +179,9 @@ def test_how_few_died_in_a_sub_group_is_hidden_and_so_what_would_tell_it(pooled:
     counts = chosen(found, {"by": "sex", "measure": ("stays", "died")})
     assert counts["text"].tolist() == ["hidden"] * 4
     assert chosen(found, {"by": "sex", "group": "f", "measure": "auroc"}).empty
+    written = SepsisTask.sheets["subgroups"].of(found)
+    assert set(written.loc[written["by"] == "sex", "died"]) == {"hidden"}
+    assert all(isinstance(one, int) for one in written.loc[written["by"] == "age", "died"])
     assert not chosen(found, {"by": "age", "measure": "died"})["value"].isna().any()
 
 
