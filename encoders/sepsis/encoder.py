@@ -120,7 +120,7 @@ class Sepsis:
 
     @property
     def needs_notes(self) -> bool:
-        """Return False: a stay without notes has series and static data."""
+        """Return whether notes alone are read; a stay without any has series and static data."""
         return self.settings.chosen == ("notes",)
 
     @property
