@@ -17,6 +17,7 @@ FieldType = type[str] | type[int] | type[float] | type[bool] | type[date] | type
 
 OUR_PREFIX = "_cohorts_"  # payload keys and fields that are ours and not the user's
 EXTERNAL = "external"  # the encoder of vectors that were loaded ready
+POPULATION = "population"  # in words, of an encoder that makes vectors of some units alone, by a rule
 ATTACHED = "attached"  # of the metadata of a collection of others, which is read by a mapping
 
 

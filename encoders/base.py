@@ -100,6 +100,21 @@ def padding_of(encoder: object) -> int | None:
 
 
 @runtime_checkable
+class OfPopulation(Protocol):
+    """An encoder that makes vectors of some units alone, by a rule: of others there is nothing to be alike in."""
+
+    @property
+    def population(self) -> str:
+        """Return who has a vector, in words: `septic stays by sepsis3, as of icu+24h`."""
+        ...
+
+
+def population_of(encoder: object) -> str:
+    """Return who has a vector, "" where an encoder leaves nobody out by a rule."""
+    return encoder.population if isinstance(encoder, OfPopulation) else ""
+
+
+@runtime_checkable
 class ExplainsText(Protocol):
     """An encoder that can tell what in a text made a unit be found."""
 

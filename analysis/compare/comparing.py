@@ -116,10 +116,10 @@ def _groups(people: pd.DataFrame, asked: Asked, cells: SmallCells, held: Held | 
     before: list[Group] = []
     groups = [own]
     if asked.against in (REST, MATCHED):
-        among = None if held is None or held.many >= len(people) else people.index.isin(list(held.ids()))
+        among = None if held is None else people.index.isin(list(held.ids()))
         groups = [own, rest_of(own, people, REST, among)]
-        if among is not None:
-            notes.append("the rest are of those who have a vector: of others, the encoder made none")
+        if held is not None:
+            notes.append(f"the rest are {held.population}, as the cohort is: of others there is no vector")
     if asked.against == MATCHED:
         for group in groups:
             check_size(group, cells)

@@ -65,9 +65,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Held:
-    """The units that a collection holds: how many, and a way to read their ids, which is slow."""
+    """The units that a collection holds: who they are, in words, and a way to read their ids, which is slow."""
 
-    many: int
+    population: str
     ids: Callable[[], Iterable[str]]
 
 
@@ -75,7 +75,7 @@ class Held:
 class Records:
     """The records of a collection: its name, what its vectors see of them, and the folder of what was told of it.
 
-    `held` are the ids of the units that the collection holds, None where all of the records' are taken for them.
+    `held` are the units of a collection whose encoder leaves others out by a rule, None where it does not.
     """
 
     kept: Kept

@@ -11,6 +11,7 @@ from cohorts.analysis.saved.difference import Difference, difference
 from cohorts.analysis.saved.exports import ExportFormat, export
 from cohorts.analysis.saved.members import Members
 from cohorts.connectors.base import Connector, Description, Hit
+from cohorts.connectors.collection import POPULATION
 from cohorts.connectors.collection import Collection as Definition
 from cohorts.connectors.filters.reading import parse_filter
 from cohorts.connectors.filters.writing import written
@@ -214,8 +215,8 @@ class Cohort:
         collection = replace(described.collection, name=self._place.name)
         tick = progress or silent
         with records_of(collection, self._place.run_dir, self._place.kept_in, source, tick) as records:
-            if source is None:  # in the records of another source, ids may be others
-                records = replace(records, held=Held(described.count, self._place.ids))
+            if population := str(collection.metadata.get(POPULATION) or ""):
+                records = replace(records, held=Held(population, self._place.ids))
             return compare(records, asked, tick)
 
     def export(

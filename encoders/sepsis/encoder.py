@@ -89,6 +89,11 @@ class Sepsis:
         return self.settings.seen
 
     @property
+    def population(self) -> str:
+        """Return who has a vector."""
+        return f"septic stays by {self.settings.by}, as of {self.window}"
+
+    @property
     def model(self) -> Model:
         """Return what is learnt. Raises EncoderError before `fit`."""
         if self._model is None:

@@ -13,6 +13,7 @@ from cohorts.encoders.base import (
     Explains,
     ExplainsText,
     Explanation,
+    OfPopulation,
     Pads,
     Vectors,
     check_ready,
@@ -26,7 +27,7 @@ class Wrapped(ABC):
     """An encoder, and what is done to records before it reads them: in training, in encoding, in queries by text.
 
     What is done is told by `facts`, which are a part of the fingerprint, and is kept beside the encoder.
-    It has `padding` and `explain_text` where the encoder has them: one that has not, has neither attribute.
+    It has `padding`, `population` and `explain_text` where the encoder has them: one that has not has none of these.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -34,6 +35,8 @@ class Wrapped(ABC):
         self.name = encoder.name
         if isinstance(encoder, Pads):
             self.padding = encoder.padding
+        if isinstance(encoder, OfPopulation):
+            self.population = encoder.population
         if isinstance(encoder, ExplainsText):
             self.explain_text = partial(self._explain_text, encoder)
 

@@ -10,7 +10,7 @@ import numpy as np
 from cohorts.connectors.addresses import without_settings
 from cohorts.connectors.base import Collection, Connector, FieldType, Payload, Points, Scalar
 from cohorts.connectors.checks import check_points
-from cohorts.connectors.collection import ATTACHED, EXTERNAL
+from cohorts.connectors.collection import ATTACHED, EXTERNAL, POPULATION
 from cohorts.connectors.padding import PADDING
 from cohorts.errors import FingerprintMismatch, InputError, PointError
 from cohorts.loaders.files.vectors import VectorFile
@@ -26,6 +26,7 @@ _OF_THE_UNITS = (
     "patient_field",
     "synthetic",
     PADDING,
+    POPULATION,
 )  # true of the points, whatever made their vectors
 Refuse = Callable[[str, str], None]
 

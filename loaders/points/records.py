@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from cohorts.connectors.base import Collection, Points, Scalar, Vectors
+from cohorts.connectors.collection import POPULATION
 from cohorts.connectors.padding import PADDING
-from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of
+from cohorts.encoders.base import Encoder, Explains, Explanation, padding_of, population_of
 from cohorts.encoders.features.codes import with_names
 from cohorts.encoders.fingerprint import check_fingerprint
 from cohorts.encoders.needs import frames_read
@@ -220,4 +221,5 @@ def metadata_of(source: Source, encoder: Encoder) -> dict[str, Scalar]:
         "as_of": as_of(encoder),
         "synthetic": source.synthetic,
         **({} if padding is None else {PADDING: padding}),
+        **({POPULATION: population} if (population := population_of(encoder)) else {}),
     }

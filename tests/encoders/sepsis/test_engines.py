@@ -84,7 +84,7 @@ def test_stays_like_this_one_and_what_happened_to_them(
     assert told["as_of"] == "icu+24h"
     patients = {unit[:-1] for unit in exact}
     assert told["patients"][0] + told["patients"][1] == len(patients)
-    assert any("have a vector" in note for note in told["notes"])
+    assert any("septic stays by sepsis3, as of icu+24h" in note for note in told["notes"])
     assert {row["sheet"] for row in told["figures"]} >= {"characteristics", "outcomes"}
 
 
