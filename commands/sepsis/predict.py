@@ -35,7 +35,7 @@ def predict(
     path: SourcePath,
     patient: Annotated[
         list[str] | None,
-        query_option(help="Whose stays to tell of; may be repeated [default: everybody's, to --out]."),
+        query_option(help="Whose stays to tell of. Repeatable. [default: everybody's, to --out]."),
     ] = None,
     reasons: Annotated[int, query_option(min=0, help="How many reasons to tell of each stay.")] = 8,
     out: Annotated[

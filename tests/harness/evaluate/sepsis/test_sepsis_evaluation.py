@@ -201,7 +201,7 @@ def test_what_can_not_be_judged_is_refused(source: PartitionedSource, tmp_path: 
     command = f"evaluate sepsis --source mimic3 --path {tmp_path} --window discharge --out {tmp_path / 'x'}"
     code, _, told = run(command)
     assert code != 0
-    assert "at the end of the stay it is known who died" in told
+    assert "known when the stay has ended" in told
 
 
 def test_the_demo_runs_end_to_end_and_is_too_small_to_conclude(shared_data: Path, tmp_path: Path) -> None:
