@@ -250,7 +250,7 @@ def test_what_can_not_be_told_is_refused_with_what_can(hospital: Path, tmp_path:
     for asked in ("--patient 1", "--text fever"):
         message = refused(f"{other} {asked} --explain")
         assert "keeps no explanations: its encoder is word2vec" in message
-        assert "codes, concat:… of which codes or fused is a part, or fused:…" in message
+        assert "codes, concat:… of which codes or fused is a part, fused:… or sepsis" in message
         assert "lsa, alone or in concat:…, explains answers to a --text" in message
     both = ingest(hospital, f"qdrant:{tmp_path}/both", "concat:lsa+word2vec:dim=8,epochs=1,min_count=1")
     assert "keeps no explanations: its encoder is concat" in refused(f"{both} --patient 1 --explain")
