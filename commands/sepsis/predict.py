@@ -1,7 +1,9 @@
 """The commands `sepsis predict` and `sepsis recalibrate`: a saved model on the stays of a source."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cohorts.commands.options import (
     DatesAs,
@@ -21,6 +23,10 @@ from cohorts.commands.output import log
 from cohorts.commands.sources import opened_source
 from cohorts.commands.typer_app import Commands
 from cohorts.errors import InputError
+
+if TYPE_CHECKING:
+    from cohorts.records.base import Source
+    from cohorts.records.shards import Named
 
 app = Commands()
 
@@ -50,7 +56,6 @@ def predict(
     """Tell the risk of death in hospital of septic stays, with reasons, or why none is told."""
     from cohorts.analysis.sepsis.predicting import predictions, saved_model
     from cohorts.commands.output.analysis.risks import show_risks, tell_left_out, write_risks
-    from cohorts.private_files import Scratch, work_folder
     from cohorts.records.shards import Named
     from cohorts.workspace import check_writable
 
@@ -62,20 +67,8 @@ def predict(
             raise InputError(f"{out} is there already: name another --out.")
         check_writable(out.parent)
     saved = saved_model(model)
-    with (
-        Scratch(work_folder()) as folder,
-        opened_source(
-            source,
-            path,
-            folder,
-            unit=UnitName.ADMISSION,
-            mapping=mapping,
-            notes=notes,
-            dates=dates,
-            max_bad_share=1,
-            shard=Named(patient) if patient else None,
-        ) as records,
-    ):
+    only = Named(patient) if patient else None
+    with _opened(source, path, mapping=mapping, notes=notes, dates=dates, only=only) as records:
         told = predictions(records, saved, reasons)
         if out is not None:
             counts = write_risks(told, out)
@@ -108,7 +101,6 @@ def recalibrate(
     """Put a model's risks right for this site by outcomes of its own; vectors stay what they are."""
     from cohorts.analysis.sepsis.predicting import read_outcomes, saved_model
     from cohorts.analysis.sepsis.predicting import recalibrate as put_right
-    from cohorts.private_files import Scratch, work_folder
     from cohorts.workspace import check_writable
 
     log.choose(log_format)
@@ -116,19 +108,7 @@ def recalibrate(
         raise InputError(f"{out} is not empty: name another --out.")
     check_writable(out)
     saved, known = saved_model(model), read_outcomes(outcomes)
-    with (
-        Scratch(work_folder()) as folder,
-        opened_source(
-            source,
-            path,
-            folder,
-            unit=UnitName.ADMISSION,
-            mapping=mapping,
-            notes=notes,
-            dates=dates,
-            max_bad_share=1,
-        ) as records,
-    ):
+    with _opened(source, path, mapping=mapping, notes=notes, dates=dates) as records:
         made = put_right(records, saved, known)
     saved.encoder.save(out)
     log.say(
@@ -143,3 +123,33 @@ def recalibrate(
             f"The slope of {made.slope:.3f} is not above 0: the higher the model's risk, the fewer died here. Check "
             "the column died of the outcomes (1 is a death), or don't use the model here.",
         )
+
+
+@contextmanager
+def _opened(
+    source: str,
+    path: str,
+    *,
+    mapping: Path | None,
+    notes: Path | None,
+    dates: DatesName,
+    only: "Named | None" = None,
+) -> "Iterator[Source]":
+    """Open the admissions of a source, or those of some patients alone; bad rows are counted and left out."""
+    from cohorts.private_files import Scratch, work_folder
+
+    with (
+        Scratch(work_folder()) as folder,
+        opened_source(
+            source,
+            path,
+            folder,
+            unit=UnitName.ADMISSION,
+            mapping=mapping,
+            notes=notes,
+            dates=dates,
+            max_bad_share=1,
+            shard=only,
+        ) as records,
+    ):
+        yield records

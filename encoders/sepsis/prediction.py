@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cohorts.encoders.sepsis.encoder import Model, Sepsis
 from cohorts.encoders.sepsis.reasons import Reason, reasons_of, variants
 from cohorts.encoders.sepsis.settings import NOTES, SERIES
-from cohorts.encoders.sepsis.stays import Stays, seen, stays_of
+from cohorts.encoders.sepsis.stays import Stays, found_in, stays_of
 from cohorts.records.base import Batch
 
 
@@ -28,8 +28,7 @@ class Prediction:
 
 def predict(encoder: Sepsis, batch: Batch, most: int = 10) -> list[Prediction]:
     """Return the prediction of every unit of a batch, in its order, with at most so many reasons."""
-    _, found, _ = seen(batch, encoder.settings)
-    stays = stays_of(batch, encoder.settings)
+    found, stays = found_in(batch, encoder.settings)
     row = {unit: place for place, unit in enumerate(stays.ids.tolist())}
     made = []
     for unit, patient, why in found[["unit_id", "patient_id", "left_out"]].itertuples(index=False):

@@ -145,15 +145,20 @@ def read_stays(source: Source, settings: Settings) -> Stays:
 
 def stays_of(batch: Batch, settings: Settings) -> Stays:
     """Return the septic stays of a batch, in its order, as they are known at the end of the window."""
-    known, found, end = seen(batch, settings)
-    mine = np.flatnonzero(found["left_out"] == "").tolist()
-    left_out = Counter[str](found.loc[found["left_out"] != "", "left_out"].tolist())
+    return found_in(batch, settings)[1]
+
+
+def found_in(batch: Batch, settings: Settings) -> tuple[pd.DataFrame, Stays]:
+    """Return what is found of every unit of a batch (`septic`, with `left_out`), and its septic stays, in its order."""
+    known, every, end = seen(batch, settings)
+    mine = np.flatnonzero(every["left_out"] == "").tolist()
+    left_out = Counter[str](every.loc[every["left_out"] != "", "left_out"].tolist())
     known = take_units(known, mine)
-    found, end = found.iloc[mine].reset_index(drop=True), end.iloc[mine].reset_index(drop=True)
+    found, end = every.iloc[mine].reset_index(drop=True), end.iloc[mine].reset_index(drop=True)
     units = known.units
     about, static = statics_of(known, found, end, settings.hours)
     cells = cells_of(known.measurements, units["unit_id"].tolist(), end, settings.hours, settings.step_h)
-    return Stays(
+    return every, Stays(
         units["unit_id"].to_numpy(np.str_),
         units["patient_id"].to_numpy(np.str_),
         units["died"].astype("Float64").to_numpy(np.dtype(np.float64), na_value=np.nan),
